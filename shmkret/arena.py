@@ -1,0 +1,227 @@
+"""The arena: one shared-memory segment that holds everything, seen through numpy.
+
+Private   by default: a sealed memfd, handed to the workers by inheritance. It has no name, cannot leak, and cannot be
+          truncated under us.
+Named     on request: /dev/shm/shmkret.<random>, mode 0600, created exclusively; unlinked by close().
+Reserved  at creation, so that too little memory is an error here and not a SIGBUS later.
+Attaching copies the header, checks it against the file's size and owner, and keeps the copy: what another program writes
+          into the header afterwards moves none of our positions.
+
+Source    memfd_create(2), fcntl(2) on file seals, fallocate(2)
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import mmap
+import os
+import secrets
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from shmkret import hash as hashing
+from shmkret import layout
+from shmkret.atomics import NIL
+from shmkret.errors import ArenaError, UnknownName
+from shmkret.layout import Geometry, Section
+
+SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+SHM = Path("/dev/shm")
+NAME_PREFIX = "shmkret."
+
+
+class Arena:
+    """A mapped arena. Use `create()` or `attach()`.
+
+    Attributes: fd, size (bytes), address (of byte 0 in this process), name (None when private), geometry, sections (by name).
+    """
+
+    def __init__(self, fd: int, placed: tuple[Section, ...], geometry: Geometry, name: str | None) -> None:
+        self.fd = fd
+        self.name = name
+        self.geometry = geometry
+        self.sections = {section.name: section for section in placed}
+        self.size = layout.arena_bytes(placed)
+        self._map = mmap.mmap(fd, self.size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
+        self._bytes: NDArray[np.uint8] = np.frombuffer(self._map, np.uint8)
+        self.address = int(self._bytes.ctypes.data)
+
+    @classmethod
+    def create(
+        cls,
+        geometry: Geometry,
+        *,
+        lock: type,
+        names: dict[str, str] | None = None,
+        hash_name: str = "mult-2008-64",
+        task_address: str = "slab",
+        named: bool = False,
+    ) -> Self:
+        """Reserve an arena and build every list: all instances free, all buckets empty, all tasks at rest.
+
+        Args:    geometry: its sizes. lock: the record class of its locks, whose words stay zero here.
+                 names: `scheme`, `lock`, `arch`, for programs that attach. named: give it a name in /dev/shm.
+        Raises:  ArenaError when it does not fit into memory; GeometryError; UnknownName for the hash or address model.
+        """
+        placed = layout.sections(geometry, lock)
+        multiplier = hashing.multiplier(hash_name)
+        addresses = hashing.task_addresses(task_address, geometry.nr_tasks)
+        fd, name = _reserve(layout.arena_bytes(placed), named)
+        try:
+            arena = cls(fd, placed, geometry, name)
+        except BaseException:
+            _discard(fd, name)
+            raise
+        arena._build_lists(addresses)
+        texts = {"hash": hash_name, "task_address": task_address, **(names or {})}
+        arena._write_header(texts, multiplier)
+        return arena
+
+    @classmethod
+    def attach(cls, fd: int, *, lock: type, name: str | None = None) -> Self:
+        """Map an arena that another program made, after checking that it is one and that we may trust its sizes.
+
+        Args:    fd: open for reading and writing; the arena keeps it. lock: the record class of its locks.
+        Raises:  ArenaError: not an arena, another version or layout, another owner, truncated, geometry that does not add up.
+        """
+        header = _checked_header(fd)
+        sizes = dict(zip(layout.GEOMETRY_FIELDS, header["geometry"].tolist(), strict=True))
+        try:
+            geometry = Geometry(**sizes, padding=header["padding"].decode("ascii", "replace"))
+            placed = layout.sections(geometry, lock)
+        except (layout.GeometryError, UnknownName) as error:
+            raise ArenaError(f"the arena's geometry does not add up: {error}") from error
+        table = [[s.offset, s.count, s.stride] for s in placed]
+        if header["sections"].tolist() != table or int(header["size"]) != layout.arena_bytes(placed):
+            raise ArenaError("the arena's geometry does not add up: its sections are not where its sizes put them")
+        return cls(fd, placed, geometry, name)
+
+    def records(self, section: str) -> NDArray[np.void]:
+        """The records of a section, structured '<i8' fields, shared and writable."""
+        s = self.sections[section]
+        part = self._bytes[s.offset : s.offset + s.count * s.stride]
+        return part.view(layout.dtype_of(s.record, s.stride))
+
+    @property
+    def header(self) -> NDArray[np.void]:
+        """The header, one record of layout.HEADER."""
+        return self._bytes[: layout.HEADER.itemsize].view(layout.HEADER)
+
+    def close(self) -> None:
+        """Unlink the name and close the descriptor. The memory goes when the last view of it does. Again is harmless."""
+        if self.fd >= 0:
+            fd, self.fd = self.fd, -1
+            self._bytes = np.empty(0, np.uint8)
+            _discard(fd, self.name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _build_lists(self, addresses: NDArray[np.int64]) -> None:
+        g = self.geometry
+        tasks = self.records("tasks")
+        tasks["address"] = addresses
+        tasks["sp"] = (np.arange(g.nr_tasks) + 1) * layout.STACK_WORDS
+        self.records("functions")["rp"] = np.arange(g.nr_probes)
+        instances = self.records("instances")
+        following = np.arange(1, g.nr_instances + 1)
+        following[g.maxactive - 1 :: g.maxactive] = NIL
+        instances["next"] = following
+        instances["rp"] = np.repeat(np.arange(g.nr_probes), g.maxactive)
+        probes = self.records("probes")
+        probes["free"] = np.arange(g.nr_probes) * g.maxactive
+        probes["used"] = NIL
+        probes["maxactive"] = g.maxactive
+        self.records("buckets")["first"] = NIL
+
+    def _write_header(self, texts: dict[str, str], multiplier: int) -> None:
+        header = self.header[0]
+        for key, text in texts.items():
+            header[key] = text.encode()
+        header["version"] = layout.VERSION
+        header["size"] = self.size
+        header["creator_pid"] = os.getpid()
+        header["layout"] = layout.layout_digest()
+        header["padding"] = self.geometry.padding.encode()
+        header["hash_multiplier"] = multiplier
+        header["geometry"] = [getattr(self.geometry, field) for field in layout.GEOMETRY_FIELDS]
+        header["sections"] = [[s.offset, s.count, s.stride] for s in self.sections.values()]
+        header["magic"] = layout.MAGIC  # last: an arena that is half built is none
+
+
+def _reserve(size: int, named: bool) -> tuple[int, str | None]:
+    available = _available_bytes()
+    if size > available:
+        raise ArenaError(
+            f"the arena would take {_mib(size)} and {_mib(available)} of memory are available: "
+            "lower --probes, --maxactive, --data-size or --tasks"
+        )
+    name = f"{NAME_PREFIX}{secrets.token_hex(8)}" if named else None
+    if name:
+        fd = os.open(SHM / name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    else:
+        fd = os.memfd_create("shmkret", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.posix_fallocate(fd, 0, size)
+        if not named:
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
+    except OSError as error:
+        _discard(fd, name)
+        if error.errno in (errno.ENOSPC, errno.ENOMEM, errno.EDQUOT, errno.EFBIG):
+            where = "/dev/shm" if named else "memory"
+            raise ArenaError(f"the arena takes {_mib(size)}, which {where} does not have: {error.strerror}") from error
+        raise
+    return fd, name
+
+
+def _available_bytes() -> int:
+    """What can still be reserved: fallocate() on a memfd is stopped by the OOM killer, not by an error."""
+    limits = [int(psutil.virtual_memory().available)]
+    group = Path("/sys/fs/cgroup")
+    for limit_file, used_file in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        try:
+            limits.append(int((group / limit_file).read_text()) - int((group / used_file).read_text()))
+        except (OSError, ValueError):
+            continue
+    return max(0, min(limits))
+
+
+def _checked_header(fd: int) -> Any:
+    status = os.fstat(fd)
+    if status.st_size < layout.PAGE:
+        raise ArenaError(f"not an arena: the file has {status.st_size} bytes, a header alone has {layout.PAGE}")
+    if status.st_uid != os.geteuid():
+        raise ArenaError(f"the arena belongs to user {status.st_uid}, we are {os.geteuid()}")
+    header = np.frombuffer(os.pread(fd, layout.HEADER.itemsize, 0), layout.HEADER)[0]
+    if header["magic"] != layout.MAGIC:
+        raise ArenaError(f"not an arena: it begins with {bytes(header['magic'])!r}, not with {layout.MAGIC!r}")
+    if header["version"] != layout.VERSION or header["layout"] != layout.layout_digest():
+        raise ArenaError(
+            f"the arena has version {header['version']}, layout {header['layout'].decode('ascii', 'replace')}; "
+            f"this shmkret has version {layout.VERSION}, layout {layout.layout_digest().decode()}"
+        )
+    if header["size"] != status.st_size:
+        raise ArenaError(f"the arena was truncated: its header says {header['size']} bytes, the file has {status.st_size}")
+    return header
+
+
+def _discard(fd: int, name: str | None) -> None:
+    os.close(fd)
+    if name:
+        (SHM / name).unlink(missing_ok=True)
+
+
+def _mib(size: int) -> str:
+    return f"{size / (1 << 20):,.0f} MiB"

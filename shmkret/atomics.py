@@ -1,0 +1,158 @@
+"""Every access to a word that another process can see.
+
+    plain     words[i], words[i] = v      protected by a lock; the explorer reports a race when it is not
+    atomic    load_acquire ... cmpxchg    words that race by design
+    ordered   store_ordered               a release store that recovery relies on: no earlier store sinks below it
+
+Words     one column of 64-bit signed integers in the arena: `words[i]` is the word of record i
+Waiting   goes through wait_until() only, so that a spin can be explored without running for ever
+Order     load_acquire pairs with store_release; exchange, fetch_add and cmpxchg are sequentially consistent
+Wrapping  add64 ... sub32 wrap as the kernel's integers do, whoever executes them
+
+The functions have three executors. Compiled, `shmkret.compile` replaces each by LLVM's instruction. Uncompiled, they ask the
+machine in force (`use()`): the plain machine, or the explored one, for which each of them is a scheduling point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+EQ = 0
+NE = 1
+NIL = -1
+_MASK64 = (1 << 64) - 1
+_MASK32 = (1 << 32) - 1
+
+
+class Words(Protocol):
+    """A column of int64 words, one a record. Indices are not checked: they come from the arena or its geometry."""
+
+    def __getitem__(self, i: int, /) -> int: ...
+
+    def __setitem__(self, i: int, value: int, /) -> None: ...
+
+
+class Machine(Protocol):
+    """What executes the uncompiled text: shared accesses, and what libc does for us."""
+
+    def load_acquire(self, words: Words, i: int) -> int: ...
+    def store_release(self, words: Words, i: int, value: int) -> None: ...
+    def exchange(self, words: Words, i: int, value: int) -> int: ...
+    def fetch_add(self, words: Words, i: int, value: int) -> int: ...
+    def cmpxchg(self, words: Words, i: int, old: int, new: int) -> int: ...
+    def wait_until(self, words: Words, i: int, relation: int, value: int) -> None: ...
+    def address_of(self, words: Words, i: int) -> int: ...
+    def monotonic_ns(self) -> int: ...
+    def sem_init(self, address: int, value: int) -> None: ...
+    def sem_open(self, value: int) -> int: ...
+    def sem_wait(self, address: int) -> None: ...
+    def sem_post(self, address: int) -> None: ...
+    def mutex_init(self, address: int) -> None: ...
+    def mutex_lock(self, address: int) -> None: ...
+    def mutex_unlock(self, address: int) -> None: ...
+
+
+class _Unused:
+    def __getattr__(self, name: str) -> None:
+        raise RuntimeError(f"{name}() was called outside a machine; see shmkret.atomics.use()")
+
+
+_machine: Machine = _Unused()  # type: ignore[assignment]
+
+
+@contextmanager
+def use(machine: Machine) -> Iterator[None]:
+    """Execute the text that is called inside this block on `machine`."""
+    global _machine
+    before, _machine = _machine, machine
+    try:
+        yield
+    finally:
+        _machine = before
+
+
+def machine() -> Machine:
+    """The machine in force."""
+    return _machine
+
+
+def load_acquire(words: Words, i: int) -> int:
+    """Read words[i]; no later access of this CPU is done before it. Pairs with store_release()."""
+    return _machine.load_acquire(words, i)
+
+
+def store_release(words: Words, i: int, value: int) -> None:
+    """Write words[i]; every earlier access of this CPU is done before it. Pairs with load_acquire()."""
+    _machine.store_release(words, i, value)
+
+
+def store_ordered(words: Words, i: int, value: int) -> None:
+    """Write words[i], which recovery reads after this CPU's death: earlier stores are in the arena before it."""
+    _machine.store_release(words, i, value)
+
+
+def exchange(words: Words, i: int, value: int) -> int:
+    """Write words[i] and return what it held, in one step."""
+    return _machine.exchange(words, i, value)
+
+
+def fetch_add(words: Words, i: int, value: int) -> int:
+    """Add to words[i], wrapping at 64 bits, and return what it held, in one step."""
+    return _machine.fetch_add(words, i, value)
+
+
+def cmpxchg(words: Words, i: int, old: int, new: int) -> int:
+    """Write `new` to words[i] if it holds `old`; return what it held: success is `cmpxchg(...) == old`."""
+    return _machine.cmpxchg(words, i, old, new)
+
+
+def wait_until(words: Words, i: int, relation: int, value: int) -> None:
+    """Spin, with acquire order, until `words[i] == value` (relation EQ) or `words[i] != value` (NE)."""
+    _machine.wait_until(words, i, relation, value)
+
+
+def address_of(words: Words, i: int) -> int:
+    """The address of words[i] in this process: for libc's calls, never for the arena."""
+    return _machine.address_of(words, i)
+
+
+def monotonic_ns() -> int:
+    """CLOCK_MONOTONIC in nanoseconds."""
+    return _machine.monotonic_ns()
+
+
+def add64(a: int, b: int) -> int:
+    """a + b, wrapped to a signed 64-bit integer."""
+    return _signed64(a + b)
+
+
+def sub64(a: int, b: int) -> int:
+    """a - b, wrapped to a signed 64-bit integer."""
+    return _signed64(a - b)
+
+
+def mul64(a: int, b: int) -> int:
+    """a * b, wrapped to a signed 64-bit integer."""
+    return _signed64(a * b)
+
+
+def shr64(a: int, bits: int) -> int:
+    """The 64-bit word `a` shifted right by 0 < bits < 64, zeros coming in: the result is not negative."""
+    return (a & _MASK64) >> bits
+
+
+def add32(a: int, b: int) -> int:
+    """a + b as unsigned 32-bit integers, 0 <= result < 2**32."""
+    return (a + b) & _MASK32
+
+
+def sub32(a: int, b: int) -> int:
+    """a - b as unsigned 32-bit integers, 0 <= result < 2**32."""
+    return (a - b) & _MASK32
+
+
+def _signed64(value: int) -> int:
+    value &= _MASK64
+    return value - (1 << 64) if value >> 63 else value

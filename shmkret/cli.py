@@ -1,0 +1,253 @@
+"""The command line: `shmkret bench`, `shmkret list`. Data to standard output, words to standard error.
+
+Exit codes: 0 held, 1 a property failed, 2 usage or bad input, 3 this machine is not fit for it, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+# One thread is one thing less to go wrong when workers are forked; nothing here multiplies matrices.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from shmkret import __version__, hash, layout, peers, posix, registry
+from shmkret.errors import ShmkretError, UnknownName, UsageError
+
+EXIT_HELD, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
+SCHEMA = 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        options = _parser().parse_args(argv)
+        with _interruptible():
+            code: int = options.run(options, argv)
+            sys.stdout.flush()
+            return code
+    except ShmkretError as error:
+        print(f"shmkret: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("shmkret: interrupted; every worker is gone and nothing was written", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone; that is its business. Keep the interpreter from complaining as it closes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Make SIGTERM and SIGHUP end a run as Ctrl-C does: through every `with` block."""
+
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="shmkret", description="The Linux kernel's kretprobe instance machinery, run for real between processes."
+    )
+    parser.add_argument("--version", action="version", version=f"shmkret {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_bench(commands)
+    listing = commands.add_parser("list", help="what there is to choose from", allow_abbrev=False)
+    listing.add_argument("what", metavar="WHAT", help=", ".join(LISTS))
+    listing.add_argument("--json", metavar="FILE|-", help="one JSON object; - is standard output")
+    listing.set_defaults(run=_list)
+    return parser
+
+
+def _add_bench(commands: Any) -> None:
+    bench = commands.add_parser(
+        "bench",
+        help="measure how a locking scheme scales over cores",
+        description="Measures a suite and writes a folder with results.json, CSV and a plot. Lists take commas: --cpus 1,2.",
+        allow_abbrev=False,
+    )
+    bench.add_argument("suite", nargs="?", default="scaling", help="a suite by name (see `shmkret list suites`) or a TOML file")
+    axes = bench.add_argument_group("what is measured")
+    axes.add_argument("--worker", type=_names, metavar="A,B", help="worker programs, by name or by path")
+    axes.add_argument("--scheme", type=_names, metavar="A,B", help="locking schemes")
+    axes.add_argument("--lock", type=_names, metavar="A,B", help="inter-process locks")
+    axes.add_argument("--arch", type=_names, metavar="A,B", help="architectures")
+    axes.add_argument("--padding", type=_names, metavar="A,B", help="cacheline (default), packed")
+    axes.add_argument("--cpus", type=_numbers, metavar="1,2", help="workers, each on its own core; default 1, 2, 4 ...")
+    axes.add_argument("--workers-per-core", type=int, metavar="N", help="workers that share a core; default 1")
+    sizes = bench.add_argument_group("sizes")
+    sizes.add_argument("--probes", type=int, metavar="N", help="kretprobes; default what the worker needs")
+    sizes.add_argument("--tasks", type=int, metavar="N", help="tasks, run in turn by their CPUs; default one a CPU")
+    sizes.add_argument("--maxactive", type=int, metavar="N", help="instances a probe; default max(10, 2 * cpus)")
+    sizes.add_argument("--data-size", type=int, metavar="BYTES", help="private bytes an instance; default 0")
+    sizes.add_argument("--hash", metavar="NAME", help=f"{', '.join(hash.MULTIPLIERS)}; default the first")
+    sizes.add_argument("--task-address", metavar="MODEL", help=f"{', '.join(hash.ADDRESS_MODELS)}; default the first")
+    how = bench.add_argument_group("how")
+    how.add_argument("--seconds", type=float, metavar="S", help="the measured window of one repetition")
+    how.add_argument("--repeat", type=int, metavar="N", help="repetitions, each in fresh processes")
+    how.add_argument("--seed", type=int, metavar="N", help="for what is drawn at random; default a new one, printed")
+    how.add_argument("--plain", action="store_true", default=None, help="run the same functions uncompiled")
+    how.add_argument("--out", type=Path, metavar="DIR", help="the result folder; default shmkret-results/SUITE-TIME")
+    how.add_argument("--json", metavar="FILE|-", help="the whole result as one JSON object; - is standard output")
+    bench.set_defaults(run=_bench)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in _names(text)]
+
+
+def _bench(options: argparse.Namespace, argv: list[str]) -> int:
+    from shmkret.measure import bench, machine, report, suite
+
+    seed = secrets.randbelow(1 << 31) if options.seed is None else options.seed
+    if seed < 0:
+        raise UsageError(f"--seed is {seed}: give a number that is not negative")
+    chosen = {key: getattr(options, key, None) for key in (*suite.AXES, *suite.PARAMS, "seconds", "repeat")}
+    plan = suite.plan(options.suite, chosen, seed)
+    folder = options.out or Path("shmkret-results") / f"{plan.suite}-{time.strftime('%Y%m%d-%H%M%S')}"
+    _require_writable(folder)
+    if options.json not in (None, "-"):
+        _require_writable(Path(options.json))
+    posix.sweep_names()
+    prepared = bench.prepare(plan)
+    with _progress(len(plan.cells) * plan.repeat, plan.seconds) as progress:
+        measured = bench.run(plan, prepared, progress)
+    result = {
+        "schema": SCHEMA,
+        "command": "bench",
+        "argv": argv,
+        "version": __version__,
+        "machine": machine.describe(),
+        **bench.plan_object(plan),
+        "cells": [bench.cell_object(m) for m in measured],
+        "ratios": [bench.ratio_object(r) for r in bench.ratios(measured, plan.seed)],
+    }
+    written = report.write_folder(folder, result)
+    report.print_tables(result, sys.stderr if options.json == "-" else sys.stdout)
+    _write_json(options.json, result)
+    print(f"wrote {', '.join(path.name for path in written)} to {folder}", file=sys.stderr)
+    withheld = sum(m.verdict == "withheld" for m in measured)
+    if withheld:
+        print(f"{withheld} of {len(measured)} cells are withheld; again: {_replay(argv, seed)}", file=sys.stderr)
+    return EXIT_FAILED if withheld else EXIT_HELD
+
+
+def _replay(argv: list[str], seed: int) -> str:
+    return " ".join(["shmkret", *argv, *([] if "--seed" in argv else ["--seed", str(seed)])])
+
+
+def _require_writable(path: Path) -> None:
+    """Find out now, not after the run, that the result has no place to go."""
+    if path.is_dir() or not path.exists():
+        place = path
+        while not place.exists():
+            place = place.parent
+        if place.is_dir() and os.access(place, os.W_OK):
+            return
+    elif path.is_file() and os.access(path, os.W_OK):
+        return
+    raise UsageError(f"{path} cannot be written: name another place with --out or --json")
+
+
+class _Progress:
+    """Tells standard error how far the run is: a bar on a terminal, one line otherwise. Without threads: we fork."""
+
+    def __init__(self, steps: int, seconds: float) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        self._bar = Progress(
+            BarColumn(30),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+            console=console,
+            auto_refresh=False,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=steps)
+        if not console.is_terminal:
+            print(f"{steps} repetitions of {seconds:g} s ...", file=sys.stderr)
+
+    def doing(self, what: str) -> None:
+        self._bar.update(self._task, description=what, refresh=True)
+
+    def done(self) -> None:
+        self._bar.update(self._task, advance=1, refresh=True)
+
+
+@contextlib.contextmanager
+def _progress(steps: int, seconds: float) -> Iterator[_Progress]:
+    progress = _Progress(steps, seconds)
+    with progress._bar:
+        yield progress
+
+
+def _list(options: argparse.Namespace, argv: list[str]) -> int:
+    if options.what not in LISTS:
+        raise UnknownName("list", options.what, LISTS)
+    rows = LISTS[options.what]()
+    if options.json:
+        _write_json(options.json, {"schema": SCHEMA, "command": "list", "argv": argv, "version": __version__, options.what: rows})
+        if options.json == "-":
+            return EXIT_HELD
+    for row in rows:
+        print("  ".join([f"{row['name']:14}", row["summary"]]).rstrip())
+    return EXIT_HELD
+
+
+def _plugins(kind: registry.Kind) -> list[dict[str, str]]:
+    return [{"name": name, "summary": registry.find(kind, name).summary} for name in registry.names(kind)]
+
+
+def _suites() -> list[dict[str, str]]:
+    from shmkret.measure import suite
+
+    return [{"name": name, "summary": suite.title(name)} for name in suite.names()]
+
+
+LISTS = {
+    "locks": lambda: _plugins(registry.LOCK),
+    "schemes": lambda: _plugins(registry.SCHEME),
+    "archs": lambda: _plugins(registry.ARCH),
+    "workers": lambda: _plugins(registry.WORKER),
+    "suites": _suites,
+    "peers": lambda: [{"name": name, "summary": ""} for name in peers.names()],
+    "paddings": lambda: [{"name": name, "summary": ""} for name in layout.PADDINGS],
+}
+
+
+def _write_json(place: str | None, result: dict[str, Any]) -> None:
+    if place == "-":
+        json.dump(result, sys.stdout, indent=1)
+        print()
+    elif place:
+        try:
+            Path(place).write_text(json.dumps(result, indent=1) + "\n")
+        except OSError as error:
+            raise UsageError(f"{place}: {error.strerror}") from error

@@ -1,0 +1,456 @@
+"""The one module that knows Numba: teaches it the text, and compiles a CPU's loop.
+
+Words     in compiled code a column is a bare pointer with a constant stride (WordsType): no shape, no reference count, no
+          wrap-around of negative indices. It is built inside the loop, from the arena's address, and never leaves it.
+Inlining  every function of the text and every verb is forced into the loop; only the loop itself is a compiled function.
+Cache     Numba's own freshness check misses edited callees and mixes up plug-ins, so the folder is named by a digest of all
+          sources that a loop can contain, and of the versions of Python, numpy and Numba.
+Never     inline assembly (it aborts the process), dispatchers as arguments (never found in the cache), two integer types
+          (a signed and an unsigned 64-bit value compare as floating point)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import operator
+import os
+import platform
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.caching import FunctionCache
+from numba.extending import (
+    intrinsic,
+    lower_builtin,
+    models,
+    overload,
+    register_jitable,
+    register_model,
+    type_callable,
+)
+
+from shmkret import atomics, layout, libc, text
+from shmkret.errors import PluginError, UnfitMachine
+
+INLINE = {"forceinline": True}
+I32 = ir.IntType(32)
+I64 = ir.IntType(64)
+CACHE_DAYS = 14
+
+
+class WordsType(types.Type):  # type: ignore[misc]
+    """`Words` in compiled code: a pointer to the word of record 0, records `stride` bytes apart."""
+
+    def __init__(self, stride: int) -> None:
+        self.stride = stride
+        super().__init__(name=f"Words({stride})")
+
+
+@register_model(WordsType)
+class _WordsModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, words: WordsType) -> None:
+        super().__init__(manager, words, cgutils.voidptr_t)
+
+
+@intrinsic(prefer_literal=True)
+def bind(typing: Any, record: Any, stride: Any, address: Any) -> Any:
+    """The record class filled with columns: field j at address + 8 * j, `stride` (a constant) bytes apart."""
+    record_class = record.instance_class
+    column = WordsType(stride.literal_value)
+    result = types.NamedUniTuple(column, len(record_class._fields), record_class)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        columns = [
+            builder.inttoptr(builder.add(args[2], I64(8 * j)), cgutils.voidptr_t) for j in range(len(record_class._fields))
+        ]
+        return context.make_tuple(builder, result, columns)
+
+    return result(record, stride, types.int64), generate
+
+
+def _pointer(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    i = context.cast(builder, args[1], signature.args[1], types.int64)
+    place = cgutils.pointer_add(builder, args[0], builder.mul(i, I64(signature.args[0].stride)))
+    return builder.bitcast(place, I64.as_pointer())
+
+
+def _value(context: Any, builder: Any, signature: Any, args: Any, n: int) -> Any:
+    return context.cast(builder, args[n], signature.args[n], types.int64)
+
+
+def _lower(function: Callable[..., Any], result: Any, nr_values: int) -> Callable[[Any], Any]:
+    """Lower `function(words, i, *values)` by the decorated generator of LLVM instructions."""
+    # Numba takes the arguments' number from the signature of what types them, hence one function a number.
+    typers: dict[int, Callable[..., Any]] = {
+        0: lambda words, i: result if isinstance(words, WordsType) else None,
+        1: lambda words, i, a: result if isinstance(words, WordsType) else None,
+        2: lambda words, i, a, b: result if isinstance(words, WordsType) else None,
+    }
+    type_callable(function)(lambda context: typers[nr_values])
+    integers = [types.Integer] * (1 + nr_values)
+    return lower_builtin(function, WordsType, *integers)  # type: ignore[no-any-return]
+
+
+@_lower(operator.getitem, types.int64, 0)
+def _load(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    return builder.load(_pointer(context, builder, signature, args))
+
+
+@_lower(operator.setitem, types.none, 1)
+def _store(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    builder.store(_value(context, builder, signature, args, 2), _pointer(context, builder, signature, args))
+    return context.get_dummy_value()
+
+
+@_lower(atomics.address_of, types.int64, 0)
+def _address_of(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    return builder.ptrtoint(_pointer(context, builder, signature, args), I64)
+
+
+@_lower(atomics.load_acquire, types.int64, 0)
+def _load_acquire(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    return builder.load_atomic(_pointer(context, builder, signature, args), "acquire", 8)
+
+
+@_lower(atomics.store_release, types.none, 1)
+@_lower(atomics.store_ordered, types.none, 1)
+def _store_release(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    value = _value(context, builder, signature, args, 2)
+    builder.store_atomic(value, _pointer(context, builder, signature, args), "release", 8)
+    return context.get_dummy_value()
+
+
+@_lower(atomics.exchange, types.int64, 1)
+def _exchange(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    value = _value(context, builder, signature, args, 2)
+    return builder.atomic_rmw("xchg", _pointer(context, builder, signature, args), value, "seq_cst")
+
+
+@_lower(atomics.fetch_add, types.int64, 1)
+def _fetch_add(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    value = _value(context, builder, signature, args, 2)
+    return builder.atomic_rmw("add", _pointer(context, builder, signature, args), value, "seq_cst")
+
+
+@_lower(atomics.cmpxchg, types.int64, 2)
+def _cmpxchg(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    old = _value(context, builder, signature, args, 2)
+    new = _value(context, builder, signature, args, 3)
+    pair = builder.cmpxchg(_pointer(context, builder, signature, args), old, new, "seq_cst", "seq_cst")
+    return builder.extract_value(pair, 0)
+
+
+@intrinsic
+def cpu_relax(typing: Any) -> Any:
+    """The CPU's hint that it spins: PAUSE, or YIELD on 64-bit Arm."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if platform.machine() == "aarch64":
+            hint = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(ir.VoidType(), [I32]), "llvm.aarch64.hint"
+            )
+            builder.call(hint, [I32(1)])
+        else:
+            pause = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(ir.VoidType(), []), "llvm.x86.sse2.pause"
+            )
+            builder.call(pause, [])
+        return context.get_dummy_value()
+
+    return types.none(), generate
+
+
+@overload(atomics.wait_until, jit_options=INLINE, prefer_literal=True)
+def _wait_until(words: Any, i: Any, relation: Any, value: Any) -> Any:
+    def until_equal(words: Any, i: Any, relation: Any, value: Any) -> None:
+        while atomics.load_acquire(words, i) != value:
+            cpu_relax()
+
+    def until_not_equal(words: Any, i: Any, relation: Any, value: Any) -> None:
+        while atomics.load_acquire(words, i) == value:
+            cpu_relax()
+
+    if not isinstance(relation, types.IntegerLiteral):
+        raise numba.TypingError("wait_until()'s relation must be the constant EQ or NE")
+    return until_equal if relation.literal_value == atomics.EQ else until_not_equal
+
+
+@intrinsic
+def _clock(typing: Any, clock_id: Any) -> Any:
+    """clock_gettime(clock_id) in nanoseconds, through libc."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        timespec = cgutils.alloca_once(builder, ir.ArrayType(I64, 2))
+        place = builder.bitcast(timespec, cgutils.voidptr_t)
+        clock_gettime = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(I32, [I32, cgutils.voidptr_t]), "clock_gettime"
+        )
+        builder.call(clock_gettime, [I32(time.CLOCK_MONOTONIC), place])
+        seconds, nanoseconds = cgutils.unpack_tuple(builder, builder.load(timespec), 2)
+        return builder.add(builder.mul(seconds, I64(1_000_000_000)), nanoseconds)
+
+    return types.int64(clock_id), generate
+
+
+@overload(atomics.monotonic_ns, jit_options=INLINE)
+def _monotonic_ns() -> Any:
+    return lambda: _clock(0)
+
+
+_sem_wait = types.ExternalFunction("sem_wait", types.int32(types.intp))
+_sem_post = types.ExternalFunction("sem_post", types.int32(types.intp))
+_mutex_lock = types.ExternalFunction("pthread_mutex_lock", types.int32(types.intp))
+_mutex_unlock = types.ExternalFunction("pthread_mutex_unlock", types.int32(types.intp))
+
+
+@overload(libc.sem_wait, jit_options=INLINE)
+def _libc_sem_wait(address: Any) -> Any:
+    def wait(address: Any) -> None:
+        while _sem_wait(address) != 0:  # interrupted by a signal
+            pass
+
+    return wait
+
+
+@overload(libc.sem_post, jit_options=INLINE)
+def _libc_sem_post(address: Any) -> Any:
+    def post(address: Any) -> None:
+        _sem_post(address)
+
+    return post
+
+
+@overload(libc.mutex_lock, jit_options=INLINE)
+def _libc_mutex_lock(address: Any) -> Any:
+    def lock(address: Any) -> None:
+        _mutex_lock(address)
+
+    return lock
+
+
+@overload(libc.mutex_unlock, jit_options=INLINE)
+def _libc_mutex_unlock(address: Any) -> Any:
+    def unlock(address: Any) -> None:
+        _mutex_unlock(address)
+
+    return unlock
+
+
+def _wrapping(function: Callable[..., Any], compiled: Callable[..., Any]) -> None:
+    overload(function, jit_options=INLINE, strict=False)(lambda a, b: compiled)
+
+
+_U32 = np.int64(0xFFFFFFFF)
+_wrapping(atomics.add64, lambda a, b: np.int64(a) + np.int64(b))
+_wrapping(atomics.sub64, lambda a, b: np.int64(a) - np.int64(b))
+_wrapping(atomics.mul64, lambda a, b: np.int64(a) * np.int64(b))
+_wrapping(atomics.shr64, lambda a, b: np.int64(np.uint64(a) >> np.uint64(b)))
+_wrapping(atomics.add32, lambda a, b: (np.int64(a) + np.int64(b)) & _U32)
+_wrapping(atomics.sub32, lambda a, b: (np.int64(a) - np.int64(b)) & _U32)
+
+_taught = 0
+_verbs_taught = 0
+
+
+def teach() -> None:
+    """Teach Numba every function that the text has marked so far, plug-ins included."""
+    global _taught, _verbs_taught
+    for function in text.inlines[_taught:]:
+        register_jitable(**INLINE)(function)
+    _taught = len(text.inlines)
+    for verb in text.generics[_verbs_taught:]:
+        _teach_verb(verb)
+    _verbs_taught = len(text.generics)
+
+
+def _teach_verb(verb: Callable[..., Any]) -> None:
+    def choose(subject: Any, *args: Any) -> Any:
+        return text.implementation(subject.instance_class, verb.__name__)
+
+    overload(verb, jit_options=INLINE, strict=False)(choose)
+
+
+def compile_cpu(
+    run_cpu: Callable[..., None],
+    *,
+    arch: type,
+    scheme: type,
+    lock: type,
+    worker: type,
+    padding: str,
+    cache: Path | None,
+) -> Callable[[int, int], None]:
+    """The loop of a CPU, compiled for one choice of everything: `loop(address of the arena, cpu)`.
+
+    Raises: PluginError, with what Numba said, when a function of the text does not compile.
+    """
+    teach()
+    strides = [layout.stride_of(n, r, padding) for n, r in zip(layout.SECTION_NAMES, layout.RECORDS, strict=False)]
+    run_s, cpus_s, tasks_s, stack_s, functions_s, probes_s, instances_s, buckets_s = strides[:8]
+    locks_s = layout.stride_of("locks", lock, padding)
+    Run, Cpus, Tasks, Stack, Functions, Probes, Instances, Buckets, Script = layout.RECORDS  # noqa: N806
+    Kernel, Table = layout.Kernel, layout.Table  # noqa: N806
+    table_at = layout.HEADER.fields["sections"][1]  # type: ignore[index]
+    multiplier_at = layout.HEADER.fields["hash_multiplier"][1]  # type: ignore[index]
+
+    def loop(address, cpu):  # type: ignore[no-untyped-def]
+        table = bind(Table, 24, address + table_at)
+        at = table.offset
+        n = table.count
+        header = bind(Script, 8, address + multiplier_at)
+        k = Kernel(
+            bind(Run, run_s, address + at[0]),
+            bind(Cpus, cpus_s, address + at[1]),
+            bind(Tasks, tasks_s, address + at[2]),
+            bind(Functions, functions_s, address + at[4]),
+            bind(Probes, probes_s, address + at[5]),
+            bind(Instances, instances_s, address + at[6]),
+            bind(Buckets, buckets_s, address + at[7]),
+            bind(Script, 8, address + at[9]),
+            arch(bind(Stack, stack_s, address + at[3])),
+            scheme(bind(lock, locks_s, address + at[8])),
+            worker(0),
+            n[1],
+            n[2],
+            n[6],
+            n[9],
+            header.word[0],
+        )
+        run_cpu(k, cpu)
+
+    name = "-".join(choice.__module__ + "." + choice.__name__ for choice in (arch, scheme, lock, worker)) + "-" + padding
+    try:
+        return _compile(loop, types.void(types.int64, types.int64), cache and cache / name)
+    except numba.core.errors.NumbaError as error:
+        raise PluginError(f"the CPU's loop does not compile: {_innermost(str(error))}") from error
+
+
+def _innermost(words: str) -> str:
+    """The place and the reason in Numba's report, which nests one report a caller, the innermost first."""
+    place = re.search(r'^ *File "([^"]+)", line (\d+):', words, re.MULTILINE)
+    if not place:
+        return words
+    before = [line.strip() for line in words[: place.start()].splitlines() if line.strip()]
+    return f"{place[1]}:{place[2]}: {before[-1] if before else words}"
+
+
+class _FolderCache(FunctionCache):  # type: ignore[misc]
+    """A cache whose folder says what was compiled, so that the key need not.
+
+    Numba's key pickles the closure: it differs from run to run for classes made at run time. One folder a loop also keeps
+    two processes that compile at once from numbering their files alike.
+    """
+
+    def _index_key(self, signature: Any, codegen: Any) -> Any:
+        return signature, codegen.magic_tuple()
+
+
+def _compile(function: Callable[..., Any], signature: Any, folder: Path | None) -> Callable[..., Any]:
+    dispatcher = numba.njit(function)
+    if folder:
+        numba.config.CACHE_DIR = str(folder)
+        dispatcher._cache = _FolderCache(function)
+    dispatcher.compile(signature)
+    dispatcher.disable_compile()
+    return dispatcher  # type: ignore[no-any-return]
+
+
+def source_digest(plugins: tuple[Path, ...]) -> str:
+    """A digest of everything that a compiled loop can contain: our sources, the plug-ins', the versions."""
+    digest = hashlib.sha256()
+    package = Path(__file__).parent
+    for source in sorted(package.rglob("*.py")) + sorted(plugins):
+        digest.update(str(source).encode() + b"\0" + source.read_bytes() + b"\0")
+    versions = (sys.version, np.__version__, numba.__version__, llvmlite.__version__)
+    digest.update(repr(versions).encode())
+    return digest.hexdigest()[:24]
+
+
+def cache_folder(plugins: tuple[Path, ...]) -> Path | None:
+    """The folder of compiled loops for these sources, made if need be; None when the place is not writable."""
+    root = Path(os.environ.get("SHMKRET_CACHE_DIR") or _user_cache() / "shmkret")
+    folder = root / source_digest(plugins)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        os.utime(folder)
+        _prune(root)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+def _prune(root: Path) -> None:
+    oldest = time.time() - CACHE_DAYS * 86400
+    for folder in root.iterdir():
+        with contextlib.suppress(OSError):
+            if folder.stat().st_mtime < oldest:
+                shutil.rmtree(folder)
+
+
+def require_supported_machine() -> None:
+    """Raises UnfitMachine on machines that the compiled atomics are not written for."""
+    if platform.machine() not in ("x86_64", "aarch64") or sys.platform != "linux":
+        raise UnfitMachine(f"shmkret runs on Linux, x86-64 and 64-bit Arm; this is {sys.platform} {platform.machine()}")
+
+
+def compile_helpers(cache: Path | None) -> dict[str, Callable[..., int]]:
+    """What the plain machine calls one at a time: atomics, and libc's calls that may block, all by address."""
+    teach()
+    Column = layout.Script  # noqa: N806
+
+    def load_acquire(at):  # type: ignore[no-untyped-def]
+        return atomics.load_acquire(bind(Column, 8, at).word, 0)
+
+    def store_release(at, value):  # type: ignore[no-untyped-def]
+        atomics.store_release(bind(Column, 8, at).word, 0, value)
+        return 0
+
+    def exchange(at, value):  # type: ignore[no-untyped-def]
+        return atomics.exchange(bind(Column, 8, at).word, 0, value)
+
+    def fetch_add(at, value):  # type: ignore[no-untyped-def]
+        return atomics.fetch_add(bind(Column, 8, at).word, 0, value)
+
+    def cmpxchg(at, old, new):  # type: ignore[no-untyped-def]
+        return atomics.cmpxchg(bind(Column, 8, at).word, 0, old, new)
+
+    def sem_wait(at):  # type: ignore[no-untyped-def]
+        libc.sem_wait(at)
+        return 0
+
+    def sem_post(at):  # type: ignore[no-untyped-def]
+        libc.sem_post(at)
+        return 0
+
+    def mutex_lock(at):  # type: ignore[no-untyped-def]
+        libc.mutex_lock(at)
+        return 0
+
+    def mutex_unlock(at):  # type: ignore[no-untyped-def]
+        libc.mutex_unlock(at)
+        return 0
+
+    functions = (
+        load_acquire, store_release, exchange, fetch_add, cmpxchg, sem_wait, sem_post, mutex_lock, mutex_unlock,
+    )  # fmt: skip
+    compiled = {}
+    for function in functions:
+        integers = [types.int64] * function.__code__.co_argcount
+        compiled[function.__name__] = _compile(function, types.int64(*integers), cache and cache / function.__name__)
+    return compiled

@@ -1,0 +1,60 @@
+"""What can go wrong, as one tree. Each leaf says which exit code the command line gives it.
+
+    ShmkretError
+    +-- UsageError              2  something that was asked for cannot be
+    |   +-- UnknownName            no lock, scheme, worker ... of that name
+    |   +-- PluginError            a file of the user's does not import or breaks its contract
+    |   +-- GeometryError          sizes that are zero, negative or overflow
+    |   +-- ArenaError             an arena that does not fit, or that is not ours to attach to
+    +-- UnfitMachine            3  this machine lacks what the command needs
+    +-- RunFailed               1  a worker died or hung, an oracle or an audit failed
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ShmkretError(Exception):
+    """Any error that shmkret reports in a sentence; everything else is a defect of shmkret."""
+
+    exit_code = 1
+
+
+class UsageError(ShmkretError):
+    """Something that was asked for cannot be."""
+
+    exit_code = 2
+
+
+class UnknownName(UsageError):
+    """No lock, scheme, worker, suite ... of that name; says which come near."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names)}"
+        super().__init__(f"no {kind} is called {name!r}: {hint}")
+
+
+class PluginError(UsageError):
+    """A file of the user's does not import, or breaks the contract of what it is given as."""
+
+
+class GeometryError(UsageError):
+    """Sizes that are zero, negative, or overflow."""
+
+
+class ArenaError(UsageError):
+    """An arena that does not fit into memory, or that cannot be attached to."""
+
+
+class UnfitMachine(ShmkretError):
+    """This machine lacks what the command needs: a compiler, cores, a permission."""
+
+    exit_code = 3
+
+
+class RunFailed(ShmkretError):
+    """A run ended without a result: a worker died or hung."""

@@ -1,0 +1,35 @@
+"""A process-shared pthread mutex of the default type.
+
+    word 0 ...   pthread_mutex_t, private to libc
+
+Moves     acquire  free -> held   sleeps in the kernel while another holds it
+          release  held -> free   wakes one sleeper
+Dies      a killed holder stops everybody; the robust type is another lock
+Source    pthread_mutexattr_setpshared(3)
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from shmkret import libc
+from shmkret.atomics import Words, address_of
+
+
+class Pthread(NamedTuple):
+    """pthread_mutex_t."""
+
+    mutex: Words
+    SIZE = libc.SIZEOF_PTHREAD_MUTEX_T
+
+
+def init(lock: Pthread, i: int) -> None:
+    libc.mutex_init(address_of(lock.mutex, i))
+
+
+def acquire(lock: Pthread, i: int) -> None:
+    libc.mutex_lock(address_of(lock.mutex, i))
+
+
+def release(lock: Pthread, i: int) -> None:
+    libc.mutex_unlock(address_of(lock.mutex, i))

@@ -1,0 +1,36 @@
+"""A named POSIX semaphore a lock, mapped before the workers start.
+
+    word 0   address   of the sem_t in the creator and the processes it forks
+
+Its name is gone as soon as it is mapped, so that no kill can leave it behind; the price is that a program that attaches to
+the arena later cannot use the lock.
+
+Moves     as in sem.py; only the memory lies elsewhere, on a page of its own
+Dies      a killed holder takes the token with it: everybody waits for ever
+Source    sem_open(3), sem_unlink(3)
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from shmkret import libc
+from shmkret.atomics import Words
+
+
+class SemNamed(NamedTuple):
+    """Where the semaphore is mapped."""
+
+    address: Words
+
+
+def init(lock: SemNamed, i: int) -> None:
+    lock.address[i] = libc.sem_open(1)
+
+
+def acquire(lock: SemNamed, i: int) -> None:
+    libc.sem_wait(lock.address[i])
+
+
+def release(lock: SemNamed, i: int) -> None:
+    libc.sem_post(lock.address[i])

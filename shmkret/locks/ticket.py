@@ -1,0 +1,35 @@
+"""Ticket spinlock: first come, first served, on two counters.
+
+    word 0   next     ticket to draw
+    word 1   owner    ticket being served
+
+Moves     acquire  next,owner -> next+1,owner   then wait until owner == my ticket
+          release  next,owner -> next,owner+1   holder only
+Always    0 <= next - owner <= nr_cpus (mod 2**64)
+Order     acquire's load of owner, in wait_until, pairs with release's store_release(owner)
+Dies      a killed holder or waiter stops everybody behind it
+Source    Mellor-Crummey & Scott, ACM TOCS 9(1), 1991
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from shmkret.atomics import EQ, Words, add64, fetch_add, store_release, wait_until
+
+
+class Ticket(NamedTuple):
+    """Two counters, on one line."""
+
+    next: Words
+    owner: Words
+
+
+def acquire(lock: Ticket, i: int) -> None:
+    ticket = fetch_add(lock.next, i, 1)
+    wait_until(lock.owner, i, EQ, ticket)
+
+
+def release(lock: Ticket, i: int) -> None:
+    # Only the holder writes owner, so its own plain read is current.
+    store_release(lock.owner, i, add64(lock.owner[i], 1))

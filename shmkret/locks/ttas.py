@@ -1,0 +1,31 @@
+"""Test-and-test-and-set spinlock: wait by reading, take by exchange.
+
+    word 0   locked   0 free, 1 held
+
+Moves     acquire  0 -> 1   by exchange; a loser waits until it reads 0, then tries again
+          release  1 -> 0   holder only
+Order     acquire's exchange pairs with release's store_release
+Dies      a killed holder stops everybody
+Source    Anderson, IEEE TPDS 1(1), 1990
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from shmkret.atomics import EQ, Words, exchange, store_release, wait_until
+
+
+class Ttas(NamedTuple):
+    """One word."""
+
+    locked: Words
+
+
+def acquire(lock: Ttas, i: int) -> None:
+    while exchange(lock.locked, i, 1) != 0:
+        wait_until(lock.locked, i, EQ, 0)
+
+
+def release(lock: Ttas, i: int) -> None:
+    store_release(lock.locked, i, 0)

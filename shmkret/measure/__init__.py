@@ -1,0 +1,1 @@
+"""Measuring: cells, their repetitions, statistics, verdicts and reports."""

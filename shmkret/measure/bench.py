@@ -1,0 +1,165 @@
+"""Runs a plan: every cell once a round, rounds forwards and backwards in turn (A B B A), then estimates and verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from shmkret.measure import statistics
+from shmkret.measure.cell import Cell, Prepared, Sample
+from shmkret.measure.statistics import Estimate
+from shmkret.measure.suite import Plan
+
+LEAST_CONCURRENCY = 0.95
+FEWEST_REPETITIONS = 3
+WIDEST_INTERVAL = 0.10
+
+
+class Progress(Protocol):
+    """Who wants to know how far a run is."""
+
+    def doing(self, what: str) -> None: ...
+
+    def done(self) -> None: ...
+
+
+@dataclass
+class Measured:
+    """A cell, its samples in the order of the rounds, and what they say."""
+
+    cell: Cell
+    control: bool
+    samples: list[Sample] = field(default_factory=list)
+    estimate: Estimate | None = None
+    verdict: str = "withheld"
+    reasons: list[str] = field(default_factory=list)
+
+    @property
+    def withheld(self) -> bool:
+        return any(sample.flaws for sample in self.samples) or not self.samples
+
+    @property
+    def rates(self) -> dict[int, float]:
+        """Calls per second by round."""
+        return {r: sample.rate for r, sample in enumerate(self.samples) if sample.rate is not None}
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Two cells that differ in one part of their key."""
+
+    by: str
+    over: Measured
+    under: Measured
+    estimate: Estimate | None
+
+
+def prepare(plan: Plan) -> list[Prepared]:
+    """Resolve and check every cell before anything runs. Raises UsageError and its kinds."""
+    return [Prepared(cell, plan.seed) for cell in plan.cells]
+
+
+def run(plan: Plan, prepared: list[Prepared], progress: Progress) -> list[Measured]:
+    """Measure every cell. A cell that an oracle or an audit failed is not repeated. Raises WorkerLost, PluginError, UnfitMachine."""
+    measured = [Measured(p.cell, getattr(p.lock.module, "CONTROL", False)) for p in prepared]
+    for turn in range(plan.repeat):
+        order = list(zip(prepared, measured, strict=True))
+        for ready, result in order if turn % 2 == 0 else reversed(order):
+            if turn == 0:
+                progress.doing(f"compiling {ready.cell}")
+                ready.compile()
+            if not (turn and result.withheld):
+                progress.doing(str(ready.cell))
+                result.samples.append(ready.repeat(plan.seconds))
+            progress.done()
+    rng = np.random.default_rng(plan.seed)
+    for result in measured:
+        judge(result, rng)
+    return measured
+
+
+def judge(result: Measured, rng: np.random.Generator) -> None:
+    """Give a measured cell its estimate, its verdict and the reasons."""
+    if result.withheld:
+        result.reasons = sorted({flaw for sample in result.samples for flaw in sample.flaws}) or ["not measured"]
+        return
+    result.estimate = statistics.median(np.array(list(result.rates.values())), rng)
+    result.reasons = list(_doubts(result, result.estimate))
+    result.verdict = "suspect" if result.reasons else "valid"
+
+
+def _doubts(result: Measured, estimate: Estimate) -> Iterator[str]:
+    if result.control and result.cell.cpus > 1:
+        yield f"{result.cell.lock} is wrong by construction, and the oracle did not notice"
+    if result.cell.params.workers_per_core > 1:
+        yield f"{result.cell.params.workers_per_core} workers a core: the scheduler is measured too"
+    concurrency = min(sample.concurrency for sample in result.samples)
+    if concurrency < LEAST_CONCURRENCY:
+        yield f"in one repetition all CPUs were measured together for {concurrency:.0%} of the window only"
+    if len(result.samples) < FEWEST_REPETITIONS:
+        yield f"{len(result.samples)} repetitions: give --repeat {FEWEST_REPETITIONS} or more"
+    if estimate.ci95 and estimate.ci95[1] - estimate.ci95[0] > WIDEST_INTERVAL * estimate.median:
+        spread = (estimate.ci95[1] - estimate.ci95[0]) / estimate.median
+        yield f"the interval spans {spread:.0%} of the median: raise --repeat or --seconds, or quieten the machine"
+
+
+def ratios(measured: list[Measured], seed: int) -> list[Ratio]:
+    """Each cell over the one that has the first value of a key's part (for peers: ours over the peer's)."""
+    rng = np.random.default_rng(seed)
+    by_cell = {result.cell: result for result in measured}
+    found = []
+    for by in ("scheme", "lock", "padding", "cpus", "peer"):
+        values = list(dict.fromkeys(getattr(result.cell, by) for result in measured))
+        base = values[-1] if by == "peer" else values[0]
+        for result in measured:
+            under = by_cell.get(result.cell.over(**{by: base}))
+            if under is not None and under is not result and (by == "peer" or result.cell.peer == under.cell.peer):
+                found.append(Ratio(by, result, under, _ratio(result, under, rng)))
+    return found
+
+
+def _ratio(over: Measured, under: Measured, rng: np.random.Generator) -> Estimate | None:
+    rounds = sorted(over.rates.keys() & under.rates.keys())
+    if over.withheld or under.withheld or not rounds:
+        return None
+    numerator, denominator = (np.array([m.rates[r] for r in rounds]) for m in (over, under))
+    return statistics.paired_ratio(numerator, denominator, rng)
+
+
+def cell_object(result: Measured) -> dict[str, Any]:
+    """A cell as CLI.md's JSON has it. Counts are of the whole run, warm-up and cool-down included."""
+    totals = {name: sum(getattr(s, name) for s in result.samples) for name in ("calls", "hits", "nmissed", "refused", "walked")}
+    return {
+        **result.cell.key(),
+        "samples": [sample.rate for sample in result.samples],
+        "median": result.estimate.median if result.estimate else None,
+        "ci95": list(result.estimate.ci95) if result.estimate and result.estimate.ci95 else None,
+        **totals,
+        "concurrency": [sample.concurrency for sample in result.samples],
+        "verdict": result.verdict,
+        "reasons": result.reasons,
+    }
+
+
+def ratio_object(ratio: Ratio) -> dict[str, Any]:
+    """A ratio as CLI.md's JSON has it."""
+    key = ratio.over.cell.key()
+    over, under = key.pop(ratio.by), getattr(ratio.under.cell, ratio.by)
+    estimate = ratio.estimate
+    return {
+        "by": ratio.by,
+        "over": over,
+        "under": under,
+        **key,
+        "median": estimate.median if estimate else None,
+        "ci95": list(estimate.ci95) if estimate and estimate.ci95 else None,
+    }
+
+
+def plan_object(plan: Plan) -> dict[str, Any]:
+    """What was asked for: the suite, the window in seconds, the repetitions."""
+    asked = asdict(plan)
+    return {"suite": plan.suite, "seconds": plan.seconds, "repeat": plan.repeat, "seed": asked["seed"]}

@@ -1,0 +1,268 @@
+"""A cell of a measurement, and one repetition of it: an arena, a crew of CPUs, a fixed window, an audit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shmkret import atomics, cpu, layout, peers, plain, probes, registry, topology
+from shmkret.arena import Arena
+from shmkret.audit import audit
+from shmkret.errors import PluginError, UsageError
+from shmkret.layout import Geometry
+from shmkret.native import Crew, WorkerHung, WorkerLost
+from shmkret.registry import ARCH, LOCK, SCHEME, WORKER, Plugin
+
+PATIENCE_S = 10.0
+OURS = "shmkret"
+
+
+@dataclass(frozen=True)
+class Params:
+    """The knobs of a cell beside its key. None: what the worker program or the kernel would choose."""
+
+    probes: int | None = None
+    tasks: int | None = None
+    maxactive: int | None = None
+    data_size: int = 0
+    hash: str = "mult-2008-64"
+    task_address: str = "slab"
+    workers_per_core: int = 1
+    plain: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is measured: the key of a result."""
+
+    worker: str
+    scheme: str
+    lock: str
+    arch: str
+    padding: str
+    cpus: int
+    peer: str = OURS
+    params: Params = Params()
+
+    def over(self, **changes: Any) -> Cell:
+        """The same cell with some of its key changed."""
+        return replace(self, **changes)
+
+    def key(self) -> dict[str, Any]:
+        """As the JSON objects name it."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        peer = "" if self.peer == OURS else f" ({self.peer})"
+        return f"{self.worker} {self.scheme} {self.lock} cpus {self.cpus}{peer}"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One repetition. rate: calls per second in the window, None when it was not measured; counts: of the whole run.
+
+    concurrency: the part of the time from the first CPU's window to the last one's in which all were measured.
+    flaws: why it must not be used; empty when nothing is known against it.
+    """
+
+    rate: float | None
+    calls: int
+    hits: int
+    nmissed: int
+    refused: int
+    walked: int
+    concurrency: float
+    flaws: tuple[str, ...]
+
+
+class Prepared:
+    """A cell whose names are resolved and whose code is compiled; runs any number of repetitions.
+
+    Raises: UsageError and its kinds for anything that cannot be; UnfitMachine when a peer has no compiler.
+    """
+
+    def __init__(self, cell: Cell, seed: int) -> None:
+        self.cell = cell
+        self.seed = seed
+        self.worker = registry.find(WORKER, cell.worker)
+        self.scheme = registry.find(SCHEME, cell.scheme)
+        self.lock = registry.find(LOCK, cell.lock)
+        self.arch = registry.find(ARCH, cell.arch)
+        self.cores = topology.place(cell.cpus, cell.params.workers_per_core)
+        self.script = self._script()
+        self.geometry = self._geometry()
+        layout.sections(self.geometry, self.lock.record)
+
+    def _geometry(self) -> Geometry:
+        cell, params = self.cell, self.cell.params
+        least = _ask(self.worker, "nr_probes", cell.cpus)
+        nr_probes = least if params.probes is None else params.probes
+        if nr_probes < least:
+            raise UsageError(f"the worker {cell.worker} needs {least} probes on {cell.cpus} CPUs, --probes says {nr_probes}")
+        nr_tasks = cell.cpus if params.tasks is None else params.tasks
+        if nr_tasks < cell.cpus:
+            raise UsageError(f"{cell.cpus} CPUs need as many tasks at least, --tasks says {nr_tasks}")
+        return Geometry(
+            nr_cpus=cell.cpus,
+            nr_tasks=nr_tasks,
+            nr_probes=nr_probes,
+            maxactive=default_maxactive(cell.cpus) if params.maxactive is None else params.maxactive,
+            nr_locks=_ask(self.scheme, "nr_locks", max(1, nr_probes)),
+            data_size=params.data_size,
+            script_words=len(self.script),
+            padding=cell.padding,
+        )
+
+    def _script(self) -> NDArray[np.int64]:
+        write = getattr(self.worker.module, "script", None)
+        if write is None:
+            return np.zeros(1, np.int64)
+        return np.asarray(write(self.cell.cpus, np.random.default_rng(self.seed)), np.int64)
+
+    def compile(self) -> None:
+        """Compile what repetitions will run. Raises PluginError, UnfitMachine."""
+        _ = self._bodies
+
+    @cached_property
+    def _bodies(self) -> Callable[[Arena, plain.PlainMachine], list[Callable[[], None]]]:
+        """Makes the body of each CPU's process, for one arena."""
+        from shmkret import compile as compiling  # Numba is imported only when something is compiled
+
+        compiling.require_supported_machine()
+        plugins = tuple(p.path for p in (self.worker, self.scheme, self.lock, self.arch) if not p.built_in)
+        cache = compiling.cache_folder(plugins)
+        if self.cell.peer != OURS:
+            return self._peer_bodies(cache)
+        if self.cell.params.plain:
+            plain.PlainMachine(cache).prepare()
+            return partial(self._plain_bodies, cache)
+        loop = compiling.compile_cpu(
+            cpu.run_cpu,
+            arch=self.arch.record,
+            scheme=self.scheme.record,
+            lock=self.lock.record,
+            worker=self.worker.record,
+            padding=self.cell.padding,
+            cache=cache,
+        )
+        return lambda arena, machine: [partial(loop, arena.address, i) for i in range(self.cell.cpus)]
+
+    def _plain_bodies(self, cache: Path | None, arena: Arena, machine: plain.PlainMachine) -> list[Callable[[], None]]:
+        machine.helpers_from(cache)
+        k = plain.kernel_of(arena, arch=self.arch, scheme=self.scheme, lock=self.lock, worker=self.worker)
+
+        def body(i: int) -> None:
+            with atomics.use(machine):
+                cpu.run_cpu(k, i)
+
+        return [partial(body, i) for i in range(self.cell.cpus)]
+
+    def _peer_bodies(self, cache: Path | None) -> Callable[[Arena, plain.PlainMachine], list[Callable[[], None]]]:
+        if self.cell.worker != "hot":
+            raise UsageError(f"the peer {self.cell.peer} does the work of the worker hot, not of {self.cell.worker}")
+        command = peers.build(
+            self.cell.peer, scheme=self.scheme, lock=self.lock, padding=self.cell.padding, cache=cache
+        )
+        return lambda arena, machine: [partial(peers.execute, command, arena, i) for i in range(self.cell.cpus)]
+
+    def repeat(self, seconds: float, warm_up: float = 0.05) -> Sample:
+        """One repetition, in fresh processes on a fresh arena. A worker that dies, hangs or sees a bug is a flaw."""
+        names = {"scheme": self.scheme.name, "lock": self.lock.name, "arch": self.arch.name}
+        params = self.cell.params
+        machine = plain.PlainMachine()
+        with Arena.create(
+            self.geometry,
+            lock=self.lock.record,
+            names=names,
+            hash_name=params.hash,
+            task_address=params.task_address,
+        ) as arena:
+            arena.records("script")["word"] = self.script
+            try:
+                plain.init_locks(machine, arena, self.lock)
+                bodies = self._bodies(arena, machine)
+                flaws = _window(bodies, self.cores, arena, seconds, warm_up)
+                return _sample(arena, flaws)
+            finally:
+                machine.close()
+
+
+def default_maxactive(nr_cpus: int) -> int:
+    """The kernel's default with preemption: max(10, 2 * NR_CPUS)."""
+    return max(10, 2 * nr_cpus)
+
+
+def _ask(plugin: Plugin, question: str, argument: int) -> int:
+    """Call a plug-in's sizing function. Raises PluginError unless it answers with a whole number."""
+    try:
+        answer = getattr(plugin.module, question)(argument)
+    except Exception as error:
+        raise PluginError(f"{plugin.path}: {question}({argument}) raised {type(error).__name__}: {error}") from error
+    if not isinstance(answer, int) or isinstance(answer, bool):
+        raise PluginError(f"{plugin.path}: {question}({argument}) returned {answer!r}, not a whole number")
+    return answer
+
+
+def _window(
+    bodies: list[Callable[[], None]], cores: list[int], arena: Arena, seconds: float, warm_up: float
+) -> tuple[str, ...]:
+    """Run the bodies through the phases; returns the flaws of a run that did not get through."""
+    cpus = arena.records("cpus")
+    phase = arena.records("run")["phase"]
+
+    def all_or_bug(field: str) -> Callable[[], bool]:
+        return lambda: bool(cpus[field].all() or cpus["bug"].any())
+
+    try:
+        with Crew(bodies, cores) as crew:
+            crew.watch_until(all_or_bug("ready"), PATIENCE_S, "reached the gate")
+            phase[0] = cpu.WARM_UP
+            crew.watch(warm_up)
+            phase[0] = cpu.MEASURE
+            crew.watch_until(all_or_bug("began_ns"), PATIENCE_S, "seen the window begin")
+            if not cpus["bug"].any():
+                crew.watch(seconds)
+            phase[0] = cpu.COOL_DOWN
+            crew.watch_until(all_or_bug("ended_ns"), PATIENCE_S, "seen the window end")
+            phase[0] = cpu.STOP
+            if not cpus["bug"].any():
+                crew.join(PATIENCE_S)
+    except (WorkerLost, WorkerHung) as error:
+        if cpus["bug"].any():
+            return ()
+        return (str(error),)
+    return ()
+
+
+def _sample(arena: Arena, flaws: tuple[str, ...]) -> Sample:
+    cpus = arena.records("cpus")
+    bugs = tuple(_bug(cpus[i], i) for i in np.flatnonzero(cpus["bug"]).tolist())
+    flaws = bugs or flaws or tuple(f"audit: {wrong}" for wrong in audit(arena))
+    totals = {field: int(cpus[field].sum()) for field in ("calls", "hits", "walked")}
+    nmissed = int(arena.records("probes")["nmissed"].sum())
+    rate, concurrency = (None, 0.0) if flaws else _rate(cpus)
+    return Sample(rate=rate, nmissed=nmissed, refused=0, concurrency=concurrency, flaws=flaws, **totals)
+
+
+def _rate(cpus: NDArray[np.void]) -> tuple[float, float]:
+    """Calls per second over all CPUs, each by its own clock marks; and the full-concurrency fraction."""
+    spans_ns = cpus["ended_ns"] - cpus["began_ns"]
+    rate = float(((cpus["ended_calls"] - cpus["began_calls"]) / spans_ns).sum() * 1e9)
+    together = int(cpus["ended_ns"].min() - cpus["began_ns"].max())
+    whole = int(cpus["ended_ns"].max() - cpus["began_ns"].min())
+    return rate, max(0.0, together / whole)
+
+
+def _bug(record: Any, i: int) -> str:
+    bug = int(record["bug"])
+    what = probes.BUGS[bug] if 0 < bug < len(probes.BUGS) else f"bug {bug}"
+    return (
+        f"oracle: cpu {i}, task {int(record['bug_task'])}: {what}: "
+        f"saw {int(record['bug_seen']):#x}, expected {int(record['bug_expected']):#x}"
+    )

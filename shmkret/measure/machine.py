@@ -1,0 +1,47 @@
+"""What machine a result comes from."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from shmkret import topology
+
+
+def describe() -> dict[str, Any]:
+    """The machine and the versions, for the head of a result."""
+    return {
+        "cpu": _cpu_model(),
+        "cores_allowed": topology.allowed_cores(),
+        "cores_online": os.cpu_count(),
+        "hypervisor": "hypervisor" in _cpuinfo(),
+        "memory_bytes": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        "kernel": platform.release(),
+        "architecture": platform.machine(),
+        "libc": os.confstr("CS_GNU_LIBC_VERSION") if "CS_GNU_LIBC_VERSION" in os.confstr_names else None,
+        "python": platform.python_version(),
+        **{package: metadata.version(package) for package in ("numpy", "numba", "llvmlite")},
+    }
+
+
+def in_a_line(machine: dict[str, Any]) -> str:
+    """The machine as one line for tables and plots."""
+    where = " (virtual machine)" if machine["hypervisor"] else ""
+    return f"{machine['cpu']}, {len(machine['cores_allowed'])} cores{where}, Linux {machine['kernel']}, {machine['libc']}"
+
+
+def _cpuinfo() -> str:
+    try:
+        return Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return ""
+
+
+def _cpu_model() -> str:
+    for line in _cpuinfo().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,188 @@
+"""What a run leaves: tables for the terminal, and a folder with results.json, CSV and a plot."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any, TextIO
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from shmkret.measure.machine import in_a_line
+
+Json = dict[str, Any]
+KEY = ("worker", "scheme", "lock", "padding", "cpus", "peer")
+MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+
+def write_folder(folder: Path, result: Json) -> list[Path]:
+    """Write results.json, cells.csv, samples.csv, plot.svg and plot.png; returns their paths. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {
+        "results.json": json.dumps(result, indent=1) + "\n",
+        "cells.csv": _csv(_flat(cell) for cell in result["cells"]),
+        "samples.csv": _csv(_samples(result["cells"])),
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    return [folder / name for name in texts] + plot(folder, result)
+
+
+def _flat(cell: Json) -> Json:
+    low, high = cell["ci95"] or (None, None)
+    dropped = ("params", "samples", "ci95", "concurrency", "reasons")
+    flat = {key: value for key, value in cell.items() if key not in dropped}
+    return {**flat, **cell["params"], "ci95_low": low, "ci95_high": high, "reasons": "; ".join(cell["reasons"])}
+
+
+def _samples(cells: list[Json]) -> list[Json]:
+    return [
+        {**{key: cell[key] for key in KEY}, "repetition": r, "calls_per_s": rate}
+        for cell in cells
+        for r, rate in enumerate(cell["samples"])
+    ]
+
+
+def _csv(rows: Any) -> str:
+    rows = list(rows)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def print_tables(result: Json, to: TextIO) -> None:
+    """The cells, the ratios, the doubts and the machine, 80 columns wide where nothing is long."""
+    console = Console(file=to, highlight=False, width=None if to.isatty() else 100)
+    console.print(_cell_table(result["cells"]))
+    for by in dict.fromkeys(ratio["by"] for ratio in result["ratios"]):
+        console.print(_ratio_table([r for r in result["ratios"] if r["by"] == by], by))
+    for cell in result["cells"]:
+        for reason in cell["reasons"]:
+            console.print(f"{cell['verdict']}: {_name(cell)}: {reason}", markup=False, soft_wrap=True)
+    console.print(in_a_line(result["machine"]), markup=False, soft_wrap=True)
+    console.print(
+        f"{result['suite']}: {result['repeat']} repetitions of {result['seconds']:g} s, interleaved; seed {result['seed']}",
+        soft_wrap=True,
+    )
+
+
+def _shown(rows: list[Json], keys: tuple[str, ...]) -> list[str]:
+    """The parts of the key that differ between rows, and always the worker, the scheme and the CPUs."""
+    always = ("worker", "scheme", "cpus")
+    return [key for key in keys if key in rows[0] and (key in always or len({row[key] for row in rows}) > 1)]
+
+
+def _name(cell: Json) -> str:
+    peer = "" if cell["peer"] == "shmkret" else f" ({cell['peer']})"
+    return f"{cell['worker']} {cell['scheme']} {cell['lock']} on {cell['cpus']} cpus{peer}"
+
+
+def _cell_table(cells: list[Json]) -> Table:
+    shown = _shown(cells, KEY)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for key in shown:
+        table.add_column(key, justify="right" if key == "cpus" else "left")
+    for heading in ("Mcalls/s", "95 %", "ns a call", "nmissed"):
+        table.add_column(heading, justify="right")
+    table.add_column("verdict")
+    for cell in cells:
+        table.add_row(*(str(cell[key]) for key in shown), *_figures(cell), cell["verdict"])
+    return table
+
+
+def _figures(cell: Json) -> tuple[str, str, str, str]:
+    nmissed = f"{cell['nmissed']:,}"
+    if cell["median"] is None:
+        return "-", "-", "-", nmissed
+    ns = 1e9 * cell["cpus"] / cell["median"]
+    return f"{cell['median'] / 1e6:.2f}", _interval(cell["ci95"], 1e6), f"{ns:.1f}", nmissed
+
+
+def _interval(ci95: list[float] | None, unit: float = 1.0) -> str:
+    return f"{ci95[0] / unit:.2f} .. {ci95[1] / unit:.2f}" if ci95 else "-"
+
+
+def _ratio_table(ratios: list[Json], by: str) -> Table:
+    shown = _shown(ratios, tuple(key for key in KEY if key != by))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for key in shown:
+        table.add_column(key, justify="right" if key == "cpus" else "left")
+    table.add_column(by)
+    table.add_column("ratio", justify="right")
+    table.add_column("95 %", justify="right")
+    for ratio in ratios:
+        figure = "-" if ratio["median"] is None else f"{ratio['median']:.3f}"
+        pair = f"{ratio['over']} / {ratio['under']}"
+        table.add_row(*(str(ratio[key]) for key in shown), pair, figure, _interval(ratio["ci95"]))
+    return table
+
+
+def plot(folder: Path, result: Json) -> list[Path]:
+    """plot.svg and plot.png: throughput against CPUs, a panel a worker; for peers the ratio, a row a variant."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    mpl.rcParams["svg.hashsalt"] = "shmkret"
+    from matplotlib.figure import Figure
+
+    figure = Figure(layout="constrained")
+    peers = [ratio for ratio in result["ratios"] if ratio["by"] == "peer" and ratio["median"] is not None]
+    if peers:
+        _plot_peers(figure, peers)
+    else:
+        _plot_scaling(figure, result["cells"])
+    figure.supxlabel(in_a_line(result["machine"]), fontsize=7)
+    paths = [folder / "plot.svg", folder / "plot.png"]
+    figure.savefig(paths[0], metadata={"Date": None})
+    figure.savefig(paths[1], dpi=150)
+    return paths
+
+
+def _plot_scaling(figure: Any, cells: list[Json]) -> None:
+    workers = list(dict.fromkeys(cell["worker"] for cell in cells))
+    figure.set_size_inches(max(4.5, 3.6 * len(workers)), 3.8)
+    axes = figure.subplots(1, len(workers), squeeze=False)[0]
+    for axis, worker in zip(axes, workers, strict=True):
+        of_worker = [cell for cell in cells if cell["worker"] == worker]
+        lines = list(dict.fromkeys((c["scheme"], c["lock"], c["padding"]) for c in of_worker))
+        for i, line in enumerate(lines):
+            _plot_line(axis, [c for c in of_worker if (c["scheme"], c["lock"], c["padding"]) == line], line, i)
+        axis.set(title=worker, xlabel="CPUs", xticks=sorted({cell["cpus"] for cell in of_worker}))
+        axis.set_ylim(bottom=0)
+        axis.legend(fontsize=7)
+    axes[0].set_ylabel("million probed calls a second")
+
+
+def _plot_line(axis: Any, cells: list[Json], line: tuple[str, str, str], i: int) -> None:
+    points = sorted((c["cpus"], c["median"] / 1e6, c["ci95"]) for c in cells if c["median"] is not None)
+    if not points:
+        return
+    cpus, medians = [p[0] for p in points], [p[1] for p in points]
+    bars = [[m - p[2][0] / 1e6 if p[2] else 0 for p, m in zip(points, medians, strict=True)]]
+    bars.append([p[2][1] / 1e6 - m if p[2] else 0 for p, m in zip(points, medians, strict=True)])
+    drawn = axis.errorbar(cpus, medians, bars, marker=MARKS[i % len(MARKS)], capsize=3, label=" ".join(line[:2]))
+    ideal = [medians[0] * n / cpus[0] for n in cpus]
+    axis.plot(cpus, ideal, linestyle=":", linewidth=1, color=drawn[0].get_color())
+
+
+def _plot_peers(figure: Any, ratios: list[Json]) -> None:
+    figure.set_size_inches(6.5, 1.2 + 0.35 * len(ratios))
+    axis = figure.subplots()
+    names = [f"{r['scheme']} {r['lock']}" + (f" {r['cpus']} cpus" if r["cpus"] > 1 else "") for r in ratios]
+    medians = [r["median"] for r in ratios]
+    bars = [
+        [m - (r["ci95"] or (m, m))[0] for r, m in zip(ratios, medians, strict=True)],
+        [(r["ci95"] or (m, m))[1] - m for r, m in zip(ratios, medians, strict=True)],
+    ]
+    axis.errorbar(medians, range(len(ratios)), xerr=bars, fmt="o", capsize=3)
+    axis.axvline(1, color="black", linewidth=0.8)
+    axis.axvline(0.95, color="black", linewidth=0.8, linestyle=":")
+    axis.set_yticks(range(len(ratios)), names)
+    axis.invert_yaxis()
+    axis.set_xlabel(f"calls a second, {ratios[0]['over']} over {ratios[0]['under']}; 1 is equal speed, more is faster")

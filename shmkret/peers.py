@@ -1,0 +1,104 @@
+"""Peers: C programs in bench/peers/ that do a worker's work on our arena, to be compared with.
+
+Each is compiled for one scheme, lock and padding, against a layout.h that is written from the record classes, and run by the
+same crew, gate and window as our own workers. Compiled peers are kept in the user's cache folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from shmkret import layout, probes
+from shmkret.arch import TRAMPOLINE
+from shmkret.arena import Arena
+from shmkret.errors import UnfitMachine, UnknownName, UsageError
+from shmkret.hash import KPROBE_HASH_BITS, NR_BUCKETS
+from shmkret.registry import Plugin, data_folder
+
+FLAGS = ("-O3", "-march=native", "-std=gnu11", "-pthread")
+FOLDER = data_folder("bench") / "peers"
+
+
+def names() -> list[str]:
+    """The peers there are."""
+    return sorted(path.stem for path in FOLDER.glob("*.c"))
+
+
+def compiler() -> str:
+    """The C compiler: $CC, cc, gcc or clang. Raises UnfitMachine when there is none."""
+    for candidate in (os.environ.get("CC"), "cc", "gcc", "clang"):
+        if candidate and shutil.which(candidate):
+            return candidate
+    raise UnfitMachine("there is no C compiler for the peers: install gcc or clang, or set CC to yours")
+
+
+def build(peer: str, *, scheme: Plugin, lock: Plugin, padding: str, cache: Path | None) -> list[str]:
+    """Compile the peer; returns the start of its command line, to which the arena's fd and the cpu are added.
+
+    Raises: UnknownName; UnfitMachine without a compiler; UsageError, with the compiler's words, when it does not compile.
+    """
+    source = FOLDER / f"{peer}.c"
+    if not source.is_file():
+        raise UnknownName("peer", peer, names())
+    header = layout_header(lock.record, padding)
+    defines = (f"-DSCHEME_{_c_name(scheme.name)}", f"-DLOCK_{_c_name(lock.name)}")
+    cc = compiler()
+    text = "\0".join((cc, *FLAGS, *defines, header, source.read_text()))
+    folder = cache or Path(tempfile.mkdtemp(prefix="shmkret-peer-"))
+    program = folder / f"peer-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
+    if not program.exists():
+        _compile([cc, *FLAGS, *defines], source, header, program)
+    return [str(program)]
+
+
+def _compile(command: list[str], source: Path, header: str, program: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="shmkret-peer-") as scratch:
+        (Path(scratch) / "layout.h").write_text(header)
+        unfinished = program.with_suffix(f".{os.getpid()}")
+        done = subprocess.run(
+            [*command, "-I", scratch, str(source), "-o", str(unfinished)], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise UsageError(f"{source.name} does not compile with {command[0]}:\n{done.stderr.strip()}")
+        os.replace(unfinished, program)
+
+
+def execute(command: list[str], arena: Arena, cpu: int) -> None:
+    """Become the peer, as CPU `cpu` of the arena. For use in a forked child."""
+    os.set_inheritable(arena.fd, True)
+    os.execv(command[0], [*command, str(arena.fd), str(cpu)])
+
+
+def layout_header(lock: type, padding: str) -> str:
+    """layout.h: a struct for each record class, as wide as its stride, and the constants of the path."""
+    records = dict(zip(layout.SECTION_NAMES, layout.RECORDS, strict=False)) | {"locks": lock}
+    lines = ["#pragma once", "#include <stdint.h>"]
+    for name, record in records.items():
+        if name == "script":
+            continue
+        fields = record._fields  # type: ignore[attr-defined]
+        stride = layout.stride_of(name, record, padding)
+        spare = stride // 8 - len(fields)
+        members = [f"\tint64_t {field};" for field in fields] + ([f"\tint64_t spare[{spare}];"] if spare else [])
+        lines += [f"struct {name} {{", *members, "};"]
+        lines.append(f'_Static_assert(sizeof(struct {name}) == {stride}, "{name}");')
+    constants = {
+        **{f"SECTION_{name}": i for i, name in enumerate(layout.SECTION_NAMES)},
+        "SECTIONS_AT": layout.HEADER.fields["sections"][1],  # type: ignore[index]
+        "HASH_MULTIPLIER_AT": layout.HEADER.fields["hash_multiplier"][1],  # type: ignore[index]
+        "KPROBE_HASH_BITS": KPROBE_HASH_BITS,
+        "NR_BUCKETS": NR_BUCKETS,
+        "TRAMPOLINE": TRAMPOLINE,
+        "TEXT_BASE": probes.TEXT_BASE,
+        "TASK_TEXT_BITS": probes.TASK_TEXT_BITS,
+    }
+    return "\n".join([*lines, *(f"#define {name} {value}LL" for name, value in constants.items())]) + "\n"
+
+
+def _c_name(name: str) -> str:
+    return name.replace("-", "_")

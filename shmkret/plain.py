@@ -1,0 +1,160 @@
+"""The plain machine: the text uncompiled, on the real arena, one process a CPU.
+
+For stepping through with a debugger, for teaching and for coverage. Plain accesses go through memoryviews, so that the
+text sees Python's integers; atomics and the arena's semaphores and mutexes through small compiled helpers; named semaphores through posix_ipc.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shmkret import atomics, posix
+from shmkret.arena import Arena
+from shmkret.layout import Kernel
+from shmkret.registry import Plugin
+
+
+class PlainWords:
+    """A column of the arena: indexing goes to the memory, `at(i)` is the address of word i."""
+
+    __slots__ = ("_address", "_stride", "_view")
+
+    def __init__(self, column: NDArray[np.int64]) -> None:
+        self._view = memoryview(column)
+        self._address = int(column.ctypes.data)
+        self._stride = column.strides[0]
+
+    def __getitem__(self, i: int) -> int:
+        return self._view[i]  # type: ignore[no-any-return]
+
+    def __setitem__(self, i: int, value: int) -> None:
+        self._view[i] = value
+
+    def at(self, i: int) -> int:
+        return self._address + i * self._stride
+
+
+@cache
+def _helpers(folder: Path | None) -> dict[str, Any]:
+    from shmkret import compile as compiling  # the parts of the plain machine that only set up need no compiler
+
+    return compiling.compile_helpers(folder)
+
+
+class PlainMachine:
+    """Executes the uncompiled text on real memory. One a run: it owns the run's named semaphores until close()."""
+
+    def __init__(self, cache_folder: Path | None = None) -> None:
+        self._folder = cache_folder
+        self._named: dict[int, posix.NamedSemaphore] = {}
+
+    def helpers_from(self, cache_folder: Path | None) -> None:
+        """Take the compiled helpers from that cache folder."""
+        self._folder = cache_folder
+
+    def prepare(self) -> None:
+        """Compile the helpers now, before workers are forked."""
+        _helpers(self._folder)
+
+    def _call(self, name: str, *args: int) -> int:
+        return _helpers(self._folder)[name](*args)  # type: ignore[no-any-return]
+
+    def load_acquire(self, words: Any, i: int) -> int:
+        return self._call("load_acquire", words.at(i))
+
+    def store_release(self, words: Any, i: int, value: int) -> None:
+        self._call("store_release", words.at(i), value)
+
+    def exchange(self, words: Any, i: int, value: int) -> int:
+        return self._call("exchange", words.at(i), value)
+
+    def fetch_add(self, words: Any, i: int, value: int) -> int:
+        return self._call("fetch_add", words.at(i), value)
+
+    def cmpxchg(self, words: Any, i: int, old: int, new: int) -> int:
+        return self._call("cmpxchg", words.at(i), old, new)
+
+    def wait_until(self, words: Any, i: int, relation: int, value: int) -> None:
+        while (self.load_acquire(words, i) == value) != (relation == atomics.EQ):
+            os.sched_yield()
+
+    def address_of(self, words: Any, i: int) -> int:
+        return words.at(i)  # type: ignore[no-any-return]
+
+    def monotonic_ns(self) -> int:
+        return time.monotonic_ns()
+
+    def sem_init(self, address: int, value: int) -> None:
+        posix.sem_init(address, value)
+
+    def sem_open(self, value: int) -> int:
+        semaphore = posix.NamedSemaphore(value)
+        self._named[semaphore.address] = semaphore
+        return semaphore.address
+
+    def sem_wait(self, address: int) -> None:
+        if address in self._named:
+            self._named[address].acquire()
+        else:
+            self._call("sem_wait", address)
+
+    def sem_post(self, address: int) -> None:
+        if address in self._named:
+            self._named[address].release()
+        else:
+            self._call("sem_post", address)
+
+    def mutex_init(self, address: int) -> None:
+        posix.mutex_init(address)
+
+    def mutex_lock(self, address: int) -> None:
+        self._call("mutex_lock", address)
+
+    def mutex_unlock(self, address: int) -> None:
+        self._call("mutex_unlock", address)
+
+    def close(self) -> None:
+        """Unmap the named semaphores. Again is harmless."""
+        while self._named:
+            self._named.popitem()[1].close()
+
+
+def columns(arena: Arena, section: str, record: type) -> Any:
+    """A section as its record class, filled with columns."""
+    records = arena.records(section)
+    return record(*[PlainWords(records[field]) for field in record._fields])  # type: ignore[attr-defined]
+
+
+def kernel_of(arena: Arena, *, arch: Plugin, scheme: Plugin, lock: Plugin, worker: Plugin) -> Kernel:
+    """The arena as the uncompiled text sees it."""
+    parts: dict[str, Any] = {name: columns(arena, name, s.record) for name, s in arena.sections.items()}
+    g = arena.geometry
+    return Kernel(
+        **{field: parts[field] for field in Kernel._fields if field in parts},
+        arch=arch.record(parts["stack"]),
+        scheme=scheme.record(parts["locks"]),
+        worker=worker.record(0),
+        nr_cpus=g.nr_cpus,
+        nr_tasks=g.nr_tasks,
+        nr_instances=g.nr_instances,
+        script_words=g.script_words,
+        hash_multiplier=int(arena.header["hash_multiplier"][0]),
+    )
+
+
+def init_locks(machine: PlainMachine, arena: Arena, lock: Plugin) -> None:
+    """Make every lock of the arena free."""
+    init = getattr(lock.module, "init", None)
+    if init is None:
+        return
+    locks = columns(arena, "locks", lock.record)
+    with atomics.use(machine):
+        for i in range(arena.geometry.nr_locks):
+            init(locks, i)

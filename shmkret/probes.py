@@ -1,0 +1,128 @@
+"""The probe path: what happens when a task calls a probed function, and when it returns.
+
+    task                       kretprobe                                   lists
+    call function        ->    pre_handler_kretprobe   obtain, hang        free -> bucket
+    ... the function runs, its return address is TRAMPOLINE ...
+    return               ->    trampoline_handler      walk, recycle       bucket -> free
+    back at the call site      the oracle looks
+
+Always    calls = hits + nmissed;  hits = returns + in flight
+Source    kernel/kprobes.c and arch/x86/kernel/kprobes.c, Linux 2.6.26
+"""
+
+from __future__ import annotations
+
+from shmkret.arch import TRAMPOLINE, pop_return, prepare_kretprobe, push_return
+from shmkret.atomics import NIL, load_acquire, store_release
+from shmkret.layout import Cpus, Kernel
+from shmkret.schemes import hang, lock_bucket, obtain, recycle, unlock_bucket
+from shmkret.text import inline
+
+BUGS = (
+    "none",
+    "the trampoline found no instance of the task",
+    "the walk ended inside a chain",
+    "the walk of the bucket went round in a circle",
+    "the task came back to another address",
+    "the task came back with another stack pointer",
+)
+NO_INSTANCE, CHAIN_CUT, CIRCLE, WRONG_ADDRESS, WRONG_STACK = range(1, 6)
+
+TEXT_BASE = 0x10_0000_0000
+TASK_TEXT_BITS = 20
+
+
+@inline
+def call(k: Kernel, cpu: int, task: int, function: int, ret_addr: int) -> None:
+    """`task`, running on `cpu`, calls `function` and will come back to `ret_addr`."""
+    push_return(k.arch, k, task, ret_addr)
+    rp = k.functions.rp[function]
+    if rp != NIL:
+        pre_handler_kretprobe(k, cpu, task, rp)
+
+
+@inline
+def pre_handler_kretprobe(k: Kernel, cpu: int, task: int, rp: int) -> None:
+    """Take an instance, save the return address in it, hang it into the task's bucket; or count the miss."""
+    ri = obtain(k.scheme, k, rp)
+    if ri != NIL:
+        k.instances.rp[ri] = rp
+        k.instances.task[ri] = task
+        prepare_kretprobe(k.arch, k, ri, task)
+        hang(k.scheme, k, ri, task)
+        k.cpus.hits[cpu] += 1
+
+
+@inline
+def ret(k: Kernel, cpu: int, task: int) -> None:
+    """The function that `task` is in returns, through the trampoline if a kretprobe took the address."""
+    pc = pop_return(k.arch, k, task)
+    if pc == TRAMPOLINE:
+        pc = trampoline_handler(k, cpu, task)
+    k.tasks.pc[task] = pc
+
+
+@inline
+def trampoline_handler(k: Kernel, cpu: int, task: int) -> int:
+    """Recycle the task's newest instances up to the first with a real return address; returns that address."""
+    bucket = lock_bucket(k.scheme, k, task)
+    orig_ret_address = 0
+    prev = NIL
+    ri = k.buckets.first[bucket]
+    walked = 0
+    while ri != NIL and walked <= k.nr_instances:
+        walked += 1
+        following = k.instances.next[ri]
+        if k.instances.task[ri] == task:
+            orig_ret_address = k.instances.ret_addr[ri]
+            recycle(k.scheme, k, bucket, prev, ri)
+            k.cpus.returns[cpu] += 1
+            if orig_ret_address != TRAMPOLINE:
+                break
+        else:
+            prev = ri
+        ri = following
+    unlock_bucket(k.scheme, k, bucket)
+    k.cpus.walked[cpu] += walked
+    kretprobe_assert(k, cpu, task, orig_ret_address, walked)
+    return orig_ret_address
+
+
+@inline
+def kretprobe_assert(k: Kernel, cpu: int, task: int, orig_ret_address: int, walked: int) -> None:
+    """kretprobe_assert(): the walk must have ended at a real return address."""
+    if walked > k.nr_instances:
+        report_bug(k.cpus, cpu, CIRCLE, task, walked, k.nr_instances)
+    if orig_ret_address == 0:
+        report_bug(k.cpus, cpu, NO_INSTANCE, task, walked, 1)
+    if orig_ret_address == TRAMPOLINE:
+        report_bug(k.cpus, cpu, CHAIN_CUT, task, walked, 1)
+
+
+@inline
+def call_site(task: int, n: int) -> int:
+    """The address that the n-th call of `task` comes back to: different for each task and each recent call."""
+    return TEXT_BASE + (((task + 1) << TASK_TEXT_BITS) | (n & ((1 << TASK_TEXT_BITS) - 1)))
+
+
+@inline
+def call_and_return(k: Kernel, cpu: int, task: int, function: int, n: int) -> None:
+    """One call of an empty function and its return; the oracle looks where the task is afterwards."""
+    ret_addr = call_site(task, n)
+    sp = k.tasks.sp[task]
+    call(k, cpu, task, function, ret_addr)
+    ret(k, cpu, task)
+    if k.tasks.pc[task] != ret_addr:
+        report_bug(k.cpus, cpu, WRONG_ADDRESS, task, k.tasks.pc[task], ret_addr)
+    if k.tasks.sp[task] != sp:
+        report_bug(k.cpus, cpu, WRONG_STACK, task, k.tasks.sp[task], sp)
+
+
+@inline
+def report_bug(cpus: Cpus, cpu: int, bug: int, task: int, seen: int, expected: int) -> None:
+    """Keep the first bug that `cpu` sees; its loop ends at the next batch."""
+    if load_acquire(cpus.bug, cpu) == 0:
+        cpus.bug_task[cpu] = task
+        cpus.bug_seen[cpu] = seen
+        cpus.bug_expected[cpu] = expected
+        store_release(cpus.bug, cpu, bug)

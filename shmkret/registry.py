@@ -1,0 +1,168 @@
+"""Folders are registries: finds locks, schemes, architectures and workers by name or by path.
+
+    global_.py -> global      sem_named.py -> sem-named      x86_64.py -> x86-64
+
+A name with a slash, or that ends in .py, is a path to a file of the user's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+from shmkret.errors import PluginError, UnknownName
+
+PACKAGE = Path(__file__).parent
+
+
+class Worker(NamedTuple):
+    """What a worker program's step() gets first; each program has a class of its own, made from this one."""
+
+    unused: int
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A sort of file: where they lie and which functions each must define, with how many arguments."""
+
+    name: str
+    folder: Path
+    package: str
+    verbs: tuple[tuple[str, int], ...]
+
+
+def data_folder(name: str) -> Path:
+    """`workers` or `bench`: beside the package in a checkout, inside it once installed."""
+    installed = PACKAGE / "_data" / name
+    return installed if installed.is_dir() else PACKAGE.parent / name
+
+
+LOCK = Kind("lock", PACKAGE / "locks", "shmkret.locks", (("acquire", 2), ("release", 2)))
+SCHEME = Kind(
+    "scheme",
+    PACKAGE / "schemes",
+    "shmkret.schemes",
+    (("nr_locks", 1), ("obtain", 3), ("hang", 4), ("lock_bucket", 3), ("unlock_bucket", 3), ("recycle", 5)),
+)
+ARCH = Kind(
+    "arch",
+    PACKAGE / "arch",
+    "shmkret.arch",
+    (("push_return", 4), ("pop_return", 3), ("prepare_kretprobe", 4)),
+)
+WORKER = Kind("worker", data_folder("workers"), "shmkret_workers", (("nr_probes", 1), ("step", 5)))
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One lock, scheme, architecture or worker: its name, its module, the class that the text dispatches on."""
+
+    kind: Kind
+    name: str
+    path: Path
+    module: ModuleType
+    record: type
+
+    @property
+    def summary(self) -> str:
+        """The first line of the file's docstring."""
+        return (self.module.__doc__ or "").strip().partition("\n")[0]
+
+    @property
+    def built_in(self) -> bool:
+        """Whether its source is part of the digest of ours."""
+        return self.path.parent == self.kind.folder and self.kind.folder.is_relative_to(PACKAGE)
+
+
+def names(kind: Kind) -> list[str]:
+    """The names of everything in the kind's folder, in order."""
+    return sorted(_name(path) for path in kind.folder.glob("*.py") if not path.stem.startswith("__"))
+
+
+def find(kind: Kind, name: str) -> Plugin:
+    """The plug-in called `name`, or the one in that file.
+
+    Raises: UnknownName, with near misses; PluginError when the file does not import or breaks the kind's contract.
+    """
+    if "/" in name or name.endswith(".py"):
+        return _load(kind, Path(name).resolve())
+    for path in kind.folder.glob("*.py"):
+        if _name(path) == name and not path.stem.startswith("__"):
+            return _load(kind, path)
+    raise UnknownName(kind.name, name, names(kind))
+
+
+def _name(path: Path) -> str:
+    return path.stem.rstrip("_").replace("_", "-")
+
+
+@cache
+def _load(kind: Kind, path: Path) -> Plugin:
+    module = _import(kind, path)
+    for verb, nr_args in kind.verbs:
+        _require(kind, path, module, verb, nr_args)
+    return Plugin(kind, _name(path), path, module, _record(kind, path, module))
+
+
+def _import(kind: Kind, path: Path) -> ModuleType:
+    if path.parent == kind.folder and kind.package.startswith("shmkret."):
+        return importlib.import_module(f"{kind.package}.{path.stem}")
+    if not path.is_file():
+        raise PluginError(f"{path}: there is no such {kind.name} file")
+    digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+    name = f"{kind.package}_{digest}_{path.stem}".replace(".", "_").replace("-", "_")
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise PluginError(f"{path}:{_line(error, path)}: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _line(error: BaseException, path: Path) -> int:
+    """The last line of the user's file that the error went through."""
+    if isinstance(error, SyntaxError) and error.lineno:
+        return error.lineno
+    line = 0
+    trace = error.__traceback__
+    while trace:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+def _require(kind: Kind, path: Path, module: ModuleType, verb: str, nr_args: int) -> None:
+    function = module.__dict__.get(verb)
+    if not inspect.isfunction(function):
+        raise PluginError(f"{path}: a {kind.name} defines {verb}() with {nr_args} arguments; this file does not")
+    found = len(inspect.signature(function).parameters)
+    if found != nr_args:
+        line = function.__code__.co_firstlineno
+        raise PluginError(f"{path}:{line}: {verb}() of a {kind.name} takes {nr_args} arguments, this one takes {found}")
+
+
+def _record(kind: Kind, path: Path, module: ModuleType) -> type:
+    if kind is WORKER:
+        return type("Worker", (Worker,), {"__module__": module.__name__, "__slots__": ()})
+    records = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value) and value.__module__ == module.__name__ and hasattr(value, "_fields")
+    ]
+    if len(records) != 1:
+        raise PluginError(f"{path}: a {kind.name} defines one NamedTuple class, this file defines {len(records)}")
+    return records[0]

@@ -1,0 +1,45 @@
+"""Marks *the text*: the plain functions that every machine executes.
+
+Algorithms import nothing of Numba. They mark their functions here; `shmkret.compile` teaches them to Numba when a
+machine needs native code, and the explored machine calls them as they are.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+inlines: list[Callable[..., Any]] = []
+generics: list[Callable[..., Any]] = []
+
+
+def inline(function: F) -> F:
+    """Mark a function of the text. It stays the plain function; compiled, it is always inlined into its caller."""
+    inlines.append(function)
+    return function
+
+
+def generic(contract: F) -> F:
+    """Make a verb that dispatches on its first argument: `acquire(lock, i)` runs the `acquire` of lock's own module.
+
+    The module that defines the class of the first argument must hold a function of the same name. Plain Python looks
+    it up at the call; compiled code at compile time, at no cost.
+    """
+    name = contract.__name__
+
+    def dispatch(subject: Any, *args: Any) -> Any:
+        return implementation(type(subject), name)(subject, *args)
+
+    verb = functools.wraps(contract)(dispatch)
+    generics.append(verb)
+    return verb  # type: ignore[return-value]
+
+
+def implementation(subject_class: type, name: str) -> Callable[..., Any]:
+    """The function `name` of the module that defines `subject_class`."""
+    function: Callable[..., Any] = getattr(sys.modules[subject_class.__module__], name)
+    return function
