@@ -48,14 +48,19 @@ INLINE = {"forceinline": True}
 I32 = ir.IntType(32)
 I64 = ir.IntType(64)
 CACHE_DAYS = 14
+LOOP_ARGUMENTS = 16
 
 
 class WordsType(types.Type):  # type: ignore[misc]
-    """`Words` in compiled code: a pointer to the word of record 0, records `stride` bytes apart."""
+    """`Words` in compiled code: a pointer to the word of record 0, records `stride` bytes apart.
 
-    def __init__(self, stride: int) -> None:
+    The column's name is part of the type: LLVM is told that words of two columns are never the same word (TBAA).
+    """
+
+    def __init__(self, stride: int, column: str) -> None:
         self.stride = stride
-        super().__init__(name=f"Words({stride})")
+        self.column = column
+        super().__init__(name=f"Words({column}, {stride})")
 
 
 @register_model(WordsType)
@@ -68,14 +73,16 @@ class _WordsModel(models.PrimitiveModel):  # type: ignore[misc]
 def bind(typing: Any, record: Any, stride: Any, address: Any) -> Any:
     """The record class filled with columns: field j at address + 8 * j, `stride` (a constant) bytes apart."""
     record_class = record.instance_class
-    column = WordsType(stride.literal_value)
-    result = types.NamedUniTuple(column, len(record_class._fields), record_class)
+    names = [f"{record_class.__name__}.{field}" for field in record_class._fields]
+    columns = [WordsType(stride.literal_value, name) for name in names]
+    result = types.NamedTuple(columns, record_class)
+    if len(columns) == 1:  # Numba tells a tuple of one type apart
+        result = types.NamedUniTuple(columns[0], 1, record_class)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        columns = [
-            builder.inttoptr(builder.add(args[2], I64(8 * j)), cgutils.voidptr_t) for j in range(len(record_class._fields))
-        ]
-        return context.make_tuple(builder, result, columns)
+        base = builder.inttoptr(args[2], cgutils.voidptr_t)
+        pointers = [cgutils.pointer_add(builder, base, I64(8 * j)) for j in range(len(names))]
+        return context.make_tuple(builder, result, pointers)
 
     return result(record, stride, types.int64), generate
 
@@ -84,6 +91,15 @@ def _pointer(context: Any, builder: Any, signature: Any, args: Any) -> Any:
     i = context.cast(builder, args[1], signature.args[1], types.int64)
     place = cgutils.pointer_add(builder, args[0], builder.mul(i, I64(signature.args[0].stride)))
     return builder.bitcast(place, I64.as_pointer())
+
+
+def _tagged(builder: Any, access: Any, words: WordsType) -> Any:
+    """Mark a plain load or store with its column."""
+    module = builder.module
+    root = module.add_metadata(["shmkret"])
+    column = module.add_metadata([words.column, root, I64(0)])
+    access.set_metadata("tbaa", module.add_metadata([column, column, I64(0)]))
+    return access
 
 
 def _value(context: Any, builder: Any, signature: Any, args: Any, n: int) -> Any:
@@ -105,12 +121,13 @@ def _lower(function: Callable[..., Any], result: Any, nr_values: int) -> Callabl
 
 @_lower(operator.getitem, types.int64, 0)
 def _load(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-    return builder.load(_pointer(context, builder, signature, args))
+    return _tagged(builder, builder.load(_pointer(context, builder, signature, args)), signature.args[0])
 
 
 @_lower(operator.setitem, types.none, 1)
 def _store(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-    builder.store(_value(context, builder, signature, args, 2), _pointer(context, builder, signature, args))
+    stored = builder.store(_value(context, builder, signature, args, 2), _pointer(context, builder, signature, args))
+    _tagged(builder, stored, signature.args[0])
     return context.get_dummy_value()
 
 
@@ -291,48 +308,49 @@ def compile_cpu(
     worker: type,
     padding: str,
     cache: Path | None,
-) -> Callable[[int, int], None]:
-    """The loop of a CPU, compiled for one choice of everything: `loop(address of the arena, cpu)`.
+) -> Callable[..., None]:
+    """The loop of a CPU, compiled for one choice of everything.
+
+    Its arguments are the addresses of the sections, in the order of layout.RECORDS and then the locks', and the integers of
+    a Kernel in their order, and the cpu.
 
     Raises: PluginError, with what Numba said, when a function of the text does not compile.
     """
     teach()
     strides = [layout.stride_of(n, r, padding) for n, r in zip(layout.SECTION_NAMES, layout.RECORDS, strict=False)]
-    run_s, cpus_s, tasks_s, stack_s, functions_s, probes_s, instances_s, buckets_s = strides[:8]
+    run_s, cpus_s, tasks_s, stack_s, functions_s, probes_s, instances_s, buckets_s, script_s = strides
     locks_s = layout.stride_of("locks", lock, padding)
     Run, Cpus, Tasks, Stack, Functions, Probes, Instances, Buckets, Script = layout.RECORDS  # noqa: N806
-    Kernel, Table = layout.Kernel, layout.Table  # noqa: N806
-    table_at = layout.HEADER.fields["sections"][1]  # type: ignore[index]
-    multiplier_at = layout.HEADER.fields["hash_multiplier"][1]  # type: ignore[index]
+    Kernel = layout.Kernel  # noqa: N806
 
-    def loop(address, cpu):  # type: ignore[no-untyped-def]
-        table = bind(Table, 24, address + table_at)
-        at = table.offset
-        n = table.count
-        header = bind(Script, 8, address + multiplier_at)
+    # Each section's address is an argument: one register. Sums of the arena's address and an offset would be two.
+    def loop(  # type: ignore[no-untyped-def]
+        run, cpus, tasks, stack, functions, probes, instances, buckets, script, locks,
+        nr_cpus, nr_tasks, nr_instances, script_words, hash_multiplier, cpu,
+    ):  # fmt: skip
         k = Kernel(
-            bind(Run, run_s, address + at[0]),
-            bind(Cpus, cpus_s, address + at[1]),
-            bind(Tasks, tasks_s, address + at[2]),
-            bind(Functions, functions_s, address + at[4]),
-            bind(Probes, probes_s, address + at[5]),
-            bind(Instances, instances_s, address + at[6]),
-            bind(Buckets, buckets_s, address + at[7]),
-            bind(Script, 8, address + at[9]),
-            arch(bind(Stack, stack_s, address + at[3])),
-            scheme(bind(lock, locks_s, address + at[8])),
+            bind(Run, run_s, run),
+            bind(Cpus, cpus_s, cpus),
+            bind(Tasks, tasks_s, tasks),
+            bind(Functions, functions_s, functions),
+            bind(Probes, probes_s, probes),
+            bind(Instances, instances_s, instances),
+            bind(Buckets, buckets_s, buckets),
+            bind(Script, script_s, script),
+            arch(bind(Stack, stack_s, stack)),
+            scheme(bind(lock, locks_s, locks)),
             worker(0),
-            n[1],
-            n[2],
-            n[6],
-            n[9],
-            header.word[0],
+            nr_cpus,
+            nr_tasks,
+            nr_instances,
+            script_words,
+            hash_multiplier,
         )
         run_cpu(k, cpu)
 
     name = "-".join(choice.__module__ + "." + choice.__name__ for choice in (arch, scheme, lock, worker)) + "-" + padding
     try:
-        return _compile(loop, types.void(types.int64, types.int64), cache and cache / name)
+        return _compile(loop, types.void(*[types.int64] * LOOP_ARGUMENTS), cache and cache / name)
     except numba.core.errors.NumbaError as error:
         raise PluginError(f"the CPU's loop does not compile: {_innermost(str(error))}") from error
 

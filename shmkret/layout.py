@@ -9,8 +9,8 @@
              probes     struct kretprobe
              instances  struct kretprobe_instance, maxactive a probe
              buckets    kretprobe_inst_table
-             locks      the scheme's locks, words as the lock's own class declares them
              script     words that a worker program reads, such as a drawn sequence of system calls
+             locks      the scheme's locks, words as the lock's own class declares them
              data       data_size bytes an instance
 
 A record is a NamedTuple class whose fields are columns of int64 words (`Words`), in the order of the class. The same class
@@ -114,14 +114,6 @@ class Script(NamedTuple):
     """What a worker program reads."""
 
     word: Words
-
-
-class Table(NamedTuple):
-    """The header's table of sections, as compiled code reads it."""
-
-    offset: Words
-    count: Words
-    stride: Words
 
 
 class Kernel(NamedTuple):
@@ -254,8 +246,8 @@ def sections(geometry: Geometry, lock: type) -> tuple[Section, ...]:
         ("probes", Probes, g.nr_probes),
         ("instances", Instances, g.nr_instances),
         ("buckets", Buckets, NR_BUCKETS),
-        ("locks", lock, g.nr_locks),
         ("script", Script, g.script_words),
+        ("locks", lock, g.nr_locks),
         ("data", Data, g.nr_instances * data_words),
     )
     placed = []
@@ -279,7 +271,7 @@ def arena_bytes(placed: tuple[Section, ...]) -> int:
 
 
 SECTION_NAMES = (
-    "run", "cpus", "tasks", "stack", "functions", "probes", "instances", "buckets", "locks", "script", "data",
+    "run", "cpus", "tasks", "stack", "functions", "probes", "instances", "buckets", "script", "locks", "data",
 )  # fmt: skip
 
 HEADER = np.dtype(

@@ -4,7 +4,7 @@
  * layout.h is written from the record classes of shmkret.layout, so that both see the same words at the same places. The
  * scheme and the lock are chosen at compile time, as they are in shmkret's compiled loop:
  *
- *     cc -O3 -march=native -I DIR -DSCHEME_hashed -DLOCK_ttas c.c -o peer && peer FD CPU
+ *     cc -O2 -fno-plt -I DIR -DSCHEME_hashed -DLOCK_ttas c.c -o peer && peer FD CPU
  *
  * FD is the arena, inherited. CPU is this process's record in it. Who starts the program pins it.
  */
@@ -25,7 +25,7 @@
 #define ALWAYS static inline __attribute__((always_inline))
 
 enum { GATE, WARM_UP, MEASURE, COOL_DOWN, STOP };
-enum { NO_BUG, NO_INSTANCE, CHAIN_CUT, CIRCLE, WRONG_ADDRESS, WRONG_STACK };
+enum { NO_BUG, KRETPROBE_BUG, WRONG_ADDRESS, WRONG_STACK };
 
 struct kernel {
 	struct run *run;
@@ -257,18 +257,16 @@ ALWAYS void pre_handler_kretprobe(const struct kernel *k, struct cpus *me, int64
 ALWAYS int64_t trampoline_handler(const struct kernel *k, struct cpus *me, int64_t task)
 {
 	int64_t bucket = lock_bucket(k, task);
-	int64_t orig_ret_address = 0, prev = NIL, walked = 0;
+	int64_t orig_ret_address = TRAMPOLINE, prev = NIL, walked = 0;
 	int64_t ri = k->buckets[bucket].first;
 
-	while (ri != NIL && walked <= k->nr_instances) {
+	while (ri != NIL && orig_ret_address == TRAMPOLINE && walked < k->nr_instances) {
 		walked++;
 		int64_t following = k->instances[ri].next;
 		if (k->instances[ri].task == task) {
 			orig_ret_address = k->instances[ri].ret_addr;
 			recycle(k, bucket, prev, ri);
 			me->returns++;
-			if (orig_ret_address != TRAMPOLINE)
-				break;
 		} else {
 			prev = ri;
 		}
@@ -276,12 +274,8 @@ ALWAYS int64_t trampoline_handler(const struct kernel *k, struct cpus *me, int64
 	}
 	unlock_bucket(k, bucket);
 	me->walked += walked;
-	if (walked > k->nr_instances)
-		report_bug(me, CIRCLE, task, walked, k->nr_instances);
-	if (orig_ret_address == 0)
-		report_bug(me, NO_INSTANCE, task, walked, 1);
 	if (orig_ret_address == TRAMPOLINE)
-		report_bug(me, CHAIN_CUT, task, walked, 1);
+		report_bug(me, KRETPROBE_BUG, task, orig_ret_address, 0);
 	return orig_ret_address;
 }
 
@@ -306,7 +300,7 @@ ALWAYS void call_and_return(const struct kernel *k, struct cpus *me, int64_t tas
 
 	if (t->pc != ret_addr)
 		report_bug(me, WRONG_ADDRESS, task, t->pc, ret_addr);
-	if (t->sp != sp)
+	else if (t->sp != sp)
 		report_bug(me, WRONG_STACK, task, t->sp, sp);
 }
 

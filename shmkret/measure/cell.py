@@ -151,7 +151,17 @@ class Prepared:
             padding=self.cell.padding,
             cache=cache,
         )
-        return lambda arena, machine: [partial(loop, arena.address, i) for i in range(self.cell.cpus)]
+        return partial(self._native_bodies, loop)
+
+    def _native_bodies(
+        self, loop: Callable[..., None], arena: Arena, machine: plain.PlainMachine
+    ) -> list[Callable[[], None]]:
+        order = [name for name in layout.SECTION_NAMES[: len(layout.RECORDS)]] + ["locks"]
+        addresses = [arena.address + arena.sections[name].offset for name in order]
+        g = self.geometry
+        multiplier = int(arena.header["hash_multiplier"][0])
+        integers = (g.nr_cpus, g.nr_tasks, g.nr_instances, g.script_words, multiplier)
+        return [partial(loop, *addresses, *integers, i) for i in range(self.cell.cpus)]
 
     def _plain_bodies(self, cache: Path | None, arena: Arena, machine: plain.PlainMachine) -> list[Callable[[], None]]:
         machine.helpers_from(cache)
