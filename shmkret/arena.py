@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from shmkret import hash as hashing
 from shmkret import layout
 from shmkret.atomics import NIL
-from shmkret.errors import ArenaError, UnknownName
+from shmkret.errors import ArenaError, GeometryError, UnknownName
 from shmkret.layout import Geometry, Section
 
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
@@ -95,9 +95,9 @@ class Arena:
         try:
             geometry = Geometry(**sizes, padding=header["padding"].decode("ascii", "replace"))
             placed = layout.sections(geometry, lock)
-        except (layout.GeometryError, UnknownName) as error:
+        except (GeometryError, UnknownName) as error:
             raise ArenaError(f"the arena's geometry does not add up: {error}") from error
-        table = [[s.offset, s.count, s.stride] for s in placed]
+        table = [[s.offset, s.nr, s.stride] for s in placed]
         if header["sections"].tolist() != table or int(header["size"]) != layout.arena_bytes(placed):
             raise ArenaError("the arena's geometry does not add up: its sections are not where its sizes put them")
         return cls(fd, placed, geometry, name)
@@ -105,7 +105,7 @@ class Arena:
     def records(self, section: str) -> NDArray[np.void]:
         """The records of a section, structured '<i8' fields, shared and writable."""
         s = self.sections[section]
-        part = self._bytes[s.offset : s.offset + s.count * s.stride]
+        part = self._bytes[s.offset : s.offset + s.nr * s.stride]
         return part.view(layout.dtype_of(s.record, s.stride))
 
     @property
@@ -154,7 +154,7 @@ class Arena:
         header["padding"] = self.geometry.padding.encode()
         header["hash_multiplier"] = multiplier
         header["geometry"] = [getattr(self.geometry, field) for field in layout.GEOMETRY_FIELDS]
-        header["sections"] = [[s.offset, s.count, s.stride] for s in self.sections.values()]
+        header["sections"] = [[s.offset, s.nr, s.stride] for s in self.sections.values()]
         header["magic"] = layout.MAGIC  # last: an arena that is half built is none
 
 

@@ -34,7 +34,7 @@ def audit(arena: Arena) -> list[str]:
 def _chain(following: list[int], first: int) -> tuple[list[int], str]:
     """The instances from `first` on, and what stopped the walk early (empty: nothing)."""
     seen: set[int] = set()
-    order = []
+    order: list[int] = []
     ri = first
     while ri != NIL:
         if not 0 <= ri < len(following):

@@ -13,7 +13,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -213,7 +213,10 @@ def _list(options: argparse.Namespace, argv: list[str]) -> int:
         raise UnknownName("list", options.what, LISTS)
     rows = LISTS[options.what]()
     if options.json:
-        _write_json(options.json, {"schema": SCHEMA, "command": "list", "argv": argv, "version": __version__, options.what: rows})
+        _write_json(
+            options.json,
+            {"schema": SCHEMA, "command": "list", "argv": argv, "version": __version__, options.what: rows},
+        )
         if options.json == "-":
             return EXIT_HELD
     for row in rows:
@@ -231,7 +234,7 @@ def _suites() -> list[dict[str, str]]:
     return [{"name": name, "summary": suite.title(name)} for name in suite.names()]
 
 
-LISTS = {
+LISTS: dict[str, Callable[[], list[dict[str, str]]]] = {
     "locks": lambda: _plugins(registry.LOCK),
     "schemes": lambda: _plugins(registry.SCHEME),
     "archs": lambda: _plugins(registry.ARCH),

@@ -1,13 +1,13 @@
 """What can go wrong, as one tree. Each leaf says which exit code the command line gives it.
 
-    ShmkretError
-    +-- UsageError              2  something that was asked for cannot be
-    |   +-- UnknownName            no lock, scheme, worker ... of that name
-    |   +-- PluginError            a file of the user's does not import or breaks its contract
-    |   +-- GeometryError          sizes that are zero, negative or overflow
-    |   +-- ArenaError             an arena that does not fit, or that is not ours to attach to
-    +-- UnfitMachine            3  this machine lacks what the command needs
-    +-- RunFailed               1  a worker died or hung, an oracle or an audit failed
+ShmkretError
++-- UsageError              2  something that was asked for cannot be
+|   +-- UnknownName            no lock, scheme, worker ... of that name
+|   +-- PluginError            a file of the user's does not import or breaks its contract
+|   +-- GeometryError          sizes that are zero, negative or overflow
+|   +-- ArenaError             an arena that does not fit, or that is not ours to attach to
++-- UnfitMachine            3  this machine lacks what the command needs
++-- RunFailed               1  a worker died or hung, an oracle or an audit failed
 """
 
 from __future__ import annotations

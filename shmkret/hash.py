@@ -62,4 +62,3 @@ def task_addresses(model: str, nr_tasks: int) -> NDArray[np.int64]:
     base, size = ADDRESS_MODELS[model]
     addresses = np.arange(nr_tasks, dtype=np.uint64) * np.uint64(size) + np.uint64(base)
     return addresses.view(np.int64)
-

@@ -24,6 +24,7 @@ Padding   `packed`: probes, buckets and locks side by side, as the seed had its 
 from __future__ import annotations
 
 import hashlib
+import sys
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -138,12 +139,12 @@ class Kernel(NamedTuple):
 
 
 class Section(NamedTuple):
-    """A stretch of the arena: `count` records of class `record`, `stride` bytes apart."""
+    """A stretch of the arena: `nr` records of class `record`, `stride` bytes apart."""
 
     name: str
     record: type
     offset: int
-    count: int
+    nr: int
     stride: int
 
 
@@ -186,6 +187,7 @@ class Geometry:
 
     @property
     def nr_instances(self) -> int:
+        """Instances of all probes."""
         return self.nr_probes * self.maxactive
 
 
@@ -197,8 +199,14 @@ PRIVATE = frozenset({"run", "cpus", "tasks", "instances"})
 
 
 def record_bytes(record: type) -> int:
-    """Bytes of one unpadded record: its fields, or more where the class says SIZE."""
-    return max(8 * len(record._fields), getattr(record, "SIZE", 0))  # type: ignore[attr-defined]
+    """Bytes of one unpadded record: its fields, or SIZE where the record's module says so."""
+    return max(8 * len(fields_of(record)), getattr(sys.modules[record.__module__], "SIZE", 0))
+
+
+def fields_of(record: type) -> tuple[str, ...]:
+    """The names of a record class's columns, in order."""
+    fields: tuple[str, ...] = record._fields  # type: ignore[attr-defined]
+    return fields
 
 
 def stride_of(name: str, record: type, padding: str) -> int:
@@ -213,7 +221,7 @@ def stride_of(name: str, record: type, padding: str) -> int:
 
 def dtype_of(record: type, stride: int) -> np.dtype[np.void]:
     """The structured dtype of one record: '<i8' fields in the order of the class, `stride` bytes each."""
-    fields = record._fields  # type: ignore[attr-defined]
+    fields = fields_of(record)
     return np.dtype(
         {
             "names": list(fields),
@@ -267,7 +275,7 @@ def sections(geometry: Geometry, lock: type) -> tuple[Section, ...]:
 def arena_bytes(placed: tuple[Section, ...]) -> int:
     """The size of the arena that holds these sections, in whole pages."""
     last = placed[-1]
-    return _round_up(last.offset + last.count * last.stride, PAGE)
+    return _round_up(last.offset + last.nr * last.stride, PAGE)
 
 
 SECTION_NAMES = (
@@ -299,7 +307,7 @@ GEOMETRY_FIELDS = ("nr_cpus", "nr_tasks", "nr_probes", "maxactive", "nr_locks", 
 
 def layout_digest() -> bytes:
     """32 hexadecimal digits that change with any record's fields: programs with other records must not attach."""
-    text = repr([(record.__name__, record._fields) for record in RECORDS] + [HEADER.descr])  # type: ignore[attr-defined]
+    text = repr([(record.__name__, fields_of(record)) for record in RECORDS] + [HEADER.descr])
     return hashlib.sha256(text.encode()).hexdigest()[:32].encode()
 
 

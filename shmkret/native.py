@@ -1,148 +1,102 @@
-"""The native machine: one forked, pinned process a CPU, watched by its parent.
+"""The native machine: what each CPU's process runs, compiled by Numba, left plain, or a C peer.
 
-A worker dies with its parent (PR_SET_PDEATHSIG), ignores Ctrl-C, which the parent owns, and is killed and reaped however
-the parent leaves the block: nothing is left running. The parent watches pidfds, so that a death is seen at once and by name.
-
-    with Crew(bodies, cores) as crew:
-        crew.watch(seconds)
+A choice of plug-ins is compiled once and then run on any number of arenas; shmkret.crew runs the processes.
 """
 
 from __future__ import annotations
 
-import contextlib
-import gc
-import os
-import select
-import signal
-import sys
-import time
-import traceback
-from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import NoReturn, Self
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
-from shmkret import posix
-from shmkret.errors import RunFailed
+from shmkret import atomics, cpu, layout, peers, plain
+from shmkret.arena import Arena
+from shmkret.kernel import init_locks, kernel_of
+from shmkret.layout import Kernel
+from shmkret.registry import Plugin
 
-OWNED_BY_PARENT = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+Body = Callable[[], None]
+Bodies = Callable[[Arena, plain.PlainMachine], list[Body]]
+"""The body of each CPU's process, for one arena and the machine that made its locks."""
 
 
-class WorkerLost(RunFailed):
-    """A worker process ended before it was told to."""
+@dataclass(frozen=True)
+class Build:
+    """One choice of everything that is compiled into a CPU's loop."""
+
+    arch: Plugin
+    scheme: Plugin
+    lock: Plugin
+    worker: Plugin
+    padding: str
+
+    def cache(self) -> Path | None:
+        """The folder of compiled code for these sources; None when there can be none."""
+        from shmkret import compile as compiling  # Numba is imported only when something is compiled
+
+        compiling.require_supported_machine()
+        plugins = (self.arch, self.scheme, self.lock, self.worker)
+        return compiling.cache_folder(tuple(plugin.path for plugin in plugins if not plugin.built_in))
+
+    def kernel(self, arena: Arena) -> Kernel:
+        """The arena as the uncompiled text sees it."""
+        column = partial(plain.column, arena)
+        return kernel_of(arena, column, arch=self.arch, scheme=self.scheme, lock=self.lock, worker=self.worker)
+
+    def init_locks(self, arena: Arena, machine: plain.PlainMachine) -> None:
+        """Make every lock of the arena free."""
+        init_locks(machine, self.kernel(arena).scheme.locks, arena.geometry.nr_locks, self.lock)
 
 
-class WorkerHung(RunFailed):
-    """A worker process did not answer in time."""
+def compiled(build: Build) -> Bodies:
+    """The text compiled. Raises PluginError when a plug-in's function does not compile."""
+    from shmkret import compile as compiling
+
+    loop = compiling.compile_cpu(
+        cpu.run_cpu,
+        arch=build.arch.record,
+        scheme=build.scheme.record,
+        lock=build.lock.record,
+        worker=build.worker.record,
+        padding=build.padding,
+        cache=build.cache(),
+    )
+
+    def bodies(arena: Arena, _: plain.PlainMachine) -> list[Body]:
+        names = [*layout.SECTION_NAMES[: len(layout.RECORDS)], "locks"]
+        addresses = [arena.address + arena.sections[name].offset for name in names]
+        g = arena.geometry
+        integers = (g.nr_cpus, g.nr_tasks, g.nr_instances, g.script_words, int(arena.header["hash_multiplier"][0]))
+        return [partial(loop, *addresses, *integers, i) for i in range(g.nr_cpus)]
+
+    return bodies
 
 
-class Crew:
-    """The worker processes of one run; CPU i runs bodies[i]() on core cores[i]."""
+def uncompiled(build: Build) -> Bodies:
+    """The text as it is, on the same arena."""
+    cache = build.cache()
+    plain.PlainMachine(cache).prepare()
 
-    def __init__(self, bodies: Sequence[Callable[[], None]], cores: Sequence[int]) -> None:
-        self._bodies = bodies
-        self._cores = cores
-        self._pids: list[int] = []
-        self._pidfds: list[int] = []
-        self._poll = select.poll()
-        self._errors = -1
+    def body(machine: plain.PlainMachine, k: Kernel, i: int) -> None:
+        with atomics.use(machine):
+            cpu.run_cpu(k, i)
 
-    def __enter__(self) -> Self:
-        self._errors = os.memfd_create("shmkret-errors", os.MFD_CLOEXEC)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        gc.freeze()
-        # A Ctrl-C between fork() and the append would lose a child.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, OWNED_BY_PARENT)
-        try:
-            for cpu in range(len(self._bodies)):
-                self._fork(cpu)
-        except BaseException:
-            self._kill()
-            raise
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            gc.unfreeze()
-        return self
+    def bodies(arena: Arena, machine: plain.PlainMachine) -> list[Body]:
+        machine.helpers_from(cache)
+        k = build.kernel(arena)
+        return [partial(body, machine, k, i) for i in range(arena.geometry.nr_cpus)]
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, OWNED_BY_PARENT)
-        try:
-            self._kill()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return bodies
 
-    def _fork(self, cpu: int) -> None:
-        parent = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            self._child(cpu, parent)
-        self._pids.append(pid)
-        self._pidfds.append(os.pidfd_open(pid))
-        self._poll.register(self._pidfds[-1], select.POLLIN)
 
-    def _child(self, cpu: int, parent: int) -> NoReturn:
-        status = 1
-        try:
-            posix.die_with_parent(parent)
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.signal(signal.SIGHUP, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, OWNED_BY_PARENT)
-            os.sched_setaffinity(0, {self._cores[cpu]})
-            self._bodies[cpu]()
-            status = 0
-        except BaseException:
-            os.pwrite(self._errors, traceback.format_exc().encode(), os.fstat(self._errors).st_size)
-        finally:
-            os._exit(status)
+def peer(build: Build, name: str) -> Bodies:
+    """A C program in place of the text. Raises UnknownName, UnfitMachine without a compiler, UsageError."""
+    command = peers.build(
+        name, worker=build.worker.name, scheme=build.scheme, lock=build.lock, padding=build.padding, cache=build.cache()
+    )
 
-    def watch(self, seconds: float) -> None:
-        """Sleep for that long. Raises WorkerLost as soon as a worker has ended."""
-        deadline = time.monotonic() + seconds
-        while True:
-            left = deadline - time.monotonic()
-            for pidfd, _ in self._poll.poll(max(0.0, left) * 1000):
-                self._lost(self._pidfds.index(pidfd))
-            if left <= 0:
-                return
+    def bodies(arena: Arena, _: plain.PlainMachine) -> list[Body]:
+        return [partial(peers.execute, command, arena, i) for i in range(arena.geometry.nr_cpus)]
 
-    def watch_until(self, done: Callable[[], bool], seconds: float, what: str) -> None:
-        """Sleep until done(). Raises WorkerLost, or WorkerHung after that long."""
-        deadline = time.monotonic() + seconds
-        pause = 0.0002
-        while not done():
-            if time.monotonic() > deadline:
-                raise WorkerHung(f"after {seconds:g} s not all of {len(self._pids)} workers have {what}")
-            self.watch(pause)
-            pause = min(0.01, pause * 1.5)
-
-    def join(self, seconds: float) -> None:
-        """Wait for every worker to end well. Raises WorkerLost or WorkerHung."""
-        deadline = time.monotonic() + seconds
-        for cpu, pidfd in enumerate(self._pidfds):
-            if not select.select([pidfd], [], [], max(0.0, deadline - time.monotonic()))[0]:
-                raise WorkerHung(f"cpu {cpu}, pid {self._pids[cpu]}, did not stop within {seconds:g} s")
-            status = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOWAIT)
-            if status and (status.si_code != os.CLD_EXITED or status.si_status != 0):
-                self._lost(cpu)
-
-    def _lost(self, cpu: int) -> NoReturn:
-        who = f"cpu {cpu}, pid {self._pids[cpu]}, on core {self._cores[cpu]}"
-        status = os.waitid(os.P_PIDFD, self._pidfds[cpu], os.WEXITED | os.WNOWAIT)
-        if status and status.si_code != os.CLD_EXITED:
-            raise WorkerLost(f"{who}, was killed by {signal.Signals(status.si_status).name}")
-        words = os.pread(self._errors, 65536, 0).decode(errors="replace").strip()
-        ended = f"{who}, ended with exit status {status.si_status if status else '?'}"
-        raise WorkerLost(f"{ended}:\n{words}" if words else ended)
-
-    def _kill(self) -> None:
-        for pidfd in self._pidfds:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        for pid, pidfd in zip(self._pids, self._pidfds, strict=True):
-            os.waitpid(pid, 0)
-            os.close(pidfd)
-        self._pids, self._pidfds = [], []
-        if self._errors >= 0:
-            os.close(self._errors)
-            self._errors = -1
+    return bodies

@@ -23,6 +23,7 @@ from shmkret.registry import Plugin, data_folder
 # Measured: tuning for Zen 4 (-march=native) costs both gcc 12 and clang 14 up to 40 % here, -O3 gains nothing, and calls
 # into libc through the PLT cost 1 to 3 ns. A peer that is not at its best proves nothing.
 FLAGS = ("-O2", "-fno-plt", "-std=gnu11", "-pthread")
+WORKER = "hot"
 FOLDER = data_folder("bench") / "peers"
 
 
@@ -39,7 +40,7 @@ def compiler() -> str:
     raise UnfitMachine("there is no C compiler for the peers: install gcc or clang, or set CC to yours")
 
 
-def build(peer: str, *, scheme: Plugin, lock: Plugin, padding: str, cache: Path | None) -> list[str]:
+def build(peer: str, *, worker: str, scheme: Plugin, lock: Plugin, padding: str, cache: Path | None) -> list[str]:
     """Compile the peer; returns the start of its command line, to which the arena's fd and the cpu are added.
 
     Raises: UnknownName; UnfitMachine without a compiler; UsageError, with the compiler's words, when it does not compile.
@@ -47,6 +48,8 @@ def build(peer: str, *, scheme: Plugin, lock: Plugin, padding: str, cache: Path 
     source = FOLDER / f"{peer}.c"
     if not source.is_file():
         raise UnknownName("peer", peer, names())
+    if worker != WORKER:
+        raise UsageError(f"the peer {peer} does the work of the worker {WORKER}, not of {worker}")
     header = layout_header(lock.record, padding)
     defines = (f"-DSCHEME_{_c_name(scheme.name)}", f"-DLOCK_{_c_name(lock.name)}")
     cc = compiler()
@@ -67,7 +70,7 @@ def _compile(command: list[str], source: Path, header: str, program: Path) -> No
         )
         if done.returncode:
             raise UsageError(f"{source.name} does not compile with {command[0]}:\n{done.stderr.strip()}")
-        os.replace(unfinished, program)
+        unfinished.replace(program)
 
 
 def execute(command: list[str], arena: Arena, cpu: int) -> None:
@@ -83,7 +86,7 @@ def layout_header(lock: type, padding: str) -> str:
     for name, record in records.items():
         if name == "script":
             continue
-        fields = record._fields  # type: ignore[attr-defined]
+        fields = layout.fields_of(record)
         stride = layout.stride_of(name, record, padding)
         spare = stride // 8 - len(fields)
         members = [f"\tint64_t {field};" for field in fields] + ([f"\tint64_t spare[{spare}];"] if spare else [])

@@ -1,7 +1,8 @@
 """The plain machine: the text uncompiled, on the real arena, one process a CPU.
 
-For stepping through with a debugger, for teaching and for coverage. Plain accesses go through memoryviews, so that the
-text sees Python's integers; atomics and the arena's semaphores and mutexes through small compiled helpers; named semaphores through posix_ipc.
+For stepping through with a debugger, for teaching and for coverage. Plain accesses go through memoryviews, so that the text
+sees Python's integers; atomics, and the semaphores and mutexes that lie in the arena, through small compiled helpers; named
+semaphores through posix_ipc.
 """
 
 from __future__ import annotations
@@ -17,8 +18,6 @@ from numpy.typing import NDArray
 
 from shmkret import atomics, posix
 from shmkret.arena import Arena
-from shmkret.layout import Kernel
-from shmkret.registry import Plugin
 
 
 class PlainWords:
@@ -27,12 +26,12 @@ class PlainWords:
     __slots__ = ("_address", "_stride", "_view")
 
     def __init__(self, column: NDArray[np.int64]) -> None:
-        self._view = memoryview(column)
+        self._view: memoryview[int] = memoryview(column)  # type: ignore[arg-type]
         self._address = int(column.ctypes.data)
         self._stride = column.strides[0]
 
     def __getitem__(self, i: int) -> int:
-        return self._view[i]  # type: ignore[no-any-return]
+        return self._view[i]
 
     def __setitem__(self, i: int, value: int) -> None:
         self._view[i] = value
@@ -126,35 +125,6 @@ class PlainMachine:
             self._named.popitem()[1].close()
 
 
-def columns(arena: Arena, section: str, record: type) -> Any:
-    """A section as its record class, filled with columns."""
-    records = arena.records(section)
-    return record(*[PlainWords(records[field]) for field in record._fields])  # type: ignore[attr-defined]
-
-
-def kernel_of(arena: Arena, *, arch: Plugin, scheme: Plugin, lock: Plugin, worker: Plugin) -> Kernel:
-    """The arena as the uncompiled text sees it."""
-    parts: dict[str, Any] = {name: columns(arena, name, s.record) for name, s in arena.sections.items()}
-    g = arena.geometry
-    return Kernel(
-        **{field: parts[field] for field in Kernel._fields if field in parts},
-        arch=arch.record(parts["stack"]),
-        scheme=scheme.record(parts["locks"]),
-        worker=worker.record(0),
-        nr_cpus=g.nr_cpus,
-        nr_tasks=g.nr_tasks,
-        nr_instances=g.nr_instances,
-        script_words=g.script_words,
-        hash_multiplier=int(arena.header["hash_multiplier"][0]),
-    )
-
-
-def init_locks(machine: PlainMachine, arena: Arena, lock: Plugin) -> None:
-    """Make every lock of the arena free."""
-    init = getattr(lock.module, "init", None)
-    if init is None:
-        return
-    locks = columns(arena, "locks", lock.record)
-    with atomics.use(machine):
-        for i in range(arena.geometry.nr_locks):
-            init(locks, i)
+def column(arena: Arena, section: str, field: str) -> PlainWords:
+    """A column of the arena."""
+    return PlainWords(arena.records(section)[field])

@@ -121,4 +121,4 @@ def die_with_parent(parent: int) -> None:
 
 
 def _pid_namespace() -> int:
-    return os.stat("/proc/self/ns/pid").st_ino
+    return Path("/proc/self/ns/pid").stat().st_ino

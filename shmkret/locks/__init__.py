@@ -7,7 +7,7 @@ all locks of a run, `i` the one meant:
     release(lock, i)      give it back; only its holder calls this
     init(lock, i)         optional: make it free, where all zeros is not free
 
-Optional in the file: SIZE in the class, for words that libc owns; CONTROL = True, for a lock that must fail.
+Optional in the file: SIZE, the bytes of a lock whose words libc owns; CONTROL = True, for a lock that must fail.
 """
 
 from __future__ import annotations

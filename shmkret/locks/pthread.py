@@ -15,12 +15,13 @@ from typing import NamedTuple
 from shmkret import libc
 from shmkret.atomics import Words, address_of
 
+SIZE = libc.SIZEOF_PTHREAD_MUTEX_T
+
 
 class Pthread(NamedTuple):
     """pthread_mutex_t."""
 
     mutex: Words
-    SIZE = libc.SIZEOF_PTHREAD_MUTEX_T
 
 
 def init(lock: Pthread, i: int) -> None:

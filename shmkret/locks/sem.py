@@ -16,12 +16,13 @@ from typing import NamedTuple
 from shmkret import libc
 from shmkret.atomics import Words, address_of
 
+SIZE = libc.SIZEOF_SEM_T
+
 
 class Sem(NamedTuple):
     """sem_t."""
 
     sem: Words
-    SIZE = libc.SIZEOF_SEM_T
 
 
 def init(lock: Sem, i: int) -> None:

@@ -21,9 +21,11 @@ WIDEST_INTERVAL = 0.10
 class Progress(Protocol):
     """Who wants to know how far a run is."""
 
-    def doing(self, what: str) -> None: ...
+    def doing(self, what: str) -> None:
+        """The next repetition begins."""
 
-    def done(self) -> None: ...
+    def done(self) -> None:
+        """It has ended."""
 
 
 @dataclass
@@ -39,6 +41,7 @@ class Measured:
 
     @property
     def withheld(self) -> bool:
+        """Whether something forbids to print a number."""
         return any(sample.flaws for sample in self.samples) or not self.samples
 
     @property
@@ -63,8 +66,8 @@ def prepare(plan: Plan) -> list[Prepared]:
 
 
 def run(plan: Plan, prepared: list[Prepared], progress: Progress) -> list[Measured]:
-    """Measure every cell. A cell that an oracle or an audit failed is not repeated. Raises WorkerLost, PluginError, UnfitMachine."""
-    measured = [Measured(p.cell, getattr(p.lock.module, "CONTROL", False)) for p in prepared]
+    """Measure every cell, but not again one that failed. Raises WorkerLost, PluginError, UnfitMachine."""
+    measured = [Measured(p.cell, getattr(p.build.lock.module, "CONTROL", False)) for p in prepared]
     for turn in range(plan.repeat):
         order = list(zip(prepared, measured, strict=True))
         for ready, result in order if turn % 2 == 0 else reversed(order):

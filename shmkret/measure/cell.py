@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, partial
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkret import atomics, cpu, layout, peers, plain, probes, registry, topology
+from shmkret import cpu, layout, native, plain, probes, registry, topology
 from shmkret.arena import Arena
 from shmkret.audit import audit
+from shmkret.crew import Crew, WorkerHung, WorkerLost
 from shmkret.errors import PluginError, UsageError
 from shmkret.layout import Geometry
-from shmkret.native import Crew, WorkerHung, WorkerLost
+from shmkret.native import Build
 from shmkret.registry import ARCH, LOCK, SCHEME, WORKER, Plugin
 
 PATIENCE_S = 10.0
@@ -90,18 +90,21 @@ class Prepared:
     def __init__(self, cell: Cell, seed: int) -> None:
         self.cell = cell
         self.seed = seed
-        self.worker = registry.find(WORKER, cell.worker)
-        self.scheme = registry.find(SCHEME, cell.scheme)
-        self.lock = registry.find(LOCK, cell.lock)
-        self.arch = registry.find(ARCH, cell.arch)
+        self.build = Build(
+            arch=registry.find(ARCH, cell.arch),
+            scheme=registry.find(SCHEME, cell.scheme),
+            lock=registry.find(LOCK, cell.lock),
+            worker=registry.find(WORKER, cell.worker),
+            padding=cell.padding,
+        )
         self.cores = topology.place(cell.cpus, cell.params.workers_per_core)
         self.script = self._script()
         self.geometry = self._geometry()
-        layout.sections(self.geometry, self.lock.record)
+        layout.sections(self.geometry, self.build.lock.record)
 
     def _geometry(self) -> Geometry:
         cell, params = self.cell, self.cell.params
-        least = _ask(self.worker, "nr_probes", cell.cpus)
+        least = _ask(self.build.worker, "nr_probes", cell.cpus)
         nr_probes = least if params.probes is None else params.probes
         if nr_probes < least:
             raise UsageError(f"the worker {cell.worker} needs {least} probes on {cell.cpus} CPUs, --probes says {nr_probes}")
@@ -113,14 +116,14 @@ class Prepared:
             nr_tasks=nr_tasks,
             nr_probes=nr_probes,
             maxactive=default_maxactive(cell.cpus) if params.maxactive is None else params.maxactive,
-            nr_locks=_ask(self.scheme, "nr_locks", max(1, nr_probes)),
+            nr_locks=_ask(self.build.scheme, "nr_locks", max(1, nr_probes)),
             data_size=params.data_size,
             script_words=len(self.script),
             padding=cell.padding,
         )
 
     def _script(self) -> NDArray[np.int64]:
-        write = getattr(self.worker.module, "script", None)
+        write = getattr(self.build.worker.module, "script", None)
         if write is None:
             return np.zeros(1, np.int64)
         return np.asarray(write(self.cell.cpus, np.random.default_rng(self.seed)), np.int64)
@@ -130,74 +133,27 @@ class Prepared:
         _ = self._bodies
 
     @cached_property
-    def _bodies(self) -> Callable[[Arena, plain.PlainMachine], list[Callable[[], None]]]:
-        """Makes the body of each CPU's process, for one arena."""
-        from shmkret import compile as compiling  # Numba is imported only when something is compiled
-
-        compiling.require_supported_machine()
-        plugins = tuple(p.path for p in (self.worker, self.scheme, self.lock, self.arch) if not p.built_in)
-        cache = compiling.cache_folder(plugins)
+    def _bodies(self) -> native.Bodies:
         if self.cell.peer != OURS:
-            return self._peer_bodies(cache)
-        if self.cell.params.plain:
-            plain.PlainMachine(cache).prepare()
-            return partial(self._plain_bodies, cache)
-        loop = compiling.compile_cpu(
-            cpu.run_cpu,
-            arch=self.arch.record,
-            scheme=self.scheme.record,
-            lock=self.lock.record,
-            worker=self.worker.record,
-            padding=self.cell.padding,
-            cache=cache,
-        )
-        return partial(self._native_bodies, loop)
-
-    def _native_bodies(
-        self, loop: Callable[..., None], arena: Arena, machine: plain.PlainMachine
-    ) -> list[Callable[[], None]]:
-        order = [name for name in layout.SECTION_NAMES[: len(layout.RECORDS)]] + ["locks"]
-        addresses = [arena.address + arena.sections[name].offset for name in order]
-        g = self.geometry
-        multiplier = int(arena.header["hash_multiplier"][0])
-        integers = (g.nr_cpus, g.nr_tasks, g.nr_instances, g.script_words, multiplier)
-        return [partial(loop, *addresses, *integers, i) for i in range(self.cell.cpus)]
-
-    def _plain_bodies(self, cache: Path | None, arena: Arena, machine: plain.PlainMachine) -> list[Callable[[], None]]:
-        machine.helpers_from(cache)
-        k = plain.kernel_of(arena, arch=self.arch, scheme=self.scheme, lock=self.lock, worker=self.worker)
-
-        def body(i: int) -> None:
-            with atomics.use(machine):
-                cpu.run_cpu(k, i)
-
-        return [partial(body, i) for i in range(self.cell.cpus)]
-
-    def _peer_bodies(self, cache: Path | None) -> Callable[[Arena, plain.PlainMachine], list[Callable[[], None]]]:
-        if self.cell.worker != "hot":
-            raise UsageError(f"the peer {self.cell.peer} does the work of the worker hot, not of {self.cell.worker}")
-        command = peers.build(
-            self.cell.peer, scheme=self.scheme, lock=self.lock, padding=self.cell.padding, cache=cache
-        )
-        return lambda arena, machine: [partial(peers.execute, command, arena, i) for i in range(self.cell.cpus)]
+            return native.peer(self.build, self.cell.peer)
+        return native.uncompiled(self.build) if self.cell.params.plain else native.compiled(self.build)
 
     def repeat(self, seconds: float, warm_up: float = 0.05) -> Sample:
         """One repetition, in fresh processes on a fresh arena. A worker that dies, hangs or sees a bug is a flaw."""
-        names = {"scheme": self.scheme.name, "lock": self.lock.name, "arch": self.arch.name}
+        names = {kind: getattr(self.build, kind).name for kind in ("scheme", "lock", "arch")}
         params = self.cell.params
         machine = plain.PlainMachine()
         with Arena.create(
             self.geometry,
-            lock=self.lock.record,
+            lock=self.build.lock.record,
             names=names,
             hash_name=params.hash,
             task_address=params.task_address,
         ) as arena:
             arena.records("script")["word"] = self.script
             try:
-                plain.init_locks(machine, arena, self.lock)
-                bodies = self._bodies(arena, machine)
-                flaws = _window(bodies, self.cores, arena, seconds, warm_up)
+                self.build.init_locks(arena, machine)
+                flaws = _window(self._bodies(arena, machine), self.cores, arena, seconds, warm_up)
                 return _sample(arena, flaws)
             finally:
                 machine.close()
@@ -243,10 +199,11 @@ def _window(
             phase[0] = cpu.STOP
             if not cpus["bug"].any():
                 crew.join(PATIENCE_S)
-    except (WorkerLost, WorkerHung) as error:
-        if cpus["bug"].any():
-            return ()
+    except WorkerHung as error:
         return (str(error),)
+    except WorkerLost:
+        if not cpus["bug"].any():  # else it went down with what it had already reported
+            raise
     return ()
 
 

@@ -1,8 +1,8 @@
 """Suites: what a benchmark measures, as TOML files whose keys are the command line's options.
 
-    title = "..."           one line, for `shmkret list suites`
-    worker = ["hot"]        any option of `shmkret bench`, a list where the option takes one
-    peer = "c"              measure this peer beside every cell
+title = "..."           one line, for `shmkret list suites`
+worker = ["hot"]        any option of `shmkret bench`, a list where the option takes one
+peer = "c"              measure this peer beside every cell
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from shmkret.atomics import NIL
 from shmkret.hash import hash_ptr
 from shmkret.layout import Kernel
-from shmkret.locks import acquire, release
 from shmkret.lists import push_bucket, push_free, unlink_bucket
+from shmkret.locks import acquire, release
 from shmkret.text import inline
 
 KRETPROBE_LOCK = 0

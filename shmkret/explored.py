@@ -1,0 +1,308 @@
+"""The explored machine: the same functions under a scheduler that tries every interleaving.
+
+Each CPU is a greenlet. Every access to a shared word, and every step of a lock, is a scheduling point: the CPU says what it
+is about to do and hands control to the scheduler, which goes on with any CPU whose step is possible. A depth-first search
+visits every state once: a state is the contents of all words and, for each CPU, everything that it has read so far, which
+determines where its code stands.
+
+Model     sequential consistency. What is protected by locks is free of data races (the explorer reports a race when two CPUs
+          are about to access one word, one of them writing and one of them plainly), so that nothing weaker adds outcomes.
+libc      sem_t is a counter, a mutex is a flag; both let a waiter go on exactly when it could.
+Limits    private words (a CPU's record, a task, its stack) are no scheduling points: each is used by one CPU only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import greenlet
+
+from shmkret import atomics, probes
+from shmkret.arena import Arena
+from shmkret.audit import audit
+from shmkret.kernel import init_locks, kernel_of
+from shmkret.layout import Kernel, fields_of
+from shmkret.registry import Plugin
+
+LARGEST_SEARCH = 2_000_000
+NOT_SHARED = frozenset({"run", "cpus", "tasks", "stack", "functions", "script", "data"})
+
+
+class Step(NamedTuple):
+    """What a CPU is about to do: `kind` of access to the word `place` (column, index)."""
+
+    kind: str
+    place: tuple[str, int]
+    writes: bool
+    plain: bool
+    possible: Callable[[], bool] | None = None
+
+
+class ExploredWords:
+    """A column whose words the scheduler watches; `private` ones it does not."""
+
+    def __init__(self, machine: ExploredMachine, column: str, values: Sequence[int], private: bool) -> None:
+        self.column = column
+        self.values = list(values)
+        self.private = private
+        self._machine = machine
+
+    def __getitem__(self, i: int) -> int:
+        return self._machine.access("load", self, i, writes=False, plain=True)
+
+    def __setitem__(self, i: int, value: int) -> None:
+        self._machine.access("store", self, i, writes=True, plain=True)
+        self.values[i] = value
+
+
+@dataclass
+class Violation:
+    """Something that must not be, and the CPUs in the order of their steps that led there."""
+
+    what: str
+    schedule: list[int]
+
+
+@dataclass
+class Outcome:
+    """What a search found. complete: every interleaving was covered."""
+
+    states: int = 0
+    schedules: int = 0
+    complete: bool = True
+    violations: list[Violation] = field(default_factory=list)
+
+
+class ExploredMachine:
+    """Executes the text step by step: one run of one schedule."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, ExploredWords] = {}
+        self._addresses: dict[int, tuple[ExploredWords, int]] = {}
+        self._scheduler: greenlet.greenlet | None = None
+        self._seen: dict[greenlet.greenlet, list[int]] = {}
+
+    def words(self, column: str, values: Sequence[int], private: bool = False) -> ExploredWords:
+        """A new column. Columns have different names."""
+        words = self._columns[column] = ExploredWords(self, column, values, private)
+        return words
+
+    def column(self, name: str) -> ExploredWords | None:
+        """The column of that name, if there is one."""
+        return self._columns.get(name)
+
+    def access(
+        self,
+        kind: str,
+        words: Any,
+        i: int,
+        *,
+        writes: bool,
+        plain: bool = False,
+        possible: Callable[[], bool] | None = None,
+    ) -> int:
+        """One step of the running CPU: hand it to the scheduler, come back when it may be done; returns the word as it is.
+
+        Outside a search, and for private words, it is no step.
+        """
+        if not 0 <= i < len(words.values):
+            raise IndexError(f"{kind} of {words.column}[{i}], of which there are {len(words.values)}")
+        value = int(words.values[i])
+        if self._scheduler is not None and not words.private:
+            self._scheduler.switch(Step(kind, (words.column, i), writes, plain, possible))
+            value = int(words.values[i])
+            # The values read, one a step, stand for the CPU's local variables and its place in the code.
+            self._seen[greenlet.getcurrent()].append(value)
+        return value
+
+    def state(self, cpus: Sequence[greenlet.greenlet]) -> tuple[Any, ...]:
+        """Everything that the future depends on."""
+        shared = tuple(tuple(words.values) for words in self._columns.values())
+        return shared, tuple(tuple(self._seen[cpu]) for cpu in cpus)
+
+    def start(self, bodies: Sequence[Callable[[], None]]) -> list[greenlet.greenlet]:
+        """A greenlet for each body, not yet run."""
+        self._scheduler = greenlet.getcurrent()
+        cpus = [greenlet.greenlet(body) for body in bodies]
+        self._seen = {cpu: [] for cpu in cpus}
+        return cpus
+
+    def stop(self, cpus: Sequence[greenlet.greenlet]) -> None:
+        """End every CPU: a suspended greenlet keeps its frames alive."""
+        for cpu in cpus:
+            if not cpu.dead:
+                cpu.throw()
+        self._scheduler = None
+
+    def load_acquire(self, words: Any, i: int) -> int:
+        return self.access("load_acquire", words, i, writes=False)
+
+    def store_release(self, words: Any, i: int, value: int) -> None:
+        self.access("store_release", words, i, writes=True)
+        words.values[i] = value
+
+    def exchange(self, words: Any, i: int, value: int) -> int:
+        before = self.access("exchange", words, i, writes=True)
+        words.values[i] = value
+        return before
+
+    def fetch_add(self, words: Any, i: int, value: int) -> int:
+        before = self.access("fetch_add", words, i, writes=True)
+        words.values[i] = atomics.add64(before, value)
+        return before
+
+    def cmpxchg(self, words: Any, i: int, old: int, new: int) -> int:
+        before = self.access("cmpxchg", words, i, writes=True)
+        if before == old:
+            words.values[i] = new
+        return before
+
+    def wait_until(self, words: Any, i: int, relation: int, value: int) -> None:
+        def holds() -> bool:
+            return bool((words.values[i] == value) == (relation == atomics.EQ))
+
+        self.access("wait_until", words, i, writes=False, possible=holds)
+
+    def address_of(self, words: Any, i: int) -> int:
+        address = hash((words.column, i))
+        self._addresses[address] = (words, i)
+        return address
+
+    def monotonic_ns(self) -> int:
+        return 0
+
+    def sem_init(self, address: int, value: int) -> None:
+        words, i = self._addresses[address]
+        words.values[i] = value
+
+    def sem_open(self, value: int) -> int:
+        return self.address_of(self.words(f"named semaphore {len(self._columns)}", [value]), 0)
+
+    def sem_wait(self, address: int) -> None:
+        words, i = self._addresses[address]
+        before = self.access("sem_wait", words, i, writes=True, possible=lambda: words.values[i] > 0)
+        words.values[i] = before - 1
+
+    def sem_post(self, address: int) -> None:
+        words, i = self._addresses[address]
+        words.values[i] = self.access("sem_post", words, i, writes=True) + 1
+
+    def mutex_init(self, address: int) -> None:
+        self.sem_init(address, 1)
+
+    def mutex_lock(self, address: int) -> None:
+        self.sem_wait(address)
+
+    def mutex_unlock(self, address: int) -> None:
+        self.sem_post(address)
+
+
+class Snapshot:
+    """An arena's words, from which any number of explored worlds are made; nothing of the layout is built twice."""
+
+    def __init__(self, arena: Arena) -> None:
+        self._arena = arena
+        self._values = {
+            (name, field): arena.records(name)[field].tolist()
+            for name, section in arena.sections.items()
+            for field in fields_of(section.record)
+        }
+
+    def kernel(self, machine: ExploredMachine, *, arch: Plugin, scheme: Plugin, lock: Plugin, worker: Plugin) -> Kernel:
+        """The world as the text sees it, its locks free."""
+
+        def column(section: str, name: str) -> ExploredWords:
+            values = self._values[section, name]
+            return machine.words(f"{section}.{name}", values, private=section in NOT_SHARED)
+
+        k = kernel_of(self._arena, column, arch=arch, scheme=scheme, lock=lock, worker=worker)
+        init_locks(machine, k.scheme.locks, self._arena.geometry.nr_locks, lock)
+        return k
+
+    def audit(self, machine: ExploredMachine) -> list[str]:
+        """What is wrong in the machine's world: bugs that a CPU saw, and what the audit of an arena finds."""
+        for section, name in self._values:
+            words = machine.column(f"{section}.{name}")
+            if words is not None:
+                self._arena.records(section)[name] = words.values
+        bugs = self._arena.records("cpus")["bug"].tolist()
+        return [f"cpu {cpu}: {probes.BUGS[bug]}" for cpu, bug in enumerate(bugs) if bug] + audit(self._arena)
+
+
+class Scenario(NamedTuple):
+    """A fresh world: the code of each CPU, and the check to make when all have ended (empty: all is well)."""
+
+    bodies: Sequence[Callable[[], None]]
+    check: Callable[[], list[str]]
+
+
+def explore(scenario: Callable[[ExploredMachine], Scenario], limit: int = LARGEST_SEARCH) -> Outcome:
+    """Run the scenario under every interleaving of its CPUs; stops at the first violation.
+
+    Args:    scenario: builds a fresh world on the machine it is given; it must do the same each time.
+             limit: the number of states after which the search gives up and is not complete.
+    """
+    outcome = Outcome()
+    visited: set[tuple[Any, ...]] = set()
+    prefixes: list[list[int]] = [[]]
+    while prefixes and not outcome.violations:
+        _run(scenario, prefixes.pop(), visited, prefixes, outcome)
+        if len(visited) > limit:
+            outcome.complete = False
+            break
+    outcome.states = len(visited)
+    return outcome
+
+
+def _run(
+    scenario: Callable[[ExploredMachine], Scenario],
+    prefix: list[int],
+    visited: set[tuple[Any, ...]],
+    prefixes: list[list[int]],
+    outcome: Outcome,
+) -> None:
+    """Replay `prefix`, then go on with the lowest possible CPU until a state is known; note the roads not taken."""
+    machine = ExploredMachine()
+    with atomics.use(machine):
+        bodies, check = scenario(machine)
+        cpus = machine.start(bodies)
+        schedule = list(prefix)
+        try:
+            pending: list[Step | None] = [cpu.switch() for cpu in cpus]
+            for choice in prefix:
+                pending[choice] = cpus[choice].switch()
+            while True:
+                state = machine.state(cpus)
+                if state in visited:
+                    return
+                visited.add(state)
+                wrong = _race(pending)
+                possible = [i for i, step in enumerate(pending) if step and (step.possible is None or step.possible())]
+                if not possible and not wrong:
+                    stuck = [f"cpu {i} waits in {step.kind} of {step.place}" for i, step in enumerate(pending) if step]
+                    machine.stop(cpus)
+                    wrong = f"deadlock: {'; '.join(stuck)}" if stuck else "; ".join(check())
+                    outcome.schedules += 1
+                if wrong:
+                    outcome.violations.append(Violation(wrong, schedule))
+                if wrong or not possible:
+                    return
+                prefixes.extend([*schedule, other] for other in possible[1:])
+                schedule.append(possible[0])
+                pending[possible[0]] = cpus[possible[0]].switch()
+        except IndexError as error:
+            outcome.violations.append(Violation(str(error), schedule))
+        finally:
+            machine.stop(cpus)
+
+
+def _race(pending: Sequence[Step | None]) -> str:
+    """Two CPUs about to access one word, one writing, one plainly: empty when there are none."""
+    steps = [(i, step) for i, step in enumerate(pending) if step]
+    for a, first in steps:
+        for b, second in steps:
+            if a < b and first.place == second.place and (first.writes or second.writes) and (first.plain or second.plain):
+                return f"data race on {first.place}: cpu {a} is at {first.kind}, cpu {b} at {second.kind}"
+    return ""
