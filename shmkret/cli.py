@@ -12,6 +12,7 @@ import os
 import secrets
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any, NoReturn
 # One thread is one thing less to go wrong when workers are forked; nothing here multiplies matrices.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from shmkret import __version__, hash, layout, peers, posix, registry
+from shmkret import __version__, hash, peers, posix, registry
 from shmkret.errors import ShmkretError, UnknownName, UsageError
 
 EXIT_HELD, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
@@ -160,16 +161,17 @@ def _replay(argv: list[str], seed: int) -> str:
 
 
 def _require_writable(path: Path) -> None:
-    """Find out now, not after the run, that the result has no place to go."""
-    if path.is_dir() or not path.exists():
-        place = path
-        while not place.exists():
-            place = place.parent
-        if place.is_dir() and os.access(place, os.W_OK):
-            return
-    elif path.is_file() and os.access(path, os.W_OK):
-        return
-    raise UsageError(f"{path} cannot be written: name another place with --out or --json")
+    """Find out now, not after the run, that the result has no place to go. Raises UsageError."""
+    place = path.absolute()
+    while not place.exists():
+        place = place.parent
+    try:
+        if place.is_dir():
+            tempfile.TemporaryFile(dir=place).close()
+        else:
+            place.open("a").close()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written ({error.strerror}): name another place with --out or --json") from error
 
 
 class _Progress:
@@ -240,8 +242,7 @@ LISTS: dict[str, Callable[[], list[dict[str, str]]]] = {
     "archs": lambda: _plugins(registry.ARCH),
     "workers": lambda: _plugins(registry.WORKER),
     "suites": _suites,
-    "peers": lambda: [{"name": name, "summary": ""} for name in peers.names()],
-    "paddings": lambda: [{"name": name, "summary": ""} for name in layout.PADDINGS],
+    "peers": lambda: [{"name": name, "summary": peers.summary(name)} for name in peers.names()],
 }
 
 

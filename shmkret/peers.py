@@ -32,6 +32,11 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.c"))
 
 
+def summary(name: str) -> str:
+    """The first line of the peer's opening comment."""
+    return (FOLDER / f"{name}.c").read_text().partition("* ")[2].partition("\n")[0]
+
+
 def compiler() -> str:
     """The C compiler: $CC, cc, gcc or clang. Raises UnfitMachine when there is none."""
     for candidate in (os.environ.get("CC"), "cc", "gcc", "clang"):

@@ -7,6 +7,8 @@ A name with a slash, or that ends in .py, is a path to a file of the user's.
 
 from __future__ import annotations
 
+import builtins
+import dis
 import hashlib
 import importlib
 import importlib.util
@@ -109,6 +111,7 @@ def _load(kind: Kind, path: Path) -> Plugin:
     module = _import(kind, path)
     for verb, nr_args in kind.verbs:
         _require(kind, path, module, verb, nr_args)
+    _require_defined_names(path, module)
     return Plugin(kind, _name(path), path, module, _record(kind, path, module))
 
 
@@ -153,6 +156,18 @@ def _require(kind: Kind, path: Path, module: ModuleType, verb: str, nr_args: int
     if found != nr_args:
         line = function.__code__.co_firstlineno
         raise PluginError(f"{path}:{line}: {verb}() of a {kind.name} takes {nr_args} arguments, this one takes {found}")
+
+
+def _require_defined_names(path: Path, module: ModuleType) -> None:
+    """Numba says only that such a name is not defined, not where."""
+    for function in vars(module).values():
+        if inspect.isfunction(function) and function.__module__ == module.__name__:
+            line = function.__code__.co_firstlineno
+            for instruction in dis.get_instructions(function):
+                line = (instruction.positions and instruction.positions.lineno) or line
+                name = instruction.argval
+                if instruction.opname == "LOAD_GLOBAL" and not (name in vars(module) or hasattr(builtins, name)):
+                    raise PluginError(f"{path}:{line}: NameError: name {name!r} is not defined")
 
 
 def _record(kind: Kind, path: Path, module: ModuleType) -> type:

@@ -8,6 +8,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import psutil
 import pytest
+from hypothesis import settings
+
+# No upper time bounds: the first call of a compiled function compiles it.
+settings.register_profile("shmkret", deadline=None, print_blob=True)
+settings.load_profile("shmkret")
 
 TWO_CORES = len(os.sched_getaffinity(0)) >= 2
 needs_two_cores = pytest.mark.skipif(not TWO_CORES, reason="two CPUs need two cores; this process may use one")

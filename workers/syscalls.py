@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from shmkret.layout import Kernel
 from shmkret.probes import call_and_return
 
-CALLS = list(csv.DictReader(Path(__file__).with_name("kbuild-syscalls.csv").open()))
+CALLS = list(csv.DictReader(Path(__file__).with_name("kbuild-syscalls.csv").read_text().splitlines()))
 DRAWN = 1 << 14
 
 

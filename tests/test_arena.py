@@ -1,0 +1,176 @@
+"""The arena: what it reserves, what it refuses, what it leaves behind."""
+
+import fcntl
+import itertools
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shmkret import arena as arenas
+from shmkret import layout
+from shmkret.arena import Arena
+from shmkret.atomics import NIL
+from shmkret.audit import audit
+from shmkret.errors import ArenaError, GeometryError, UnknownName
+from shmkret.layout import Geometry
+from shmkret.locks.ticket import Ticket
+
+SMALL = Geometry(nr_cpus=2, nr_tasks=3, nr_probes=5, maxactive=7, nr_locks=69, data_size=24)
+
+
+def test_a_new_arena_has_every_instance_free_and_passes_the_audit():
+    with Arena.create(SMALL, lock=Ticket) as arena:
+        assert audit(arena) == []
+        assert arena.records("probes")["free"].tolist() == [0, 7, 14, 21, 28]
+        assert (arena.records("buckets")["first"] == NIL).all()
+
+
+def test_a_million_instances_over_4096_probes_are_all_on_their_lists():
+    geometry = Geometry(nr_cpus=2, nr_tasks=2, nr_probes=4096, maxactive=245, nr_locks=4160)
+    with Arena.create(geometry, lock=Ticket) as arena:
+        assert geometry.nr_instances > 1_000_000
+        assert audit(arena) == []
+
+
+@pytest.mark.parametrize("padding", layout.PADDINGS)
+def test_records_do_not_overlap_and_lines_are_kept_apart_when_asked(padding):
+    geometry = Geometry(nr_cpus=2, nr_tasks=3, nr_probes=5, maxactive=7, nr_locks=69, data_size=24, padding=padding)
+    placed = layout.sections(geometry, Ticket)
+
+    for before, after in itertools.pairwise(placed):
+        assert before.offset + before.nr * before.stride <= after.offset
+    strides = {s.name: s.stride for s in placed}
+    assert strides["locks"] == (16 if padding == "packed" else 64)
+    assert strides["cpus"] % 128 == strides["instances"] % 64 == 0
+
+
+def test_the_private_arena_is_sealed_and_has_no_name():
+    with Arena.create(SMALL, lock=Ticket) as arena:
+        assert arena.name is None
+        assert fcntl.fcntl(arena.fd, fcntl.F_GET_SEALS) == arenas.SEALS
+        with pytest.raises(PermissionError):
+            os.ftruncate(arena.fd, 4096)
+
+
+def test_a_named_arena_is_seen_by_another_mapping_and_unlinked_by_close():
+    with Arena.create(SMALL, lock=Ticket, named=True) as arena:
+        path = Path("/dev/shm") / arena.name
+        assert path.stat().st_mode & 0o777 == 0o600
+        with Arena.attach(os.open(path, os.O_RDWR), lock=Ticket) as other:
+            arena.records("tasks")["pc"] = [1, 2, 3]
+            assert other.geometry == SMALL
+            assert other.records("tasks")["pc"].tolist() == [1, 2, 3]
+    assert not path.exists()
+
+
+def test_views_outlive_close_without_a_crash():
+    arena = Arena.create(SMALL, lock=Ticket)
+    tasks = arena.records("tasks")
+    arena.close()
+    arena.close()
+    tasks["pc"] = 4
+
+    assert tasks["pc"].tolist() == [4, 4, 4]
+
+
+def tampered(field, value, size=None):
+    """Attach to an arena whose header was changed by somebody."""
+    with Arena.create(SMALL, lock=Ticket, named=True) as arena:
+        arena.header[field] = value
+        fd = os.open(Path("/dev/shm") / arena.name, os.O_RDWR)
+        try:
+            if size is not None:
+                os.ftruncate(fd, size)
+            Arena.attach(fd, lock=Ticket).close()
+        except ArenaError:
+            os.close(fd)
+            raise
+
+
+def zeros(shape):
+    return np.zeros(shape, np.int64)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "size", "words"),
+    [
+        ("magic", b"ELF", None, "not an arena"),
+        ("version", 99, None, "has version 99"),
+        ("layout", b"0" * 32, None, "layout 000"),
+        ("size", 4096, None, "truncated"),
+        ("version", layout.VERSION, 8192, "truncated"),
+        ("version", layout.VERSION, 100, "header alone"),
+        ("geometry", zeros((1, 7)), None, "does not add up"),
+        ("geometry", np.full((1, 7), (1 << 62) + 1), None, "does not add up"),
+        ("geometry", np.array([[2, 3, 5, 8, 69, 24, 1]]), None, "does not add up"),
+        ("sections", zeros((1, len(layout.SECTION_NAMES), 3)), None, "does not add up"),
+        ("padding", b"loose", None, "does not add up"),
+    ],
+)
+def test_attach_refuses_with_the_reason(field, value, size, words):
+    with pytest.raises(ArenaError, match=words):
+        tampered(field, value, size)
+
+
+def test_attach_with_another_lock_is_refused():
+    from shmkret.locks.ttas import Ttas
+
+    packed = Geometry(nr_cpus=1, nr_tasks=1, nr_probes=1, maxactive=1, nr_locks=65, padding="packed")
+    with Arena.create(packed, lock=Ticket) as arena, pytest.raises(ArenaError, match="does not add up"):
+        Arena.attach(arena.fd, lock=Ttas)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"nr_cpus": 0}, "nr_cpus is 0"),
+        ({"maxactive": -1}, "maxactive is -1"),
+        ({"data_size": 1 << 40}, "data_size is"),
+        ({"nr_probes": 1 << 20, "maxactive": 1 << 20}, "instances"),
+    ],
+)
+def test_impossible_sizes_are_refused(change, words):
+    with pytest.raises(GeometryError, match=words):
+        Geometry(**{"nr_cpus": 1, "nr_tasks": 1, "nr_probes": 1, "maxactive": 1, "nr_locks": 1, **change})
+
+
+def test_an_arena_that_does_not_fit_is_refused_before_memory_is_touched(monkeypatch):
+    monkeypatch.setattr(arenas, "_available_bytes", lambda: 1 << 12)
+
+    with pytest.raises(ArenaError, match="of memory are available"):
+        Arena.create(SMALL, lock=Ticket)
+
+
+def open_files():
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
+
+
+def test_an_unknown_hash_or_address_model_leaves_nothing_behind():
+    before = open_files()
+    with pytest.raises(UnknownName, match="did you mean mult-2016"):
+        Arena.create(SMALL, lock=Ticket, hash_name="mult-2015")
+    with pytest.raises(UnknownName, match="did you mean slab"):
+        Arena.create(SMALL, lock=Ticket, task_address="slap")
+
+    assert open_files() == before
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda a: a.records("probes")["free"].__setitem__(0, 1), "1 instances lost, such as instance 0"),
+        (lambda a: a.records("probes")["free"].__setitem__(0, 99), "leads to 99, which is no instance"),
+        (lambda a: a.records("instances")["next"].__setitem__(6, 0), "comes back to instance 0"),
+        (lambda a: a.records("buckets")["first"].__setitem__(3, 6), "1 instances doubled, such as instance 6"),
+        (lambda a: a.records("instances")["rp"].__setitem__(2, 4), "instance 2 of probe 4 is on the free list of probe 0"),
+        (lambda a: a.records("cpus")["calls"].__setitem__(0, 1), "1 calls, but 0 hits"),
+        (lambda a: a.records("cpus")["returns"].__setitem__(1, 1), "0 hits, but 1 returns"),
+    ],
+)
+def test_the_audit_sees_each_kind_of_damage(spoil, words):
+    with Arena.create(SMALL, lock=Ticket) as arena:
+        spoil(arena)
+
+        assert any(words in wrong for wrong in audit(arena)), audit(arena)

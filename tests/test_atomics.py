@@ -1,0 +1,110 @@
+"""The words: three executors, one meaning."""
+
+import mmap
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shmkret import atomics, layout
+from shmkret.atomics import EQ, NE
+from shmkret.explored import ExploredMachine
+from shmkret.plain import PlainMachine, PlainWords
+
+INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
+WRAPPING = {
+    "add64": lambda a, b: a + b,
+    "sub64": lambda a, b: a - b,
+    "mul64": lambda a, b: a * b,
+}
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    """Each function of the words, compiled alone, on a word at an address."""
+    import numba
+
+    from shmkret import compile as compiling
+
+    compiling.teach()
+    bind, column = compiling.bind, layout.Script
+    functions = {
+        "add64": lambda a, b: atomics.add64(a, b),
+        "sub64": lambda a, b: atomics.sub64(a, b),
+        "mul64": lambda a, b: atomics.mul64(a, b),
+        "shr64": lambda a, b: atomics.shr64(a, b),
+        "add32": lambda a, b: atomics.add32(a, b),
+        "sub32": lambda a, b: atomics.sub32(a, b),
+        "store_ordered": lambda at, value: atomics.store_ordered(bind(column, 8, at).word, 0, value),
+        "wait_equal": lambda at, value: atomics.wait_until(bind(column, 8, at).word, 0, EQ, value),
+        "wait_not_equal": lambda at, value: atomics.wait_until(bind(column, 8, at).word, 0, NE, value),
+    }
+    return {name: numba.njit(function) for name, function in functions.items()}
+
+
+@given(a=INT64, b=INT64)
+def test_wrapping_arithmetic_is_the_same_plain_and_compiled(compiled, a, b):
+    for name, exact in WRAPPING.items():
+        plain = getattr(atomics, name)(a, b)
+
+        assert plain == (exact(a, b) + (1 << 63)) % (1 << 64) - (1 << 63)
+        assert compiled[name](a, b) == plain
+
+
+@given(a=INT64, bits=st.integers(1, 63))
+def test_shr64_shifts_zeros_in_plain_and_compiled(compiled, a, bits):
+    assert atomics.shr64(a, bits) == (a % (1 << 64)) >> bits == compiled["shr64"](a, bits)
+
+
+@given(a=st.integers(0, (1 << 32) - 1), b=st.integers(0, (1 << 32) - 1))
+def test_32_bit_arithmetic_wraps_plain_and_compiled(compiled, a, b):
+    assert atomics.add32(a, b) == (a + b) % (1 << 32) == compiled["add32"](a, b)
+    assert atomics.sub32(a, b) == (a - b) % (1 << 32) == compiled["sub32"](a, b)
+
+
+def worlds():
+    """A machine and a column of three words, once explored and once on real memory, 64 bytes apart."""
+    explored = ExploredMachine()
+    yield explored, explored.words("x", [0, 0, 0])
+    records = np.frombuffer(mmap.mmap(-1, 4096), layout.dtype_of(layout.Buckets, 64), 3)
+    yield PlainMachine(), PlainWords(records["first"])
+
+
+@given(steps=st.lists(st.tuples(st.sampled_from(["exchange", "fetch_add", "cmpxchg", "store"]), INT64, INT64), max_size=12))
+def test_atomics_mean_the_same_explored_and_on_real_memory(steps):
+    histories = []
+    for machine, words in worlds():
+        history = []
+        with atomics.use(machine):
+            for name, a, b in steps:
+                if name == "store":
+                    atomics.store_release(words, 1, a)
+                elif name == "cmpxchg":
+                    history.append(atomics.cmpxchg(words, 1, words[1] if b % 2 else b, a))
+                else:
+                    history.append(getattr(atomics, name)(words, 1, a))
+                history.append(atomics.load_acquire(words, 1))
+        histories.append([*history, words[0], words[2]])
+
+    assert histories[0] == histories[1]
+    assert histories[0][-2:] == [0, 0]
+
+
+def test_wait_until_returns_when_the_relation_holds_compiled_and_plain(compiled):
+    machine, words = list(worlds())[1]
+    words[0] = 5
+    with atomics.use(machine):
+        address = atomics.address_of(words, 0)
+        atomics.wait_until(words, 0, EQ, 5)
+        atomics.wait_until(words, 0, NE, 6)
+    compiled["wait_equal"](address, 5)
+    compiled["wait_not_equal"](address, 6)
+    compiled["store_ordered"](address, -7)
+
+    assert words[0] == -7
+
+
+def test_the_text_outside_a_machine_says_so():
+    with pytest.raises(RuntimeError, match=r"load_acquire\(\) was called outside a machine"):
+        atomics.load_acquire([0], 0)

@@ -1,0 +1,430 @@
+"""The command line: results, exit codes, bad input, and every way in which a run may end."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from shmkret import peers, registry
+from shmkret.cli import main
+from shmkret.measure import suite
+from shmkret.registry import LOCK, SCHEME
+
+from .conftest import TWO_CORES, needs_two_cores
+
+REPOSITORY = Path(__file__).parent.parent
+QUICK = ["--seconds", "0.05", "--repeat", "3", "--seed", "1"]
+CELL_KEYS = {
+    "worker", "scheme", "lock", "arch", "padding", "cpus", "params", "samples", "median", "ci95", "calls", "hits", "nmissed",
+    "refused", "verdict", "reasons",
+}  # fmt: skip
+
+
+def bench(tmp_path, *options):
+    """Run `shmkret bench` here; returns its exit code and its JSON object."""
+    place = tmp_path / "result.json"
+    code = main(["bench", *options, *QUICK, "--out", str(tmp_path / "out"), "--json", str(place)])
+    return code, json.loads(place.read_text())
+
+
+def test_bench_writes_what_the_contract_says(tmp_path, capsys):
+    code, result = bench(tmp_path, "--worker", "hot", "--cpus", "1", "--lock", "ttas")
+
+    assert code == 0
+    assert {"schema", "command", "argv", "version", "seed", "machine", "suite", "cells", "ratios"} <= result.keys()
+    assert [cell["scheme"] for cell in result["cells"]] == ["global", "hashed"]
+    for cell in result["cells"]:
+        assert cell.keys() >= CELL_KEYS
+        assert len(cell["samples"]) == 3
+        assert cell["ci95"][0] <= cell["median"] <= cell["ci95"][1]
+        assert cell["calls"] == cell["hits"] + cell["nmissed"]
+    (ratio,) = result["ratios"]
+    assert (ratio["by"], ratio["over"], ratio["under"]) == ("scheme", "hashed", "global")
+    assert ratio["ci95"][0] <= ratio["median"] <= ratio["ci95"][1]
+    out, err = capsys.readouterr()
+    assert "Mcalls/s" in out
+    assert "wrote results.json" in err
+
+
+def test_the_folder_holds_json_csv_and_plots(tmp_path):
+    _, result = bench(tmp_path, "--worker", "hot,spread", "--cpus", "1", "--scheme", "hashed", "--lock", "ttas")
+    folder = tmp_path / "out"
+
+    assert json.loads((folder / "results.json").read_text()) == result
+    cells = list(csv.DictReader((folder / "cells.csv").read_text().splitlines()))
+    assert [float(row["median"]) for row in cells] == [cell["median"] for cell in result["cells"]]
+    samples = list(csv.DictReader((folder / "samples.csv").read_text().splitlines()))
+    assert [float(row["calls_per_s"]) for row in samples] == [rate for cell in result["cells"] for rate in cell["samples"]]
+    assert (folder / "plot.svg").read_text().count("<svg") == 1
+    assert (folder / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_json_on_standard_output_is_nothing_but_json(tmp_path, capsys):
+    main(["bench", "--worker", "hot", "--cpus", "1", "--lock", "ttas", *QUICK, "--out", str(tmp_path), "--json", "-"])
+    out, err = capsys.readouterr()
+
+    assert json.loads(out)["command"] == "bench"
+    assert "Mcalls/s" in err
+
+
+def test_plain_runs_the_same_cells(tmp_path):
+    code, result = bench(tmp_path, "--worker", "hot", "--cpus", "1", "--lock", "sem", "--plain")
+
+    assert code == 0
+    assert all(cell["params"]["plain"] and cell["hits"] > 0 for cell in result["cells"])
+
+
+@needs_two_cores
+def test_busted_is_withheld_and_a_sound_lock_beside_it_is_not(tmp_path, capsys):
+    code, result = bench(tmp_path, "--worker", "hot", "--cpus", "2", "--lock", "ttas,busted")
+
+    assert code == 1
+    for cell in result["cells"]:
+        assert (cell["verdict"] == "withheld") == (cell["lock"] == "busted")
+        assert (cell["median"] is None) == (cell["lock"] == "busted")
+    assert any("oracle" in reason or "audit" in reason for cell in result["cells"] for reason in cell["reasons"])
+    assert "--seed 1" in capsys.readouterr().err
+
+
+def test_more_workers_than_cores_are_suspect(tmp_path):
+    code, result = bench(
+        tmp_path, "--worker", "hot", "--scheme", "hashed", "--lock", "sem", "--cpus", "2", "--workers-per-core", "2"
+    )
+
+    assert code == 0
+    assert result["cells"][0]["verdict"] == "suspect"
+    assert "2 workers a core" in " ".join(result["cells"][0]["reasons"])
+
+
+@pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="there is no C compiler")
+@pytest.mark.parametrize("padding", ["cacheline", "packed"])
+def test_the_c_peer_does_the_same_work_on_the_same_arena(tmp_path, padding):
+    """The oracle and the audit judge the C program's lists as they judge ours."""
+    code, result = bench(tmp_path, "parity", "--padding", padding, "--cpus", "2" if TWO_CORES else "1")
+
+    assert code == 0
+    assert len(result["cells"]) == 16
+    parity = [ratio for ratio in result["ratios"] if ratio["by"] == "peer"]
+    assert {(r["scheme"], r["lock"]) for r in parity} == {
+        (scheme, lock) for scheme in ("global", "hashed") for lock in ("sem", "ttas", "ticket", "pthread")
+    }
+    assert all((r["over"], r["under"]) == ("shmkret", "c") and r["median"] > 0 for r in parity)
+
+
+def test_parity_without_a_compiler_is_exit_3_and_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+
+    assert main(["bench", "parity", *QUICK, "--out", str(tmp_path)]) == 3
+    assert "no C compiler" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["scalling"], "did you mean scaling"),
+        (["--lock", "tickt"], "no lock is called 'tickt': did you mean ticket"),
+        (["--scheme", "hash"], "did you mean hashed"),
+        (["--worker", "hut"], "did you mean hot"),
+        (["--arch", "x86"], "did you mean x86-64"),
+        (["--padding", "loose"], "no padding is called 'loose'"),
+        (["--hash", "mult-2017"], "did you mean mult-2016"),
+        (["--task-address", "pidd"], "did you mean pid"),
+        (["--cpus", "4096"], "this process may use"),
+        (["--cpus", "0"], "--cpus is 0"),
+        (["--cpus", ""], "--cpus names nothing"),
+        (["--lock", ","], "--lock names nothing"),
+        (["--repeat", "0"], "--repeat is 0"),
+        (["--seconds", "0"], "--seconds is 0"),
+        (["--seconds", "nan"], "--seconds is nan"),
+        (["--seconds", "-1"], "--seconds is -1"),
+        (["--seed", "-1"], "--seed is -1"),
+        (["--maxactive", "0"], "maxactive is 0"),
+        (["--maxactive", "99999999999999999999"], "maxactive is 99999999999999999999"),
+        (["--maxactive", "16777216", "--probes", "1024"], "lower --probes or --maxactive"),
+        (["--probes", "0"], "--probes says 0"),
+        (["--tasks", "0"], "--tasks says 0"),
+        (["--data-size", "-8"], "data_size is -8"),
+        (["--data-size", "1048576", "--maxactive", "1000000"], "are available: lower --probes"),
+        (["--workers-per-core", "0"], "--workers-per-core is 0"),
+        (["--worker", "./none.py"], "there is no such worker file"),
+        (["./none.toml"], "No such file"),
+        (["--out", "/proc/none"], "cannot be written"),
+        (["--json", "/proc/none.json"], "cannot be written"),
+    ],
+)
+def test_bad_input_is_exit_2_and_a_sentence(options, words, tmp_path, capsys):
+    out = [] if "--out" in options else ["--out", str(tmp_path / "out")]
+    worker = [] if "--worker" in options else ["--worker", "hot"]
+
+    assert main(["bench", *options, *worker, *out]) == 2
+    out, err = capsys.readouterr()
+    assert words in err
+    assert "Traceback" not in err
+    assert out == ""
+    assert not (tmp_path / "out").exists()
+
+
+GOOD_WORKER = """
+from shmkret.probes import call_and_return
+
+def nr_probes(nr_cpus):
+    return 1
+
+def step(worker, k, cpu, task, n):
+    call_and_return(k, cpu, task, 0, n)
+    return 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("import nothing_of_that_name", "own.py:1: ModuleNotFoundError"),
+        ("def step(:", "own.py:1: SyntaxError"),
+        ("x = 1\n1 / 0\n", "own.py:2: ZeroDivisionError"),
+        ("raise SystemExit(0)", "own.py:1: SystemExit"),
+        ("def nr_probes(nr_cpus): return 1", "a worker defines step() with 5 arguments"),
+        (GOOD_WORKER.replace("cpu, task, n)", "cpu)", 1), "step() of a worker takes 5 arguments, this one takes 3"),
+        (GOOD_WORKER.replace("return 1", "return 'one'", 1), "returned 'one', not a whole number"),
+        (GOOD_WORKER.replace("return 1", "return nr_cpus / 0", 1), "raised ZeroDivisionError"),
+        (GOOD_WORKER.replace("0, n)", "undefined, n)"), "own.py:8: NameError: name 'undefined' is not defined"),
+        (GOOD_WORKER.replace("0, n)", "{}, n)"), "own.py:8:"),
+    ],
+)
+def test_a_worker_file_that_is_wrong_is_reported_by_file_and_line(text, words, tmp_path, capsys):
+    own = tmp_path / "own.py"
+    own.write_text(text)
+
+    assert main(["bench", "--worker", str(own), "--cpus", "1", *QUICK, "--out", str(tmp_path / "out")]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_worker_and_a_lock_of_the_users_run_by_path(tmp_path):
+    worker, lock = tmp_path / "mine.py", tmp_path / "my_lock.py"
+    worker.write_text(GOOD_WORKER)
+    shutil.copy(LOCK.folder / "ttas.py", lock)
+    code, result = bench(tmp_path, "--worker", str(worker), "--lock", str(lock), "--scheme", "hashed")
+
+    assert code == 0
+    assert all(cell["hits"] > 0 for cell in result["cells"])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("worker = 'hot'\nlok = 'sem'", "did you mean lock"),
+        ("cpus = ['one']", "cpus = 'one' is not of type int"),
+        ("plain = 1", "plain = 1 is not of type bool"),
+        ("seconds = [", "is not TOML"),
+    ],
+)
+def test_a_suite_file_that_is_wrong_is_exit_2(text, words, tmp_path, capsys):
+    own = tmp_path / "own.toml"
+    own.write_text(text)
+
+    assert main(["bench", str(own)]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_suite_of_the_users_runs_and_options_win_over_it(tmp_path):
+    own = tmp_path / "own.toml"
+    own.write_text("worker = 'hot'\nscheme = 'global'\nlock = ['ttas', 'ticket']\ncpus = 1\nmaxactive = 3\n")
+    _, result = bench(tmp_path, str(own), "--lock", "pthread")
+
+    assert [(c["scheme"], c["lock"], c["params"]["maxactive"]) for c in result["cells"]] == [("global", "pthread", 3)]
+    assert result["suite"] == "own"
+
+
+@pytest.mark.parametrize(
+    ("what", "known"),
+    [
+        ("locks", {"sem", "sem-named", "ttas", "ticket", "pthread", "empty", "busted"}),
+        ("schemes", {"global", "hashed"}),
+        ("archs", {"x86-64"}),
+        ("workers", {"hot", "spread", "syscalls"}),
+        ("suites", {"scaling", "parity"}),
+        ("peers", {"c"}),
+    ],
+)
+def test_list_names_everything_with_a_summary(what, known, capsys):
+    assert main(["list", what]) == 0
+    lines = capsys.readouterr().out.splitlines()
+
+    assert known <= {line.split()[0] for line in lines}
+    assert all(len(line.split()) > 3 for line in lines)
+
+
+def test_list_of_something_else_names_what_there_is(capsys):
+    assert main(["list", "lock"]) == 2
+    assert "did you mean locks" in capsys.readouterr().err
+
+
+def test_every_suite_that_comes_with_shmkret_is_planned():
+    for name in suite.names():
+        assert suite.plan(name, {"cpus": [1]}, seed=1).cells
+
+
+def test_the_peer_has_every_scheme_and_lock_of_its_suite():
+    source = (peers.FOLDER / "c.c").read_text()
+    values = suite.load("parity")
+
+    for name in values["lock"]:
+        assert f"LOCK_{name})" in source
+    assert values["scheme"] == registry.names(SCHEME)
+    for name in values["scheme"]:
+        assert f"SCHEME_{name})" in source
+
+
+# How a run ends: a command of its own, and its workers seen from outside.
+
+
+def long_run(tmp_path, *options):
+    command = [sys.executable, "-m", "shmkret", "bench", "--worker", "hot", "--scheme", "hashed", "--lock", "sem-named"]
+    command += ["--cpus", "2" if TWO_CORES else "1", "--seconds", "60", "--out", str(tmp_path / "out"), *options]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    process = psutil.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+    )
+    while len(workers_of(process)) < (2 if TWO_CORES else 1):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    return process
+
+
+def workers_of(process):
+    """Its forked workers that have been pinned, and so have reset their signals."""
+    pinned = []
+    for child in process.children():
+        try:
+            if len(os.sched_getaffinity(child.pid)) == 1:
+                pinned.append(child)
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            continue
+    return pinned
+
+
+def ends(process, workers):
+    """The exit code and the words of a run that is ending; nothing of it runs on."""
+    out, err = process.communicate(timeout=60)
+    assert psutil.wait_procs(workers, timeout=60)[1] == []
+    return process.returncode, out, err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_run_ends_with_a_clear_word(number, tmp_path):
+    process = long_run(tmp_path)
+    workers = workers_of(process)
+    process.send_signal(number)
+    code, out, err = ends(process, workers)
+
+    assert (code, out) == (130, "")
+    assert err.endswith("shmkret: interrupted; every worker is gone and nothing was written\n")
+    assert "Traceback" not in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_ctrl_c_at_a_terminal_reaches_the_workers_too_and_the_parent_still_owns_it(tmp_path):
+    process = long_run(tmp_path)
+    workers = workers_of(process)
+    os.killpg(process.pid, signal.SIGINT)
+
+    assert ends(process, workers)[0] == 130
+
+
+def test_a_killed_worker_ends_the_run_at_once(tmp_path):
+    process = long_run(tmp_path)
+    workers = workers_of(process)
+    victim = workers[0]
+    victim.kill()
+    code, _, err = ends(process, workers)
+
+    assert code == 1
+    assert f"pid {victim.pid}" in err
+    assert "was killed by SIGKILL" in err
+
+
+def test_a_killed_parent_takes_its_workers_along(tmp_path):
+    process = long_run(tmp_path)
+    workers = workers_of(process)
+    process.kill()
+
+    assert ends(process, workers)[0] == -signal.SIGKILL
+
+
+# The compile cache.
+
+
+def copied_package(tmp_path):
+    for name in ("shmkret", "workers", "bench"):
+        shutil.copytree(REPOSITORY / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "results"))
+    return tmp_path
+
+
+def run_copy(tmp_path, *options):
+    command = [
+        sys.executable,
+        "-m",
+        "shmkret",
+        "bench",
+        "--worker",
+        "hot",
+        "--scheme",
+        "hashed",
+        "--lock",
+        "ttas",
+        "--cpus",
+        "1",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "SHMKRET_CACHE_DIR": str(tmp_path / "cache")}
+    return subprocess.run(
+        [*command, *QUICK, *options, "--out", str(tmp_path / "out")],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def compiled_files(tmp_path):
+    return {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.nbc")}
+
+
+def test_an_edit_of_a_callee_takes_effect_at_the_next_run_and_no_edit_compiles_nothing(tmp_path):
+    """Numba's own check looks at the file of the compiled function only; this edit is two calls away from it."""
+    package = copied_package(tmp_path)
+    assert run_copy(package).returncode == 0
+    first = compiled_files(package)
+    assert run_copy(package).returncode == 0
+    assert compiled_files(package) == first != {}
+
+    lists = package / "shmkret" / "lists.py"
+    lists.write_text(lists.read_text().replace("    k.probes.free[rp] = ri\n", "    k.probes.free[rp] = NIL\n"))
+    broken = run_copy(package)
+
+    assert broken.returncode == 1
+    assert "instances lost" in broken.stdout
+    assert compiled_files(package).keys() > first.keys()
+
+
+def test_an_edit_of_a_users_worker_takes_effect_at_the_next_run(tmp_path):
+    package = copied_package(tmp_path)
+    own = tmp_path / "own.py"
+    own.write_text(GOOD_WORKER)
+    assert run_copy(package, "--worker", str(own)).returncode == 0
+    own.write_text(GOOD_WORKER.replace("    return 1\n", "    return 2\n").replace("return 2", "return 1", 1))
+    lying = run_copy(package, "--worker", str(own))
+
+    assert lying.returncode == 1
+    assert "calls, but" in lying.stdout
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHMKRET_CACHE_DIR", "/proc/none")
+
+    assert bench(tmp_path, "--worker", "hot", "--scheme", "hashed", "--lock", "ttas", "--cpus", "1")[0] == 0
