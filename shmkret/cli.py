@@ -94,6 +94,7 @@ def _add_bench(commands: Any) -> None:
     axes.add_argument("--arch", type=_names, metavar="A,B", help="architectures")
     axes.add_argument("--padding", type=_names, metavar="A,B", help="cacheline (default), packed")
     axes.add_argument("--cpus", type=_numbers, metavar="1,2", help="workers, each on its own core; default 1, 2, 4 ...")
+    axes.add_argument("--peer", metavar="NAME", help="measure this peer, a C program, beside every cell")
     axes.add_argument("--workers-per-core", type=int, metavar="N", help="workers that share a core; default 1")
     sizes = bench.add_argument_group("sizes")
     sizes.add_argument("--probes", type=int, metavar="N", help="kretprobes; default what the worker needs")
@@ -126,7 +127,7 @@ def _bench(options: argparse.Namespace, argv: list[str]) -> int:
     seed = secrets.randbelow(1 << 31) if options.seed is None else options.seed
     if seed < 0:
         raise UsageError(f"--seed is {seed}: give a number that is not negative")
-    chosen = {key: getattr(options, key, None) for key in (*suite.AXES, *suite.PARAMS, "seconds", "repeat")}
+    chosen = {key: getattr(options, key, None) for key in (*suite.AXES, *suite.PARAMS, "seconds", "repeat", "peer")}
     plan = suite.plan(options.suite, chosen, seed)
     folder = options.out or Path("shmkret-results") / f"{plan.suite}-{time.strftime('%Y%m%d-%H%M%S')}"
     _require_writable(folder)

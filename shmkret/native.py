@@ -91,10 +91,8 @@ def uncompiled(build: Build) -> Bodies:
 
 
 def peer(build: Build, name: str) -> Bodies:
-    """A C program in place of the text. Raises UnknownName, UnfitMachine without a compiler, UsageError."""
-    command = peers.build(
-        name, worker=build.worker.name, scheme=build.scheme, lock=build.lock, padding=build.padding, cache=build.cache()
-    )
+    """A C program in place of the text. Raises UnfitMachine when it cannot be compiled."""
+    command = peers.build(name, scheme=build.scheme, lock=build.lock, padding=build.padding, cache=build.cache())
 
     def bodies(arena: Arena, _: plain.PlainMachine) -> list[Body]:
         return [partial(peers.execute, command, arena, i) for i in range(arena.geometry.nr_cpus)]

@@ -20,9 +20,7 @@ from shmkret.errors import UnfitMachine, UnknownName, UsageError
 from shmkret.hash import KPROBE_HASH_BITS, NR_BUCKETS
 from shmkret.registry import Plugin, data_folder
 
-# Measured: tuning for Zen 4 (-march=native) costs both gcc 12 and clang 14 up to 40 % here, -O3 gains nothing, and calls
-# into libc through the PLT cost 1 to 3 ns. A peer that is not at its best proves nothing.
-FLAGS = ("-O2", "-fno-plt", "-std=gnu11", "-pthread")
+FLAGS = ("-std=gnu11", "-pthread")
 WORKER = "hot"
 FOLDER = data_folder("bench") / "peers"
 
@@ -30,6 +28,18 @@ FOLDER = data_folder("bench") / "peers"
 def names() -> list[str]:
     """The peers there are."""
     return sorted(path.stem for path in FOLDER.glob("*.c"))
+
+
+def require(peer: str, worker: str) -> None:
+    """Find out, before anything runs, that the peer exists, does that worker's work, and can be compiled.
+
+    Raises: UnknownName, UsageError, UnfitMachine.
+    """
+    if peer not in names():
+        raise UnknownName("peer", peer, names())
+    if worker != WORKER:
+        raise UsageError(f"the peer {peer} does the work of the worker {WORKER}, not of {worker}")
+    compiler()
 
 
 def summary(name: str) -> str:
@@ -45,25 +55,27 @@ def compiler() -> str:
     raise UnfitMachine("there is no C compiler for the peers: install gcc or clang, or set CC to yours")
 
 
-def build(peer: str, *, worker: str, scheme: Plugin, lock: Plugin, padding: str, cache: Path | None) -> list[str]:
+def build(peer: str, *, scheme: Plugin, lock: Plugin, padding: str, cache: Path | None) -> list[str]:
     """Compile the peer; returns the start of its command line, to which the arena's fd and the cpu are added.
 
-    Raises: UnknownName; UnfitMachine without a compiler; UsageError, with the compiler's words, when it does not compile.
+    Raises: UnfitMachine without a compiler, or with its words when it fails.
     """
     source = FOLDER / f"{peer}.c"
-    if not source.is_file():
-        raise UnknownName("peer", peer, names())
-    if worker != WORKER:
-        raise UsageError(f"the peer {peer} does the work of the worker {WORKER}, not of {worker}")
     header = layout_header(lock.record, padding)
     defines = (f"-DSCHEME_{_c_name(scheme.name)}", f"-DLOCK_{_c_name(lock.name)}")
     cc = compiler()
-    text = "\0".join((cc, *FLAGS, *defines, header, source.read_text()))
+    command = [cc, *FLAGS, *_own_flags(source), *defines]
+    text = "\0".join((*command, header, *(path.read_text() for path in sorted(FOLDER.glob("*.c")))))
     folder = cache or Path(tempfile.mkdtemp(prefix="shmkret-peer-"))
     program = folder / f"peer-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
     if not program.exists():
-        _compile([cc, *FLAGS, *defines], source, header, program)
+        _compile(command, source, header, program)
     return [str(program)]
+
+
+def _own_flags(source: Path) -> list[str]:
+    """The flags that a peer's opening comment asks for, on its line `Flags:`."""
+    return next((line.split()[2:] for line in source.read_text().splitlines() if line.startswith(" * Flags:")), [])
 
 
 def _compile(command: list[str], source: Path, header: str, program: Path) -> None:
@@ -71,10 +83,13 @@ def _compile(command: list[str], source: Path, header: str, program: Path) -> No
         (Path(scratch) / "layout.h").write_text(header)
         unfinished = program.with_suffix(f".{os.getpid()}")
         done = subprocess.run(
-            [*command, "-I", scratch, str(source), "-o", str(unfinished)], capture_output=True, text=True, check=False
+            [*command, "-I", scratch, "-I", str(FOLDER), str(source), "-o", str(unfinished)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
-            raise UsageError(f"{source.name} does not compile with {command[0]}:\n{done.stderr.strip()}")
+            raise UnfitMachine(f"{source.name} does not compile with {' '.join(command)}:\n{done.stderr.strip()}")
         unfinished.replace(program)
 
 

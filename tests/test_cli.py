@@ -135,6 +135,8 @@ def test_parity_without_a_compiler_is_exit_3_and_says_so(tmp_path, monkeypatch, 
         (["--scheme", "hash"], "did you mean hashed"),
         (["--worker", "hut"], "did you mean hot"),
         (["--arch", "x86"], "did you mean x86-64"),
+        (["--peer", "d"], "no peer is called 'd'"),
+        (["--peer", "c", "--worker", "spread"], "does the work of the worker hot"),
         (["--padding", "loose"], "no padding is called 'loose'"),
         (["--hash", "mult-2017"], "did you mean mult-2016"),
         (["--task-address", "pidd"], "did you mean pid"),
@@ -252,7 +254,7 @@ def test_a_suite_of_the_users_runs_and_options_win_over_it(tmp_path):
         ("archs", {"x86-64"}),
         ("workers", {"hot", "spread", "syscalls"}),
         ("suites", {"scaling", "parity"}),
-        ("peers", {"c"}),
+        ("peers", {"c", "c-static"}),
     ],
 )
 def test_list_names_everything_with_a_summary(what, known, capsys):

@@ -6,6 +6,10 @@
  *
  *     cc -O2 -fno-plt -I DIR -DSCHEME_hashed -DLOCK_ttas c.c -o peer && peer FD CPU
  *
+ * Flags: -O2 -fno-plt
+ *
+ * (Not -march=native: tuning for Zen 4 made both gcc 12 and clang 14 up to 40 % slower here. Not -O3: it gained nothing.)
+ *
  * FD is the arena, inherited. CPU is this process's record in it. Who starts the program pins it.
  */
 #define _GNU_SOURCE

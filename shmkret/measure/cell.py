@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkret import cpu, layout, native, plain, probes, registry, topology
+from shmkret import cpu, layout, native, peers, plain, probes, registry, topology
 from shmkret.arena import Arena
 from shmkret.audit import audit
 from shmkret.crew import Crew, WorkerHung, WorkerLost
@@ -97,6 +97,8 @@ class Prepared:
             worker=registry.find(WORKER, cell.worker),
             padding=cell.padding,
         )
+        if cell.peer != OURS:
+            peers.require(cell.peer, cell.worker)
         self.cores = topology.place(cell.cpus, cell.params.workers_per_core)
         self.script = self._script()
         self.geometry = self._geometry()

@@ -58,9 +58,10 @@ def _csv(rows: Any) -> str:
 
 def print_tables(result: Json, to: TextIO) -> None:
     """The cells, the ratios, the doubts and the machine, 80 columns wide where nothing is long."""
-    console = Console(file=to, highlight=False, width=None if to.isatty() else 100)
+    console = Console(file=to, highlight=False, width=None if to.isatty() else 120)
     console.print(_cell_table(result["cells"]))
-    for by in dict.fromkeys(ratio["by"] for ratio in result["ratios"]):
+    kinds = list(dict.fromkeys(ratio["by"] for ratio in result["ratios"]))
+    for by in ["peer"] if "peer" in kinds else kinds:
         console.print(_ratio_table([r for r in result["ratios"] if r["by"] == by], by))
     for cell in result["cells"]:
         for reason in cell["reasons"]:
@@ -89,7 +90,7 @@ def _cell_table(cells: list[Json]) -> Table:
     for key in shown:
         table.add_column(key, justify="right" if key == "cpus" else "left")
     for heading in ("Mcalls/s", "95 %", "ns a call", "nmissed"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("verdict")
     for cell in cells:
         table.add_row(*(str(cell[key]) for key in shown), *_figures(cell), cell["verdict"])
@@ -115,7 +116,7 @@ def _ratio_table(ratios: list[Json], by: str) -> Table:
         table.add_column(key, justify="right" if key == "cpus" else "left")
     table.add_column(by)
     table.add_column("ratio", justify="right")
-    table.add_column("95 %", justify="right")
+    table.add_column("95 %", justify="right", no_wrap=True)
     for ratio in ratios:
         figure = "-" if ratio["median"] is None else f"{ratio['median']:.3f}"
         pair = f"{ratio['over']} / {ratio['under']}"
