@@ -1,0 +1,93 @@
+"""README: its example runs and prints what it shows; its figures are those of the recorded results."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from shmkret.cli import main
+
+REPOSITORY = Path(__file__).parent.parent
+README = (REPOSITORY / "README.md").read_text()
+RESULTS = REPOSITORY / "bench" / "results"
+NUMBER = re.compile(r"\d[\d.,]*")
+
+
+def block(name: str, file: str) -> str:
+    return re.search(rf"<!-- run: {name} {re.escape(file)} -->\n+```\w*\n(.*?)```", README, re.DOTALL)[1]
+
+
+def shape(text: str) -> list[str]:
+    """The words of an output, each number replaced; what varies from run to run (verdicts, doubts) left out."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith(("suspect:", "shmkret", "wrote"))]
+    table = [re.sub(r"\b(valid|suspect)\b", "verdict", NUMBER.sub("#", line)) for line in lines[:-2]]
+    return [" ".join(line.split()) for line in table if "──" not in line]
+
+
+def test_the_example_prints_what_readme_shows(tmp_path, monkeypatch, capsys):
+    (tmp_path / "mylock.py").write_text(block("example", "mylock.py"))
+    monkeypatch.chdir(tmp_path)
+    command = shlex.split(block("example", "example.sh"))[1:]
+
+    assert main([*command, "--seconds", "0.02", "--repeat", "3", "--out", "out"]) == 0
+    shown = README.split("<!-- run: example example.sh -->")[1].split("```")[3]
+    assert shape(capsys.readouterr().out) == shape(shown)
+
+
+def tables() -> dict[str, list[list[str]]]:
+    """README's tables of figures by the result folder that each names in the line above it."""
+    found = {}
+    for folder, table in re.findall(r"<!-- figures: (\S+) -->\n\n((?:\|.*\n)+)", README):
+        rows = [[cell.strip() for cell in line.strip("|\n").split("|")] for line in table.splitlines()]
+        found[folder] = rows[2:]
+    return found
+
+
+def results(folder: str):
+    return json.loads((RESULTS / folder / "results.json").read_text())
+
+
+def test_readme_has_its_tables():
+    assert [Path(folder).name for folder in tables()] == ["scaling", "parity"]
+
+
+@pytest.mark.parametrize("folder", [folder for folder in tables() if folder.endswith("scaling")])
+def test_the_scaling_table_is_the_recorded_one(folder):
+    recorded = results(folder)
+    cells = {(c["worker"], c["scheme"], c["cpus"]): c["median"] for c in recorded["cells"]}
+    speedups = {(r["worker"], r["scheme"]): r["median"] for r in recorded["ratios"] if r["by"] == "cpus"}
+    expected = []
+    for worker in ("hot", "spread", "syscalls"):
+        for scheme in ("global", "hashed"):
+            one, two = (f"{cells[worker, scheme, cpus] / 1e6:.1f}" for cpus in (1, 2))
+            expected.append([f"`{worker}`", f"`{scheme}`", one, two, f"{speedups[worker, scheme]:.2f}"])
+
+    assert tables()[folder] == expected
+
+
+@pytest.mark.parametrize("folder", [folder for folder in tables() if folder.endswith("parity")])
+def test_the_parity_table_is_the_recorded_one(folder):
+    expected = []
+    for scheme in ("global", "hashed"):
+        ratios = [
+            {r["lock"]: r["median"] for r in results(place)["ratios"] if r["by"] == "peer" and r["scheme"] == scheme}
+            for place in (folder, f"{folder}-static")
+        ]
+        expected += [[f"`{scheme}`", f"`{lock}`", *(f"{of[lock]:.2f}" for of in ratios)] for lock in ratios[0]]
+
+    assert tables()[folder] == expected
+
+
+def test_every_file_that_the_documents_name_is_there():
+    for document in ("README.md", "CONTRIBUTING.md"):
+        for path in re.findall(r"`((?:shmkret|workers|bench|tests|\.ci)/[\w./-]*)`", (REPOSITORY / document).read_text()):
+            assert (REPOSITORY / path).exists(), f"{document} names {path}"
+
+
+def test_the_installed_names_are_those_of_the_checkout():
+    """The wheel carries what the checkout has in these folders."""
+    text = (REPOSITORY / "pyproject.toml").read_text()
+    for folder in ("workers", "bench/suites", "bench/peers"):
+        assert f'"{folder}" = "shmkret/_data/{folder}"' in text
