@@ -6,6 +6,7 @@ same crew, gate and window as our own workers. Compiled peers are kept in the us
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import shutil
@@ -66,7 +67,7 @@ def build(peer: str, *, scheme: Plugin, lock: Plugin, padding: str, cache: Path 
     cc = compiler()
     command = [cc, *FLAGS, *_own_flags(source), *defines]
     text = "\0".join((*command, header, *(path.read_text() for path in sorted(FOLDER.glob("*.c")))))
-    folder = cache or Path(tempfile.mkdtemp(prefix="shmkret-peer-"))
+    folder = cache or Path(_scratch().name)
     program = folder / f"peer-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
     if not program.exists():
         _compile(command, source, header, program)
@@ -91,6 +92,12 @@ def _compile(command: list[str], source: Path, header: str, program: Path) -> No
         if done.returncode:
             raise UnfitMachine(f"{source.name} does not compile with {' '.join(command)}:\n{done.stderr.strip()}")
         unfinished.replace(program)
+
+
+@functools.cache
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    """Where peers go when there is no cache; removed when this process ends."""
+    return tempfile.TemporaryDirectory(prefix="shmkret-peer-")
 
 
 def execute(command: list[str], arena: Arena, cpu: int) -> None:
