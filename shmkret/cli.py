@@ -131,6 +131,8 @@ def _bench(options: argparse.Namespace, argv: list[str]) -> int:
     plan = suite.plan(options.suite, chosen, seed)
     folder = options.out or Path("shmkret-results") / f"{plan.suite}-{time.strftime('%Y%m%d-%H%M%S')}"
     _require_writable(folder)
+    if (folder / "results.json").exists():
+        raise UsageError(f"{folder} holds a result already: name another folder with --out")
     if options.json not in (None, "-"):
         _require_writable(Path(options.json))
     posix.sweep_names()

@@ -357,7 +357,10 @@ def _innermost(words: str) -> str:
     if not place:
         return words
     before = [line.strip() for line in words[: place.start()].splitlines() if line.strip()]
-    return f"{place[1]}:{place[2]}: {before[-1] if before else words}"
+    reason = before[-1] if before else words
+    if reason.startswith("Untyped global name") and "'function'" in reason:
+        reason += "; mark that function with @inline, from shmkret.text"
+    return f"{place[1]}:{place[2]}: {reason}"
 
 
 class _FolderCache(FunctionCache):  # type: ignore[misc]

@@ -18,6 +18,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
 
@@ -115,6 +116,16 @@ class Crew:
                 raise WorkerHung(f"after {seconds:g} s not all of {len(self._pids)} workers have {what}")
             self.watch(pause)
             pause = min(0.01, pause * 1.5)
+
+    def waited_ns(self) -> list[int]:
+        """How long each worker was runnable without its core, by /proc/PID/schedstat; zeros where the kernel does not say."""
+        waited = []
+        for pid in self._pids:
+            try:
+                waited.append(int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]))
+            except (OSError, IndexError, ValueError):
+                waited.append(0)
+        return waited
 
     def join(self, seconds: float) -> None:
         """Wait for every worker to end well. Raises WorkerLost or WorkerHung."""

@@ -57,6 +57,10 @@ class ExploredWords:
         self.values[i] = value
 
 
+class WaitsForever(Exception):
+    """Outside a search, a CPU waits for what nobody can do any more."""
+
+
 @dataclass
 class Violation:
     """Something that must not be, and the CPUs in the order of their steps that led there."""
@@ -110,6 +114,8 @@ class ExploredMachine:
         if not 0 <= i < len(words.values):
             raise IndexError(f"{kind} of {words.column}[{i}], of which there are {len(words.values)}")
         value = int(words.values[i])
+        if self._scheduler is None and possible is not None and not possible():
+            raise WaitsForever(f"{kind} of {words.column}[{i}], which is {value}")
         if self._scheduler is not None and not words.private:
             self._scheduler.switch(Step(kind, (words.column, i), writes, plain, possible))
             value = int(words.values[i])

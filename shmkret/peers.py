@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -31,8 +32,8 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.c"))
 
 
-def require(peer: str, worker: str) -> None:
-    """Find out, before anything runs, that the peer exists, does that worker's work, and can be compiled.
+def require(peer: str, worker: str, scheme: str, lock: str) -> None:
+    """Find out, before anything runs, that the peer exists, does that work, and can be compiled.
 
     Raises: UnknownName, UsageError, UnfitMachine.
     """
@@ -40,6 +41,11 @@ def require(peer: str, worker: str) -> None:
         raise UnknownName("peer", peer, names())
     if worker != WORKER:
         raise UsageError(f"the peer {peer} does the work of the worker {WORKER}, not of {worker}")
+    text = "".join(path.read_text() for path in FOLDER.glob("*.c"))
+    for kind, name in (("scheme", scheme), ("lock", lock)):
+        known = re.findall(rf"defined\({kind.upper()}_(\w+)\)", text)
+        if _c_name(name) not in known:
+            raise UsageError(f"the peer {peer} has no {kind} {name}: it has {', '.join(known)}")
     compiler()
 
 

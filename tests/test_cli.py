@@ -135,6 +135,7 @@ def test_parity_without_a_compiler_is_exit_3_and_says_so(tmp_path, monkeypatch, 
         (["--scheme", "hash"], "did you mean hashed"),
         (["--worker", "hut"], "did you mean hot"),
         (["--arch", "x86"], "did you mean x86-64"),
+        (["--peer", "c", "--lock", "sem-named"], "the peer c has no lock sem-named: it has sem, pthread, ttas"),
         (["--peer", "d"], "no peer is called 'd'"),
         (["--peer", "c", "--worker", "spread"], "does the work of the worker hot"),
         (["--padding", "loose"], "no padding is called 'loose'"),
@@ -208,6 +209,84 @@ def test_a_worker_file_that_is_wrong_is_reported_by_file_and_line(text, words, t
 
     assert main(["bench", "--worker", str(own), "--cpus", "1", *QUICK, "--out", str(tmp_path / "out")]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_result_is_not_written_over(tmp_path, capsys):
+    options = [
+        "bench",
+        "--worker",
+        "hot",
+        "--scheme",
+        "hashed",
+        "--lock",
+        "ttas",
+        "--cpus",
+        "1",
+        *QUICK,
+        "--out",
+        str(tmp_path),
+    ]
+
+    assert main(options) == 0
+    assert main(options) == 2
+    assert "holds a result already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("0, n)", "50, n)"), "own.py:8: IndexError: load of functions.rp[50], of which there are 1"),
+        (("    return 1\n", "    return 1.5\n"), "step() returned 1.5, not the number of probed calls"),
+        (("    return 1\n", "    return None\n"), "step() returned None, not the number of probed calls"),
+        (("    call_and", "    1 // 0\n    call_and"), "own.py:8: ZeroDivisionError"),
+    ],
+)
+def test_the_rehearsal_finds_what_compiled_code_would_run_over(change, words, tmp_path, capsys):
+    own = tmp_path / "own.py"
+    own.write_text(words_after(GOOD_WORKER, *change))
+
+    assert main(["bench", "--worker", str(own), "--cpus", "1", *QUICK, "--out", str(tmp_path / "out")]) == 2
+    assert words in capsys.readouterr().err
+
+
+def words_after(text, old, new):
+    """The last occurrence replaced: the one in step()."""
+    return new.join(text.rsplit(old, 1))
+
+
+BUSTED_BY_USER = """
+from typing import NamedTuple
+from shmkret.atomics import EQ, Words, store_release, wait_until
+
+class Own(NamedTuple):
+    word: Words
+
+def acquire(lock, i):
+    ACQUIRE
+
+def release(lock, i):
+    RELEASE
+"""
+
+
+@needs_two_cores
+@pytest.mark.parametrize(
+    ("acquire", "release", "code", "words"),
+    [
+        ("wait_until(lock.word, i, EQ, 0); store_release(lock.word, i, 1)", "store_release(lock.word, i, 0)", 1, "data race"),
+        ("wait_until(lock.word, i, EQ, 0); store_release(lock.word, i, 1)", "pass", 2, "one CPU alone waits for ever"),
+        ("lock.wird[i] = 1", "pass", 2, "AttributeError"),
+    ],
+)
+def test_a_users_lock_is_rehearsed_before_it_is_measured(acquire, release, code, words, tmp_path, capsys):
+    """What an oracle catches by chance, two CPUs under every interleaving show for certain."""
+    own = tmp_path / "own.py"
+    own.write_text(BUSTED_BY_USER.replace("ACQUIRE", acquire).replace("RELEASE", release))
+    options = ["--lock", str(own), "--worker", "hot", "--scheme", "hashed", "--cpus", "2"]
+
+    assert main(["bench", *options, *QUICK, "--out", str(tmp_path / "out")]) == code
+    out, err = capsys.readouterr()
+    assert words in out + err
 
 
 def test_a_worker_and_a_lock_of_the_users_run_by_path(tmp_path):
@@ -388,7 +467,7 @@ def run_copy(tmp_path, *options):
     ]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "SHMKRET_CACHE_DIR": str(tmp_path / "cache")}
     return subprocess.run(
-        [*command, *QUICK, *options, "--out", str(tmp_path / "out")],
+        [*command, *QUICK, *options, "--out", str(tmp_path / f"out-{len(list(tmp_path.iterdir()))}")],
         cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
 

@@ -7,6 +7,19 @@ all locks of a run, `i` the one meant:
     release(lock, i)      give it back; only its holder calls this
     init(lock, i)         optional: make it free, where all zeros is not free
 
+What a lock can use, from shmkret.atomics (i: the index of the lock):
+
+    words[i], words[i] = v              plain: only for words that the lock itself protects
+    load_acquire(words, i)              the word
+    store_release(words, i, v)          nothing
+    exchange(words, i, v)               what the word held
+    fetch_add(words, i, v)              what it held
+    cmpxchg(words, i, old, new)         what it held: it was written if that is `old`
+    wait_until(words, i, EQ, v)         nothing, once words[i] == v; NE waits until it is not
+
+A field is one word. Padding goes around the whole lock, not between its words, and the verbs are not told which CPU calls them:
+queue locks with a node a CPU do not fit in yet.
+
 Optional in the file: SIZE, the bytes of a lock whose words libc owns; CONTROL = True, for a lock that must fail.
 """
 

@@ -16,6 +16,8 @@ from shmkret.measure.suite import Plan
 LEAST_CONCURRENCY = 0.95
 FEWEST_REPETITIONS = 3
 WIDEST_INTERVAL = 0.10
+LONGEST_WAIT = 0.03
+MOST_MISSED = 0.01
 
 
 class Progress(Protocol):
@@ -102,6 +104,12 @@ def _doubts(result: Measured, estimate: Estimate) -> Iterator[str]:
     concurrency = min(sample.concurrency for sample in result.samples)
     if concurrency < LEAST_CONCURRENCY:
         yield f"in one repetition all CPUs were measured together for {concurrency:.0%} of the window only"
+    waited = max(sample.waited for sample in result.samples)
+    if waited > LONGEST_WAIT and result.cell.params.workers_per_core == 1:
+        yield f"in one repetition a CPU waited {waited:.0%} of the window for its core: something else runs there"
+    calls, missed = (sum(getattr(s, name) for s in result.samples) for name in ("calls", "nmissed"))
+    if missed > MOST_MISSED * calls:
+        yield f"{missed / calls:.0%} of the calls found no free instance: raise --maxactive"
     if len(result.samples) < FEWEST_REPETITIONS:
         yield f"{len(result.samples)} repetitions: give --repeat {FEWEST_REPETITIONS} or more"
     if estimate.ci95 and estimate.ci95[1] - estimate.ci95[0] > WIDEST_INTERVAL * estimate.median:
@@ -141,6 +149,7 @@ def cell_object(result: Measured) -> dict[str, Any]:
         "median": result.estimate.median if result.estimate else None,
         "ci95": list(result.estimate.ci95) if result.estimate and result.estimate.ci95 else None,
         **totals,
+        "waited": [sample.waited for sample in result.samples],
         "concurrency": [sample.concurrency for sample in result.samples],
         "verdict": result.verdict,
         "reasons": result.reasons,

@@ -16,6 +16,7 @@ from shmkret.audit import audit
 from shmkret.crew import Crew, WorkerHung, WorkerLost
 from shmkret.errors import PluginError, UsageError
 from shmkret.layout import Geometry
+from shmkret.measure.rehearsal import rehearse
 from shmkret.native import Build
 from shmkret.registry import ARCH, LOCK, SCHEME, WORKER, Plugin
 
@@ -68,6 +69,7 @@ class Sample:
     """One repetition. rate: calls per second in the window, None when it was not measured; counts: of the whole run.
 
     concurrency: the part of the time from the first CPU's window to the last one's in which all were measured.
+    waited: the part of the window in which the worst-off CPU was kept from its core by somebody else.
     flaws: why it must not be used; empty when nothing is known against it.
     """
 
@@ -78,6 +80,7 @@ class Sample:
     refused: int
     walked: int
     concurrency: float
+    waited: float
     flaws: tuple[str, ...]
 
 
@@ -98,9 +101,10 @@ class Prepared:
             padding=cell.padding,
         )
         if cell.peer != OURS:
-            peers.require(cell.peer, cell.worker)
+            peers.require(cell.peer, cell.worker, cell.scheme, cell.lock)
         self.cores = topology.place(cell.cpus, cell.params.workers_per_core)
         self.script = self._script()
+        self.findings: tuple[str, ...] = ()
         self.geometry = self._geometry()
         layout.sections(self.geometry, self.build.lock.record)
 
@@ -131,7 +135,10 @@ class Prepared:
         return np.asarray(write(self.cell.cpus, np.random.default_rng(self.seed)), np.int64)
 
     def compile(self) -> None:
-        """Compile what repetitions will run. Raises PluginError, UnfitMachine."""
+        """Rehearse what is the user's own, and compile what repetitions will run. Raises PluginError, UnfitMachine."""
+        plugins = (self.build.worker, self.build.scheme, self.build.lock)
+        if not all(plugin.path.parent == plugin.kind.folder for plugin in plugins):
+            self.findings = rehearse(self.build, self.geometry, self.script)
         _ = self._bodies
 
     @cached_property
@@ -142,6 +149,8 @@ class Prepared:
 
     def repeat(self, seconds: float, warm_up: float = 0.05) -> Sample:
         """One repetition, in fresh processes on a fresh arena. A worker that dies, hangs or sees a bug is a flaw."""
+        if self.findings:
+            return Sample(None, 0, 0, 0, 0, 0, 0.0, 0.0, self.findings)
         names = {kind: getattr(self.build, kind).name for kind in ("scheme", "lock", "arch")}
         params = self.cell.params
         machine = plain.PlainMachine()
@@ -155,8 +164,8 @@ class Prepared:
             arena.records("script")["word"] = self.script
             try:
                 self.build.init_locks(arena, machine)
-                flaws = _window(self._bodies(arena, machine), self.cores, arena, seconds, warm_up)
-                return _sample(arena, flaws)
+                flaws, waited_ns = _window(self._bodies(arena, machine), self.cores, arena, seconds, warm_up)
+                return _sample(arena, flaws, waited_ns)
             finally:
                 machine.close()
 
@@ -179,14 +188,15 @@ def _ask(plugin: Plugin, question: str, argument: int) -> int:
 
 def _window(
     bodies: list[Callable[[], None]], cores: list[int], arena: Arena, seconds: float, warm_up: float
-) -> tuple[str, ...]:
-    """Run the bodies through the phases; returns the flaws of a run that did not get through."""
+) -> tuple[tuple[str, ...], int]:
+    """Run the bodies through the phases; returns the flaws of a run that failed, and the longest wait for a core."""
     cpus = arena.records("cpus")
     phase = arena.records("run")["phase"]
 
     def all_or_bug(field: str) -> Callable[[], bool]:
         return lambda: bool(cpus[field].all() or cpus["bug"].any())
 
+    waited_ns = 0
     try:
         with Crew(bodies, cores) as crew:
             crew.watch_until(all_or_bug("ready"), PATIENCE_S, "reached the gate")
@@ -194,29 +204,35 @@ def _window(
             crew.watch(warm_up)
             phase[0] = cpu.MEASURE
             crew.watch_until(all_or_bug("began_ns"), PATIENCE_S, "seen the window begin")
+            before = crew.waited_ns()
             if not cpus["bug"].any():
                 crew.watch(seconds)
+            waited_ns = max(after - began for after, began in zip(crew.waited_ns(), before, strict=True))
             phase[0] = cpu.COOL_DOWN
             crew.watch_until(all_or_bug("ended_ns"), PATIENCE_S, "seen the window end")
             phase[0] = cpu.STOP
             if not cpus["bug"].any():
                 crew.join(PATIENCE_S)
     except WorkerHung as error:
-        return (str(error),)
+        idle = ", ".join(str(i) for i in np.flatnonzero(cpus["calls"] == 0).tolist())
+        hint = f"; cpu {idle} made no call: does it wait in acquire() for ever?" if idle else ""
+        return (f"{error}{hint}",), waited_ns
     except WorkerLost:
         if not cpus["bug"].any():  # else it went down with what it had already reported
             raise
-    return ()
+    return (), waited_ns
 
 
-def _sample(arena: Arena, flaws: tuple[str, ...]) -> Sample:
+def _sample(arena: Arena, flaws: tuple[str, ...], waited_ns: int) -> Sample:
     cpus = arena.records("cpus")
     bugs = tuple(_bug(cpus[i], i) for i in np.flatnonzero(cpus["bug"]).tolist())
     flaws = bugs or flaws or tuple(f"audit: {wrong}" for wrong in audit(arena))
     totals = {field: int(cpus[field].sum()) for field in ("calls", "hits", "walked")}
     nmissed = int(arena.records("probes")["nmissed"].sum())
     rate, concurrency = (None, 0.0) if flaws else _rate(cpus)
-    return Sample(rate=rate, nmissed=nmissed, refused=0, concurrency=concurrency, flaws=flaws, **totals)
+    spans_ns = cpus["ended_ns"] - cpus["began_ns"]
+    waited = waited_ns / int(spans_ns.max()) if rate else 0.0
+    return Sample(rate=rate, nmissed=nmissed, refused=0, concurrency=concurrency, waited=waited, flaws=flaws, **totals)
 
 
 def _rate(cpus: NDArray[np.void]) -> tuple[float, float]:
@@ -231,7 +247,7 @@ def _rate(cpus: NDArray[np.void]) -> tuple[float, float]:
 def _bug(record: Any, i: int) -> str:
     bug = int(record["bug"])
     what = probes.BUGS[bug] if 0 < bug < len(probes.BUGS) else f"bug {bug}"
-    return (
-        f"oracle: cpu {i}, task {int(record['bug_task'])}: {what}: "
-        f"saw {int(record['bug_seen']):#x}, expected {int(record['bug_expected']):#x}"
-    )
+    where = f"oracle: cpu {i}, task {int(record['bug_task'])}: {what}"
+    if bug == probes.KRETPROBE_BUG:
+        return f"{where}; with several CPUs this usually means that a lock let two in"
+    return f"{where}: saw {int(record['bug_seen']):#x}, expected {int(record['bug_expected']):#x}"

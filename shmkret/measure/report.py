@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -63,14 +64,33 @@ def print_tables(result: Json, to: TextIO) -> None:
     kinds = list(dict.fromkeys(ratio["by"] for ratio in result["ratios"]))
     for by in ["peer"] if "peer" in kinds else kinds:
         console.print(_ratio_table([r for r in result["ratios"] if r["by"] == by], by))
-    for cell in result["cells"]:
-        for reason in cell["reasons"]:
-            console.print(f"{cell['verdict']}: {_name(cell)}: {reason}", markup=False, soft_wrap=True)
+    for line in _doubts(result["cells"]):
+        console.print(line, markup=False, soft_wrap=True)
+    console.print(_constants(result["cells"]), markup=False, soft_wrap=True)
     console.print(in_a_line(result["machine"]), markup=False, soft_wrap=True)
     console.print(
         f"{result['suite']}: {result['repeat']} repetitions of {result['seconds']:g} s, interleaved; seed {result['seed']}",
         soft_wrap=True,
     )
+
+
+def _doubts(cells: list[Json]) -> list[str]:
+    """Verdicts and reasons; the same reason with other numbers is said once."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for cell in cells:
+        for reason in cell["reasons"]:
+            kind = cell["verdict"], re.sub(r"\d[\d.]*", "#", reason)
+            alike.setdefault(kind, []).append(f"{_name(cell)}: {reason}")
+    return [
+        f"{verdict}: {said[0]}" + (f" (and {len(said) - 1} more cells like it)" if len(said) > 1 else "")
+        for (verdict, _), said in alike.items()
+    ]
+
+
+def _constants(cells: list[Json]) -> str:
+    """What is the same in all cells and so has no column."""
+    same = [key for key in ("scheme", "lock", "arch", "padding") if len({cell[key] for cell in cells}) == 1]
+    return "all cells: " + ", ".join(f"{key} {cells[0][key]}" for key in same)
 
 
 def _shown(rows: list[Json], keys: tuple[str, ...]) -> list[str]:
@@ -89,7 +109,7 @@ def _cell_table(cells: list[Json]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for key in shown:
         table.add_column(key, justify="right" if key == "cpus" else "left")
-    for heading in ("Mcalls/s", "95 %", "ns a call", "nmissed"):
+    for heading in ("Mcalls/s, all CPUs", "95 %", "ns a call, each CPU", "nmissed"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("verdict")
     for cell in cells:
@@ -138,7 +158,8 @@ def plot(folder: Path, result: Json) -> list[Path]:
         _plot_peers(figure, peers)
     else:
         _plot_scaling(figure, result["cells"])
-    figure.supxlabel(in_a_line(result["machine"]), fontsize=7)
+    about = f"suite {result['suite']}, seed {result['seed']}; {in_a_line(result['machine'])}"
+    figure.supxlabel(about, fontsize=7)
     paths = [folder / "plot.svg", folder / "plot.png"]
     figure.savefig(paths[0], metadata={"Date": None})
     figure.savefig(paths[1], dpi=150)
@@ -148,15 +169,18 @@ def plot(folder: Path, result: Json) -> list[Path]:
 def _plot_scaling(figure: Any, cells: list[Json]) -> None:
     workers = list(dict.fromkeys(cell["worker"] for cell in cells))
     figure.set_size_inches(max(4.5, 3.6 * len(workers)), 3.8)
-    axes = figure.subplots(1, len(workers), squeeze=False)[0]
+    axes = figure.subplots(1, len(workers), squeeze=False, sharey=True)[0]
     for axis, worker in zip(axes, workers, strict=True):
         of_worker = [cell for cell in cells if cell["worker"] == worker]
         lines = list(dict.fromkeys((c["scheme"], c["lock"], c["padding"]) for c in of_worker))
         for i, line in enumerate(lines):
             _plot_line(axis, [c for c in of_worker if (c["scheme"], c["lock"], c["padding"]) == line], line, i)
         axis.set(title=worker, xlabel="CPUs", xticks=sorted({cell["cpus"] for cell in of_worker}))
-        axis.set_ylim(bottom=0)
-        axis.legend(fontsize=7)
+        axis.set_yscale("log")
+        axis.yaxis.set_major_formatter("{x:g}")
+        if axis.get_legend_handles_labels()[0]:
+            axis.plot([], [], linestyle=":", color="gray", label="ideal: 1 CPU times n")
+            axis.legend(fontsize=7)
     axes[0].set_ylabel("million probed calls a second")
 
 

@@ -1,8 +1,10 @@
 """Suites: what a benchmark measures, as TOML files whose keys are the command line's options.
 
-title = "..."           one line, for `shmkret list suites`
-worker = ["hot"]        any option of `shmkret bench`, a list where the option takes one
-peer = "c"              measure this peer beside every cell
+    title = "..."           one line, for `shmkret list suites`
+    worker = ["hot"]        any option of `shmkret bench`, a list where the option takes one
+    peer = "c"              measure this peer beside every cell
+
+Paths in it are relative to its own folder. The seed belongs to a run, not to a suite: give it on the command line.
 """
 
 from __future__ import annotations
@@ -104,8 +106,16 @@ def load(suite: str) -> dict[str, Any]:
         path = FOLDER / f"{suite}.toml"
     else:
         raise UnknownName("suite", suite, names())
-    values = _read(path)
-    return {key: _checked(path, key, value) for key, value in values.items()}
+    values = {key: _checked(path, key, value) for key, value in _read(path).items()}
+    for key in ("worker", "scheme", "lock", "arch"):
+        if key in values:
+            values[key] = [_beside(path, name) for name in values[key]]
+    return values
+
+
+def _beside(suite: Path, name: str) -> str:
+    """A path in a suite is relative to the suite's own folder."""
+    return str(suite.resolve().parent / name) if "/" in name or name.endswith(".py") else name
 
 
 def _read(path: Path) -> dict[str, Any]:
