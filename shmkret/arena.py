@@ -16,6 +16,7 @@ import errno
 import fcntl
 import mmap
 import os
+import re
 import secrets
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +35,7 @@ from shmkret.layout import Geometry, Section
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 SHM = Path("/dev/shm")
 NAME_PREFIX = "shmkret."
+BYTES_BESIDE_AN_INSTANCE = 256
 
 
 class Arena:
@@ -72,25 +74,27 @@ class Arena:
         placed = layout.sections(geometry, lock)
         multiplier = hashing.multiplier(hash_name)
         addresses = hashing.task_addresses(task_address, geometry.nr_tasks)
+        # Building and auditing take memory of their own: Python's lists of all instances.
+        _require_memory(layout.arena_bytes(placed), BYTES_BESIDE_AN_INSTANCE * geometry.nr_instances)
         fd, name = _reserve(layout.arena_bytes(placed), named)
         try:
             arena = cls(fd, placed, geometry, name)
+            arena._build_lists(addresses)
+            texts = {"hash": hash_name, "task_address": task_address, **(names or {})}
+            arena._write_header(texts, lock, multiplier)
         except BaseException:
             _discard(fd, name)
             raise
-        arena._build_lists(addresses)
-        texts = {"hash": hash_name, "task_address": task_address, **(names or {})}
-        arena._write_header(texts, multiplier)
         return arena
 
     @classmethod
-    def attach(cls, fd: int, *, lock: type, name: str | None = None) -> Self:
+    def attach(cls, fd: int, *, lock: type) -> Self:
         """Map an arena that another program made, after checking that it is one and that we may trust its sizes.
 
         Args:    fd: open for reading and writing; the arena keeps it. lock: the record class of its locks.
         Raises:  ArenaError: not an arena, another version or layout, another owner, truncated, geometry that does not add up.
         """
-        header = _checked_header(fd)
+        header = _checked_header(fd, lock)
         sizes = dict(zip(layout.GEOMETRY_FIELDS, header["geometry"].tolist(), strict=True))
         try:
             geometry = Geometry(**sizes, padding=header["padding"].decode("ascii", "replace"))
@@ -100,7 +104,7 @@ class Arena:
         table = [[s.offset, s.nr, s.stride] for s in placed]
         if header["sections"].tolist() != table or int(header["size"]) != layout.arena_bytes(placed):
             raise ArenaError("the arena's geometry does not add up: its sections are not where its sizes put them")
-        return cls(fd, placed, geometry, name)
+        return cls(fd, placed, geometry, None)
 
     def records(self, section: str) -> NDArray[np.void]:
         """The records of a section, structured '<i8' fields, shared and writable."""
@@ -143,14 +147,14 @@ class Arena:
         probes["maxactive"] = g.maxactive
         self.records("buckets")["first"] = NIL
 
-    def _write_header(self, texts: dict[str, str], multiplier: int) -> None:
+    def _write_header(self, texts: dict[str, str], lock: type, multiplier: int) -> None:
         header = self.header[0]
         for key, text in texts.items():
             header[key] = text.encode()
         header["version"] = layout.VERSION
         header["size"] = self.size
         header["creator_pid"] = os.getpid()
-        header["layout"] = layout.layout_digest()
+        header["layout"] = layout.layout_digest(lock)
         header["padding"] = self.geometry.padding.encode()
         header["hash_multiplier"] = multiplier
         header["geometry"] = [getattr(self.geometry, field) for field in layout.GEOMETRY_FIELDS]
@@ -158,13 +162,38 @@ class Arena:
         header["magic"] = layout.MAGIC  # last: an arena that is half built is none
 
 
-def _reserve(size: int, named: bool) -> tuple[int, str | None]:
+def chain(following: list[int], first: int) -> tuple[list[int], str]:
+    """The instances from `first` on, and what stopped the walk early (empty: nothing)."""
+    seen: set[int] = set()
+    order: list[int] = []
+    ri = first
+    while ri != NIL:
+        if not 0 <= ri < len(following):
+            return order, f"leads to {ri}, which is no instance"
+        if ri in seen:
+            return order, f"comes back to instance {ri}"
+        seen.add(ri)
+        order.append(ri)
+        ri = following[ri]
+    return order, ""
+
+
+def buckets(arena: Arena) -> list[list[int]]:
+    """The instances of each bucket, in the order of its chain."""
+    following = arena.records("instances")["next"].tolist()
+    return [chain(following, first)[0] for first in arena.records("buckets")["first"].tolist()]
+
+
+def _require_memory(size: int, beside: int) -> None:
     available = _available_bytes()
-    if size > available:
+    if size + beside > available:
         raise ArenaError(
             f"the arena would take {_mib(size)} and {_mib(available)} of memory are available: "
             "lower --probes, --maxactive, --data-size or --tasks"
         )
+
+
+def _reserve(size: int, named: bool) -> tuple[int, str | None]:
     name = f"{NAME_PREFIX}{secrets.token_hex(8)}" if named else None
     if name:
         fd = os.open(SHM / name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -174,8 +203,10 @@ def _reserve(size: int, named: bool) -> tuple[int, str | None]:
         os.posix_fallocate(fd, 0, size)
         if not named:
             fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
-    except OSError as error:
+    except BaseException as error:
         _discard(fd, name)
+        if not isinstance(error, OSError):
+            raise
         if error.errno in (errno.ENOSPC, errno.ENOMEM, errno.EDQUOT, errno.EFBIG):
             where = "/dev/shm" if named else "memory"
             raise ArenaError(f"the arena takes {_mib(size)}, which {where} does not have: {error.strerror}") from error
@@ -192,13 +223,18 @@ def _available_bytes() -> int:
         ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
     ):
         try:
-            limits.append(int((group / limit_file).read_text()) - int((group / used_file).read_text()))
+            limit, used = (int((group / file).read_text()) for file in (limit_file, used_file))
+            # The page cache counts as used, and goes when memory is needed.
+            cached = re.search(
+                r"^(?:total_)?inactive_file (\d+)", (group / limit_file).with_name("memory.stat").read_text(), re.M
+            )
+            limits.append(limit - used + int(cached[1] if cached else 0))
         except (OSError, ValueError):
             continue
     return max(0, min(limits))
 
 
-def _checked_header(fd: int) -> Any:
+def _checked_header(fd: int, lock: type) -> Any:
     status = os.fstat(fd)
     if status.st_size < layout.PAGE:
         raise ArenaError(f"not an arena: the file has {status.st_size} bytes, a header alone has {layout.PAGE}")
@@ -207,10 +243,10 @@ def _checked_header(fd: int) -> Any:
     header = np.frombuffer(os.pread(fd, layout.HEADER.itemsize, 0), layout.HEADER)[0]
     if header["magic"] != layout.MAGIC:
         raise ArenaError(f"not an arena: it begins with {bytes(header['magic'])!r}, not with {layout.MAGIC!r}")
-    if header["version"] != layout.VERSION or header["layout"] != layout.layout_digest():
+    if header["version"] != layout.VERSION or header["layout"] != layout.layout_digest(lock):
         raise ArenaError(
             f"the arena has version {header['version']}, layout {header['layout'].decode('ascii', 'replace')}; "
-            f"this shmkret has version {layout.VERSION}, layout {layout.layout_digest().decode()}"
+            f"this shmkret has version {layout.VERSION}, layout {layout.layout_digest(lock).decode()}"
         )
     if header["size"] != status.st_size:
         raise ArenaError(f"the arena was truncated: its header says {header['size']} bytes, the file has {status.st_size}")

@@ -1,7 +1,7 @@
 """The audit of a quiet arena: every instance in exactly one place, no cycles, the books balanced.
 
 Always    calls = hits + nmissed
-          hits = returns + in flight
+          hits = returns + in flight; in flight = 0 when all tasks are at rest
           every instance is on the free list of its probe, or in the bucket of its task; never on two lists, never on none
 """
 
@@ -10,15 +10,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkret.arena import Arena
-from shmkret.atomics import NIL
+from shmkret.arena import Arena, chain
 from shmkret.hash import hash_ptr
+from shmkret.registry import Plugin
 
 
-def audit(arena: Arena) -> list[str]:
+def audit(arena: Arena, scheme: Plugin, *, at_rest: bool = True) -> list[str]:
     """What is wrong with the lists and the books of an arena that no CPU is using; empty when nothing is.
 
-    Bounds-checked throughout: the arena may hold anything.
+    Bounds-checked throughout: the arena may hold anything. at_rest: no task is inside a probed call.
     """
     wrong: list[str] = []
     places = np.zeros(arena.geometry.nr_instances, np.int64)
@@ -28,30 +28,17 @@ def audit(arena: Arena) -> list[str]:
         if what.any():
             example = int(np.flatnonzero(what)[0])
             wrong.append(f"{int(what.sum())} instances {name}, such as instance {example}")
-    return wrong + _books(arena, in_flight)
-
-
-def _chain(following: list[int], first: int) -> tuple[list[int], str]:
-    """The instances from `first` on, and what stopped the walk early (empty: nothing)."""
-    seen: set[int] = set()
-    order: list[int] = []
-    ri = first
-    while ri != NIL:
-        if not 0 <= ri < len(following):
-            return order, f"leads to {ri}, which is no instance"
-        if ri in seen:
-            return order, f"comes back to instance {ri}"
-        seen.add(ri)
-        order.append(ri)
-        ri = following[ri]
-    return order, ""
+    if at_rest and in_flight:
+        wrong.append(f"{in_flight} instances are in buckets, and all tasks are at rest")
+    own = getattr(scheme.module, "audit", None)
+    return wrong + _books(arena, in_flight) + (own(arena) if own else [])
 
 
 def _walk_free(arena: Arena, places: NDArray[np.int64], wrong: list[str]) -> None:
     instances = arena.records("instances")
     following, owners = instances["next"].tolist(), instances["rp"].tolist()
     for rp, first in enumerate(arena.records("probes")["free"].tolist()):
-        order, flaw = _chain(following, first)
+        order, flaw = chain(following, first)
         if flaw:
             wrong.append(f"the free list of probe {rp} {flaw}")
         places[order] += 1
@@ -67,7 +54,7 @@ def _walk_buckets(arena: Arena, places: NDArray[np.int64], wrong: list[str]) -> 
     multiplier = int(arena.header["hash_multiplier"][0])
     in_flight = 0
     for bucket, first in enumerate(arena.records("buckets")["first"].tolist()):
-        order, flaw = _chain(following, first)
+        order, flaw = chain(following, first)
         if flaw:
             wrong.append(f"bucket {bucket} {flaw}")
         places[order] += 1

@@ -23,9 +23,9 @@ from typing import Any, NoReturn
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from shmkret import __version__, hash, peers, posix, registry
-from shmkret.errors import ShmkretError, UnknownName, UsageError
+from shmkret.errors import RunFailed, ShmkretError, UnknownName, UsageError
 
-EXIT_HELD, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
+EXIT_HELD, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 0, 1, 130, 141
 SCHEMA = 1
 
 
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Whoever read our output has gone; that is its business. Keep the interpreter from complaining as it closes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_FAILED
+        return EXIT_BROKEN_PIPE
 
 
 @contextlib.contextmanager
@@ -57,7 +57,9 @@ def _interruptible() -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    # What was ignored stays ignored: nohup.
+    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:
@@ -118,11 +120,15 @@ def _names(text: str) -> list[str]:
 
 
 def _numbers(text: str) -> list[int]:
-    return [int(number) for number in _names(text)]
+    try:
+        return [int(number) for number in _names(text)]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers such as 1,2,4") from None
 
 
 def _bench(options: argparse.Namespace, argv: list[str]) -> int:
     from shmkret.measure import bench, machine, report, suite
+    from shmkret.measure.cell import OURS
 
     seed = secrets.randbelow(1 << 31) if options.seed is None else options.seed
     if seed < 0:
@@ -130,15 +136,20 @@ def _bench(options: argparse.Namespace, argv: list[str]) -> int:
     chosen = {key: getattr(options, key, None) for key in (*suite.AXES, *suite.PARAMS, "seconds", "repeat", "peer")}
     plan = suite.plan(options.suite, chosen, seed)
     folder = options.out or Path("shmkret-results") / f"{plan.suite}-{time.strftime('%Y%m%d-%H%M%S')}"
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is there already and is no empty folder: name another one with --out")
     _require_writable(folder)
-    if (folder / "results.json").exists():
-        raise UsageError(f"{folder} holds a result already: name another folder with --out")
     if options.json not in (None, "-"):
-        _require_writable(Path(options.json))
+        _require_writable(Path(options.json).parent)
+        if Path(options.json).is_dir() or not Path(options.json).parent.is_dir():
+            raise UsageError(f"{options.json} cannot be written: it is a folder, or lies in none")
     posix.sweep_names()
     prepared = bench.prepare(plan)
-    with _progress(len(plan.cells) * plan.repeat, plan.seconds) as progress:
-        measured = bench.run(plan, prepared, progress)
+    try:
+        with _progress(len(plan.cells) * plan.repeat, plan.seconds) as progress:
+            measured = bench.run(plan, prepared, progress)
+    except RunFailed as error:
+        raise RunFailed(f"{error}\nagain: {_replay(argv, seed)}") from error
     result = {
         "schema": SCHEMA,
         "command": "bench",
@@ -146,10 +157,14 @@ def _bench(options: argparse.Namespace, argv: list[str]) -> int:
         "version": __version__,
         "machine": machine.describe(),
         **bench.plan_object(plan),
+        "peers": {peer: peers.describe(peer) for peer in dict.fromkeys(m.cell.peer for m in measured) if peer != OURS},
         "cells": [bench.cell_object(m) for m in measured],
         "ratios": [bench.ratio_object(r) for r in bench.ratios(measured, plan.seed)],
     }
-    written = report.write_folder(folder, result)
+    try:
+        written = report.write_folder(folder, result)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written ({error.strerror}): name another place with --out") from error
     report.print_tables(result, sys.stderr if options.json == "-" else sys.stdout)
     _write_json(options.json, result)
     print(f"wrote {', '.join(path.name for path in written)} to {folder}", file=sys.stderr)
@@ -169,10 +184,7 @@ def _require_writable(path: Path) -> None:
     while not place.exists():
         place = place.parent
     try:
-        if place.is_dir():
-            tempfile.TemporaryFile(dir=place).close()
-        else:
-            place.open("a").close()
+        tempfile.TemporaryFile(dir=place).close()
     except OSError as error:
         raise UsageError(f"{path} cannot be written ({error.strerror}): name another place with --out or --json") from error
 
@@ -218,10 +230,10 @@ def _list(options: argparse.Namespace, argv: list[str]) -> int:
         raise UnknownName("list", options.what, LISTS)
     rows = LISTS[options.what]()
     if options.json:
-        _write_json(
-            options.json,
-            {"schema": SCHEMA, "command": "list", "argv": argv, "version": __version__, options.what: rows},
-        )
+        from shmkret.measure import machine
+
+        head = {"schema": SCHEMA, "command": "list", "argv": argv, "version": __version__, "seed": None}
+        _write_json(options.json, {**head, "machine": machine.describe(), options.what: rows})
         if options.json == "-":
             return EXIT_HELD
     for row in rows:

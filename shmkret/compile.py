@@ -384,26 +384,28 @@ def _compile(function: Callable[..., Any], signature: Any, folder: Path | None) 
     return dispatcher  # type: ignore[no-any-return]
 
 
-def source_digest(plugins: tuple[Path, ...]) -> str:
-    """A digest of everything that a compiled loop can contain: our sources, the plug-ins', the versions."""
+def _package_digest() -> bytes:
+    """A digest of our own sources and of the versions; taken once, when they are imported, and not when they are compiled."""
     digest = hashlib.sha256()
-    package = Path(__file__).parent
-    for source in sorted(package.rglob("*.py")) + sorted(plugins):
+    for source in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(str(source).encode() + b"\0" + source.read_bytes() + b"\0")
-    versions = (sys.version, np.__version__, numba.__version__, llvmlite.__version__)
-    digest.update(repr(versions).encode())
-    return digest.hexdigest()[:24]
+    digest.update(repr((sys.version, np.__version__, numba.__version__, llvmlite.__version__)).encode())
+    return digest.digest()
 
 
-def cache_folder(plugins: tuple[Path, ...]) -> Path | None:
-    """The folder of compiled loops for these sources, made if need be; None when the place is not writable."""
-    root = Path(os.environ.get("SHMKRET_CACHE_DIR") or _user_cache() / "shmkret")
-    folder = root / source_digest(plugins)
+_PACKAGE_DIGEST = _package_digest()
+
+
+def cache_folder(plugins: tuple[str, ...]) -> Path | None:
+    """The folder of compiled code for our sources and plug-ins of these digests; None when the place is not writable."""
+    name = hashlib.sha256(_PACKAGE_DIGEST + "\0".join(plugins).encode()).hexdigest()[:24]
     try:
+        root = Path(os.environ.get("SHMKRET_CACHE_DIR") or _user_cache() / "shmkret")
+        folder = root / name
         folder.mkdir(parents=True, exist_ok=True)
         os.utime(folder)
         _prune(root)
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: this user has no home
         return None
     return folder if os.access(folder, os.W_OK) else None
 
@@ -416,7 +418,8 @@ def _prune(root: Path) -> None:
     oldest = time.time() - CACHE_DAYS * 86400
     for folder in root.iterdir():
         with contextlib.suppress(OSError):
-            if folder.stat().st_mtime < oldest:
+            # Only what is named as we name folders: the place may be anybody's.
+            if re.fullmatch("[0-9a-f]{24}", folder.name) and folder.stat().st_mtime < oldest:
                 shutil.rmtree(folder)
 
 

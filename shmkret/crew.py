@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import NoReturn, Self
 
 from shmkret import posix
-from shmkret.errors import RunFailed
+from shmkret.errors import RunFailed, UnfitMachine
 
 OWNED_BY_PARENT = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
@@ -57,28 +57,39 @@ class Crew:
         try:
             for cpu in range(len(self._bodies)):
                 self._fork(cpu)
+            # A signal that came meanwhile is raised by this call: then __exit__ will not be called.
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         except BaseException:
             self._kill()
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             raise
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             gc.unfreeze()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, OWNED_BY_PARENT)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         try:
-            self._kill()
+            signal.pthread_sigmask(signal.SIG_BLOCK, OWNED_BY_PARENT)
         finally:
+            self._kill()
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _fork(self, cpu: int) -> None:
         parent = os.getpid()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            raise UnfitMachine(f"cannot start worker {cpu}: {error.strerror}; raise ulimit -u") from error
         if pid == 0:
             self._child(cpu, parent)
+        try:
+            self._pidfds.append(os.pidfd_open(pid))
+        except OSError as error:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise UnfitMachine(f"cannot watch worker {cpu}: {error.strerror}; raise ulimit -n") from error
         self._pids.append(pid)
-        self._pidfds.append(os.pidfd_open(pid))
         self._poll.register(self._pidfds[-1], select.POLLIN)
 
     def _child(self, cpu: int, parent: int) -> NoReturn:
@@ -131,7 +142,9 @@ class Crew:
         """Wait for every worker to end well. Raises WorkerLost or WorkerHung."""
         deadline = time.monotonic() + seconds
         for cpu, pidfd in enumerate(self._pidfds):
-            if not select.select([pidfd], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            ended = select.poll()
+            ended.register(pidfd, select.POLLIN)
+            if not ended.poll(max(0.0, deadline - time.monotonic()) * 1000):
                 raise WorkerHung(f"cpu {cpu}, pid {self._pids[cpu]}, did not stop within {seconds:g} s")
             status = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOWAIT)
             if status and (status.si_code != os.CLD_EXITED or status.si_status != 0):
@@ -141,7 +154,8 @@ class Crew:
         who = f"cpu {cpu}, pid {self._pids[cpu]}, on core {self._cores[cpu]}"
         status = os.waitid(os.P_PIDFD, self._pidfds[cpu], os.WEXITED | os.WNOWAIT)
         if status and status.si_code != os.CLD_EXITED:
-            raise WorkerLost(f"{who}, was killed by {signal.Signals(status.si_status).name}")
+            names = {number.value: number.name for number in signal.Signals}
+            raise WorkerLost(f"{who}, was killed by {names.get(status.si_status, f'signal {status.si_status}')}")
         words = os.pread(self._errors, 65536, 0).decode(errors="replace").strip()
         ended = f"{who}, ended with exit status {status.si_status if status else '?'}"
         raise WorkerLost(f"{ended}:\n{words}" if words else ended)

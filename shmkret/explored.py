@@ -5,10 +5,13 @@ is about to do and hands control to the scheduler, which goes on with any CPU wh
 visits every state once: a state is the contents of all words and, for each CPU, everything that it has read so far, which
 determines where its code stands.
 
-Model     sequential consistency. What is protected by locks is free of data races (the explorer reports a race when two CPUs
-          are about to access one word, one of them writing and one of them plainly), so that nothing weaker adds outcomes.
+Model     sequential consistency. A race is reported when two CPUs are about to access one word, one of them writing and one of
+          them plainly: text without races, whose locks are right, has no other outcomes on weaker machines. A lock that relies
+          on a store_release() being seen before a later load_acquire() of another word (Peterson, Dekker) is explored as if it
+          were, and x86 and Arm both break it: use exchange().
 libc      sem_t is a counter, a mutex is a flag; both let a waiter go on exactly when it could.
-Limits    private words (a CPU's record, a task, its stack) are no scheduling points: each is used by one CPU only.
+Limits    private words (a CPU's record, a task, its stack) are no scheduling points; that one CPU alone uses each is checked.
+          A loop that spins without wait_until() is a violation: it would be explored for ever.
 """
 
 from __future__ import annotations
@@ -22,12 +25,14 @@ import greenlet
 from shmkret import atomics, probes
 from shmkret.arena import Arena
 from shmkret.audit import audit
-from shmkret.kernel import init_locks, kernel_of
+from shmkret.kernel import held_locks, init_locks, kernel_of
 from shmkret.layout import Kernel, fields_of
 from shmkret.registry import Plugin
 
 LARGEST_SEARCH = 2_000_000
-NOT_SHARED = frozenset({"run", "cpus", "tasks", "stack", "functions", "script", "data"})
+LONGEST_RUN = 3_000
+LONGEST_REHEARSAL = 1_000_000
+NOT_SHARED = frozenset({"run", "cpus", "tasks", "stack", "functions", "script"})
 
 
 class Step(NamedTuple):
@@ -57,6 +62,10 @@ class ExploredWords:
         self.values[i] = value
 
 
+class NotExplorable(Exception):
+    """The text does what the explorer cannot follow."""
+
+
 class WaitsForever(Exception):
     """Outside a search, a CPU waits for what nobody can do any more."""
 
@@ -71,7 +80,7 @@ class Violation:
 
 @dataclass
 class Outcome:
-    """What a search found. complete: every interleaving was covered."""
+    """What a search found. complete: every interleaving was covered, and none was wrong."""
 
     states: int = 0
     schedules: int = 0
@@ -87,6 +96,8 @@ class ExploredMachine:
         self._addresses: dict[int, tuple[ExploredWords, int]] = {}
         self._scheduler: greenlet.greenlet | None = None
         self._seen: dict[greenlet.greenlet, list[int]] = {}
+        self._private: dict[tuple[str, int], tuple[greenlet.greenlet, bool]] = {}
+        self._alone = 0
 
     def words(self, column: str, values: Sequence[int], private: bool = False) -> ExploredWords:
         """A new column. Columns have different names."""
@@ -113,15 +124,28 @@ class ExploredMachine:
         """
         if not 0 <= i < len(words.values):
             raise IndexError(f"{kind} of {words.column}[{i}], of which there are {len(words.values)}")
-        value = int(words.values[i])
-        if self._scheduler is None and possible is not None and not possible():
-            raise WaitsForever(f"{kind} of {words.column}[{i}], which is {value}")
-        if self._scheduler is not None and not words.private:
-            self._scheduler.switch(Step(kind, (words.column, i), writes, plain, possible))
-            value = int(words.values[i])
+        place = words.column, i
+        if self._scheduler is None:
+            self._alone += 1
+            if self._alone > LONGEST_REHEARSAL or (possible is not None and not possible()):
+                raise WaitsForever(f"{kind} of {words.column}[{i}], which is {words.values[i]}")
+        elif words.private:
+            self._check_private(place, writes)
+        else:
+            seen = self._seen[greenlet.getcurrent()]
+            if len(seen) > LONGEST_RUN:
+                raise NotExplorable(f"{kind} of {words.column}[{i}] after {len(seen)} steps: wait with wait_until()")
+            self._scheduler.switch(Step(kind, place, writes, plain, possible))
             # The values read, one a step, stand for the CPU's local variables and its place in the code.
-            self._seen[greenlet.getcurrent()].append(value)
-        return value
+            seen.append(int(words.values[i]))
+        return int(words.values[i])
+
+    def _check_private(self, place: tuple[str, int], writes: bool) -> None:
+        me = greenlet.getcurrent()
+        owner, wrote = self._private.setdefault(place, (me, writes))
+        if owner is not me and (writes or wrote):
+            raise NotExplorable(f"{place} is private to one CPU, and two use it")
+        self._private[place] = owner, wrote or writes
 
     def state(self, cpus: Sequence[greenlet.greenlet]) -> tuple[Any, ...]:
         """Everything that the future depends on."""
@@ -195,6 +219,13 @@ class ExploredMachine:
         words, i = self._addresses[address]
         words.values[i] = self.access("sem_post", words, i, writes=True) + 1
 
+    def sem_value(self, address: int) -> int:
+        words, i = self._addresses[address]
+        return int(words.values[i])
+
+    def mutex_is_free(self, address: int) -> bool:
+        return self.sem_value(address) == 1
+
     def mutex_init(self, address: int) -> None:
         self.sem_init(address, 1)
 
@@ -202,39 +233,48 @@ class ExploredMachine:
         self.sem_wait(address)
 
     def mutex_unlock(self, address: int) -> None:
-        self.sem_post(address)
+        words, i = self._addresses[address]
+        if self.access("mutex_unlock", words, i, writes=True) != 0:
+            raise NotExplorable(f"mutex_unlock of {words.column}[{i}], which nobody holds")
+        words.values[i] = 1
 
 
 class Snapshot:
     """An arena's words, from which any number of explored worlds are made; nothing of the layout is built twice."""
 
-    def __init__(self, arena: Arena) -> None:
+    def __init__(self, arena: Arena, *, arch: Plugin, scheme: Plugin, lock: Plugin, worker: Plugin) -> None:
         self._arena = arena
+        self._plugins = {"arch": arch, "scheme": scheme, "lock": lock, "worker": worker}
         self._values = {
             (name, field): arena.records(name)[field].tolist()
             for name, section in arena.sections.items()
             for field in fields_of(section.record)
         }
 
-    def kernel(self, machine: ExploredMachine, *, arch: Plugin, scheme: Plugin, lock: Plugin, worker: Plugin) -> Kernel:
+    def kernel(self, machine: ExploredMachine) -> Kernel:
         """The world as the text sees it, its locks free."""
 
         def column(section: str, name: str) -> ExploredWords:
             values = self._values[section, name]
             return machine.words(f"{section}.{name}", values, private=section in NOT_SHARED)
 
-        k = kernel_of(self._arena, column, arch=arch, scheme=scheme, lock=lock, worker=worker)
-        init_locks(machine, k.scheme.locks, self._arena.geometry.nr_locks, lock)
+        k = kernel_of(self._arena, column, **self._plugins)
+        init_locks(machine, k.scheme.locks, self._arena.geometry.nr_locks, self._plugins["lock"])
         return k
 
-    def audit(self, machine: ExploredMachine) -> list[str]:
-        """What is wrong in the machine's world: bugs that a CPU saw, and what the audit of an arena finds."""
+    def audit(self, machine: ExploredMachine, k: Kernel, *, at_rest: bool = True) -> list[str]:
+        """What is wrong where no CPU runs: bugs that a CPU saw, locks not free, and what the audit of an arena finds."""
+        held = held_locks(machine, k.scheme.locks, self._arena.geometry.nr_locks, self._plugins["lock"])
         for section, name in self._values:
             words = machine.column(f"{section}.{name}")
             if words is not None:
                 self._arena.records(section)[name] = words.values
         bugs = self._arena.records("cpus")["bug"].tolist()
-        return [f"cpu {cpu}: {probes.BUGS[bug]}" for cpu, bug in enumerate(bugs) if bug] + audit(self._arena)
+        return (
+            [f"cpu {cpu}: {probes.BUGS[bug]}" for cpu, bug in enumerate(bugs) if bug]
+            + held
+            + audit(self._arena, self._plugins["scheme"], at_rest=at_rest)
+        )
 
 
 class Scenario(NamedTuple):
@@ -253,11 +293,9 @@ def explore(scenario: Callable[[ExploredMachine], Scenario], limit: int = LARGES
     outcome = Outcome()
     visited: set[tuple[Any, ...]] = set()
     prefixes: list[list[int]] = [[]]
-    while prefixes and not outcome.violations:
+    while prefixes and not outcome.violations and len(visited) <= limit:
         _run(scenario, prefixes.pop(), visited, prefixes, outcome)
-        if len(visited) > limit:
-            outcome.complete = False
-            break
+    outcome.complete = not prefixes and not outcome.violations
     outcome.states = len(visited)
     return outcome
 
@@ -298,7 +336,7 @@ def _run(
                 prefixes.extend([*schedule, other] for other in possible[1:])
                 schedule.append(possible[0])
                 pending[possible[0]] = cpus[possible[0]].switch()
-        except IndexError as error:
+        except (IndexError, NotExplorable) as error:
             outcome.violations.append(Violation(str(error), schedule))
         finally:
             machine.stop(cpus)

@@ -48,3 +48,13 @@ def init_locks(machine: Machine, locks: Any, nr_locks: int, lock: Plugin) -> Non
         with atomics.use(machine):
             for i in range(nr_locks):
                 init(locks, i)
+
+
+def held_locks(machine: Machine, locks: Any, nr_locks: int, lock: Plugin) -> list[str]:
+    """The locks that are not free, in a sentence; empty when all are, or when the lock cannot say."""
+    is_free = getattr(lock.module, "is_free", None)
+    if is_free is None:
+        return []
+    with atomics.use(machine):
+        held = [i for i in range(nr_locks) if not is_free(locks, i)]
+    return [f"{len(held)} locks are not free, such as lock {held[0]}, and no CPU is inside"] if held else []

@@ -305,9 +305,10 @@ VERSION = 1
 GEOMETRY_FIELDS = ("nr_cpus", "nr_tasks", "nr_probes", "maxactive", "nr_locks", "data_size", "script_words")
 
 
-def layout_digest() -> bytes:
-    """32 hexadecimal digits that change with any record's fields: programs with other records must not attach."""
-    text = repr([(record.__name__, fields_of(record)) for record in RECORDS] + [HEADER.descr])
+def layout_digest(lock: type) -> bytes:
+    """32 hexadecimal digits that change with any record's fields, the lock's included: others must not attach."""
+    records = [(record.__name__, fields_of(record), record_bytes(record)) for record in (*RECORDS, lock)]
+    text = repr((records, HEADER.descr))
     return hashlib.sha256(text.encode()).hexdigest()[:32].encode()
 
 

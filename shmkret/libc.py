@@ -32,6 +32,16 @@ def sem_post(address: int) -> None:
     machine().sem_post(address)
 
 
+def sem_value(address: int) -> int:
+    """sem_getvalue(3); for audits, not part of the text."""
+    return machine().sem_value(address)
+
+
+def mutex_is_free(address: int) -> bool:
+    """Whether pthread_mutex_trylock(3) succeeds; the mutex is given back. For audits, not part of the text."""
+    return machine().mutex_is_free(address)
+
+
 def mutex_init(address: int) -> None:
     """Make a process-shared mutex of the default type in the pthread_mutex_t at `address`."""
     machine().mutex_init(address)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from shmkret import atomics, cpu, layout, peers, plain
 from shmkret.arena import Arena
-from shmkret.kernel import init_locks, kernel_of
+from shmkret.kernel import held_locks, init_locks, kernel_of
 from shmkret.layout import Kernel
 from shmkret.registry import Plugin
 
@@ -37,12 +37,16 @@ class Build:
 
         compiling.require_supported_machine()
         plugins = (self.arch, self.scheme, self.lock, self.worker)
-        return compiling.cache_folder(tuple(plugin.path for plugin in plugins if not plugin.built_in))
+        return compiling.cache_folder(tuple(plugin.digest for plugin in plugins if not plugin.built_in))
 
     def kernel(self, arena: Arena) -> Kernel:
         """The arena as the uncompiled text sees it."""
         column = partial(plain.column, arena)
         return kernel_of(arena, column, arch=self.arch, scheme=self.scheme, lock=self.lock, worker=self.worker)
+
+    def held_locks(self, arena: Arena, machine: plain.PlainMachine) -> list[str]:
+        """The locks that are not free though every CPU has stopped, in a sentence."""
+        return held_locks(machine, self.kernel(arena).scheme.locks, arena.geometry.nr_locks, self.lock)
 
     def init_locks(self, arena: Arena, machine: plain.PlainMachine) -> None:
         """Make every lock of the arena free."""
@@ -75,15 +79,13 @@ def compiled(build: Build) -> Bodies:
 
 def uncompiled(build: Build) -> Bodies:
     """The text as it is, on the same arena."""
-    cache = build.cache()
-    plain.PlainMachine(cache).prepare()
+    plain.PlainMachine(build.cache()).prepare()
 
     def body(machine: plain.PlainMachine, k: Kernel, i: int) -> None:
         with atomics.use(machine):
             cpu.run_cpu(k, i)
 
     def bodies(arena: Arena, machine: plain.PlainMachine) -> list[Body]:
-        machine.helpers_from(cache)
         k = build.kernel(arena)
         return [partial(body, machine, k, i) for i in range(arena.geometry.nr_cpus)]
 

@@ -56,7 +56,10 @@ def summary(name: str) -> str:
 
 def compiler() -> str:
     """The C compiler: $CC, cc, gcc or clang. Raises UnfitMachine when there is none."""
-    for candidate in (os.environ.get("CC"), "cc", "gcc", "clang"):
+    chosen = os.environ.get("CC")
+    if chosen and not shutil.which(chosen):
+        raise UnfitMachine(f"CC is {chosen!r}, which is no program: set it to a C compiler, or unset it")
+    for candidate in (chosen, "cc", "gcc", "clang"):
         if candidate and shutil.which(candidate):
             return candidate
     raise UnfitMachine("there is no C compiler for the peers: install gcc or clang, or set CC to yours")
@@ -72,12 +75,23 @@ def build(peer: str, *, scheme: Plugin, lock: Plugin, padding: str, cache: Path 
     defines = (f"-DSCHEME_{_c_name(scheme.name)}", f"-DLOCK_{_c_name(lock.name)}")
     cc = compiler()
     command = [cc, *FLAGS, *_own_flags(source), *defines]
-    text = "\0".join((*command, header, *(path.read_text() for path in sorted(FOLDER.glob("*.c")))))
+    text = "\0".join((*command, _version(cc), header, *(path.read_text() for path in sorted(FOLDER.glob("*.c")))))
     folder = cache or Path(_scratch().name)
     program = folder / f"peer-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
     if not program.exists():
         _compile(command, source, header, program)
     return [str(program)]
+
+
+def describe(peer: str) -> dict[str, str]:
+    """What a peer is compiled with: `compiler`, the first line of its version, and `flags`."""
+    return {"compiler": _version(compiler()), "flags": " ".join((*FLAGS, *_own_flags(FOLDER / f"{peer}.c")))}
+
+
+@functools.cache
+def _version(cc: str) -> str:
+    done = subprocess.run([cc, "--version"], capture_output=True, text=True, check=False)
+    return done.stdout.partition("\n")[0]
 
 
 def _own_flags(source: Path) -> list[str]:

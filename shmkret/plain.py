@@ -54,10 +54,6 @@ class PlainMachine:
         self._folder = cache_folder
         self._named: dict[int, posix.NamedSemaphore] = {}
 
-    def helpers_from(self, cache_folder: Path | None) -> None:
-        """Take the compiled helpers from that cache folder."""
-        self._folder = cache_folder
-
     def prepare(self) -> None:
         """Compile the helpers now, before workers are forked."""
         _helpers(self._folder)
@@ -109,6 +105,12 @@ class PlainMachine:
             self._named[address].release()
         else:
             self._call("sem_post", address)
+
+    def sem_value(self, address: int) -> int:
+        return posix.sem_value(address)
+
+    def mutex_is_free(self, address: int) -> bool:
+        return posix.mutex_is_free(address)
 
     def mutex_init(self, address: int) -> None:
         posix.mutex_init(address)

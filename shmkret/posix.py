@@ -8,6 +8,7 @@ maker was killed in between is removed by the next run.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -17,12 +18,15 @@ import signal
 from pathlib import Path
 from typing import Any
 
+from shmkret.errors import UnfitMachine
+
 try:
     import posix_ipc
 except ImportError:  # no wheel for this Python
     posix_ipc = None
 
 SHM = Path("/dev/shm")
+MAKING_FAILS: tuple[type[Exception], ...] = (OSError, posix_ipc.Error) if posix_ipc else (OSError,)
 PR_SET_PDEATHSIG = 1
 PTHREAD_PROCESS_SHARED = 1
 O_CREAT_EXCL = os.O_CREAT | os.O_EXCL
@@ -50,6 +54,21 @@ def mutex_init(address: int) -> None:
     _check(_libc.pthread_mutex_init(ctypes.c_void_p(address), attributes), "pthread_mutex_init")
 
 
+def sem_value(address: int) -> int:
+    """sem_getvalue(3). Raises OSError."""
+    value = ctypes.c_int()
+    _check(_libc.sem_getvalue(ctypes.c_void_p(address), ctypes.byref(value)), "sem_getvalue")
+    return value.value
+
+
+def mutex_is_free(address: int) -> bool:
+    """Try to lock the mutex, and unlock it again."""
+    if _libc.pthread_mutex_trylock(ctypes.c_void_p(address)) != 0:
+        return False
+    _libc.pthread_mutex_unlock(ctypes.c_void_p(address))
+    return True
+
+
 class NamedSemaphore:
     """A named semaphore without its name: mapped, then unlinked.
 
@@ -59,15 +78,19 @@ class NamedSemaphore:
     def __init__(self, value: int) -> None:
         name = f"/shmkret.{_pid_namespace()}.{os.getpid()}.{secrets.token_hex(6)}"
         self._owner: Any = None
-        if posix_ipc is not None:
-            self._owner = posix_ipc.Semaphore(name, posix_ipc.O_CREX, mode=0o600, initial_value=value)
         try:
+            if posix_ipc is not None:
+                self._owner = posix_ipc.Semaphore(name, posix_ipc.O_CREX, mode=0o600, initial_value=value)
             # glibc keeps one mapping a name, so that this is the address that posix_ipc uses too.
             flags = 0 if self._owner else O_CREAT_EXCL
             address = _libc.sem_open(name.encode(), flags, ctypes.c_uint(0o600), ctypes.c_uint(value))
             if not address:
                 number = ctypes.get_errno()
-                raise OSError(number, f"sem_open: {os.strerror(number)}")
+                raise OSError(number, os.strerror(number))
+        except MAKING_FAILS as error:
+            raise UnfitMachine(
+                f"cannot make a named semaphore: {error}; is /dev/shm full, or vm.max_map_count too low?"
+            ) from error
         finally:
             _libc.sem_unlink(name.encode())
         self.address = int(address)
@@ -107,9 +130,10 @@ def sweep_names() -> list[str]:
     removed = []
     for path in SHM.glob("sem.shmkret.*"):
         match = pattern.fullmatch(path.name)
-        if match and not Path(f"/proc/{match[1]}").exists():
-            path.unlink(missing_ok=True)
-            removed.append(path.name)
+        with contextlib.suppress(OSError):
+            if match and path.stat().st_uid == os.geteuid() and not Path(f"/proc/{match[1]}").exists():
+                path.unlink()
+                removed.append(path.name)
     return removed
 
 

@@ -11,9 +11,9 @@ import builtins
 import dis
 import hashlib
 import importlib
-import importlib.util
 import inspect
 import sys
+import sysconfig
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -72,6 +72,7 @@ class Plugin:
     path: Path
     module: ModuleType
     record: type
+    digest: str
 
     @property
     def summary(self) -> str:
@@ -112,7 +113,7 @@ def _load(kind: Kind, path: Path) -> Plugin:
     for verb, nr_args in kind.verbs:
         _require(kind, path, module, verb, nr_args)
     _require_defined_names(path, module)
-    return Plugin(kind, _name(path), path, module, _record(kind, path, module))
+    return Plugin(kind, _name(path), path, module, _record(kind, path, module), _digest(module))
 
 
 def _import(kind: Kind, path: Path) -> ModuleType:
@@ -122,17 +123,37 @@ def _import(kind: Kind, path: Path) -> ModuleType:
         raise PluginError(f"{path}: there is no such {kind.name} file")
     digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
     name = f"{kind.package}_{digest}_{path.stem}".replace(".", "_").replace("-", "_")
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise PluginError(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    module = sys.modules[name] = ModuleType(name)
+    module.__file__ = str(path)
     try:
-        spec.loader.exec_module(module)
+        source = path.read_bytes()
+        # The bytes that are run are the bytes that the compile cache is keyed by, whoever edits the file meanwhile.
+        module.__dict__["__source_digest__"] = hashlib.sha256(source).hexdigest()
+        exec(compile(source, str(path), "exec"), module.__dict__)  # noqa: S102
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise PluginError(f"{path}:{_line(error, path)}: {type(error).__name__}: {error}") from error
     return module
+
+
+def _digest(module: ModuleType) -> str:
+    """Everything of a plug-in that can be part of compiled code: its source, what it imports of the user's, its constants."""
+    digest = hashlib.sha256(getattr(module, "__source_digest__", "").encode())
+    for name, value in sorted(vars(module).items()):
+        if isinstance(value, int | float | str | tuple):
+            digest.update(f"{name} = {value!r}\n".encode())
+        source = getattr(
+            sys.modules.get(str(getattr(value, "__module__", None) or getattr(value, "__name__", ""))), "__file__", None
+        )
+        if source and source != module.__file__ and _is_the_users(Path(source)):
+            digest.update(Path(source).read_bytes())
+    return digest.hexdigest()
+
+
+def _is_the_users(source: Path) -> bool:
+    """Whether a module's file is neither ours, nor Python's, nor an installed package's."""
+    others = [PACKAGE, *(Path(path) for path in {*sysconfig.get_paths().values(), sys.base_prefix, sys.prefix})]
+    return source.is_file() and not any(source.is_relative_to(place) for place in others)
 
 
 def _line(error: BaseException, path: Path) -> int:

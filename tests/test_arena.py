@@ -9,20 +9,23 @@ import numpy as np
 import pytest
 
 from shmkret import arena as arenas
-from shmkret import layout
+from shmkret import layout, registry
 from shmkret.arena import Arena
 from shmkret.atomics import NIL
 from shmkret.audit import audit
 from shmkret.errors import ArenaError, GeometryError, UnknownName
 from shmkret.layout import Geometry
 from shmkret.locks.ticket import Ticket
+from shmkret.locks.ttas import Ttas
+from shmkret.registry import SCHEME
 
+GLOBAL = registry.find(SCHEME, "global")
 SMALL = Geometry(nr_cpus=2, nr_tasks=3, nr_probes=5, maxactive=7, nr_locks=69, data_size=24)
 
 
 def test_a_new_arena_has_every_instance_free_and_passes_the_audit():
     with Arena.create(SMALL, lock=Ticket) as arena:
-        assert audit(arena) == []
+        assert audit(arena, GLOBAL) == []
         assert arena.records("probes")["free"].tolist() == [0, 7, 14, 21, 28]
         assert (arena.records("buckets")["first"] == NIL).all()
 
@@ -31,7 +34,7 @@ def test_a_million_instances_over_4096_probes_are_all_on_their_lists():
     geometry = Geometry(nr_cpus=2, nr_tasks=2, nr_probes=4096, maxactive=245, nr_locks=4160)
     with Arena.create(geometry, lock=Ticket) as arena:
         assert geometry.nr_instances > 1_000_000
-        assert audit(arena) == []
+        assert audit(arena, GLOBAL) == []
 
 
 @pytest.mark.parametrize("padding", layout.PADDINGS)
@@ -114,11 +117,10 @@ def test_attach_refuses_with_the_reason(field, value, size, words):
         tampered(field, value, size)
 
 
-def test_attach_with_another_lock_is_refused():
-    from shmkret.locks.ttas import Ttas
-
-    packed = Geometry(nr_cpus=1, nr_tasks=1, nr_probes=1, maxactive=1, nr_locks=65, padding="packed")
-    with Arena.create(packed, lock=Ticket) as arena, pytest.raises(ArenaError, match="does not add up"):
+@pytest.mark.parametrize("padding", layout.PADDINGS)
+def test_attach_with_another_lock_is_refused(padding):
+    geometry = Geometry(nr_cpus=1, nr_tasks=1, nr_probes=1, maxactive=1, nr_locks=65, padding=padding)
+    with Arena.create(geometry, lock=Ticket) as arena, pytest.raises(ArenaError, match="this shmkret has version 1, layout"):
         Arena.attach(arena.fd, lock=Ttas)
 
 
@@ -157,6 +159,12 @@ def test_an_unknown_hash_or_address_model_leaves_nothing_behind():
     assert open_files() == before
 
 
+def put_on_used(arena):
+    arena.records("instances")["used_prev"][2] = NIL
+    arena.records("instances")["used_next"][2] = NIL
+    arena.records("probes")["used"][0] = 2
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
@@ -165,6 +173,9 @@ def test_an_unknown_hash_or_address_model_leaves_nothing_behind():
         (lambda a: a.records("instances")["next"].__setitem__(6, 0), "comes back to instance 0"),
         (lambda a: a.records("buckets")["first"].__setitem__(3, 6), "1 instances doubled, such as instance 6"),
         (lambda a: a.records("instances")["rp"].__setitem__(2, 4), "instance 2 of probe 4 is on the free list of probe 0"),
+        (put_on_used, "1 instances are on used lists, 0 in buckets"),
+        (lambda a: a.records("probes")["used"].__setitem__(0, 77), "the used list of probe 0 is broken at 77"),
+        (lambda a: a.records("buckets")["first"].__setitem__(3, 6), "1 instances are in buckets, and all tasks are at rest"),
         (lambda a: a.records("cpus")["calls"].__setitem__(0, 1), "1 calls, but 0 hits"),
         (lambda a: a.records("cpus")["returns"].__setitem__(1, 1), "0 hits, but 1 returns"),
     ],
@@ -173,4 +184,4 @@ def test_the_audit_sees_each_kind_of_damage(spoil, words):
     with Arena.create(SMALL, lock=Ticket) as arena:
         spoil(arena)
 
-        assert any(words in wrong for wrong in audit(arena)), audit(arena)
+        assert any(words in wrong for wrong in audit(arena, GLOBAL)), audit(arena, GLOBAL)

@@ -1,38 +1,57 @@
 """The same entry and return that native processes run, under every interleaving of one call each on two CPUs."""
 
+import mmap
+from functools import partial
+
+import numpy as np
 import pytest
 
-from shmkret import cpu, probes, registry, text
+from shmkret import atomics, cpu, layout, probes, registry, text
 from shmkret.arena import Arena
 from shmkret.atomics import exchange
 from shmkret.explored import ExploredMachine, Outcome, Scenario, Snapshot, explore
 from shmkret.layout import Geometry
+from shmkret.plain import PlainMachine, PlainWords
 from shmkret.registry import ARCH, LOCK, SCHEME, WORKER
 
 SOUND = sorted(set(registry.names(LOCK)) - {"empty", "busted"})
 
 
-def one_call_each(scheme: str, lock: str, worker: str = "hot", maxactive: int = 2, task_address: str = "slab") -> Outcome:
-    """Two CPUs, each one round of the worker program, under every interleaving."""
-    plugins = {
-        "arch": registry.find(ARCH, "x86-64"),
-        "scheme": registry.find(SCHEME, scheme),
-        "lock": registry.find(LOCK, lock),
-        "worker": registry.find(WORKER, worker),
-    }
-    nr_probes = plugins["worker"].module.nr_probes(2)
-    nr_locks = plugins["scheme"].module.nr_locks(nr_probes)
-    geometry = Geometry(nr_cpus=2, nr_tasks=2, nr_probes=nr_probes, maxactive=maxactive, nr_locks=nr_locks)
-    with Arena.create(geometry, lock=plugins["lock"].record, task_address=task_address) as arena:
-        snapshot = Snapshot(arena)
+class World:
+    """A small arena, and the plug-ins that work on it."""
+
+    def __init__(self, scheme, lock, worker="hot", nr_cpus=2, maxactive=2, task_address="slab"):
+        plugins = {
+            "arch": registry.find(ARCH, "x86-64"),
+            "scheme": registry.find(SCHEME, scheme),
+            "lock": registry.find(LOCK, lock),
+            "worker": registry.find(WORKER, worker),
+        }
+        nr_probes = plugins["worker"].module.nr_probes(nr_cpus)
+        nr_locks = plugins["scheme"].module.nr_locks(nr_probes)
+        sizes = {"nr_cpus": nr_cpus, "nr_tasks": nr_cpus, "nr_probes": nr_probes, "maxactive": maxactive, "nr_locks": nr_locks}
+        self.arena = Arena.create(Geometry(**sizes), lock=plugins["lock"].record, task_address=task_address)
+        self.snapshot = Snapshot(self.arena, **plugins)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.arena.close()
+
+
+def one_call_each(scheme: str, lock: str, **sizes) -> Outcome:
+    """CPUs, each one round of the worker program, under every interleaving."""
+    with World(scheme, lock, **sizes) as world:
 
         def scenario(machine: ExploredMachine) -> Scenario:
-            k = snapshot.kernel(machine, **plugins)
+            k = world.snapshot.kernel(machine)
 
             def body(i: int) -> None:
                 k.cpus.calls[i] = cpu.step(k.worker, k, i, i, 0)
 
-            return Scenario([lambda: body(0), lambda: body(1)], lambda: snapshot.audit(machine))
+            bodies = [partial(body, i) for i in range(k.nr_cpus)]
+            return Scenario(bodies, lambda: world.snapshot.audit(machine, k))
 
         return explore(scenario)
 
@@ -121,6 +140,104 @@ def test_both_outcomes_of_a_race_are_seen():
 
     assert outcome.complete
     assert outcomes == {(0, 1), (2, 0)}
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "words"),
+    [
+        ("shmkret.arch.x86_64", "prepare_kretprobe", "in buckets, and all tasks are at rest"),
+        ("shmkret.schemes.global_", "unlink_used", "used list"),
+    ],
+)
+def test_a_step_left_out_of_the_path_is_found(module, name, words, monkeypatch):
+    """Each checker is itself checked: leave out one step, and the search goes red."""
+
+    def left_out(*args):
+        if name == "prepare_kretprobe":
+            arch, k, ri, task = args
+            k.instances.ret_addr[ri] = arch.stack.word[k.tasks.sp[task]]
+
+    monkeypatch.setattr(f"{module}.{name}", left_out)
+    outcome = one_call_each("global", "ttas")
+
+    assert words in outcome.violations[0].what
+
+
+@pytest.mark.parametrize("scheme", registry.names(SCHEME))
+def test_a_call_in_flight_is_on_the_lists_that_it_should_be_on(scheme, monkeypatch):
+    """The audit of a world with one task inside a probed function; without push_used() that of `global` goes red."""
+
+    def wrong_in_flight() -> list[str]:
+        with World(scheme, "ttas", nr_cpus=1) as world:
+            machine = ExploredMachine()
+            k = world.snapshot.kernel(machine)
+            with atomics.use(machine):
+                probes.call(k, 0, 0, 0, 77)
+                k.cpus.calls[0] = 1
+            return world.snapshot.audit(machine, k, at_rest=False)
+
+    assert wrong_in_flight() == []
+    if scheme == "global":
+        monkeypatch.setattr("shmkret.schemes.global_.push_used", lambda k, ri, rp: None)
+        assert wrong_in_flight() == ["0 instances are on used lists, 1 in buckets"]
+
+
+def test_a_lock_that_is_not_given_back_is_found(monkeypatch):
+    """Nobody waits for the last release of a run; the audit asks the lock."""
+    ttas = registry.find(LOCK, "ttas").module
+    real = ttas.release
+    releases = []
+
+    def release(lock, i):
+        releases.append(i)
+        if len(releases) % 4:  # one call on one CPU takes four locks under `hashed`
+            real(lock, i)
+
+    monkeypatch.setattr(ttas, "release", release)
+    outcome = one_call_each("hashed", "ttas", nr_cpus=1)
+
+    assert "1 locks are not free" in outcome.violations[0].what
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (lambda words, own: [None for _ in iter(lambda: atomics.load_acquire(words, 0), 1)], "wait with wait_until"),
+        (lambda words, own: own.__setitem__(0, 1), "private to one CPU, and two use it"),
+        (lambda words, own: words[7], "of which there are 1"),
+    ],
+)
+def test_text_that_the_explorer_cannot_follow_is_a_violation(body, words):
+    def scenario(machine: ExploredMachine) -> Scenario:
+        shared, private = machine.words("x", [0]), machine.words("own", [0], private=True)
+        return Scenario([lambda: body(shared, private)] * 2, list)
+
+    assert words in explore(scenario).violations[0].what
+
+
+@pytest.mark.parametrize("lock", ["sem", "pthread"])
+def test_the_models_of_libc_agree_with_libc(lock):
+    """Free, held, free again: the explored machine and the real one say the same."""
+    plugin = registry.find(LOCK, lock)
+    histories = []
+    records = np.frombuffer(mmap.mmap(-1, 4096), layout.dtype_of(plugin.record, 64), 2)
+    (field,) = plugin.record._fields
+    for machine in (explored := ExploredMachine(), PlainMachine()):
+        column = explored.words(field, [0, 0]) if machine is explored else PlainWords(records[field])
+        history = []
+        with atomics.use(machine):
+            words = plugin.record(column)
+            for i in (0, 1):
+                plugin.module.init(words, i)
+            history.append(plugin.module.is_free(words, 1))
+            plugin.module.acquire(words, 1)
+            history.append(plugin.module.is_free(words, 1))
+            history.append(plugin.module.is_free(words, 0))
+            plugin.module.release(words, 1)
+            history.append(plugin.module.is_free(words, 1))
+        histories.append(history)
+
+    assert histories == [[True, False, True, True]] * 2
 
 
 def test_the_explored_functions_are_the_compiled_ones():

@@ -1,6 +1,8 @@
 """Real processes on real arenas: every lock and scheme, compiled and plain."""
 
+import errno
 import os
+import signal
 import subprocess
 import sys
 
@@ -8,6 +10,7 @@ import pytest
 
 from shmkret import layout, posix, registry
 from shmkret.crew import Crew, WorkerHung, WorkerLost
+from shmkret.errors import UnfitMachine
 from shmkret.measure.cell import Cell, Params, Prepared, Sample
 from shmkret.registry import LOCK, SCHEME, WORKER
 
@@ -26,7 +29,8 @@ def run(worker="hot", scheme="hashed", lock="ttas", padding="cacheline", cpus=CP
 def assert_right(sample: Sample) -> None:
     assert sample.flaws == ()
     assert sample.rate > 0
-    assert sample.calls == sample.hits + sample.nmissed > 0
+    assert sample.calls == sample.hits + sample.nmissed
+    assert sample.hits > 0
 
 
 @pytest.mark.parametrize("lock", SOUND)
@@ -71,11 +75,14 @@ def test_tasks_take_turns_on_their_cpu():
     assert_right(run(tasks=7 * CPUS))
 
 
-def test_ia64_addresses_make_the_walk_longer_only_by_their_own_bucket():
-    sample = run(task_address="ia64-stack")
+@needs_two_cores
+def test_ia64_addresses_put_all_tasks_into_one_bucket_and_lengthen_the_walk():
+    apart, together = (run(worker="spread", seconds=0.2, task_address=model) for model in ("slab", "ia64-stack"))
 
-    assert_right(sample)
-    assert sample.walked >= sample.hits
+    assert_right(apart)
+    assert_right(together)
+    assert apart.walked == apart.hits
+    assert together.walked > together.hits
 
 
 def test_the_data_of_a_million_bytes_an_instance_fits():
@@ -95,6 +102,28 @@ def test_a_worker_that_raises_is_reported_with_its_own_words():
     words = r"(?s)exit status 1.*ValueError: from the worker"
     with pytest.raises(WorkerLost, match=words), Crew([body], [_core()]) as crew:
         crew.watch(10)
+
+
+def test_ctrl_c_while_workers_are_forked_leaves_none(monkeypatch):
+    """The signal is held back until all are forked, and raised where __exit__ will not be called any more."""
+    real = os.pidfd_open
+
+    def interrupted(pid, *flags):
+        os.kill(os.getpid(), signal.SIGINT)
+        return real(pid, *flags)
+
+    monkeypatch.setattr(os, "pidfd_open", interrupted)
+    with pytest.raises(KeyboardInterrupt), Crew([lambda: posix._libc.pause()] * 2, [_core()] * 2):
+        pytest.fail("the block was entered")
+
+
+def test_a_worker_that_cannot_be_watched_is_not_left_behind(monkeypatch):
+    def refuse(pid, *flags):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    with pytest.raises(UnfitMachine, match="raise ulimit -n"), Crew([lambda: posix._libc.pause()], [_core()]):
+        pytest.fail("the block was entered")
 
 
 def test_a_worker_that_never_answers_is_hung_and_reaped():

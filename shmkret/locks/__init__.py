@@ -6,6 +6,7 @@ all locks of a run, `i` the one meant:
     acquire(lock, i)      take it, waiting
     release(lock, i)      give it back; only its holder calls this
     init(lock, i)         optional: make it free, where all zeros is not free
+    is_free(lock, i)      optional, outside the text: whether nobody holds it; asked when every CPU has stopped
 
 What a lock can use, from shmkret.atomics (i: the index of the lock):
 

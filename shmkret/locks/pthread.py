@@ -32,5 +32,9 @@ def acquire(lock: Pthread, i: int) -> None:
     libc.mutex_lock(address_of(lock.mutex, i))
 
 
+def is_free(lock: Pthread, i: int) -> bool:
+    return libc.mutex_is_free(address_of(lock.mutex, i))
+
+
 def release(lock: Pthread, i: int) -> None:
     libc.mutex_unlock(address_of(lock.mutex, i))

@@ -33,5 +33,9 @@ def acquire(lock: Sem, i: int) -> None:
     libc.sem_wait(address_of(lock.sem, i))
 
 
+def is_free(lock: Sem, i: int) -> bool:
+    return libc.sem_value(address_of(lock.sem, i)) == 1
+
+
 def release(lock: Sem, i: int) -> None:
     libc.sem_post(address_of(lock.sem, i))

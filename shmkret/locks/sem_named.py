@@ -32,5 +32,9 @@ def acquire(lock: SemNamed, i: int) -> None:
     libc.sem_wait(lock.address[i])
 
 
+def is_free(lock: SemNamed, i: int) -> bool:
+    return libc.sem_value(lock.address[i]) == 1
+
+
 def release(lock: SemNamed, i: int) -> None:
     libc.sem_post(lock.address[i])

@@ -30,6 +30,10 @@ def acquire(lock: Ticket, i: int) -> None:
     wait_until(lock.owner, i, EQ, ticket)
 
 
+def is_free(lock: Ticket, i: int) -> bool:
+    return lock.next[i] == lock.owner[i]
+
+
 def release(lock: Ticket, i: int) -> None:
     # Only the holder writes owner, so its own plain read is current.
     store_release(lock.owner, i, add64(lock.owner[i], 1))

@@ -27,5 +27,9 @@ def acquire(lock: Ttas, i: int) -> None:
         wait_until(lock.locked, i, EQ, 0)
 
 
+def is_free(lock: Ttas, i: int) -> bool:
+    return lock.locked[i] == 0
+
+
 def release(lock: Ttas, i: int) -> None:
     store_release(lock.locked, i, 0)

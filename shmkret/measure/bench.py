@@ -81,18 +81,18 @@ def run(plan: Plan, prepared: list[Prepared], progress: Progress) -> list[Measur
                 result.samples.append(ready.repeat(plan.seconds))
             progress.done()
     rng = np.random.default_rng(plan.seed)
-    for result in measured:
-        judge(result, rng)
+    for ready, result in zip(prepared, measured, strict=True):
+        judge(result, rng, ready.rehearsal.doubts)
     return measured
 
 
-def judge(result: Measured, rng: np.random.Generator) -> None:
+def judge(result: Measured, rng: np.random.Generator, doubts: tuple[str, ...] = ()) -> None:
     """Give a measured cell its estimate, its verdict and the reasons."""
     if result.withheld:
         result.reasons = sorted({flaw for sample in result.samples for flaw in sample.flaws}) or ["not measured"]
         return
     result.estimate = statistics.median(np.array(list(result.rates.values())), rng)
-    result.reasons = list(_doubts(result, result.estimate))
+    result.reasons = list(doubts) + list(_doubts(result, result.estimate))
     result.verdict = "suspect" if result.reasons else "valid"
 
 

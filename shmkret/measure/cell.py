@@ -16,7 +16,7 @@ from shmkret.audit import audit
 from shmkret.crew import Crew, WorkerHung, WorkerLost
 from shmkret.errors import PluginError, UsageError
 from shmkret.layout import Geometry
-from shmkret.measure.rehearsal import rehearse
+from shmkret.measure.rehearsal import Rehearsal, rehearse
 from shmkret.native import Build
 from shmkret.registry import ARCH, LOCK, SCHEME, WORKER, Plugin
 
@@ -104,7 +104,7 @@ class Prepared:
             peers.require(cell.peer, cell.worker, cell.scheme, cell.lock)
         self.cores = topology.place(cell.cpus, cell.params.workers_per_core)
         self.script = self._script()
-        self.findings: tuple[str, ...] = ()
+        self.rehearsal = Rehearsal()
         self.geometry = self._geometry()
         layout.sections(self.geometry, self.build.lock.record)
 
@@ -132,13 +132,20 @@ class Prepared:
         write = getattr(self.build.worker.module, "script", None)
         if write is None:
             return np.zeros(1, np.int64)
-        return np.asarray(write(self.cell.cpus, np.random.default_rng(self.seed)), np.int64)
+        path = self.build.worker.path
+        try:
+            script = np.asarray(write(self.cell.cpus, np.random.default_rng(self.seed)), np.int64)
+        except Exception as error:
+            raise PluginError(f"{path}: script({self.cell.cpus}) raised {type(error).__name__}: {error}") from error
+        if script.ndim != 1 or not len(script):
+            raise PluginError(f"{path}: script({self.cell.cpus}) returned an array of shape {script.shape}, not of words")
+        return script
 
     def compile(self) -> None:
         """Rehearse what is the user's own, and compile what repetitions will run. Raises PluginError, UnfitMachine."""
         plugins = (self.build.worker, self.build.scheme, self.build.lock)
         if not all(plugin.path.parent == plugin.kind.folder for plugin in plugins):
-            self.findings = rehearse(self.build, self.geometry, self.script)
+            self.rehearsal = rehearse(self.build, self.geometry, self.script)
         _ = self._bodies
 
     @cached_property
@@ -149,11 +156,11 @@ class Prepared:
 
     def repeat(self, seconds: float, warm_up: float = 0.05) -> Sample:
         """One repetition, in fresh processes on a fresh arena. A worker that dies, hangs or sees a bug is a flaw."""
-        if self.findings:
-            return Sample(None, 0, 0, 0, 0, 0, 0.0, 0.0, self.findings)
+        if self.rehearsal.flaws:
+            return Sample(None, 0, 0, 0, 0, 0, 0.0, 0.0, self.rehearsal.flaws)
         names = {kind: getattr(self.build, kind).name for kind in ("scheme", "lock", "arch")}
         params = self.cell.params
-        machine = plain.PlainMachine()
+        machine = plain.PlainMachine(self.build.cache())
         with Arena.create(
             self.geometry,
             lock=self.build.lock.record,
@@ -165,9 +172,23 @@ class Prepared:
             try:
                 self.build.init_locks(arena, machine)
                 flaws, waited_ns = _window(self._bodies(arena, machine), self.cores, arena, seconds, warm_up)
-                return _sample(arena, flaws, waited_ns)
+                return self._sample(arena, machine, flaws, waited_ns)
             finally:
                 machine.close()
+
+    def _sample(self, arena: Arena, machine: plain.PlainMachine, flaws: tuple[str, ...], waited_ns: int) -> Sample:
+        cpus = arena.records("cpus")
+        bugs = tuple(_bug(cpus[i], i) for i in np.flatnonzero(cpus["bug"]).tolist())
+        flaws = bugs or flaws
+        if not flaws:
+            wrong = audit(arena, self.build.scheme) + self.build.held_locks(arena, machine)
+            flaws = tuple(f"audit: {what}" for what in wrong)
+        totals = {field: int(cpus[field].sum()) for field in ("calls", "hits", "walked")}
+        nmissed = int(arena.records("probes")["nmissed"].sum())
+        rate, concurrency = (None, 0.0) if flaws else _rate(cpus)
+        spans_ns = cpus["ended_ns"] - cpus["began_ns"]
+        waited = waited_ns / int(spans_ns.max()) if rate else 0.0
+        return Sample(rate=rate, nmissed=nmissed, refused=0, concurrency=concurrency, waited=waited, flaws=flaws, **totals)
 
 
 def default_maxactive(nr_cpus: int) -> int:
@@ -221,18 +242,6 @@ def _window(
         if not cpus["bug"].any():  # else it went down with what it had already reported
             raise
     return (), waited_ns
-
-
-def _sample(arena: Arena, flaws: tuple[str, ...], waited_ns: int) -> Sample:
-    cpus = arena.records("cpus")
-    bugs = tuple(_bug(cpus[i], i) for i in np.flatnonzero(cpus["bug"]).tolist())
-    flaws = bugs or flaws or tuple(f"audit: {wrong}" for wrong in audit(arena))
-    totals = {field: int(cpus[field].sum()) for field in ("calls", "hits", "walked")}
-    nmissed = int(arena.records("probes")["nmissed"].sum())
-    rate, concurrency = (None, 0.0) if flaws else _rate(cpus)
-    spans_ns = cpus["ended_ns"] - cpus["began_ns"]
-    waited = waited_ns / int(spans_ns.max()) if rate else 0.0
-    return Sample(rate=rate, nmissed=nmissed, refused=0, concurrency=concurrency, waited=waited, flaws=flaws, **totals)
 
 
 def _rate(cpus: NDArray[np.void]) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,42 +20,51 @@ from shmkret.errors import PluginError
 from shmkret.explored import ExploredMachine, Scenario, Snapshot, WaitsForever, explore
 from shmkret.layout import Geometry, Kernel
 from shmkret.native import Build
-from shmkret.registry import Plugin
 
 ROUNDS = 3
 MOST_STATES = 50_000
 LARGEST = 20_000
 
 
-def rehearse(build: Build, geometry: Geometry, script: NDArray[np.int64]) -> tuple[str, ...]:
-    """What is wrong with a user's plug-ins, before any process runs them; empty when nothing was found.
+class Rehearsal(NamedTuple):
+    """flaws: why nothing must be measured. doubts: what was not looked at."""
+
+    flaws: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+
+def rehearse(build: Build, geometry: Geometry, script: NDArray[np.int64]) -> Rehearsal:
+    """What is wrong with a user's plug-ins, before any process runs them.
 
     Raises: PluginError, with file and line, when the code raises, leaves its arrays, or returns no count of calls.
     """
     small = replace(geometry, maxactive=min(geometry.maxactive, 2), data_size=0)
     if small.nr_instances + small.script_words > LARGEST:
-        return ()
+        return Rehearsal(doubts=("not rehearsed: the arena is too large to step through",))
     with Arena.create(small, lock=build.lock.record) as arena:
         arena.records("script")["word"] = script
-        snapshot = Snapshot(arena)
-        plugins = {"arch": build.arch, "scheme": build.scheme, "lock": build.lock, "worker": build.worker}
+        snapshot = Snapshot(arena, arch=build.arch, scheme=build.scheme, lock=build.lock, worker=build.worker)
 
         def scenario(machine: ExploredMachine) -> Scenario:
-            k = snapshot.kernel(machine, **plugins)
+            k = snapshot.kernel(machine)
 
             def body(i: int) -> Callable[[], None]:
                 return lambda: k.cpus.calls.__setitem__(i, cpu.step(k.worker, k, i, i, 0))
 
-            return Scenario([body(i) for i in range(min(2, geometry.nr_cpus))], lambda: snapshot.audit(machine))
+            return Scenario([body(i) for i in range(min(2, geometry.nr_cpus))], lambda: snapshot.audit(machine, k))
 
-        _in_turn(build, snapshot.kernel, plugins, geometry.nr_cpus)
+        _in_turn(build, snapshot, geometry.nr_cpus)
         outcome = explore(scenario, MOST_STATES)
-    return tuple(f"rehearsal: under some interleaving of one round each: {v.what}" for v in outcome.violations)
+    if outcome.violations:
+        return Rehearsal(tuple(f"rehearsal: under some interleaving of one round each: {v.what}" for v in outcome.violations))
+    if not outcome.complete:
+        return Rehearsal(doubts=(f"the rehearsal gave up after {outcome.states} states",))
+    return Rehearsal()
 
 
-def _in_turn(build: Build, make: Callable[..., Kernel], plugins: dict[str, Plugin], nr_cpus: int) -> None:
+def _in_turn(build: Build, snapshot: Snapshot, nr_cpus: int) -> None:
     machine = ExploredMachine()
-    k = make(machine, **plugins)
+    k = snapshot.kernel(machine)
     with atomics.use(machine):
         for n in range(ROUNDS):
             for i in range(nr_cpus):

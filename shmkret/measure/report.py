@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import re
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -21,8 +23,22 @@ MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
 def write_folder(folder: Path, result: Json) -> list[Path]:
-    """Write results.json, cells.csv, samples.csv, plot.svg and plot.png; returns their paths. Raises OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write results.json, cells.csv, samples.csv and the plot, all or nothing; returns their paths. Raises OSError."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=".shmkret-", dir=folder.parent))
+    try:
+        unfinished.chmod(0o755)
+        written = _write_files(unfinished, result)
+        if folder.exists():
+            folder.rmdir()
+        unfinished.rename(folder)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    return [folder / path.name for path in written]
+
+
+def _write_files(folder: Path, result: Json) -> list[Path]:
     texts = {
         "results.json": json.dumps(result, indent=1) + "\n",
         "cells.csv": _csv(_flat(cell) for cell in result["cells"]),

@@ -1,4 +1,4 @@
-"""Medians and ratios of medians, with bootstrap intervals.
+"""Medians, and medians of paired ratios, with bootstrap intervals.
 
 Source    Efron & Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3 (percentile interval)
 """

@@ -12,6 +12,7 @@ them in this order, per probed call:
 and, outside the text,
 
     nr_locks(nr_probes) -> int                 how many locks it takes
+    audit(arena) -> list of str                optional: what is wrong with lists that only this scheme keeps; in sentences
 """
 
 from __future__ import annotations

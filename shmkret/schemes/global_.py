@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from shmkret.arena import Arena, buckets
 from shmkret.atomics import NIL
 from shmkret.hash import hash_ptr
 from shmkret.layout import Kernel
@@ -65,6 +66,22 @@ def recycle(scheme: Global, k: Kernel, bucket: int, prev: int, ri: int) -> None:
     unlink_bucket(k, ri, prev, bucket)
     unlink_used(k, ri, rp)
     push_free(k, ri, rp)
+
+
+def audit(arena: Arena) -> list[str]:
+    """The used list of each probe holds its instances in flight, linked both ways."""
+    instances, used = arena.records("instances"), arena.records("probes")["used"].tolist()
+    after, before = instances["used_next"].tolist(), instances["used_prev"].tolist()
+    in_flight = sorted(ri for order in buckets(arena) for ri in order)
+    seen: list[int] = []
+    for rp, first in enumerate(used):
+        ri, previous = first, NIL
+        while ri != NIL:
+            if not 0 <= ri < len(after) or before[ri] != previous or len(seen) > len(after):
+                return [f"the used list of probe {rp} is broken at {ri}"]
+            seen.append(ri)
+            ri, previous = after[ri], ri
+    return [] if sorted(seen) == in_flight else [f"{len(seen)} instances are on used lists, {len(in_flight)} in buckets"]
 
 
 @inline
