@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from shmkret import peers, registry
+from shmkret import cli, peers, registry
 from shmkret.cli import main
 from shmkret.measure import suite
 from shmkret.registry import LOCK, SCHEME
@@ -161,7 +161,11 @@ def test_parity_without_a_compiler_is_exit_3_and_says_so(tmp_path, monkeypatch, 
         (["--worker", "./none.py"], "there is no such worker file"),
         (["./none.toml"], "No such file"),
         (["--out", "/proc/none"], "cannot be written"),
+        (["--out", "/etc/passwd"], "is there already and is no empty folder"),
+        (["--out", "/etc/passwd/sub"], "cannot be written"),
         (["--json", "/proc/none.json"], "cannot be written"),
+        (["--json", "/tmp"], "it is a folder"),
+        (["--json", "/tmp/there/is/none.json"], "lies in none"),
     ],
 )
 def test_bad_input_is_exit_2_and_a_sentence(options, words, tmp_path, capsys):
@@ -197,6 +201,8 @@ def step(worker, k, cpu, task, n):
         ("raise SystemExit(0)", "own.py:1: SystemExit"),
         ("def nr_probes(nr_cpus): return 1", "a worker defines step() with 5 arguments"),
         (GOOD_WORKER.replace("cpu, task, n)", "cpu)", 1), "step() of a worker takes 5 arguments, this one takes 3"),
+        (GOOD_WORKER + "def script(nr_cpus, rng): return {}['x']", "own.py: script(1) raised KeyError"),
+        (GOOD_WORKER + "def script(nr_cpus, rng): return []", "own.py: script(1) returned an array of shape (0,)"),
         (GOOD_WORKER.replace("return 1", "return 'one'", 1), "returned 'one', not a whole number"),
         (GOOD_WORKER.replace("return 1", "return nr_cpus / 0", 1), "raised ZeroDivisionError"),
         (GOOD_WORKER.replace("0, n)", "undefined, n)"), "own.py:8: NameError: name 'undefined' is not defined"),
@@ -229,7 +235,7 @@ def test_a_result_is_not_written_over(tmp_path, capsys):
 
     assert main(options) == 0
     assert main(options) == 2
-    assert "holds a result already" in capsys.readouterr().err
+    assert "is there already and is no empty folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -431,6 +437,7 @@ def test_a_killed_worker_ends_the_run_at_once(tmp_path):
     assert code == 1
     assert f"pid {victim.pid}" in err
     assert "was killed by SIGKILL" in err
+    assert "again: shmkret bench --worker hot" in err
 
 
 def test_a_killed_parent_takes_its_workers_along(tmp_path):
@@ -503,6 +510,46 @@ def test_an_edit_of_a_users_worker_takes_effect_at_the_next_run(tmp_path):
 
     assert lying.returncode == 1
     assert "calls, but" in lying.stdout
+
+
+def test_an_edit_of_what_a_users_file_imports_takes_effect_at_the_next_run(tmp_path):
+    package = copied_package(tmp_path)
+    (tmp_path / "beside.py").write_text("ROUNDS = 1\n")
+    own = tmp_path / "own.py"
+    own.write_text("import beside\nROUNDS = beside.ROUNDS\n" + GOOD_WORKER.replace("    return 1\n", "    return ROUNDS\n"))
+    own.write_text(own.read_text().replace("return ROUNDS", "return 1", 1))
+    assert run_copy(package, "--worker", str(own)).returncode == 0
+    first = compiled_files(package)
+    (tmp_path / "beside.py").write_text("ROUNDS = 3\n")
+    lying = run_copy(package, "--worker", str(own))
+
+    assert "3 calls, but 1 hits" in lying.stdout
+    assert compiled_files(package).keys() >= first.keys()
+
+
+def test_only_our_own_old_folders_are_pruned_from_the_cache(tmp_path, monkeypatch):
+    from shmkret import compile as compiling
+
+    monkeypatch.setenv("SHMKRET_CACHE_DIR", str(tmp_path))
+    theirs, ours = tmp_path / "thesis", tmp_path / ("0" * 24)
+    for folder in (theirs, ours):
+        folder.mkdir()
+        os.utime(folder, (0, 0))
+    compiling.cache_folder(())
+
+    assert theirs.exists()
+    assert not ours.exists()
+
+
+def test_what_was_ignored_stays_ignored(monkeypatch):
+    """nohup: a hang-up does not end the run."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with cli._interruptible():
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
