@@ -1,7 +1,22 @@
-"""`python -m shmkret` is `shmkret`."""
+"""`python -m shmkret`, and the installed `shmkret`: owns the signals from the first moment to the last."""
 
+import os
 import sys
 
-from shmkret.cli import main
+from shmkret import interrupts
 
-sys.exit(main())
+
+def main() -> int:
+    """Run the command line; returns its exit code."""
+    interrupts.install()
+    # One thread is one thing less to go wrong when workers are forked; nothing here multiplies matrices.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    with interrupts.on_the_spot():
+        from shmkret import cli
+    code = cli.main()
+    interrupts.ignore()
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

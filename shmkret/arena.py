@@ -74,8 +74,7 @@ class Arena:
         placed = layout.sections(geometry, lock)
         multiplier = hashing.multiplier(hash_name)
         addresses = hashing.task_addresses(task_address, geometry.nr_tasks)
-        # Building and auditing take memory of their own: Python's lists of all instances.
-        _require_memory(layout.arena_bytes(placed), BYTES_BESIDE_AN_INSTANCE * geometry.nr_instances)
+        require_room(geometry, lock)
         fd, name = _reserve(layout.arena_bytes(placed), named)
         try:
             arena = cls(fd, placed, geometry, name)
@@ -184,9 +183,12 @@ def buckets(arena: Arena) -> list[list[int]]:
     return [chain(following, first)[0] for first in arena.records("buckets")["first"].tolist()]
 
 
-def _require_memory(size: int, beside: int) -> None:
+def require_room(geometry: Geometry, lock: type) -> None:
+    """Raises ArenaError when an arena of that geometry does not fit into memory; GeometryError when it never would."""
+    size = layout.arena_bytes(layout.sections(geometry, lock))
     available = _available_bytes()
-    if size + beside > available:
+    # Building and auditing take memory of their own: Python's lists of all instances.
+    if size + BYTES_BESIDE_AN_INSTANCE * geometry.nr_instances > available:
         raise ArenaError(
             f"the arena would take {_mib(size)} and {_mib(available)} of memory are available: "
             "lower --probes, --maxactive, --data-size or --tasks"

@@ -7,64 +7,65 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
 import os
 import secrets
-import signal
+import shlex
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
-# One thread is one thing less to go wrong when workers are forked; nothing here multiplies matrices.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
-from shmkret import __version__, hash, peers, posix, registry
+from shmkret import __version__, hash, interrupts, peers, posix, registry
 from shmkret.errors import RunFailed, ShmkretError, UnknownName, UsageError
 
-EXIT_HELD, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 0, 1, 130, 141
+EXIT_HELD, EXIT_FAILED, EXIT_BROKEN_PIPE = 0, 1, 141
 SCHEMA = 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    _require_streams()
+    options = _parser().parse_args(argv)
     try:
-        options = _parser().parse_args(argv)
-        with _interruptible():
-            code: int = options.run(options, argv)
-            sys.stdout.flush()
-            return code
+        code: int = options.run(options, argv)
+        sys.stdout.flush()
+        return code
     except ShmkretError as error:
         print(f"shmkret: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("shmkret: interrupted; every worker is gone and nothing was written", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        print(interrupts.WORDS, file=sys.stderr)
+        return interrupts.EXIT_INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone; that is its business. Keep the interpreter from complaining as it closes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()
         return EXIT_BROKEN_PIPE
+    except OSError as error:
+        print(f"shmkret: {error}", file=sys.stderr)
+        _give_up_output()
+        return UsageError.exit_code
+    except SystemExit:
+        print("shmkret: a plug-in called sys.exit(); nothing was measured", file=sys.stderr)
+        return UsageError.exit_code
 
 
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Make SIGTERM and SIGHUP end a run as Ctrl-C does: through every `with` block."""
+def _require_streams() -> None:
+    """Closed streams go to /dev/null, and no name is too odd to be printed."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123
+        if isinstance(getattr(sys, name), io.TextIOWrapper):
+            getattr(sys, name).reconfigure(errors="backslashreplace")
 
-    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
-        raise KeyboardInterrupt
 
-    # What was ignored stays ignored: nohup.
-    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _give_up_output() -> None:
+    """Nobody reads standard output, or it is full: keep the interpreter from complaining as it closes."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -110,7 +111,7 @@ def _add_bench(commands: Any) -> None:
     how.add_argument("--repeat", type=int, metavar="N", help="repetitions, each in fresh processes")
     how.add_argument("--seed", type=int, metavar="N", help="for what is drawn at random; default a new one, printed")
     how.add_argument("--plain", action="store_true", default=None, help="run the same functions uncompiled")
-    how.add_argument("--out", type=Path, metavar="DIR", help="the result folder; default shmkret-results/SUITE-TIME")
+    how.add_argument("--out", type=Path, metavar="DIR", help="the result folder; default shmkret-results/SUITE-TIME-PID")
     how.add_argument("--json", metavar="FILE|-", help="the whole result as one JSON object; - is standard output")
     bench.set_defaults(run=_bench)
 
@@ -135,7 +136,9 @@ def _bench(options: argparse.Namespace, argv: list[str]) -> int:
         raise UsageError(f"--seed is {seed}: give a number that is not negative")
     chosen = {key: getattr(options, key, None) for key in (*suite.AXES, *suite.PARAMS, "seconds", "repeat", "peer")}
     plan = suite.plan(options.suite, chosen, seed)
-    folder = options.out or Path("shmkret-results") / f"{plan.suite}-{time.strftime('%Y%m%d-%H%M%S')}"
+    if options.out is not None and not options.out.name:
+        raise UsageError("--out names no folder")
+    folder = options.out or Path("shmkret-results") / f"{plan.suite}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is there already and is no empty folder: name another one with --out")
     _require_writable(folder)
@@ -157,6 +160,8 @@ def _bench(options: argparse.Namespace, argv: list[str]) -> int:
         "version": __version__,
         "machine": machine.describe(),
         **bench.plan_object(plan),
+        "first_cell_s": round(progress.first_s, 2),
+        "all_cells_s": round(machine.process_age_s(), 1),
         "peers": {peer: peers.describe(peer) for peer in dict.fromkeys(m.cell.peer for m in measured) if peer != OURS},
         "cells": [bench.cell_object(m) for m in measured],
         "ratios": [bench.ratio_object(r) for r in bench.ratios(measured, plan.seed)],
@@ -175,7 +180,8 @@ def _bench(options: argparse.Namespace, argv: list[str]) -> int:
 
 
 def _replay(argv: list[str], seed: int) -> str:
-    return " ".join(["shmkret", *argv, *([] if "--seed" in argv else ["--seed", str(seed)])])
+    seeded = any(word == "--seed" or word.startswith("--seed=") for word in argv)
+    return shlex.join(["shmkret", *argv, *([] if seeded else ["--seed", str(seed)])])
 
 
 def _require_writable(path: Path) -> None:
@@ -196,12 +202,13 @@ class _Progress:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+        self.first_s = 0.0
         console = Console(stderr=True)
         self._bar = Progress(
             BarColumn(30),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             console=console,
             auto_refresh=False,
             transient=True,
@@ -215,6 +222,9 @@ class _Progress:
         self._bar.update(self._task, description=what, refresh=True)
 
     def done(self) -> None:
+        from shmkret.measure import machine
+
+        self.first_s = self.first_s or machine.process_age_s()
         self._bar.update(self._task, advance=1, refresh=True)
 
 

@@ -347,7 +347,7 @@ def compile_cpu(
     name = "-".join(choice.__module__ + "." + choice.__name__ for choice in (arch, scheme, lock, worker)) + "-" + padding
     try:
         return _compile(loop, types.void(*[types.int64] * LOOP_ARGUMENTS), cache and cache / name)
-    except numba.core.errors.NumbaError as error:
+    except Exception as error:  # Numba raises more than its own errors
         raise PluginError(f"the CPU's loop does not compile: {_innermost(str(error))}") from error
 
 
@@ -372,6 +372,27 @@ class _FolderCache(FunctionCache):  # type: ignore[misc]
 
     def _index_key(self, signature: Any, codegen: Any) -> Any:
         return signature, codegen.magic_tuple()
+
+    def load_overload(self, signature: Any, target: Any) -> Any:
+        """What was compiled before; None, and an empty folder, when it cannot be read."""
+        try:
+            return super().load_overload(signature, target)
+        except Exception:  # a torn file may raise anything
+            self._empty()
+            return None
+
+    def save_overload(self, signature: Any, data: Any) -> None:
+        """Keep what was compiled; a cache that cannot be written is done without."""
+        with contextlib.suppress(OSError):
+            super().save_overload(signature, data)
+
+    def _empty(self) -> None:
+        folder = Path(self.cache_path)
+        for entry in folder.iterdir() if folder.is_dir() else ():
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)
 
 
 def _compile(function: Callable[..., Any], signature: Any, folder: Path | None) -> Callable[..., Any]:
@@ -425,6 +446,8 @@ def _prune(root: Path) -> None:
 
 def require_supported_machine() -> None:
     """Raises UnfitMachine on machines that the compiled atomics are not written for."""
+    if numba.config.DISABLE_JIT:
+        raise UnfitMachine("NUMBA_DISABLE_JIT is set: unset it; --plain leaves the text uncompiled")
     if platform.machine() not in ("x86_64", "aarch64") or sys.platform != "linux":
         raise UnfitMachine(f"shmkret runs on Linux, x86-64 and 64-bit Arm; this is {sys.platform} {platform.machine()}")
 

@@ -22,10 +22,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
 
-from shmkret import posix
+from shmkret import interrupts, posix
 from shmkret.errors import RunFailed, UnfitMachine
 
-OWNED_BY_PARENT = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+OWNED_BY_PARENT = set(interrupts.NUMBERS)
 
 
 class WorkerLost(RunFailed):
@@ -49,8 +49,9 @@ class Crew:
 
     def __enter__(self) -> Self:
         self._errors = os.memfd_create("shmkret-errors", os.MFD_CLOEXEC)
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
         gc.freeze()
         # A Ctrl-C between fork() and the append would lose a child.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, OWNED_BY_PARENT)

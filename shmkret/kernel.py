@@ -8,6 +8,7 @@ from typing import Any
 from shmkret import atomics
 from shmkret.arena import Arena
 from shmkret.atomics import Machine, Words
+from shmkret.errors import PluginError, UnfitMachine
 from shmkret.layout import Kernel, fields_of
 from shmkret.registry import Plugin
 
@@ -46,8 +47,13 @@ def init_locks(machine: Machine, locks: Any, nr_locks: int, lock: Plugin) -> Non
     init = getattr(lock.module, "init", None)
     if init is not None:
         with atomics.use(machine):
-            for i in range(nr_locks):
-                init(locks, i)
+            try:
+                for i in range(nr_locks):
+                    init(locks, i)
+            except UnfitMachine:
+                raise
+            except Exception as error:
+                raise PluginError(f"{lock.path}: init() raised {type(error).__name__}: {error}") from error
 
 
 def held_locks(machine: Machine, locks: Any, nr_locks: int, lock: Plugin) -> list[str]:

@@ -109,7 +109,7 @@ def _compile(command: list[str], source: Path, header: str, program: Path) -> No
             text=True,
             check=False,
         )
-        if done.returncode:
+        if done.returncode or not unfinished.exists():
             raise UnfitMachine(f"{source.name} does not compile with {' '.join(command)}:\n{done.stderr.strip()}")
         unfinished.replace(program)
 

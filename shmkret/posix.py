@@ -18,6 +18,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+from shmkret import interrupts
 from shmkret.errors import UnfitMachine
 
 try:
@@ -76,6 +77,10 @@ class NamedSemaphore:
     """
 
     def __init__(self, value: int) -> None:
+        with interrupts.held_back():
+            self._make(value)
+
+    def _make(self, value: int) -> None:
         name = f"/shmkret.{_pid_namespace()}.{os.getpid()}.{secrets.token_hex(6)}"
         self._owner: Any = None
         try:

@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from shmkret.errors import PluginError, UnknownName
 
+LARGEST_LOCK = 4096
 PACKAGE = Path(__file__).parent
 
 
@@ -96,7 +97,10 @@ def find(kind: Kind, name: str) -> Plugin:
     Raises: UnknownName, with near misses; PluginError when the file does not import or breaks the kind's contract.
     """
     if "/" in name or name.endswith(".py"):
-        return _load(kind, Path(name).resolve())
+        try:
+            return _load(kind, Path(name).resolve())
+        except (OSError, ValueError, RuntimeError) as error:
+            raise PluginError(f"{name!r} cannot be read as a {kind.name} file: {error}") from error
     for path in kind.folder.glob("*.py"):
         if _name(path) == name and not path.stem.startswith("__"):
             return _load(kind, path)
@@ -130,7 +134,9 @@ def _import(kind: Kind, path: Path) -> ModuleType:
         # The bytes that are run are the bytes that the compile cache is keyed by, whoever edits the file meanwhile.
         module.__dict__["__source_digest__"] = hashlib.sha256(source).hexdigest()
         exec(compile(source, str(path), "exec"), module.__dict__)  # noqa: S102
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
         del sys.modules[name]
         raise PluginError(f"{path}:{_line(error, path)}: {type(error).__name__}: {error}") from error
     return module
@@ -173,7 +179,10 @@ def _require(kind: Kind, path: Path, module: ModuleType, verb: str, nr_args: int
     function = module.__dict__.get(verb)
     if not inspect.isfunction(function):
         raise PluginError(f"{path}: a {kind.name} defines {verb}() with {nr_args} arguments; this file does not")
-    found = len(inspect.signature(function).parameters)
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        raise PluginError(f"{path}: {verb}() must be a plain function, neither async nor a generator")
+    parameters = inspect.signature(function).parameters.values()
+    found = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
     if found != nr_args:
         line = function.__code__.co_firstlineno
         raise PluginError(f"{path}:{line}: {verb}() of a {kind.name} takes {nr_args} arguments, this one takes {found}")
@@ -197,8 +206,13 @@ def _record(kind: Kind, path: Path, module: ModuleType) -> type:
     records = [
         value
         for value in vars(module).values()
-        if inspect.isclass(value) and value.__module__ == module.__name__ and hasattr(value, "_fields")
+        if inspect.isclass(value) and issubclass(value, tuple) and value.__module__ == module.__name__
     ]
     if len(records) != 1:
         raise PluginError(f"{path}: a {kind.name} defines one NamedTuple class, this file defines {len(records)}")
+    if not getattr(records[0], "_fields", ()):
+        raise PluginError(f"{path}: {records[0].__name__} has no fields: a {kind.name} needs one at least")
+    size = getattr(module, "SIZE", 0)
+    if not isinstance(size, int) or not 0 <= size <= LARGEST_LOCK:
+        raise PluginError(f"{path}: SIZE is {size!r}: give the bytes of a lock, {LARGEST_LOCK} at most")
     return records[0]

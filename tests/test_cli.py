@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from shmkret import cli, peers, registry
+from shmkret import interrupts, peers, registry
 from shmkret.cli import main
 from shmkret.measure import suite
 from shmkret.registry import LOCK, SCHEME
@@ -30,6 +30,7 @@ CELL_KEYS = {
 
 def bench(tmp_path, *options):
     """Run `shmkret bench` here; returns its exit code and its JSON object."""
+    tmp_path.mkdir(exist_ok=True)
     place = tmp_path / "result.json"
     code = main(["bench", *options, *QUICK, "--out", str(tmp_path / "out"), "--json", str(place)])
     return code, json.loads(place.read_text())
@@ -195,6 +196,13 @@ def step(worker, k, cpu, task, n):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        (GOOD_WORKER.replace("def step", "async def step"), "must be a plain function"),
+        (GOOD_WORKER + "def script(nr_cpus, rng): return ['a']", "not of whole numbers in a row"),
+        (GOOD_WORKER.replace("return 1", "raise SystemExit(0)", 1), "raised SystemExit"),
+        (
+            GOOD_WORKER.replace("    return 1\n", "    return 0\n").replace("return 0", "return 1", 1),
+            "there is nothing to measure",
+        ),
         ("import nothing_of_that_name", "own.py:1: ModuleNotFoundError"),
         ("def step(:", "own.py:1: SyntaxError"),
         ("x = 1\n1 / 0\n", "own.py:2: ZeroDivisionError"),
@@ -202,7 +210,7 @@ def step(worker, k, cpu, task, n):
         ("def nr_probes(nr_cpus): return 1", "a worker defines step() with 5 arguments"),
         (GOOD_WORKER.replace("cpu, task, n)", "cpu)", 1), "step() of a worker takes 5 arguments, this one takes 3"),
         (GOOD_WORKER + "def script(nr_cpus, rng): return {}['x']", "own.py: script(1) raised KeyError"),
-        (GOOD_WORKER + "def script(nr_cpus, rng): return []", "own.py: script(1) returned an array of shape (0,)"),
+        (GOOD_WORKER + "def script(nr_cpus, rng): return []", "own.py: script(1) returned an array of float64 of shape (0,)"),
         (GOOD_WORKER.replace("return 1", "return 'one'", 1), "returned 'one', not a whole number"),
         (GOOD_WORKER.replace("return 1", "return nr_cpus / 0", 1), "raised ZeroDivisionError"),
         (GOOD_WORKER.replace("0, n)", "undefined, n)"), "own.py:8: NameError: name 'undefined' is not defined"),
@@ -544,12 +552,57 @@ def test_only_our_own_old_folders_are_pruned_from_the_cache(tmp_path, monkeypatc
 def test_what_was_ignored_stays_ignored(monkeypatch):
     """nohup: a hang-up does not end the run."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    handlers = {number: signal.getsignal(number) for number in interrupts.NUMBERS}
     try:
-        with cli._interruptible():
-            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-            assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+        interrupts.install()
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
     finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda f: f.write_bytes(b""), lambda f: f.write_bytes(b"\0" * 99), lambda f: (f.unlink(), f.mkdir())]
+)
+@pytest.mark.parametrize("which", ["*.nbi", "*.nbc"])
+def test_a_damaged_cache_heals(which, damage, tmp_path, monkeypatch):
+    monkeypatch.setenv("SHMKRET_CACHE_DIR", str(tmp_path / "cache"))
+    options = ["--worker", "hot", "--scheme", "hashed", "--lock", "ttas", "--cpus", "1"]
+    assert bench(tmp_path / "a", *options)[0] == 0
+    for file in list((tmp_path / "cache").rglob(which)):
+        damage(file)
+
+    assert bench(tmp_path / "b", *options)[0] == 0
+
+
+def test_closed_and_full_outputs_end_in_a_sentence(tmp_path):
+    options = f"bench --worker hot --scheme hashed --lock ttas --cpus 1 {' '.join(QUICK)}"
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    run = f"{sys.executable} -m shmkret {options} --out {tmp_path}"
+    closed = subprocess.run(f"{run}/b >&-", shell=True, env=environment, capture_output=True, text=True, check=False)
+    full = subprocess.run(f"{run}/c >/dev/full", shell=True, env=environment, capture_output=True, text=True, check=False)
+
+    assert (closed.returncode, "Traceback" in closed.stderr) == (0, False)
+    assert (full.returncode, full.stderr.splitlines()[-1]) == (2, "shmkret: [Errno 28] No space left on device")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_while_a_loop_is_compiled_ends_at_once(number, tmp_path):
+    """llvmlite calls back from C, where an exception is lost: the process ends on the spot."""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "SHMKRET_CACHE_DIR": str(tmp_path / "cache")}
+    command = [sys.executable, "-m", "shmkret", "bench", "--worker", "hot", "--cpus", "1", "--out", str(tmp_path / "out")]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not any((tmp_path / "cache").glob("*")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+
+    assert (process.returncode, out) == (130, "")
+    assert err.endswith("shmkret: interrupted; every worker is gone and nothing was written\n")
+    assert "Traceback" not in err
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):

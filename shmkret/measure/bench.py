@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from shmkret import interrupts
 from shmkret.measure import statistics
 from shmkret.measure.cell import Cell, Prepared, Sample
 from shmkret.measure.statistics import Estimate
@@ -75,7 +76,8 @@ def run(plan: Plan, prepared: list[Prepared], progress: Progress) -> list[Measur
         for ready, result in order if turn % 2 == 0 else reversed(order):
             if turn == 0:
                 progress.doing(f"compiling {ready.cell}")
-                ready.compile()
+                with interrupts.on_the_spot():
+                    ready.compile()
             if not (turn and result.withheld):
                 progress.doing(str(ready.cell))
                 result.samples.append(ready.repeat(plan.seconds))

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkret import cpu, layout, native, peers, plain, probes, registry, topology
+from shmkret import arena as arenas
+from shmkret import cpu, native, peers, plain, probes, registry, topology
+from shmkret import hash as hashing
 from shmkret.arena import Arena
 from shmkret.audit import audit
 from shmkret.crew import Crew, WorkerHung, WorkerLost
@@ -106,7 +108,10 @@ class Prepared:
         self.script = self._script()
         self.rehearsal = Rehearsal()
         self.geometry = self._geometry()
-        layout.sections(self.geometry, self.build.lock.record)
+        # All that can be refused is refused before anything runs.
+        arenas.require_room(self.geometry, self.build.lock.record)
+        hashing.multiplier(cell.params.hash)
+        hashing.task_addresses(cell.params.task_address, 1)
 
     def _geometry(self) -> Geometry:
         cell, params = self.cell, self.cell.params
@@ -132,14 +137,17 @@ class Prepared:
         write = getattr(self.build.worker.module, "script", None)
         if write is None:
             return np.zeros(1, np.int64)
+        if not callable(write):
+            raise PluginError(f"{self.build.worker.path}: script is {write!r}, not a function")
         path = self.build.worker.path
         try:
-            script = np.asarray(write(self.cell.cpus, np.random.default_rng(self.seed)), np.int64)
+            script = np.asarray(write(self.cell.cpus, np.random.default_rng(self.seed)))
         except Exception as error:
             raise PluginError(f"{path}: script({self.cell.cpus}) raised {type(error).__name__}: {error}") from error
-        if script.ndim != 1 or not len(script):
-            raise PluginError(f"{path}: script({self.cell.cpus}) returned an array of shape {script.shape}, not of words")
-        return script
+        if script.ndim != 1 or not len(script) or script.dtype.kind not in "iu":
+            kind = f"an array of {script.dtype} of shape {script.shape}"
+            raise PluginError(f"{path}: script({self.cell.cpus}) returned {kind}, not of whole numbers in a row")
+        return script.astype(np.int64)
 
     def compile(self) -> None:
         """Rehearse what is the user's own, and compile what repetitions will run. Raises PluginError, UnfitMachine."""
@@ -200,7 +208,7 @@ def _ask(plugin: Plugin, question: str, argument: int) -> int:
     """Call a plug-in's sizing function. Raises PluginError unless it answers with a whole number."""
     try:
         answer = getattr(plugin.module, question)(argument)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(f"{plugin.path}: {question}({argument}) raised {type(error).__name__}: {error}") from error
     if not isinstance(answer, int) or isinstance(answer, bool):
         raise PluginError(f"{plugin.path}: {question}({argument}) returned {answer!r}, not a whole number")

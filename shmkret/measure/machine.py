@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,12 @@ def describe() -> dict[str, Any]:
         "python": platform.python_version(),
         **{package: metadata.version(package) for package in ("numpy", "numba", "llvmlite")},
     }
+
+
+def process_age_s() -> float:
+    """Seconds since this process was started, by the kernel's books (starttime in proc(5)); to a clock tick."""
+    started = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started
 
 
 def in_a_line(machine: dict[str, Any]) -> str:

@@ -22,6 +22,7 @@ from shmkret.layout import Geometry, Kernel
 from shmkret.native import Build
 
 ROUNDS = 3
+MOST_CALLS = 1 << 31
 MOST_STATES = 50_000
 LARGEST = 20_000
 
@@ -63,14 +64,18 @@ def rehearse(build: Build, geometry: Geometry, script: NDArray[np.int64]) -> Reh
 
 
 def _in_turn(build: Build, snapshot: Snapshot, nr_cpus: int) -> None:
+    made = 0
     machine = ExploredMachine()
     k = snapshot.kernel(machine)
     with atomics.use(machine):
         for n in range(ROUNDS):
             for i in range(nr_cpus):
                 calls = _step(build, k, i, n)
-                if not isinstance(calls, int) or isinstance(calls, bool) or calls < 0:
+                if not isinstance(calls, int) or isinstance(calls, bool) or not 0 <= calls < MOST_CALLS:
                     raise PluginError(f"{build.worker.path}: step() returned {calls!r}, not the number of probed calls it made")
+                made += calls
+    if not made:
+        raise PluginError(f"{build.worker.path}: step() made no call in {ROUNDS} rounds: there is nothing to measure")
 
 
 def _step(build: Build, k: Kernel, i: int, n: int) -> object:
@@ -78,7 +83,7 @@ def _step(build: Build, k: Kernel, i: int, n: int) -> object:
         return cpu.step(k.worker, k, i, i, n)
     except WaitsForever as error:
         raise PluginError(f"{_place(error, build)}: one CPU alone waits for ever: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(f"{_place(error, build)}: {type(error).__name__}: {error}") from error
 
 

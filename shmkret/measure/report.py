@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -75,17 +76,18 @@ def _csv(rows: Any) -> str:
 
 def print_tables(result: Json, to: TextIO) -> None:
     """The cells, the ratios, the doubts and the machine, 80 columns wide where nothing is long."""
-    console = Console(file=to, highlight=False, width=None if to.isatty() else 120)
+    console = Console(file=to, highlight=False, markup=False, width=None if to.isatty() else 120)
     console.print(_cell_table(result["cells"]))
     kinds = list(dict.fromkeys(ratio["by"] for ratio in result["ratios"]))
     for by in ["peer"] if "peer" in kinds else kinds:
         console.print(_ratio_table([r for r in result["ratios"] if r["by"] == by], by))
     for line in _doubts(result["cells"]):
-        console.print(line, markup=False, soft_wrap=True)
-    console.print(_constants(result["cells"]), markup=False, soft_wrap=True)
-    console.print(in_a_line(result["machine"]), markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
+    console.print(_constants(result["cells"]), soft_wrap=True)
+    console.print(in_a_line(result["machine"]), soft_wrap=True)
     console.print(
-        f"{result['suite']}: {result['repeat']} repetitions of {result['seconds']:g} s, interleaved; seed {result['seed']}",
+        f"{result['suite']}: {result['repeat']} repetitions of {result['seconds']:g} s, interleaved; seed {result['seed']}; "
+        f"first cell after {result['first_cell_s']:.1f} s, all after {result['all_cells_s']:.0f} s",
         soft_wrap=True,
     )
 
@@ -135,7 +137,7 @@ def _cell_table(cells: list[Json]) -> Table:
 
 def _figures(cell: Json) -> tuple[str, str, str, str]:
     nmissed = f"{cell['nmissed']:,}"
-    if cell["median"] is None:
+    if not cell["median"]:
         return "-", "-", "-", nmissed
     ns = 1e9 * cell["cpus"] / cell["median"]
     return f"{cell['median'] / 1e6:.2f}", _interval(cell["ci95"], 1e6), f"{ns:.1f}", nmissed
@@ -162,6 +164,7 @@ def _ratio_table(ratios: list[Json], by: str) -> Table:
 
 def plot(folder: Path, result: Json) -> list[Path]:
     """plot.svg and plot.png: throughput against CPUs, a panel a worker; for peers the ratio, a row a variant."""
+    os.environ["MPLBACKEND"] = "agg"  # whatever the user's is, and before matplotlib reads it
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -192,16 +195,16 @@ def _plot_scaling(figure: Any, cells: list[Json]) -> None:
         for i, line in enumerate(lines):
             _plot_line(axis, [c for c in of_worker if (c["scheme"], c["lock"], c["padding"]) == line], line, i)
         axis.set(title=worker, xlabel="CPUs", xticks=sorted({cell["cpus"] for cell in of_worker}))
-        axis.set_yscale("log")
-        axis.yaxis.set_major_formatter("{x:g}")
         if axis.get_legend_handles_labels()[0]:
+            axis.set_yscale("log")
+            axis.yaxis.set_major_formatter("{x:g}")
             axis.plot([], [], linestyle=":", color="gray", label="ideal: 1 CPU times n")
             axis.legend(fontsize=7)
     axes[0].set_ylabel("million probed calls a second")
 
 
 def _plot_line(axis: Any, cells: list[Json], line: tuple[str, str, str], i: int) -> None:
-    points = sorted((c["cpus"], c["median"] / 1e6, c["ci95"]) for c in cells if c["median"] is not None)
+    points = sorted((c["cpus"], c["median"] / 1e6, c["ci95"]) for c in cells if c["median"])
     if not points:
         return
     cpus, medians = [p[0] for p in points], [p[1] for p in points]

@@ -1,0 +1,62 @@
+"""How a command ends when it is interrupted: SIGINT, SIGTERM and SIGHUP, once.
+
+Normally the signal becomes a KeyboardInterrupt, which passes through every `with` block. Where an exception would be swallowed
+would leave a library half done (while it is imported, or calls back from compiled code), nothing of ours needs cleaning up,
+and the process ends on the spot.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+EXIT_INTERRUPTED = 130
+WORDS = "shmkret: interrupted; every worker is gone and nothing was written"
+NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+_on_the_spot = 0
+
+
+def install() -> None:
+    """Take over the signals, except those that the process was told to ignore (nohup)."""
+    for number in NUMBERS:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+
+
+def ignore() -> None:
+    """From now on the end is near anyway: ignore them."""
+    for number in NUMBERS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    ignore()
+    if _on_the_spot:
+        os.write(2, f"{WORDS}\n".encode())
+        os._exit(EXIT_INTERRUPTED)
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def on_the_spot() -> Iterator[None]:
+    """While this block runs, an interrupt ends the process at once: it must own no process, name or unfinished file."""
+    global _on_the_spot
+    _on_the_spot += 1
+    try:
+        yield
+    finally:
+        _on_the_spot -= 1
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """While this block runs, signals wait: for the few steps between making a name and removing it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, NUMBERS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
