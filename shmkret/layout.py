@@ -3,7 +3,7 @@
     0        header     magic, version, geometry, the table of sections; one page
     4096     run        one record: the phase that all CPUs follow
              cpus       one a CPU: its counters, its marks of the measured window, the first bug that it saw
-             tasks      one a task: address, program counter, stack pointer
+             tasks      one a task: address, program counter, stack pointer, link register
              stack      stack_words a task
              functions  one a probed function: the kretprobe on it, or NIL
              probes     struct kretprobe
@@ -71,6 +71,8 @@ class Tasks(NamedTuple):
     address: Words
     pc: Words
     sp: Words
+    lr: Words
+    npc: Words
 
 
 class Stack(NamedTuple):

@@ -12,7 +12,7 @@ Source    kernel/kprobes.c and arch/x86/kernel/kprobes.c, Linux 2.6.26
 
 from __future__ import annotations
 
-from shmkret.arch import TRAMPOLINE, pop_return, prepare_kretprobe, push_return
+from shmkret.arch import TRAMPOLINE, call_insn, is_two_pass, prepare_kretprobe, resume_at, return_insn
 from shmkret.atomics import NIL, load_acquire, store_release
 from shmkret.layout import Cpus, Kernel
 from shmkret.schemes import hang, lock_bucket, obtain, recycle, unlock_bucket
@@ -33,7 +33,13 @@ TASK_TEXT_BITS = 20
 @inline
 def call(k: Kernel, cpu: int, task: int, function: int, ret_addr: int) -> None:
     """`task`, running on `cpu`, calls `function` and will come back to `ret_addr`."""
-    push_return(k.arch, k, task, ret_addr)
+    call_insn(k.arch, k, task, ret_addr)
+    enter(k, cpu, task, function)
+
+
+@inline
+def enter(k: Kernel, cpu: int, task: int, function: int) -> None:
+    """`task` is at the first instruction of `function`, called or jumped to (a tail call): its kretprobe, if any, is hit."""
     rp = k.functions.rp[function]
     if rp != NIL:
         pre_handler_kretprobe(k, cpu, task, rp)
@@ -54,16 +60,19 @@ def pre_handler_kretprobe(k: Kernel, cpu: int, task: int, rp: int) -> None:
 @inline
 def ret(k: Kernel, cpu: int, task: int) -> None:
     """The function that `task` is in returns, through the trampoline if a kretprobe took the address."""
-    pc = pop_return(k.arch, k, task)
+    pc = return_insn(k.arch, k, task)
     if pc == TRAMPOLINE:
-        pc = trampoline_handler(k, cpu, task)
-    k.tasks.pc[task] = pc
+        trampoline_handler(k, cpu, task)
+    else:
+        k.tasks.pc[task] = pc
 
 
 @inline
-def trampoline_handler(k: Kernel, cpu: int, task: int) -> int:
-    """Recycle the task's newest instances up to the first with a real return address; returns that address."""
+def trampoline_handler(k: Kernel, cpu: int, task: int) -> None:
+    """Recycle the task's newest instances up to the first with a real return address; the task goes on there."""
     bucket = lock_bucket(k.scheme, k, task)
+    if is_two_pass(k.arch):
+        resume_at(k.arch, k, task, real_return_address(k, bucket, task))
     orig_ret_address = TRAMPOLINE
     prev = NIL
     ri = k.buckets.first[bucket]
@@ -83,7 +92,20 @@ def trampoline_handler(k: Kernel, cpu: int, task: int) -> int:
     k.cpus.walked[cpu] += walked
     if orig_ret_address == TRAMPOLINE:
         report_bug(k.cpus, cpu, KRETPROBE_BUG, task, orig_ret_address, 0)
-    return orig_ret_address
+    resume_at(k.arch, k, task, orig_ret_address)
+
+
+@inline
+def real_return_address(k: Kernel, bucket: int, task: int) -> int:
+    """The first pass of a two-pass walk: the newest real return address of `task`; TRAMPOLINE when there is none."""
+    ri = k.buckets.first[bucket]
+    walked = 0
+    while ri != NIL and walked < k.nr_instances:
+        walked += 1
+        if k.instances.task[ri] == task and k.instances.ret_addr[ri] != TRAMPOLINE:
+            return k.instances.ret_addr[ri]
+        ri = k.instances.next[ri]
+    return TRAMPOLINE
 
 
 @inline
@@ -99,6 +121,12 @@ def call_and_return(k: Kernel, cpu: int, task: int, function: int, n: int) -> No
     sp = k.tasks.sp[task]
     call(k, cpu, task, function, ret_addr)
     ret(k, cpu, task)
+    check_return(k, cpu, task, ret_addr, sp)
+
+
+@inline
+def check_return(k: Kernel, cpu: int, task: int, ret_addr: int, sp: int) -> None:
+    """The oracle: `task` must be back at `ret_addr`, with the stack pointer `sp` that it had before the call."""
     if k.tasks.pc[task] != ret_addr:
         report_bug(k.cpus, cpu, WRONG_ADDRESS, task, k.tasks.pc[task], ret_addr)
     elif k.tasks.sp[task] != sp:

@@ -59,7 +59,15 @@ ARCH = Kind(
     "arch",
     PACKAGE / "arch",
     "shmkret.arch",
-    (("push_return", 4), ("pop_return", 3), ("prepare_kretprobe", 4)),
+    (
+        ("call_insn", 4),
+        ("prologue", 3),
+        ("epilogue", 3),
+        ("return_insn", 3),
+        ("prepare_kretprobe", 4),
+        ("resume_at", 4),
+        ("is_two_pass", 1),
+    ),
 )
 WORKER = Kind("worker", data_folder("workers"), "shmkret_workers", (("nr_probes", 1), ("step", 5)))
 

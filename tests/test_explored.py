@@ -20,9 +20,9 @@ SOUND = sorted(set(registry.names(LOCK)) - {"empty", "busted"})
 class World:
     """A small arena, and the plug-ins that work on it."""
 
-    def __init__(self, scheme, lock, worker="hot", nr_cpus=2, maxactive=2, task_address="slab"):
+    def __init__(self, scheme, lock, worker="hot", nr_cpus=2, maxactive=2, task_address="slab", arch="x86-64"):
         plugins = {
-            "arch": registry.find(ARCH, "x86-64"),
+            "arch": registry.find(ARCH, arch),
             "scheme": registry.find(SCHEME, scheme),
             "lock": registry.find(LOCK, lock),
             "worker": registry.find(WORKER, worker),
@@ -64,6 +64,24 @@ def test_one_call_each_is_right_under_every_interleaving(scheme, lock):
     assert outcome.violations == []
     assert outcome.complete
     assert outcome.schedules > 1
+
+
+@pytest.mark.parametrize("arch", registry.names(ARCH))
+@pytest.mark.parametrize("scheme", registry.names(SCHEME))
+def test_every_architecture_is_right_under_every_interleaving(scheme, arch):
+    outcome = one_call_each(scheme, "ttas", arch=arch)
+
+    assert (outcome.violations, outcome.complete) == ([], True)
+
+
+@pytest.mark.parametrize("arch", ["x86-64", "ia64", "sparc64"])
+@pytest.mark.parametrize("worker", ["nested", "tailcall", "recursion"])
+@pytest.mark.parametrize("scheme", registry.names(SCHEME))
+def test_chained_calls_are_right_under_every_interleaving_even_when_some_are_missed(scheme, worker, arch):
+    """Two tasks in one bucket, and too few instances for both: hit and missed calls mix in one chain."""
+    outcome = one_call_each(scheme, "ttas", worker=worker, arch=arch, maxactive=1, task_address="ia64-stack")
+
+    assert (outcome.violations, outcome.complete) == ([], True)
 
 
 @pytest.mark.parametrize("scheme", registry.names(SCHEME))
@@ -146,6 +164,7 @@ def test_both_outcomes_of_a_race_are_seen():
     ("module", "name", "words"),
     [
         ("shmkret.arch.x86_64", "prepare_kretprobe", "in buckets, and all tasks are at rest"),
+        ("shmkret.arch.x86_64", "resume_at", "the task came back to another address"),
         ("shmkret.schemes.global_", "unlink_used", "used list"),
     ],
 )

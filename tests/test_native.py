@@ -12,7 +12,7 @@ from shmkret import layout, posix, registry
 from shmkret.crew import Crew, WorkerHung, WorkerLost
 from shmkret.errors import UnfitMachine
 from shmkret.measure.cell import Cell, Params, Prepared, Sample
-from shmkret.registry import LOCK, SCHEME, WORKER
+from shmkret.registry import ARCH, LOCK, SCHEME, WORKER
 
 from .conftest import TWO_CORES, needs_two_cores
 
@@ -20,8 +20,10 @@ SOUND = sorted(set(registry.names(LOCK)) - {"empty", "busted"})
 CPUS = 2 if TWO_CORES else 1
 
 
-def run(worker="hot", scheme="hashed", lock="ttas", padding="cacheline", cpus=CPUS, seconds=0.05, **params) -> Sample:
-    prepared = Prepared(Cell(worker, scheme, lock, "x86-64", padding, cpus, params=Params(**params)), seed=7)
+def run(
+    worker="hot", scheme="hashed", lock="ttas", padding="cacheline", cpus=CPUS, seconds=0.05, arch="x86-64", **params
+) -> Sample:
+    prepared = Prepared(Cell(worker, scheme, lock, arch, padding, cpus, params=Params(**params)), seed=7)
     prepared.compile()
     return prepared.repeat(seconds, warm_up=0.01)
 
@@ -49,6 +51,27 @@ def test_plain_every_lock_loses_nothing(scheme, lock):
 @pytest.mark.parametrize("padding", layout.PADDINGS)
 def test_every_worker_runs_with_either_padding(worker, padding):
     assert_right(run(worker=worker, padding=padding))
+
+
+@pytest.mark.parametrize("scheme", registry.names(SCHEME))
+@pytest.mark.parametrize("worker", registry.names(WORKER))
+@pytest.mark.parametrize("arch", registry.names(ARCH))
+def test_plain_every_worker_on_every_architecture(arch, worker, scheme):
+    assert_right(run(arch=arch, worker=worker, scheme=scheme, plain=True))
+
+
+@pytest.mark.parametrize("arch", registry.names(ARCH))
+def test_compiled_nested_calls_on_every_architecture(arch):
+    assert_right(run(arch=arch, worker="nested"))
+
+
+@needs_two_cores
+@pytest.mark.parametrize("worker", ["nested", "tailcall", "recursion"])
+def test_chains_of_hit_and_missed_calls_come_back_right(worker):
+    sample = run(worker=worker, maxactive=1, seconds=0.2)
+
+    assert_right(sample)
+    assert sample.nmissed > 0
 
 
 @needs_two_cores

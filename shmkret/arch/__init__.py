@@ -1,10 +1,17 @@
 """Architectures, one a file: where the return address of a call lies, and how the trampoline takes its place.
 
-A file defines a NamedTuple class and these functions on it:
+A file defines a NamedTuple class with one field, the stacks of all tasks, and these functions on it; k.tasks holds the
+registers. `shmkret.return_stack` and `shmkret.link_register` have them for the two usual ways; a file imports what it shares.
 
-    push_return(arch, k, task, ret_addr)      what the call instruction does with the address it comes back to
-    pop_return(arch, k, task) -> address      what the return instruction does
-    prepare_kretprobe(arch, k, ri, task)      arch_prepare_kretprobe(): save the address in ri, put the trampoline there
+    call_insn(arch, k, task, ret_addr)        the call instruction: the task will come back to ret_addr
+    prologue(arch, k, task)                   a function that calls others makes its frame
+    epilogue(arch, k, task)                   and takes it down
+    return_insn(arch, k, task) -> address     the return instruction: where the task goes
+    prepare_kretprobe(arch, k, ri, task)      arch_prepare_kretprobe(): save the return address in ri, put TRAMPOLINE there
+    resume_at(arch, k, task, address)         the end of the trampoline: the task goes on at the real return address
+    is_two_pass(arch) -> bool                 the walk looks for the real return address before it runs any handler
+
+All addresses are those of the task's text. RETPC conventions are the file's own business.
 """
 
 from __future__ import annotations
@@ -18,13 +25,25 @@ TRAMPOLINE = 0x7_0000_0000
 
 
 @generic
-def push_return(arch: Any, k: Any, task: int, ret_addr: int) -> None:
+def call_insn(arch: Any, k: Any, task: int, ret_addr: int) -> None:
     """Call: `task` will come back to `ret_addr`."""
     raise NotImplementedError
 
 
 @generic
-def pop_return(arch: Any, k: Any, task: int) -> int:
+def prologue(arch: Any, k: Any, task: int) -> None:
+    """Make the frame of a function that calls others."""
+    raise NotImplementedError
+
+
+@generic
+def epilogue(arch: Any, k: Any, task: int) -> None:
+    """Take down the frame that prologue() made."""
+    raise NotImplementedError
+
+
+@generic
+def return_insn(arch: Any, k: Any, task: int) -> int:
     """Return: the address that `task` goes to."""
     raise NotImplementedError
 
@@ -32,4 +51,16 @@ def pop_return(arch: Any, k: Any, task: int) -> int:
 @generic
 def prepare_kretprobe(arch: Any, k: Any, ri: int, task: int) -> None:
     """Save the return address of the call that `task` has just made in `ri`, and replace it with TRAMPOLINE."""
+    raise NotImplementedError
+
+
+@generic
+def resume_at(arch: Any, k: Any, task: int, address: int) -> None:
+    """Let `task` go on at `address`, its real return address."""
+    raise NotImplementedError
+
+
+@generic
+def is_two_pass(arch: Any) -> bool:
+    """Whether the walk finds the real return address before it runs handlers."""
     raise NotImplementedError

@@ -1,0 +1,34 @@
+"""arm: the return address is in the link register; the trampoline calls the handler.
+
+    resume   the handler returns the address; the assembly moves it to lr, and from there to pc
+
+Source    arch_prepare_kretprobe(), trampoline_handler(), arch/arm/kernel/kprobes.c, Linux 2.6.26
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from shmkret.layout import Stack
+from shmkret.link_register import call_insn, epilogue, prepare_kretprobe, prologue, resume_at, return_insn
+
+__all__ = [
+    "Arm",
+    "call_insn",
+    "epilogue",
+    "is_two_pass",
+    "prepare_kretprobe",
+    "prologue",
+    "resume_at",
+    "return_insn",
+]
+
+
+class Arm(NamedTuple):
+    """The stacks of all tasks; k.tasks.lr is ARM_lr."""
+
+    stack: Stack
+
+
+def is_two_pass(arch: Arm) -> bool:
+    return False

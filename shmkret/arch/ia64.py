@@ -1,0 +1,37 @@
+"""ia64: the return address is in branch register b0; the walk goes over the bucket twice.
+
+    pass 1   finds the real return address and sets regs->cr_iip, so that handlers can unwind
+    pass 2   runs handlers, recycles, stops at the same entry
+
+Linux commit 3661999a17b0, 2007
+
+Source    arch_prepare_kretprobe(), trampoline_probe_handler(), arch/ia64/kernel/kprobes.c, Linux 2.6.26
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from shmkret.layout import Stack
+from shmkret.link_register import call_insn, epilogue, prepare_kretprobe, prologue, resume_at, return_insn
+
+__all__ = [
+    "Ia64",
+    "call_insn",
+    "epilogue",
+    "is_two_pass",
+    "prepare_kretprobe",
+    "prologue",
+    "resume_at",
+    "return_insn",
+]
+
+
+class Ia64(NamedTuple):
+    """The stacks of all tasks; k.tasks.lr is b0."""
+
+    stack: Stack
+
+
+def is_two_pass(arch: Ia64) -> bool:
+    return True

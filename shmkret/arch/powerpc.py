@@ -1,0 +1,34 @@
+"""powerpc: the return address is in the link register; the trampoline is a nop with a kprobe on it.
+
+    resume   regs->nip = address
+
+Source    arch_prepare_kretprobe(), trampoline_probe_handler(), arch/powerpc/kernel/kprobes.c, Linux 2.6.26
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from shmkret.layout import Stack
+from shmkret.link_register import call_insn, epilogue, prepare_kretprobe, prologue, resume_at, return_insn
+
+__all__ = [
+    "PowerPC",
+    "call_insn",
+    "epilogue",
+    "is_two_pass",
+    "prepare_kretprobe",
+    "prologue",
+    "resume_at",
+    "return_insn",
+]
+
+
+class PowerPC(NamedTuple):
+    """The stacks of all tasks; k.tasks.lr is LR."""
+
+    stack: Stack
+
+
+def is_two_pass(arch: PowerPC) -> bool:
+    return False

@@ -1,0 +1,35 @@
+"""x86-32: the return address is the word on top of the stack.
+
+    entry    a trap in kernel mode pushes neither sp nor ss: the address of regs->sp is the old top of the stack
+    resume   the handler returns the address; the assembly stores it in the slot of the flags and returns to it
+
+Source    arch_prepare_kretprobe(), trampoline_handler(), arch/x86/kernel/kprobes.c, Linux 2.6.26
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from shmkret.layout import Stack
+from shmkret.return_stack import call_insn, epilogue, prepare_kretprobe, prologue, resume_at, return_insn
+
+__all__ = [
+    "X86_32",
+    "call_insn",
+    "epilogue",
+    "is_two_pass",
+    "prepare_kretprobe",
+    "prologue",
+    "resume_at",
+    "return_insn",
+]
+
+
+class X86_32(NamedTuple):
+    """The stacks of all tasks; a task's sp indexes them and grows down."""
+
+    stack: Stack
+
+
+def is_two_pass(arch: X86_32) -> bool:
+    return False
