@@ -1,7 +1,7 @@
 """The audit of a quiet arena: every instance in exactly one place, no cycles, the books balanced.
 
 Always    calls = hits + nmissed
-          hits = returns + in flight; in flight = 0 when all tasks are at rest
+          hits = returns + flushed + in flight; in flight = 0 when all tasks are at rest
           every instance is on the free list of its probe, or in the bucket of its task; never on two lists, never on none
 """
 
@@ -69,11 +69,11 @@ def _walk_buckets(arena: Arena, places: NDArray[np.int64], wrong: list[str]) -> 
 
 def _books(arena: Arena, in_flight: int) -> list[str]:
     cpus = arena.records("cpus")
-    calls, hits, returns = (int(cpus[field].sum()) for field in ("calls", "hits", "returns"))
+    calls, hits, returns, flushed = (int(cpus[field].sum()) for field in ("calls", "hits", "returns", "flushed"))
     nmissed = int(arena.records("probes")["nmissed"].sum())
     wrong = []
     if calls != hits + nmissed:
         wrong.append(f"{calls} calls, but {hits} hits + {nmissed} nmissed")
-    if hits != returns + in_flight:
-        wrong.append(f"{hits} hits, but {returns} returns + {in_flight} in flight")
+    if hits != returns + flushed + in_flight:
+        wrong.append(f"{hits} hits, but {returns} returns + {flushed} flushed + {in_flight} in flight")
     return wrong

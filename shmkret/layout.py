@@ -54,6 +54,7 @@ class Cpus(NamedTuple):
     calls: Words
     hits: Words
     returns: Words
+    flushed: Words
     walked: Words
     began_ns: Words
     began_calls: Words

@@ -5,8 +5,9 @@
     ... the function runs, its return address is TRAMPOLINE ...
     return               ->    trampoline_handler      walk, recycle       bucket -> free
     back at the call site      the oracle looks
+    exit instead         ->    kprobe_flush_task       walk, recycle       bucket -> free
 
-Always    calls = hits + nmissed;  hits = returns + in flight
+Always    calls = hits + nmissed;  hits = returns + flushed + in flight
 Source    kernel/kprobes.c and arch/x86/kernel/kprobes.c, Linux 2.6.26
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from shmkret.arch import TRAMPOLINE, call_insn, is_two_pass, prepare_kretprobe, resume_at, return_insn
 from shmkret.atomics import NIL, load_acquire, store_release
-from shmkret.layout import Cpus, Kernel
+from shmkret.layout import STACK_WORDS, Cpus, Kernel
 from shmkret.schemes import hang, lock_bucket, obtain, recycle, unlock_bucket
 from shmkret.text import inline
 
@@ -93,6 +94,33 @@ def trampoline_handler(k: Kernel, cpu: int, task: int) -> None:
     if orig_ret_address == TRAMPOLINE:
         report_bug(k.cpus, cpu, KRETPROBE_BUG, task, orig_ret_address, 0)
     resume_at(k.arch, k, task, orig_ret_address)
+
+
+@inline
+def kprobe_flush_task(k: Kernel, cpu: int, task: int) -> None:
+    """`task` is dead and `cpu` runs another one: free the instances of the calls that it will never return from."""
+    bucket = lock_bucket(k.scheme, k, task)
+    prev = NIL
+    ri = k.buckets.first[bucket]
+    walked = 0
+    while ri != NIL and walked < k.nr_instances:
+        walked += 1
+        following = k.instances.next[ri]
+        if k.instances.task[ri] == task:
+            recycle(k.scheme, k, bucket, prev, ri)
+            k.cpus.flushed[cpu] += 1
+        else:
+            prev = ri
+        ri = following
+    unlock_bucket(k.scheme, k, bucket)
+
+
+@inline
+def fork_task(k: Kernel, task: int) -> None:
+    """The record of a dead task becomes a new one, with an empty stack; slabs hand out the same address again, too."""
+    k.tasks.sp[task] = (task + 1) * STACK_WORDS
+    k.tasks.lr[task] = 0
+    k.tasks.pc[task] = 0
 
 
 @inline

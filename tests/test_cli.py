@@ -345,7 +345,7 @@ def test_a_suite_of_the_users_runs_and_options_win_over_it(tmp_path):
         ("locks", {"sem", "sem-named", "ttas", "ticket", "pthread", "empty", "busted"}),
         ("schemes", {"global", "hashed"}),
         ("archs", {"arm", "ia64", "powerpc", "s390", "sparc64", "x86-32", "x86-64"}),
-        ("workers", {"hot", "spread", "syscalls", "nested", "tailcall", "recursion"}),
+        ("workers", {"hot", "spread", "syscalls", "nested", "tailcall", "recursion", "exits"}),
         ("suites", {"scaling", "parity"}),
         ("peers", {"c", "c-static"}),
     ],

@@ -182,6 +182,40 @@ def test_a_step_left_out_of_the_path_is_found(module, name, words, monkeypatch):
     assert words in outcome.violations[0].what
 
 
+@pytest.mark.parametrize("arch", ["x86-64", "ia64"])
+@pytest.mark.parametrize("scheme", registry.names(SCHEME))
+def test_a_flush_beside_a_return_in_the_same_bucket_is_right_under_every_interleaving(scheme, arch):
+    """One task exits inside the probed function that another returns from; both hang in one bucket."""
+    with World(scheme, "ttas", task_address="ia64-stack", arch=arch) as world:
+
+        def scenario(machine: ExploredMachine) -> Scenario:
+            k = world.snapshot.kernel(machine)
+
+            def exits() -> None:
+                probes.call(k, 0, 0, 0, 77)
+                probes.kprobe_flush_task(k, 0, 0)
+                probes.fork_task(k, 0)
+                k.cpus.calls[0] = 1
+
+            def returns() -> None:
+                probes.call_and_return(k, 1, 1, 0, 0)
+                k.cpus.calls[1] = 1
+
+            return Scenario([exits, returns], lambda: world.snapshot.audit(machine, k))
+
+        outcome = explore(scenario)
+
+    assert (outcome.violations, outcome.complete) == ([], True)
+
+
+@pytest.mark.parametrize("scheme", registry.names(SCHEME))
+def test_a_task_that_exits_unflushed_leaves_its_instances_in_flight(scheme, monkeypatch):
+    monkeypatch.setattr(registry.find(WORKER, "exits").module, "kprobe_flush_task", lambda k, cpu, task: None)
+    outcome = one_call_each(scheme, "ttas", worker="exits", nr_cpus=1)
+
+    assert "2 instances are in buckets, and all tasks are at rest" in outcome.violations[0].what
+
+
 @pytest.mark.parametrize("scheme", registry.names(SCHEME))
 def test_a_call_in_flight_is_on_the_lists_that_it_should_be_on(scheme, monkeypatch):
     """The audit of a world with one task inside a probed function; without push_used() that of `global` goes red."""

@@ -66,7 +66,7 @@ def test_compiled_nested_calls_on_every_architecture(arch):
 
 
 @needs_two_cores
-@pytest.mark.parametrize("worker", ["nested", "tailcall", "recursion"])
+@pytest.mark.parametrize("worker", ["nested", "tailcall", "recursion", "exits"])
 def test_chains_of_hit_and_missed_calls_come_back_right(worker):
     sample = run(worker=worker, maxactive=1, seconds=0.2)
 
