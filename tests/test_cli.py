@@ -303,6 +303,16 @@ def test_a_users_lock_is_rehearsed_before_it_is_measured(acquire, release, code,
     assert words in out + err
 
 
+def test_a_users_lock_is_rehearsed_on_two_cpus_even_when_one_is_measured(tmp_path, capsys):
+    own = tmp_path / "own.py"
+    broken = "wait_until(lock.word, i, EQ, 0); store_release(lock.word, i, 1)"
+    own.write_text(BUSTED_BY_USER.replace("ACQUIRE", broken).replace("RELEASE", "store_release(lock.word, i, 0)"))
+    code, result = bench(tmp_path, "--lock", str(own), "--worker", "hot", "--scheme", "hashed", "--cpus", "1", "--tasks", "1")
+
+    assert (code, result["cells"][0]["verdict"], result["cells"][0]["median"]) == (1, "withheld", None)
+    assert "data race" in result["cells"][0]["reasons"][0]
+
+
 def test_a_worker_and_a_lock_of_the_users_run_by_path(tmp_path):
     worker, lock = tmp_path / "mine.py", tmp_path / "my_lock.py"
     worker.write_text(GOOD_WORKER)
@@ -531,7 +541,7 @@ def test_an_edit_of_what_a_users_file_imports_takes_effect_at_the_next_run(tmp_p
     (tmp_path / "beside.py").write_text("ROUNDS = 3\n")
     lying = run_copy(package, "--worker", str(own))
 
-    assert "3 calls, but 1 hits" in lying.stdout
+    assert "6 calls, but 2 hits" in lying.stdout  # the rehearsal has two CPUs
     assert compiled_files(package).keys() >= first.keys()
 
 

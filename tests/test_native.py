@@ -83,6 +83,8 @@ def test_the_control_is_caught_by_the_oracle_or_the_audit(scheme, lock, plain):
 
     assert sample.flaws != ()
     assert sample.rate is None
+    if not plain:
+        assert sample.flaws[0].startswith("oracle: cpu ")
 
 
 @needs_two_cores

@@ -105,35 +105,35 @@ class Prepared:
         if cell.peer != OURS:
             peers.require(cell.peer, cell.worker, cell.scheme, cell.lock)
         self.cores = topology.place(cell.cpus, cell.params.workers_per_core)
-        self.script = self._script()
+        self.script = self._script(cell.cpus)
         self.rehearsal = Rehearsal()
-        self.geometry = self._geometry()
+        self.geometry = self._geometry(cell.cpus, self.script)
         # All that can be refused is refused before anything runs.
         arenas.require_room(self.geometry, self.build.lock.record)
         hashing.multiplier(cell.params.hash)
         hashing.task_addresses(cell.params.task_address, 1)
 
-    def _geometry(self) -> Geometry:
+    def _geometry(self, cpus: int, script: NDArray[np.int64]) -> Geometry:
         cell, params = self.cell, self.cell.params
-        least = _ask(self.build.worker, "nr_probes", cell.cpus)
+        least = _ask(self.build.worker, "nr_probes", cpus)
         nr_probes = least if params.probes is None else params.probes
-        if nr_probes < least:
-            raise UsageError(f"the worker {cell.worker} needs {least} probes on {cell.cpus} CPUs, --probes says {nr_probes}")
+        if nr_probes < least and cpus == cell.cpus:
+            raise UsageError(f"the worker {cell.worker} needs {least} probes on {cpus} CPUs, --probes says {nr_probes}")
         nr_tasks = cell.cpus if params.tasks is None else params.tasks
         if nr_tasks < cell.cpus:
             raise UsageError(f"{cell.cpus} CPUs need as many tasks at least, --tasks says {nr_tasks}")
         return Geometry(
-            nr_cpus=cell.cpus,
-            nr_tasks=nr_tasks,
-            nr_probes=nr_probes,
-            maxactive=default_maxactive(cell.cpus) if params.maxactive is None else params.maxactive,
-            nr_locks=_ask(self.build.scheme, "nr_locks", max(1, nr_probes)),
+            nr_cpus=cpus,
+            nr_tasks=max(nr_tasks, cpus),
+            nr_probes=max(nr_probes, least),
+            maxactive=default_maxactive(cpus) if params.maxactive is None else params.maxactive,
+            nr_locks=_ask(self.build.scheme, "nr_locks", max(1, nr_probes, least)),
             data_size=params.data_size,
-            script_words=len(self.script),
+            script_words=len(script),
             padding=cell.padding,
         )
 
-    def _script(self) -> NDArray[np.int64]:
+    def _script(self, cpus: int) -> NDArray[np.int64]:
         write = getattr(self.build.worker.module, "script", None)
         if write is None:
             return np.zeros(1, np.int64)
@@ -141,19 +141,22 @@ class Prepared:
             raise PluginError(f"{self.build.worker.path}: script is {write!r}, not a function")
         path = self.build.worker.path
         try:
-            script = np.asarray(write(self.cell.cpus, np.random.default_rng(self.seed)))
+            script = np.asarray(write(cpus, np.random.default_rng(self.seed)))
         except Exception as error:
-            raise PluginError(f"{path}: script({self.cell.cpus}) raised {type(error).__name__}: {error}") from error
+            raise PluginError(f"{path}: script({cpus}) raised {type(error).__name__}: {error}") from error
         if script.ndim != 1 or not len(script) or script.dtype.kind not in "iu":
             kind = f"an array of {script.dtype} of shape {script.shape}"
-            raise PluginError(f"{path}: script({self.cell.cpus}) returned {kind}, not of whole numbers in a row")
+            raise PluginError(f"{path}: script({cpus}) returned {kind}, not of whole numbers in a row")
         return script.astype(np.int64)
 
     def compile(self) -> None:
         """Rehearse what is the user's own, and compile what repetitions will run. Raises PluginError, UnfitMachine."""
         plugins = (self.build.worker, self.build.scheme, self.build.lock)
         if not all(plugin.path.parent == plugin.kind.folder for plugin in plugins):
-            self.rehearsal = rehearse(self.build, self.geometry, self.script)
+            # On two CPUs at least, whatever is measured: a lock that nobody contends for proves nothing.
+            cpus = max(2, self.cell.cpus)
+            script = self._script(cpus)
+            self.rehearsal = rehearse(self.build, self._geometry(cpus, script), script)
         _ = self._bodies
 
     @cached_property
