@@ -3,18 +3,18 @@
 import os
 import sys
 
-from shmkret import interrupts
+from shmkret import signals
 
 
 def main() -> int:
     """Run the command line; returns its exit code."""
-    interrupts.install()
+    signals.install()
     # One thread is one thing less to go wrong when workers are forked; nothing here multiplies matrices.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    with interrupts.on_the_spot():
+    with signals.on_the_spot():
         from shmkret import cli
     code = cli.main()
-    interrupts.ignore()
+    signals.ignore()
     return code
 
 

@@ -18,6 +18,7 @@ import mmap
 import os
 import re
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -30,7 +31,7 @@ from shmkret import hash as hashing
 from shmkret import layout
 from shmkret.atomics import NIL
 from shmkret.errors import ArenaError, GeometryError, UnknownName
-from shmkret.layout import Geometry, Section
+from shmkret.layout import Boot, Geometry, Section
 
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 SHM = Path("/dev/shm")
@@ -64,11 +65,13 @@ class Arena:
         hash_name: str = "mult-2008-64",
         task_address: str = "slab",
         named: bool = False,
+        boot: Sequence[Boot] = (),
     ) -> Self:
         """Reserve an arena and build every list: all instances free, all buckets empty, all tasks at rest.
 
         Args:    geometry: its sizes. lock: the record class of its locks, whose words stay zero here.
                  names: `scheme`, `lock`, `arch`, for programs that attach. named: give it a name in /dev/shm.
+                 boot: the probes; empty: a kretprobe on each function, with geometry.maxactive instances.
         Raises:  ArenaError when it does not fit into memory; GeometryError; UnknownName for the hash or address model.
         """
         placed = layout.sections(geometry, lock)
@@ -78,7 +81,8 @@ class Arena:
         fd, name = _reserve(layout.arena_bytes(placed), named)
         try:
             arena = cls(fd, placed, geometry, name)
-            arena._build_lists(addresses)
+            arena._build_tasks(addresses)
+            arena._build_probes(boot)
             texts = {"hash": hash_name, "task_address": task_address, **(names or {})}
             arena._write_header(texts, lock, multiplier)
         except BaseException:
@@ -96,7 +100,8 @@ class Arena:
         header = _checked_header(fd, lock)
         sizes = dict(zip(layout.GEOMETRY_FIELDS, header["geometry"].tolist(), strict=True))
         try:
-            geometry = Geometry(**sizes, padding=header["padding"].decode("ascii", "replace"))
+            paddings = {key: header[key].decode("ascii", "replace") for key in ("padding", "table_padding")}
+            geometry = Geometry(**sizes, **paddings)
             placed = layout.sections(geometry, lock)
         except (GeometryError, UnknownName) as error:
             raise ArenaError(f"the arena's geometry does not add up: {error}") from error
@@ -129,22 +134,62 @@ class Arena:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _build_lists(self, addresses: NDArray[np.int64]) -> None:
+    def _build_tasks(self, addresses: NDArray[np.int64]) -> None:
+        """Every task at rest, in turn on the run queue of its CPU, and every CPU idle."""
         g = self.geometry
-        tasks = self.records("tasks")
+        tasks, entities, queues = (self.records(name) for name in ("tasks", "entities", "runqueues"))
         tasks["address"] = addresses
         tasks["sp"] = (np.arange(g.nr_tasks) + 1) * layout.STACK_WORDS
-        self.records("functions")["rp"] = np.arange(g.nr_probes)
-        instances = self.records("instances")
-        following = np.arange(1, g.nr_instances + 1)
-        following[g.maxactive - 1 :: g.maxactive] = NIL
-        instances["next"] = following
-        instances["rp"] = np.repeat(np.arange(g.nr_probes), g.maxactive)
-        probes = self.records("probes")
-        probes["free"] = np.arange(g.nr_probes) * g.maxactive
-        probes["used"] = NIL
-        probes["maxactive"] = g.maxactive
+        order = np.arange(g.nr_tasks)
+        entities["state"] = layout.QUEUED
+        entities["cpu"] = order % g.nr_cpus
+        entities["next"] = np.where(order + g.nr_cpus < g.nr_tasks, order + g.nr_cpus, NIL)
+        cpus = np.arange(g.nr_cpus)
+        queues["first"] = np.where(cpus < g.nr_tasks, cpus, NIL)
+        queues["last"] = np.where(cpus < g.nr_tasks, cpus + (g.nr_tasks - 1 - cpus) // g.nr_cpus * g.nr_cpus, NIL)
+        queues["quiescent"] = 1
+        self.records("cpus")["task"] = NIL
+        self.records("cpus")["current_kprobe"] = NIL
+        self.records("cpus")["waits_for"] = NIL
+
+    def _build_probes(self, boot: Sequence[Boot]) -> None:
+        g = self.geometry
+        boot = boot or [Boot(function, layout.KRETPROBE) for function in range(min(g.nr_probes, g.nr_functions))]
+        probes, functions, instances = (self.records(name) for name in ("probes", "functions", "instances"))
+        for field in ("free", "used", "next"):
+            probes[field] = NIL
+        functions["kprobe"] = NIL
+        maxactive = np.zeros(g.nr_probes, np.int64)
+        registered = np.zeros(g.nr_probes, bool)
+        for field in ("function", "kind", "entry_handler", "handler"):
+            probes[field][: len(boot)] = [getattr(probe, field) for probe in boot]
+        maxactive[: len(boot)] = [probe.maxactive or g.maxactive for probe in boot]
+        registered[: len(boot)] = [probe.registered for probe in boot]
+        probes["maxactive"] = maxactive
+        probes["registered"] = registered
+        newest = functions["kprobe"].tolist()
+        for p, probe in enumerate(boot):
+            if probe.registered:
+                probes["next"][p] = newest[probe.function]
+                newest[probe.function] = p
+        functions["kprobe"] = newest
+        self._build_free_lists(np.where(registered & (probes["kind"] == layout.KRETPROBE), maxactive, 0))
+        instances["task"] = NIL
         self.records("buckets")["first"] = NIL
+        self.records("registry")["initialized"] = 1
+
+    def _build_free_lists(self, counts: NDArray[np.int64]) -> None:
+        """The first counts[p] instances go to probe p, in order, and what is left to the slab."""
+        instances, total = self.records("instances"), self.geometry.nr_instances
+        ends = np.cumsum(counts)
+        following = np.arange(1, total + 1)
+        following[ends[counts > 0] - 1] = NIL
+        following[-1:] = NIL
+        instances["next"] = following
+        instances["rp"] = NIL
+        instances["rp"][: ends[-1]] = np.repeat(np.arange(len(counts)), counts)
+        self.records("probes")["free"] = np.where(counts > 0, ends - counts, NIL)
+        self.records("registry")["slab"] = ends[-1] if ends[-1] < total else NIL
 
     def _write_header(self, texts: dict[str, str], lock: type, multiplier: int) -> None:
         header = self.header[0]
@@ -155,6 +200,7 @@ class Arena:
         header["creator_pid"] = os.getpid()
         header["layout"] = layout.layout_digest(lock)
         header["padding"] = self.geometry.padding.encode()
+        header["table_padding"] = self.geometry.table_padding.encode()
         header["hash_multiplier"] = multiplier
         header["geometry"] = [getattr(self.geometry, field) for field in layout.GEOMETRY_FIELDS]
         header["sections"] = [[s.offset, s.nr, s.stride] for s in self.sections.values()]

@@ -1,8 +1,9 @@
 """The audit of a quiet arena: every instance in exactly one place, no cycles, the books balanced.
 
-Always    calls = hits + nmissed
-          hits = returns + flushed + in flight; in flight = 0 when all tasks are at rest
-          every instance is on the free list of its probe, or in the bucket of its task; never on two lists, never on none
+Always    calls = hits + nmissed + kp.nmissed + refused, over all kretprobes, those that are gone included
+          hits = returns + flushed + in flight
+          a task that stands outside every probed call has no instance in flight
+          every instance is on the free list of its probe, in the bucket of its task, or on the slab: in one of these places
 """
 
 from __future__ import annotations
@@ -12,24 +13,28 @@ from numpy.typing import NDArray
 
 from shmkret.arena import Arena, chain
 from shmkret.hash import hash_ptr
+from shmkret.layout import KRETPROBE
 from shmkret.registry import Plugin
 
 
 def audit(arena: Arena, scheme: Plugin, *, at_rest: bool = True) -> list[str]:
     """What is wrong with the lists and the books of an arena that no CPU is using; empty when nothing is.
 
-    Bounds-checked throughout: the arena may hold anything. at_rest: no task is inside a probed call.
+    Bounds-checked throughout: the arena may hold anything. at_rest: only tasks whose program says so (tasks.place is not 0) are
+    inside a probed call.
     """
     wrong: list[str] = []
     places = np.zeros(arena.geometry.nr_instances, np.int64)
     _walk_free(arena, places, wrong)
-    in_flight = _walk_buckets(arena, places, wrong)
+    _walk_slab(arena, places, wrong)
+    in_flight, owners = _walk_buckets(arena, places, wrong)
     for name, what in (("lost", places == 0), ("doubled", places > 1)):
         if what.any():
             example = int(np.flatnonzero(what)[0])
             wrong.append(f"{int(what.sum())} instances {name}, such as instance {example}")
-    if at_rest and in_flight:
-        wrong.append(f"{in_flight} instances are in buckets, and all tasks are at rest")
+    outside = int((arena.records("tasks")["place"][owners] == 0).sum())
+    if at_rest and outside:
+        wrong.append(f"{outside} instances are in buckets, and their tasks are at rest")
     own = getattr(scheme.module, "audit", None)
     return wrong + _books(arena, in_flight) + (own(arena) if own else [])
 
@@ -47,7 +52,16 @@ def _walk_free(arena: Arena, places: NDArray[np.int64], wrong: list[str]) -> Non
             wrong.append(f"instance {strangers[0]} of probe {owners[strangers[0]]} is on the free list of probe {rp}")
 
 
-def _walk_buckets(arena: Arena, places: NDArray[np.int64], wrong: list[str]) -> int:
+def _walk_slab(arena: Arena, places: NDArray[np.int64], wrong: list[str]) -> None:
+    order, flaw = chain(arena.records("instances")["next"].tolist(), int(arena.records("registry")["slab"][0]))
+    if flaw:
+        wrong.append(f"the slab {flaw}")
+    places[order] += 1
+
+
+def _walk_buckets(arena: Arena, places: NDArray[np.int64], wrong: list[str]) -> tuple[int, list[int]]:
+    """How many instances are in buckets, and the tasks that they belong to."""
+    owners: list[int] = []
     instances = arena.records("instances")
     following, tasks = instances["next"].tolist(), instances["task"].tolist()
     addresses = arena.records("tasks")["address"].tolist()
@@ -62,18 +76,31 @@ def _walk_buckets(arena: Arena, places: NDArray[np.int64], wrong: list[str]) -> 
         for ri in order:
             if not 0 <= tasks[ri] < len(addresses):
                 wrong.append(f"instance {ri} belongs to {tasks[ri]}, which is no task")
-            elif hash_ptr(addresses[tasks[ri]], multiplier) != bucket:
+                continue
+            owners.append(tasks[ri])
+            if hash_ptr(addresses[tasks[ri]], multiplier) != bucket:
                 wrong.append(f"instance {ri} of task {tasks[ri]} is in the wrong bucket, {bucket}")
-    return in_flight
+    return in_flight, owners
+
+
+def books(arena: Arena) -> dict[str, int]:
+    """The counts of an arena: calls of kretprobes and what became of them."""
+    cpus, probes, registry = (arena.records(name) for name in ("cpus", "probes", "registry"))
+    of_kretprobes = probes["kind"] == KRETPROBE
+    counts = {field: int(cpus[field].sum()) for field in ("calls", "hits", "returns", "flushed", "refused", "walked")}
+    counts["nmissed"] = int(probes["nmissed"].sum() + registry["gone_nmissed"][0])
+    counts["kp_nmissed"] = int(probes["kp_nmissed"][of_kretprobes].sum() + registry["gone_kp_nmissed"][0])
+    return counts
 
 
 def _books(arena: Arena, in_flight: int) -> list[str]:
-    cpus = arena.records("cpus")
-    calls, hits, returns, flushed = (int(cpus[field].sum()) for field in ("calls", "hits", "returns", "flushed"))
-    nmissed = int(arena.records("probes")["nmissed"].sum())
+    c = books(arena)
     wrong = []
-    if calls != hits + nmissed:
-        wrong.append(f"{calls} calls, but {hits} hits + {nmissed} nmissed")
-    if hits != returns + flushed + in_flight:
-        wrong.append(f"{hits} hits, but {returns} returns + {flushed} flushed + {in_flight} in flight")
+    if c["calls"] != c["hits"] + c["nmissed"] + c["kp_nmissed"] + c["refused"]:
+        wrong.append(
+            f"{c['calls']} calls, but {c['hits']} hits + {c['nmissed']} nmissed + {c['kp_nmissed']} kp.nmissed "
+            f"+ {c['refused']} refused"
+        )
+    if c["hits"] != c["returns"] + c["flushed"] + in_flight:
+        wrong.append(f"{c['hits']} hits, but {c['returns']} returns + {c['flushed']} flushed + {in_flight} in flight")
     return wrong

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from shmkret import __version__, hash, interrupts, peers, posix, registry
+from shmkret import __version__, bugs, hash, peers, posix, registry, signals, topology
 from shmkret.errors import RunFailed, ShmkretError, UnknownName, UsageError
 
 EXIT_HELD, EXIT_FAILED, EXIT_BROKEN_PIPE = 0, 1, 141
@@ -39,8 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"shmkret: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print(interrupts.WORDS, file=sys.stderr)
-        return interrupts.EXIT_INTERRUPTED
+        print(signals.WORDS, file=sys.stderr)
+        return signals.EXIT_INTERRUPTED
     except BrokenPipeError:
         _give_up_output()
         return EXIT_BROKEN_PIPE
@@ -98,19 +98,28 @@ def _add_bench(commands: Any) -> None:
     axes.add_argument("--padding", type=_names, metavar="A,B", help="cacheline (default), packed")
     axes.add_argument("--cpus", type=_numbers, metavar="1,2", help="workers, each on its own core; default 1, 2, 4 ...")
     axes.add_argument("--peer", metavar="NAME", help="measure this peer, a C program, beside every cell")
-    axes.add_argument("--workers-per-core", type=int, metavar="N", help="workers that share a core; default 1")
-    sizes = bench.add_argument_group("sizes")
-    sizes.add_argument("--probes", type=int, metavar="N", help="kretprobes; default what the worker needs")
-    sizes.add_argument("--tasks", type=int, metavar="N", help="tasks, run in turn by their CPUs; default one a CPU")
-    sizes.add_argument("--maxactive", type=int, metavar="N", help="instances a probe; default max(10, 2 * cpus)")
-    sizes.add_argument("--data-size", type=int, metavar="BYTES", help="private bytes an instance; default 0")
-    sizes.add_argument("--hash", metavar="NAME", help=f"{', '.join(hash.MULTIPLIERS)}; default the first")
-    sizes.add_argument("--task-address", metavar="MODEL", help=f"{', '.join(hash.ADDRESS_MODELS)}; default the first")
+    axes.add_argument("--workers-per-core", type=_numbers, metavar="N", help="workers that share a core; default 1")
+    axes.add_argument("--pin-order", type=_names, metavar="NAME", help=f"{', '.join(topology.PIN_ORDERS)}; default the first")
+    sizes = bench.add_argument_group("sizes, each a value or several")
+    sizes.add_argument("--probes", type=_numbers, metavar="N", help="probe records; default what the worker needs")
+    sizes.add_argument("--tasks", type=_numbers, metavar="N", help="tasks on the run queues of their CPUs; default one a CPU")
+    sizes.add_argument("--maxactive", type=_numbers, metavar="N", help="instances a probe; default max(10, 2 * cpus)")
+    sizes.add_argument(
+        "--data-size", type=_numbers, metavar="BYTES", help="private bytes an instance; default what handlers need"
+    )
+    sizes.add_argument("--hash", type=_names, metavar="NAME", help=f"{', '.join(hash.MULTIPLIERS)}; default the first")
+    sizes.add_argument(
+        "--task-address", type=_names, metavar="MODEL", help=f"{', '.join(hash.ADDRESS_MODELS)}; default the first"
+    )
+    sizes.add_argument("--handler-ns", type=_numbers, metavar="NS", help="how long the handlers of slow_handler take")
+    sizes.add_argument("--work-ns", type=_numbers, metavar="NS", help="work of the task after each round")
+    sizes.add_argument("--bug", type=_names, metavar="NAME", help="switch on a historical bug, or A+B; see `shmkret list bugs`")
     how = bench.add_argument_group("how")
     how.add_argument("--seconds", type=float, metavar="S", help="the measured window of one repetition")
     how.add_argument("--repeat", type=int, metavar="N", help="repetitions, each in fresh processes")
     how.add_argument("--seed", type=int, metavar="N", help="for what is drawn at random; default a new one, printed")
     how.add_argument("--plain", action="store_true", default=None, help="run the same functions uncompiled")
+    how.add_argument("--lock-wait", action="store_true", default=None, help="time every acquire, in a run apart")
     how.add_argument("--out", type=Path, metavar="DIR", help="the result folder; default shmkret-results/SUITE-TIME-PID")
     how.add_argument("--json", metavar="FILE|-", help="the whole result as one JSON object; - is standard output")
     bench.set_defaults(run=_bench)
@@ -267,6 +276,7 @@ LISTS: dict[str, Callable[[], list[dict[str, str]]]] = {
     "archs": lambda: _plugins(registry.ARCH),
     "workers": lambda: _plugins(registry.WORKER),
     "suites": _suites,
+    "bugs": lambda: [{"name": b.name, "summary": f"{b.summary} (fixed: {b.fixed})"} for b in bugs.CATALOGUE],
     "peers": lambda: [{"name": name, "summary": peers.summary(name)} for name in peers.names()],
 }
 

@@ -1,7 +1,8 @@
 """The one module that knows Numba: teaches it the text, and compiles a CPU's loop.
 
-Words     in compiled code a column is a bare pointer with a constant stride (WordsType): no shape, no reference count, no
-          wrap-around of negative indices. It is built inside the loop, from the arena's address, and never leaves it.
+Words     in compiled code a section is a bare pointer (RecordsType), a column of it another with a constant stride (WordsType):
+          no shape, no reference count, no wrap-around of negative indices, and a Kernel is small enough to be passed on at
+          little cost of compiling. They are built inside the loop, from the arena's addresses, and never leave it.
 Inlining  every function of the text and every verb is forced into the loop; only the loop itself is a compiled function.
 Cache     Numba's own freshness check misses edited callees and mixes up plug-ins, so the folder is named by a digest of all
           sources that a loop can contain, and of the versions of Python, numpy and Numba.
@@ -31,9 +32,11 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.caching import FunctionCache
+from numba.core.typing.templates import AttributeTemplate, infer_getattr
 from numba.extending import (
     intrinsic,
     lower_builtin,
+    lower_getattr_generic,
     models,
     overload,
     register_jitable,
@@ -42,13 +45,16 @@ from numba.extending import (
 )
 
 from shmkret import atomics, layout, libc, text
+from shmkret.arch import has_feature
+from shmkret.bugs import has_bug
 from shmkret.errors import PluginError, UnfitMachine
+from shmkret.handlers import ask, has_handlers, tell
 
-INLINE = {"forceinline": True}
+NO_WRAPPERS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+INLINE = {"forceinline": True, **NO_WRAPPERS}
 I32 = ir.IntType(32)
 I64 = ir.IntType(64)
 CACHE_DAYS = 14
-LOOP_ARGUMENTS = 16
 
 
 class WordsType(types.Type):  # type: ignore[misc]
@@ -69,20 +75,45 @@ class _WordsModel(models.PrimitiveModel):  # type: ignore[misc]
         super().__init__(manager, words, cgutils.voidptr_t)
 
 
+class RecordsType(types.Type):  # type: ignore[misc]
+    """The records of a section in compiled code: one pointer; an attribute is a column. Dispatched on `instance_class`."""
+
+    def __init__(self, instance_class: type, stride: int) -> None:
+        self.instance_class = instance_class
+        self.stride = stride
+        super().__init__(name=f"{instance_class.__module__}.{instance_class.__name__}({id(instance_class)}, {stride})")
+
+
+@register_model(RecordsType)
+class _RecordsModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, records: RecordsType) -> None:
+        super().__init__(manager, records, cgutils.voidptr_t)
+
+
+@infer_getattr
+class _RecordsAttributes(AttributeTemplate):  # type: ignore[misc]
+    key = RecordsType
+
+    def generic_resolve(self, records: RecordsType, field: str) -> Any:
+        record_class: Any = records.instance_class
+        if field in record_class._fields:
+            return WordsType(records.stride, f"{record_class.__name__}.{field}")
+        return None
+
+
+@lower_getattr_generic(RecordsType)
+def _column(context: Any, builder: Any, records: RecordsType, value: Any, field: str) -> Any:
+    fields: Any = layout.fields_of(records.instance_class)
+    return cgutils.pointer_add(builder, value, I64(8 * fields.index(field)))
+
+
 @intrinsic(prefer_literal=True)
 def bind(typing: Any, record: Any, stride: Any, address: Any) -> Any:
-    """The record class filled with columns: field j at address + 8 * j, `stride` (a constant) bytes apart."""
-    record_class = record.instance_class
-    names = [f"{record_class.__name__}.{field}" for field in record_class._fields]
-    columns = [WordsType(stride.literal_value, name) for name in names]
-    result = types.NamedTuple(columns, record_class)
-    if len(columns) == 1:  # Numba tells a tuple of one type apart
-        result = types.NamedUniTuple(columns[0], 1, record_class)
+    """The records of a class at an address: field j of record i at address + i * `stride` (a constant) + 8 * j."""
+    result = RecordsType(record.instance_class, stride.literal_value)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        base = builder.inttoptr(args[2], cgutils.voidptr_t)
-        pointers = [cgutils.pointer_add(builder, base, I64(8 * j)) for j in range(len(names))]
-        return context.make_tuple(builder, result, pointers)
+        return builder.inttoptr(args[2], cgutils.voidptr_t)
 
     return result(record, stride, types.int64), generate
 
@@ -222,6 +253,93 @@ def _monotonic_ns() -> Any:
     return lambda: _clock(0)
 
 
+@overload(atomics.cpu_relax, jit_options=INLINE)
+def _cpu_relax() -> Any:
+    def relax() -> None:
+        cpu_relax()
+
+    return relax
+
+
+@overload(atomics.delay_ns, jit_options=NO_WRAPPERS)
+def _delay_ns(ns: Any) -> Any:
+    def delay(ns: Any) -> None:
+        end = _clock(0) + ns
+        while _clock(0) < end:
+            cpu_relax()
+
+    return delay
+
+
+def _constant(question: Callable[..., bool], answer: Callable[[Any, str], bool]) -> None:
+    """Compile `question(subject, "name")` to a constant, without a function of its own, which takes long to compile."""
+
+    @type_callable(question)
+    def typer(context):  # type: ignore[no-untyped-def]
+        def typed(subject, name):  # type: ignore[no-untyped-def]
+            return types.boolean if isinstance(name, types.StringLiteral) else None
+
+        return typed
+
+    @lower_builtin(question, types.Any, types.Any)
+    def lowered(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        subject, name = signature.args
+        return context.get_constant(types.boolean, answer(subject.instance_class, name.literal_value))
+
+
+_constant(has_feature, lambda arch, name: name in sys.modules[arch.__module__].FEATURES)
+_constant(has_bug, lambda bugs, name: name in bugs.names)
+_constant(has_handlers, lambda declared, table: bool(getattr(declared, table)))
+
+
+@overload(ask, jit_options=INLINE, strict=False)
+def _ask(handlers: Any, number: Any, k: Any, cpu: Any, task: Any, subject: Any) -> Any:
+    chain = _chain(handlers.instance_class.asked, 1, _answer, _no_answer)
+    return lambda handlers, number, k, cpu, task, subject: chain(number, k, cpu, task, subject)
+
+
+@overload(tell, jit_options=INLINE, strict=False)
+def _tell(handlers: Any, number: Any, k: Any, cpu: Any, task: Any, subject: Any) -> Any:
+    chain = _chain(handlers.instance_class.told, 1, _silence, _no_silence)
+    return lambda handlers, number, k, cpu, task, subject: chain(number, k, cpu, task, subject)
+
+
+def _chain(table: tuple[Callable[..., Any], ...], number: int, link: Callable[..., Any], end: Callable[..., Any]) -> Any:
+    """Compare with each number in turn and call that handler: Numba has no table of functions that it could inline."""
+    if not table:
+        return register_jitable(**INLINE)(end)
+    this = register_jitable(**INLINE)(table[0])
+    rest = _chain(table[1:], number + 1, link, end)
+    return register_jitable(**INLINE)(link(number, this, rest))
+
+
+def _answer(number: int, this: Any, rest: Any) -> Callable[..., int]:
+    def link(which, k, cpu, task, subject):  # type: ignore[no-untyped-def]
+        if which == number:
+            return np.int64(this(k, cpu, task, subject))
+        return rest(which, k, cpu, task, subject)
+
+    return link
+
+
+def _no_answer(which, k, cpu, task, subject):  # type: ignore[no-untyped-def]
+    return np.int64(0)
+
+
+def _silence(number: int, this: Any, rest: Any) -> Callable[..., None]:
+    def link(which, k, cpu, task, subject):  # type: ignore[no-untyped-def]
+        if which == number:
+            this(k, cpu, task, subject)
+        else:
+            rest(which, k, cpu, task, subject)
+
+    return link
+
+
+def _no_silence(which, k, cpu, task, subject):  # type: ignore[no-untyped-def]
+    pass
+
+
 _sem_wait = types.ExternalFunction("sem_wait", types.int32(types.intp))
 _sem_post = types.ExternalFunction("sem_post", types.int32(types.intp))
 _mutex_lock = types.ExternalFunction("pthread_mutex_lock", types.int32(types.intp))
@@ -274,15 +392,19 @@ _wrapping(atomics.add32, lambda a, b: (np.int64(a) + np.int64(b)) & _U32)
 _wrapping(atomics.sub32, lambda a, b: (np.int64(a) - np.int64(b)) & _U32)
 
 _taught = 0
+_outlines_taught = 0
 _verbs_taught = 0
 
 
 def teach() -> None:
     """Teach Numba every function that the text has marked so far, plug-ins included."""
-    global _taught, _verbs_taught
+    global _taught, _outlines_taught, _verbs_taught
     for function in text.inlines[_taught:]:
         register_jitable(**INLINE)(function)
     _taught = len(text.inlines)
+    for function in text.outlines[_outlines_taught:]:
+        register_jitable(**NO_WRAPPERS)(function)
+    _outlines_taught = len(text.outlines)
     for verb in text.generics[_verbs_taught:]:
         _teach_verb(verb)
     _verbs_taught = len(text.generics)
@@ -295,58 +417,75 @@ def _teach_verb(verb: Callable[..., Any]) -> None:
     overload(verb, jit_options=INLINE, strict=False)(choose)
 
 
-def compile_cpu(
-    run_cpu: Callable[..., None],
-    *,
-    arch: type,
-    scheme: type,
-    lock: type,
-    worker: type,
-    padding: str,
-    cache: Path | None,
-) -> Callable[..., None]:
+SECTIONS = tuple(layout.RECORDS)
+
+
+def compile_cpu(run_cpu: Callable[..., None], build: Any, cache: Path | None) -> Callable[..., None]:
     """The loop of a CPU, compiled for one choice of everything.
 
-    Its arguments are the addresses of the sections, in the order of layout.RECORDS and then the locks', and the integers of
-    a Kernel in their order, and the cpu.
+    Args:    build: a shmkret.build.Build: its classes and paddings are all that is used here.
+             cache: the folder of compiled code, or None.
+    Its arguments are the addresses of the sections, in the order of SECTIONS, the integers of a Kernel in
+    theirs, and the cpu.
 
     Raises: PluginError, with what Numba said, when a function of the text does not compile.
     """
     teach()
-    strides = [layout.stride_of(n, r, padding) for n, r in zip(layout.SECTION_NAMES, layout.RECORDS, strict=False)]
-    run_s, cpus_s, tasks_s, stack_s, functions_s, probes_s, instances_s, buckets_s, script_s = strides
-    locks_s = layout.stride_of("locks", lock, padding)
-    Run, Cpus, Tasks, Stack, Functions, Probes, Instances, Buckets, Script = layout.RECORDS  # noqa: N806
-    Kernel = layout.Kernel  # noqa: N806
+    arch, scheme, lock, worker = (plugin.record for plugin in (build.arch, build.scheme, build.lock, build.worker))
+    context, irq, primitives, clock, handlers, bugs = build.mode_classes
+    R = layout.records_with(lock)  # noqa: N806
+    run_s, cpus_s, runqueues_s, tasks_s, entities_s, stack_s, functions_s, probes_s, instances_s, buckets_s, registry_s, \
+        script_s, data_s, table_locks_s, locks_s, system_locks_s = (
+        layout.stride_of(name, record, layout.padding_of(name, build.padding, build.table_padding))
+        for name, record in R.items()
+    )  # fmt: skip
+    Run, Cpus, Runqueues, Tasks, Entities, Stack, Functions, Probes, Instances, Buckets, Registry, Script, Data, _, _, _ = (  # noqa: N806
+        R.values()
+    )
+    Kernel, Mode = layout.Kernel, build.mode  # noqa: N806
 
     # Each section's address is an argument: one register. Sums of the arena's address and an offset would be two.
     def loop(  # type: ignore[no-untyped-def]
-        run, cpus, tasks, stack, functions, probes, instances, buckets, script, locks,
-        nr_cpus, nr_tasks, nr_instances, script_words, hash_multiplier, cpu,
+        run, cpus, runqueues, tasks, entities, stack, functions, probes, instances, buckets, registry, script, data,
+        table_locks, locks, system_locks,
+        nr_cpus, nr_tasks, nr_functions, nr_probes, nr_instances, script_words, data_words, hash_multiplier,
+        handler_ns, work_ns, cpu,
     ):  # fmt: skip
         k = Kernel(
             bind(Run, run_s, run),
             bind(Cpus, cpus_s, cpus),
+            bind(Runqueues, runqueues_s, runqueues),
             bind(Tasks, tasks_s, tasks),
+            bind(Entities, entities_s, entities),
             bind(Functions, functions_s, functions),
             bind(Probes, probes_s, probes),
             bind(Instances, instances_s, instances),
             bind(Buckets, buckets_s, buckets),
+            bind(Registry, registry_s, registry),
             bind(Script, script_s, script),
+            bind(Data, data_s, data),
+            bind(lock, system_locks_s, system_locks),
             arch(bind(Stack, stack_s, stack)),
-            scheme(bind(lock, locks_s, locks)),
+            scheme(bind(lock, table_locks_s, table_locks), bind(lock, locks_s, locks)),
             worker(0),
+            Mode(context(0), irq(0), primitives(0), clock(0), handlers(0), bugs(0)),
             nr_cpus,
             nr_tasks,
+            nr_functions,
+            nr_probes,
             nr_instances,
             script_words,
+            data_words,
             hash_multiplier,
+            handler_ns,
+            work_ns,
         )
         run_cpu(k, cpu)
 
-    name = "-".join(choice.__module__ + "." + choice.__name__ for choice in (arch, scheme, lock, worker)) + "-" + padding
     try:
-        return _compile(loop, types.void(*[types.int64] * LOOP_ARGUMENTS), cache and cache / name)
+        return _compile(
+            loop, types.void(*[types.int64] * (len(SECTIONS) + len(layout.INTEGERS) + 1)), cache and cache / build.digest
+        )
     except Exception as error:  # Numba raises more than its own errors
         raise PluginError(f"the CPU's loop does not compile: {_innermost(str(error))}") from error
 
@@ -489,8 +628,15 @@ def compile_helpers(cache: Path | None) -> dict[str, Callable[..., int]]:
         libc.mutex_unlock(at)
         return 0
 
+    def clock_pair(_):  # type: ignore[no-untyped-def]
+        least = np.int64(1 << 62)
+        for _i in range(10_000):
+            began = atomics.monotonic_ns()
+            least = min(least, atomics.monotonic_ns() - began)
+        return least
+
     functions = (
-        load_acquire, store_release, exchange, fetch_add, cmpxchg, sem_wait, sem_post, mutex_lock, mutex_unlock,
+        clock_pair, load_acquire, store_release, exchange, fetch_add, cmpxchg, sem_wait, sem_post, mutex_lock, mutex_unlock,
     )  # fmt: skip
     compiled = {}
     for function in functions:

@@ -22,10 +22,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
 
-from shmkret import interrupts, posix
+from shmkret import posix, signals
 from shmkret.errors import RunFailed, UnfitMachine
 
-OWNED_BY_PARENT = set(interrupts.NUMBERS)
+OWNED_BY_PARENT = set(signals.NUMBERS)
 
 
 class WorkerLost(RunFailed):
@@ -46,6 +46,8 @@ class Crew:
         self._pidfds: list[int] = []
         self._poll = select.poll()
         self._errors = -1
+        self.was_stopped: list[int] = []
+        """The CPUs whose process was stopped (SIGSTOP, a debugger) when a WorkerHung was raised."""
 
     def __enter__(self) -> Self:
         self._errors = os.memfd_create("shmkret-errors", os.MFD_CLOEXEC)
@@ -125,6 +127,7 @@ class Crew:
         pause = 0.0002
         while not done():
             if time.monotonic() > deadline:
+                self.was_stopped = self._stopped()
                 raise WorkerHung(f"after {seconds:g} s not all of {len(self._pids)} workers have {what}")
             self.watch(pause)
             pause = min(0.01, pause * 1.5)
@@ -139,6 +142,10 @@ class Crew:
                 waited.append(0)
         return waited
 
+    def _stopped(self) -> list[int]:
+        states = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] for pid in self._pids]
+        return [cpu for cpu, state in enumerate(states) if state in "Tt"]
+
     def join(self, seconds: float) -> None:
         """Wait for every worker to end well. Raises WorkerLost or WorkerHung."""
         deadline = time.monotonic() + seconds
@@ -146,6 +153,7 @@ class Crew:
             ended = select.poll()
             ended.register(pidfd, select.POLLIN)
             if not ended.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                self.was_stopped = self._stopped()
                 raise WorkerHung(f"cpu {cpu}, pid {self._pids[cpu]}, did not stop within {seconds:g} s")
             status = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOWAIT)
             if status and (status.si_code != os.CLD_EXITED or status.si_status != 0):

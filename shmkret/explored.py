@@ -16,7 +16,7 @@ Limits    private words (a CPU's record, a task, its stack) are no scheduling po
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -25,14 +25,18 @@ import greenlet
 from shmkret import atomics, probes
 from shmkret.arena import Arena
 from shmkret.audit import audit
-from shmkret.kernel import held_locks, init_locks, kernel_of
+from shmkret.build import Build
+from shmkret.kernel import Sizes, held_locks, init_locks, kernel_of
 from shmkret.layout import Kernel, fields_of
-from shmkret.registry import Plugin
 
 LARGEST_SEARCH = 2_000_000
 LONGEST_RUN = 3_000
 LONGEST_REHEARSAL = 1_000_000
-NOT_SHARED = frozenset({"run", "cpus", "tasks", "stack", "functions", "script"})
+REGISTRATION = frozenset({"functions", "registry.initialized"}) | {
+    f"probes.{field}" for field in ("next", "kind", "entry_handler", "handler", "function", "maxactive", "registered")
+}
+"""Words that only registering and unregistering write."""
+NOT_SHARED = frozenset({"run", "cpus", "tasks", "stack", "script"}) | REGISTRATION
 
 
 class Step(NamedTuple):
@@ -203,6 +207,12 @@ class ExploredMachine:
     def monotonic_ns(self) -> int:
         return 0
 
+    def delay_ns(self, ns: int) -> None:
+        """Time stands still while a world is explored."""
+
+    def cpu_relax(self) -> None:
+        raise NotExplorable("cpu_relax(): wait with wait_until()")
+
     def sem_init(self, address: int, value: int) -> None:
         words, i = self._addresses[address]
         words.values[i] = value
@@ -240,11 +250,16 @@ class ExploredMachine:
 
 
 class Snapshot:
-    """An arena's words, from which any number of explored worlds are made; nothing of the layout is built twice."""
+    """An arena's words, from which any number of explored worlds are made; nothing of the layout is built twice.
 
-    def __init__(self, arena: Arena, *, arch: Plugin, scheme: Plugin, lock: Plugin, worker: Plugin) -> None:
+    shared: what several CPUs use and write beside the usual: REGISTRATION where probes come and go, "tasks" where tasks move.
+    """
+
+    def __init__(self, arena: Arena, build: Build, sizes: Sizes, shared: Collection[str] = ()) -> None:
         self._arena = arena
-        self._plugins = {"arch": arch, "scheme": scheme, "lock": lock, "worker": worker}
+        self._build = build
+        self._sizes = sizes
+        self._private = NOT_SHARED - set(shared)
         self._values = {
             (name, field): arena.records(name)[field].tolist()
             for name, section in arena.sections.items()
@@ -256,15 +271,16 @@ class Snapshot:
 
         def column(section: str, name: str) -> ExploredWords:
             values = self._values[section, name]
-            return machine.words(f"{section}.{name}", values, private=section in NOT_SHARED)
+            private = section in self._private or f"{section}.{name}" in self._private
+            return machine.words(f"{section}.{name}", values, private=private)
 
-        k = kernel_of(self._arena, column, **self._plugins)
-        init_locks(machine, k.scheme.locks, self._arena.geometry.nr_locks, self._plugins["lock"])
+        k = kernel_of(self._arena, column, self._build, self._sizes)
+        init_locks(machine, k, self._arena, self._build)
         return k
 
     def audit(self, machine: ExploredMachine, k: Kernel, *, at_rest: bool = True) -> list[str]:
         """What is wrong where no CPU runs: bugs that a CPU saw, locks not free, and what the audit of an arena finds."""
-        held = held_locks(machine, k.scheme.locks, self._arena.geometry.nr_locks, self._plugins["lock"])
+        held = held_locks(machine, k, self._arena, self._build)
         for section, name in self._values:
             words = machine.column(f"{section}.{name}")
             if words is not None:
@@ -273,7 +289,7 @@ class Snapshot:
         return (
             [f"cpu {cpu}: {probes.BUGS[bug]}" for cpu, bug in enumerate(bugs) if bug]
             + held
-            + audit(self._arena, self._plugins["scheme"], at_rest=at_rest)
+            + audit(self._arena, self._build.scheme, at_rest=at_rest)
         )
 
 

@@ -1,66 +1,154 @@
-"""The arena as the uncompiled text sees it; the plain and the explored machine bring their own columns."""
+"""An arena for a build, and the arena as the uncompiled text sees it; the plain and the explored machine bring the columns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from shmkret import atomics
 from shmkret.arena import Arena
 from shmkret.atomics import Machine, Words
+from shmkret.build import Build, ask_size
 from shmkret.errors import PluginError, UnfitMachine
-from shmkret.layout import Kernel, fields_of
-from shmkret.registry import Plugin
+from shmkret.layout import INTEGERS, KRETPROBE, Boot, Geometry, Kernel, fields_of
+from shmkret.mode import Mode
+
+LOCK_SECTIONS = ("table_locks", "locks", "system_locks")
 
 
-def kernel_of(
-    arena: Arena,
-    column: Callable[[str, str], Words],
-    *,
-    arch: Plugin,
-    scheme: Plugin,
-    lock: Plugin,
-    worker: Plugin,
-) -> Kernel:
-    """The whole arena as records of columns; `column(section, field)` makes one."""
+@dataclass(frozen=True)
+class Sizes:
+    """What a run asks for; data_size in bytes. None: what the kernel or the worker program would choose."""
 
-    def records(section: str, record: type) -> Any:
-        return record(*[column(section, field) for field in fields_of(record)])
+    probes: int | None = None
+    tasks: int | None = None
+    maxactive: int | None = None
+    data_size: int | None = None
+    hash: str = "mult-2008-64"
+    task_address: str = "slab"
+    handler_ns: int | None = None
+    work_ns: int = 0
 
-    parts = {name: records(name, s.record) for name, s in arena.sections.items() if name in Kernel._fields}
-    g = arena.geometry
-    return Kernel(
-        **parts,
-        arch=arch.record(records("stack", arena.sections["stack"].record)),
-        scheme=scheme.record(records("locks", lock.record)),
-        worker=worker.record(0),
-        nr_cpus=g.nr_cpus,
-        nr_tasks=g.nr_tasks,
-        nr_instances=g.nr_instances,
-        script_words=g.script_words,
-        hash_multiplier=int(arena.header["hash_multiplier"][0]),
+
+def default_maxactive(nr_cpus: int) -> int:
+    """The kernel's default with preemption: max(10, 2 * NR_CPUS)."""
+    return max(10, 2 * nr_cpus)
+
+
+def geometry_of(build: Build, sizes: Sizes, script_words: int) -> Geometry:
+    """The geometry of an arena for this build. Raises GeometryError, PluginError."""
+    declared = build.declared.boot
+    nr_probes = len(declared) if sizes.probes is None else sizes.probes
+    own_data = getattr(build.worker.module, "DATA_SIZE", 0)
+    return Geometry(
+        nr_cpus=build.nr_cpus,
+        nr_tasks=_nr_tasks(build, sizes),
+        nr_functions=build.nr_functions,
+        nr_probes=nr_probes,
+        maxactive=max([_maxactive(build, sizes), *(probe.maxactive for probe in declared)]),
+        nr_locks=ask_size(build.scheme, "nr_locks", max(1, nr_probes)),
+        data_size=own_data if sizes.data_size is None else sizes.data_size,
+        script_words=script_words,
+        padding=build.padding,
+        table_padding=build.table_padding,
     )
 
 
-def init_locks(machine: Machine, locks: Any, nr_locks: int, lock: Plugin) -> None:
+def create_arena(build: Build, sizes: Sizes, script: NDArray[np.int64], geometry: Geometry | None = None) -> Arena:
+    """An arena with the worker's probes registered and its script written; the locks are not initialised yet.
+
+    Raises: ArenaError, GeometryError, PluginError, UnknownName.
+    """
+    geometry = geometry or geometry_of(build, sizes, len(script))
+    arena = Arena.create(
+        geometry,
+        lock=build.lock.record,
+        names={kind: getattr(build, kind).name for kind in ("scheme", "lock", "arch")},
+        hash_name=sizes.hash,
+        task_address=sizes.task_address,
+        boot=_boot(build, min(_maxactive(build, sizes), geometry.maxactive), geometry),
+    )
+    arena.records("script")["word"] = script
+    arena.records("functions")["blacklisted"][list(build.blacklist)] = 1
+    return arena
+
+
+def _maxactive(build: Build, sizes: Sizes) -> int:
+    if sizes.maxactive is not None:
+        return sizes.maxactive
+    # Where tasks sleep inside probed calls, every task may be inside one.
+    sleeping = _nr_tasks(build, sizes) if hasattr(build.worker.module, "TASKS_PER_CPU") else 0
+    return max(default_maxactive(build.nr_cpus), sleeping)
+
+
+def _nr_tasks(build: Build, sizes: Sizes) -> int:
+    tasks = build.nr_cpus * int(getattr(build.worker.module, "TASKS_PER_CPU", 1)) if sizes.tasks is None else sizes.tasks
+    return max(tasks, build.nr_cpus)
+
+
+def _boot(build: Build, maxactive: int, geometry: Geometry) -> list[Boot]:
+    """The worker's probes; --probes adds some that nobody registers."""
+    declared = build.declared.boot
+    boot = [probe._replace(maxactive=min(probe.maxactive or maxactive, geometry.maxactive)) for probe in declared]
+    return boot + [Boot(0, KRETPROBE, registered=False)] * (geometry.nr_probes - len(boot))
+
+
+def integers_of(arena: Arena, build: Build, sizes: Sizes) -> dict[str, int]:
+    """The whole numbers of a Kernel."""
+    g = arena.geometry
+    known = {name: getattr(g, name) for name in INTEGERS if hasattr(g, name)}
+    handler_ns = getattr(build.worker.module, "HANDLER_NS", 0) if sizes.handler_ns is None else sizes.handler_ns
+    multiplier = int(arena.header["hash_multiplier"][0])
+    return {**known, "hash_multiplier": multiplier, "handler_ns": handler_ns, "work_ns": sizes.work_ns}
+
+
+def kernel_of(arena: Arena, column: Callable[[str, str], Words], build: Build, sizes: Sizes) -> Kernel:
+    """The whole arena as records of columns; `column(section, field)` makes one."""
+
+    def records(section: str) -> Any:
+        record = arena.sections[section].record
+        return record(*[column(section, field) for field in fields_of(record)])
+
+    return Kernel(
+        **{name: records(name) for name in Kernel._fields if name in arena.sections},
+        arch=build.arch.record(records("stack")),
+        scheme=build.scheme.record(records("table_locks"), records("locks")),
+        worker=build.worker.record(0),
+        mode=Mode(*(mode(0) for mode in build.mode_classes)),
+        **integers_of(arena, build, sizes),
+    )
+
+
+def init_locks(machine: Machine, k: Kernel, arena: Arena, build: Build) -> None:
     """Make every lock free, where all zeros is not free."""
-    init = getattr(lock.module, "init", None)
+    init = getattr(build.lock.module, "init", None)
     if init is not None:
         with atomics.use(machine):
             try:
-                for i in range(nr_locks):
+                for _, locks, i in _locks(k, arena):
                     init(locks, i)
             except UnfitMachine:
                 raise
             except Exception as error:
-                raise PluginError(f"{lock.path}: init() raised {type(error).__name__}: {error}") from error
+                raise PluginError(f"{build.lock.path}: init() raised {type(error).__name__}: {error}") from error
 
 
-def held_locks(machine: Machine, locks: Any, nr_locks: int, lock: Plugin) -> list[str]:
+def held_locks(machine: Machine, k: Kernel, arena: Arena, build: Build) -> list[str]:
     """The locks that are not free, in a sentence; empty when all are, or when the lock cannot say."""
-    is_free = getattr(lock.module, "is_free", None)
+    is_free = getattr(build.lock.module, "is_free", None)
     if is_free is None:
         return []
     with atomics.use(machine):
-        held = [i for i in range(nr_locks) if not is_free(locks, i)]
-    return [f"{len(held)} locks are not free, such as lock {held[0]}, and no CPU is inside"] if held else []
+        held = [f"{section}[{i}]" for section, locks, i in _locks(k, arena) if not is_free(locks, i)]
+    return [f"{len(held)} locks are not free, such as {held[0]}, and no CPU is inside"] if held else []
+
+
+def _locks(k: Kernel, arena: Arena) -> Iterator[tuple[str, Any, int]]:
+    arrays = (k.scheme.table, k.scheme.locks, k.system_locks)
+    for section, locks in zip(LOCK_SECTIONS, arrays, strict=True):
+        for i in range(arena.sections[section].nr):
+            yield section, locks, i

@@ -2,23 +2,28 @@
 
     0        header     magic, version, geometry, the table of sections; one page
     4096     run        one record: the phase that all CPUs follow
-             cpus       one a CPU: its counters, its marks of the measured window, the first bug that it saw
-             tasks      one a task: address, program counter, stack pointer, link register
-             stack      stack_words a task
-             functions  one a probed function: the kretprobe on it, or NIL
-             probes     struct kretprobe
-             instances  struct kretprobe_instance, maxactive a probe
+             cpus       one a CPU: what it alone writes: its counters, its flags, the first bug that it saw
+             runqueues  one a CPU: what others read and write of it
+             tasks      one a task: address and registers
+             entities   one a task: its place in the run queues
+             stack      STACK_WORDS a task
+             functions  one a function that tasks call: the probes on it
+             probes     struct kretprobe and struct kprobe
+             instances  struct kretprobe_instance
              buckets    kretprobe_inst_table
+             registry   the slab of free instances
              script     words that a worker program reads, such as a drawn sequence of system calls
-             locks      the scheme's locks, words as the lock's own class declares them
              data       data_size bytes an instance
+             table_locks, locks, system_locks
+                        the bucket locks; the scheme's others; kprobe_mutex, the slab's and the run queues'
 
 A record is a NamedTuple class whose fields are columns of int64 words (`Words`), in the order of the class. The same class
 is a structured dtype for numpy, a tuple of views for the plain and the explored machine, and a tuple of addresses in
 compiled code. Positions are indices and offsets, never addresses.
 
-Padding   `packed`: probes, buckets and locks side by side, as the seed had its locks
+Padding   `packed`: probes, buckets and locks side by side
           `cacheline`: each on lines of its own, as 2.6.27 had them. CPUs, tasks and instances always are.
+          table_padding says it for the bucket locks alone: the seed packed those.
 """
 
 from __future__ import annotations
@@ -50,12 +55,28 @@ class Run(NamedTuple):
 class Cpus(NamedTuple):
     """One CPU. It alone writes its record; counters only grow."""
 
-    ready: Words
+    task: Words
+    current_kprobe: Words
+    preempt_count: Words
+    irqs_off: Words
+    irq_flags: Words
+    need_resched: Words
     calls: Words
     hits: Words
     returns: Words
     flushed: Words
+    refused: Words
     walked: Words
+    irqs: Words
+    switches: Words
+    grace_periods: Words
+    grace_ns: Words
+    waits_for: Words
+    table_locks: Words
+    table_wait_ns: Words
+    probe_locks: Words
+    probe_wait_ns: Words
+    ready: Words
     began_ns: Words
     began_calls: Words
     ended_ns: Words
@@ -66,14 +87,35 @@ class Cpus(NamedTuple):
     bug_expected: Words
 
 
+class Runqueues(NamedTuple):
+    """What other CPUs read and write of a CPU: its run queue, its quiescent states, its pending interrupt."""
+
+    first: Words
+    last: Words
+    quiescent: Words
+    irq: Words
+
+
 class Tasks(NamedTuple):
-    """A task is data: no native frame spans a probed call."""
+    """A task is data: no native frame spans a probed call. Its registers are what a trap would save."""
 
     address: Words
     pc: Words
     sp: Words
     lr: Words
     npc: Words
+    retval: Words
+    saved: Words
+    regs_retval: Words
+    place: Words
+
+
+class Entities(NamedTuple):
+    """struct sched_entity: a task as the run queues see it."""
+
+    state: Words
+    next: Words
+    cpu: Words
 
 
 class Stack(NamedTuple):
@@ -83,22 +125,30 @@ class Stack(NamedTuple):
 
 
 class Functions(NamedTuple):
-    """A function that tasks call."""
+    """A function that tasks call: the newest probe on it, or NIL, and whether it may be probed."""
 
-    rp: Words
+    kprobe: Words
+    blacklisted: Words
 
 
 class Probes(NamedTuple):
-    """struct kretprobe; `used` only under the scheme `global`."""
+    """struct kretprobe, and struct kprobe; `used` only under the scheme `global`. `next` chains the probes of a function."""
 
     free: Words
     used: Words
+    next: Words
+    kind: Words
+    entry_handler: Words
+    handler: Words
     nmissed: Words
     maxactive: Words
+    kp_nmissed: Words
+    function: Words
+    registered: Words
 
 
 class Instances(NamedTuple):
-    """struct kretprobe_instance; `next` chains the free list and the bucket, the used_ links `used`."""
+    """struct kretprobe_instance; `next` chains the free list, the bucket and the slab, the used_ links `used`."""
 
     next: Words
     rp: Words
@@ -114,31 +164,61 @@ class Buckets(NamedTuple):
     first: Words
 
 
+class Registry(NamedTuple):
+    """What registration keeps, one record: the slab of free instances, and the counts of probes that are gone."""
+
+    initialized: Words
+    slab: Words
+    gone_nmissed: Words
+    gone_kp_nmissed: Words
+
+
 class Script(NamedTuple):
     """What a worker program reads."""
 
     word: Words
 
 
+class Data(NamedTuple):
+    """The user's bytes of an instance, in words."""
+
+    word: Words
+
+
 class Kernel(NamedTuple):
-    """Everything that the text works on, as views of one arena. Only machines build one."""
+    """Everything that the text works on, as views of one arena. Only machines build one; see also shmkret.mode."""
 
     run: Run
     cpus: Cpus
+    runqueues: Runqueues
     tasks: Tasks
+    entities: Entities
     functions: Functions
     probes: Probes
     instances: Instances
     buckets: Buckets
+    registry: Registry
     script: Script
+    data: Data
+    system_locks: Any
     arch: Any
     scheme: Any
     worker: Any
+    mode: Any
     nr_cpus: int
     nr_tasks: int
+    nr_functions: int
+    nr_probes: int
     nr_instances: int
     script_words: int
+    data_words: int
     hash_multiplier: int
+    handler_ns: int
+    work_ns: int
+
+
+INTEGERS = Kernel._fields[Kernel._fields.index("nr_cpus") :]
+"""The fields of a Kernel that are whole numbers, in order."""
 
 
 class Section(NamedTuple):
@@ -151,9 +231,24 @@ class Section(NamedTuple):
     stride: int
 
 
+class Boot(NamedTuple):
+    """How a probe stands when the CPUs start. `maxactive` and a handler's number may be 0: the default, and none."""
+
+    function: int
+    kind: int
+    entry_handler: int = 0
+    handler: int = 0
+    maxactive: int = 0
+    registered: bool = True
+
+
+KRETPROBE, KPROBE = 1, 2
+RUNNING, WOKEN, QUEUED, BLOCKED = range(4)
+
+
 @dataclass(frozen=True)
 class Geometry:
-    """The sizes of an arena, validated. Counts of records; data_size in bytes.
+    """The sizes of an arena, validated. Counts of records; data_size in bytes; maxactive is the most that a probe may have.
 
     Raises: GeometryError when a size is out of range or the whole overflows.
     """
@@ -163,25 +258,33 @@ class Geometry:
     nr_probes: int
     maxactive: int
     nr_locks: int
+    nr_functions: int = 0
     data_size: int = 0
     script_words: int = 1
     padding: str = "cacheline"
+    table_padding: str = ""
 
     def __post_init__(self) -> None:
+        if not self.nr_functions:
+            object.__setattr__(self, "nr_functions", self.nr_probes)
+        if not self.table_padding:
+            object.__setattr__(self, "table_padding", self.padding)
         for name, low, high in (
             ("nr_cpus", 1, 4096),
             ("nr_tasks", 1, 1 << 24),
             ("nr_probes", 1, 1 << 24),
             ("maxactive", 1, 1 << 24),
             ("nr_locks", 1, 1 << 25),
+            ("nr_functions", 1, 1 << 24),
             ("data_size", 0, 1 << 20),
             ("script_words", 1, 1 << 28),
         ):
             value = getattr(self, name)
             if not low <= value <= high:
                 raise GeometryError(f"{name} is {value}: give a number from {low} to {high}")
-        if self.padding not in PADDINGS:
-            raise UnknownName("padding", self.padding, PADDINGS)
+        for padding in (self.padding, self.table_padding):
+            if padding not in PADDINGS:
+                raise UnknownName("padding", padding, PADDINGS)
         if self.nr_instances >= 1 << 31:
             raise GeometryError(
                 f"{self.nr_probes} probes of {self.maxactive} instances are {self.nr_instances} instances: "
@@ -193,12 +296,44 @@ class Geometry:
         """Instances of all probes."""
         return self.nr_probes * self.maxactive
 
+    @property
+    def data_words(self) -> int:
+        """Words of data an instance."""
+        return _round_up(self.data_size, 8) // 8
 
-RECORDS: tuple[type, ...] = (
-    Run, Cpus, Tasks, Stack, Functions, Probes, Instances, Buckets, Script,
-)  # fmt: skip
-PADDED = frozenset({"probes", "buckets", "locks"})
-PRIVATE = frozenset({"run", "cpus", "tasks", "instances"})
+    @property
+    def nr_system_locks(self) -> int:
+        """kprobe_mutex, the slab's, and one a run queue."""
+        return RUNQUEUE_LOCKS + self.nr_cpus
+
+
+KPROBE_MUTEX, SLAB_LOCK, RUNQUEUE_LOCKS = range(3)
+PADDED = frozenset({"probes", "buckets", "locks", "table_locks"})
+PRIVATE = frozenset({"run", "cpus", "runqueues", "tasks", "entities", "instances", "system_locks"})
+RECORDS: dict[str, type | None] = {
+    "run": Run,
+    "cpus": Cpus,
+    "runqueues": Runqueues,
+    "tasks": Tasks,
+    "entities": Entities,
+    "stack": Stack,
+    "functions": Functions,
+    "probes": Probes,
+    "instances": Instances,
+    "buckets": Buckets,
+    "registry": Registry,
+    "script": Script,
+    "data": Data,
+    "table_locks": None,
+    "locks": None,
+    "system_locks": None,
+}
+"""The record class of each section in order; None: that of the lock."""
+
+
+def records_with(lock: type) -> dict[str, type]:
+    """The record class of each section, the lock's filled in."""
+    return {name: record or lock for name, record in RECORDS.items()}
 
 
 def record_bytes(record: type) -> int:
@@ -215,11 +350,16 @@ def fields_of(record: type) -> tuple[str, ...]:
 def stride_of(name: str, record: type, padding: str) -> int:
     """Bytes from one record of a section to the next."""
     size = record_bytes(record)
-    if name == "cpus":
+    if name in ("cpus", "runqueues"):
         return _round_up(size, 2 * CACHE_LINE)
     if name in PRIVATE or (name in PADDED and padding == "cacheline"):
         return _round_up(size, CACHE_LINE)
     return _round_up(size, 8)
+
+
+def padding_of(name: str, padding: str, table_padding: str) -> str:
+    """Which of an arena's two paddings holds for a section."""
+    return table_padding if name == "table_locks" else padding
 
 
 def dtype_of(record: type, stride: int) -> np.dtype[np.void]:
@@ -235,38 +375,36 @@ def dtype_of(record: type, stride: int) -> np.dtype[np.void]:
     )
 
 
-class Data(NamedTuple):
-    """The user's bytes of an instance, in words."""
-
-    word: Words
-
-
 def sections(geometry: Geometry, lock: type) -> tuple[Section, ...]:
     """The sections of an arena of that geometry whose locks are records of class `lock`, in order.
 
     Raises: GeometryError when the whole exceeds LARGEST_ARENA.
     """
     g = geometry
-    data_words = _round_up(g.data_size, 8) // 8
-    wanted: tuple[tuple[str, type, int], ...] = (
-        ("run", Run, 1),
-        ("cpus", Cpus, g.nr_cpus),
-        ("tasks", Tasks, g.nr_tasks),
-        ("stack", Stack, g.nr_tasks * STACK_WORDS),
-        ("functions", Functions, g.nr_probes),
-        ("probes", Probes, g.nr_probes),
-        ("instances", Instances, g.nr_instances),
-        ("buckets", Buckets, NR_BUCKETS),
-        ("script", Script, g.script_words),
-        ("locks", lock, g.nr_locks),
-        ("data", Data, g.nr_instances * data_words),
-    )
+    counts = {
+        "run": 1,
+        "cpus": g.nr_cpus,
+        "runqueues": g.nr_cpus,
+        "tasks": g.nr_tasks,
+        "entities": g.nr_tasks,
+        "stack": g.nr_tasks * STACK_WORDS,
+        "functions": g.nr_functions,
+        "probes": g.nr_probes,
+        "instances": g.nr_instances,
+        "buckets": NR_BUCKETS,
+        "registry": 1,
+        "script": g.script_words,
+        "data": max(1, g.nr_instances * g.data_words),
+        "table_locks": NR_BUCKETS,
+        "locks": g.nr_locks,
+        "system_locks": g.nr_system_locks,
+    }
     placed = []
     offset = PAGE
-    for name, record, count in wanted:
-        stride = stride_of(name, record, g.padding)
-        placed.append(Section(name, record, offset, count, stride))
-        offset = _round_up(offset + count * stride, 2 * CACHE_LINE)
+    for name, record in records_with(lock).items():
+        stride = stride_of(name, record, padding_of(name, g.padding, g.table_padding))
+        placed.append(Section(name, record, offset, counts[name], stride))
+        offset = _round_up(offset + counts[name] * stride, 2 * CACHE_LINE)
     if offset > LARGEST_ARENA:
         raise GeometryError(
             f"the arena would take {offset} bytes, the limit is {LARGEST_ARENA}: "
@@ -281,10 +419,6 @@ def arena_bytes(placed: tuple[Section, ...]) -> int:
     return _round_up(last.offset + last.nr * last.stride, PAGE)
 
 
-SECTION_NAMES = (
-    "run", "cpus", "tasks", "stack", "functions", "probes", "instances", "buckets", "script", "locks", "data",
-)  # fmt: skip
-
 HEADER = np.dtype(
     [
         ("magic", "S8"),
@@ -296,21 +430,22 @@ HEADER = np.dtype(
         ("lock", "S64"),
         ("arch", "S64"),
         ("padding", "S16"),
+        ("table_padding", "S16"),
         ("hash", "S32"),
         ("task_address", "S32"),
         ("hash_multiplier", "<i8"),
-        ("geometry", "<i8", (7,)),
-        ("sections", "<i8", (len(SECTION_NAMES), 3)),
+        ("geometry", "<i8", (8,)),
+        ("sections", "<i8", (len(RECORDS), 3)),
     ]
 )
 MAGIC = b"shmkret"
-VERSION = 1
-GEOMETRY_FIELDS = ("nr_cpus", "nr_tasks", "nr_probes", "maxactive", "nr_locks", "data_size", "script_words")
+VERSION = 2
+GEOMETRY_FIELDS = ("nr_cpus", "nr_tasks", "nr_probes", "maxactive", "nr_locks", "nr_functions", "data_size", "script_words")
 
 
 def layout_digest(lock: type) -> bytes:
     """32 hexadecimal digits that change with any record's fields, the lock's included: others must not attach."""
-    records = [(record.__name__, fields_of(record), record_bytes(record)) for record in (*RECORDS, lock)]
+    records = [(record.__name__, fields_of(record), record_bytes(record)) for record in records_with(lock).values()]
     text = repr((records, HEADER.descr))
     return hashlib.sha256(text.encode()).hexdigest()[:32].encode()
 

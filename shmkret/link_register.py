@@ -20,17 +20,19 @@ def call_insn(arch: Any, k: Kernel, task: int, ret_addr: int) -> None:
 
 
 def prologue(arch: Any, k: Kernel, task: int) -> None:
-    """Save lr, which the next call overwrites."""
-    sp = k.tasks.sp[task] - 1
-    arch.stack.word[sp] = k.tasks.lr[task]
+    """Save lr, which the next call overwrites, and the register that the caller keeps."""
+    sp = k.tasks.sp[task] - 2
+    arch.stack.word[sp] = k.tasks.saved[task]
+    arch.stack.word[sp + 1] = k.tasks.lr[task]
     k.tasks.sp[task] = sp
 
 
 def epilogue(arch: Any, k: Kernel, task: int) -> None:
-    """Restore lr."""
+    """Restore both."""
     sp = k.tasks.sp[task]
-    k.tasks.lr[task] = arch.stack.word[sp]
-    k.tasks.sp[task] = sp + 1
+    k.tasks.saved[task] = arch.stack.word[sp]
+    k.tasks.lr[task] = arch.stack.word[sp + 1]
+    k.tasks.sp[task] = sp + 2
 
 
 def return_insn(arch: Any, k: Kernel, task: int) -> int:

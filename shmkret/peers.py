@@ -18,12 +18,12 @@ from pathlib import Path
 from shmkret import layout, probes
 from shmkret.arch import TRAMPOLINE
 from shmkret.arena import Arena
+from shmkret.build import Build
 from shmkret.errors import UnfitMachine, UnknownName, UsageError
 from shmkret.hash import KPROBE_HASH_BITS, NR_BUCKETS
-from shmkret.registry import Plugin, data_folder
+from shmkret.registry import data_folder
 
 FLAGS = ("-std=gnu11", "-pthread")
-WORKER = "hot"
 FOLDER = data_folder("bench") / "peers"
 
 
@@ -39,10 +39,8 @@ def require(peer: str, worker: str, scheme: str, lock: str) -> None:
     """
     if peer not in names():
         raise UnknownName("peer", peer, names())
-    if worker != WORKER:
-        raise UsageError(f"the peer {peer} does the work of the worker {WORKER}, not of {worker}")
     text = "".join(path.read_text() for path in FOLDER.glob("*.c"))
-    for kind, name in (("scheme", scheme), ("lock", lock)):
+    for kind, name in (("worker", worker), ("scheme", scheme), ("lock", lock)):
         known = re.findall(rf"defined\({kind.upper()}_(\w+)\)", text)
         if _c_name(name) not in known:
             raise UsageError(f"the peer {peer} has no {kind} {name}: it has {', '.join(known)}")
@@ -65,14 +63,14 @@ def compiler() -> str:
     raise UnfitMachine("there is no C compiler for the peers: install gcc or clang, or set CC to yours")
 
 
-def build(peer: str, *, scheme: Plugin, lock: Plugin, padding: str, cache: Path | None) -> list[str]:
+def build(peer: str, build: Build, cache: Path | None) -> list[str]:
     """Compile the peer; returns the start of its command line, to which the arena's fd and the cpu are added.
 
     Raises: UnfitMachine without a compiler, or with its words when it fails.
     """
     source = FOLDER / f"{peer}.c"
-    header = layout_header(lock.record, padding)
-    defines = (f"-DSCHEME_{_c_name(scheme.name)}", f"-DLOCK_{_c_name(lock.name)}")
+    header = layout_header(build)
+    defines = [f"-D{kind.upper()}_{_c_name(getattr(build, kind).name)}" for kind in ("scheme", "lock", "worker")]
     cc = compiler()
     command = [cc, *FLAGS, *_own_flags(source), *defines]
     text = "\0".join((*command, _version(cc), header, *(path.read_text() for path in sorted(FOLDER.glob("*.c")))))
@@ -126,25 +124,23 @@ def execute(command: list[str], arena: Arena, cpu: int) -> None:
     os.execv(command[0], [*command, str(arena.fd), str(cpu)])
 
 
-def layout_header(lock: type, padding: str) -> str:
+def layout_header(build: Build) -> str:
     """layout.h: a struct for each record class, as wide as its stride, and the constants of the path."""
-    records = dict(zip(layout.SECTION_NAMES, layout.RECORDS, strict=False)) | {"locks": lock}
     lines = ["#pragma once", "#include <stdint.h>"]
-    for name, record in records.items():
-        if name == "script":
-            continue
+    for name, record in layout.records_with(build.lock.record).items():
         fields = layout.fields_of(record)
-        stride = layout.stride_of(name, record, padding)
+        stride = layout.stride_of(name, record, layout.padding_of(name, build.padding, build.table_padding))
         spare = stride // 8 - len(fields)
         members = [f"\tint64_t {field};" for field in fields] + ([f"\tint64_t spare[{spare}];"] if spare else [])
         lines += [f"struct {name} {{", *members, "};"]
         lines.append(f'_Static_assert(sizeof(struct {name}) == {stride}, "{name}");')
     constants = {
-        **{f"SECTION_{name}": i for i, name in enumerate(layout.SECTION_NAMES)},
+        **{f"SECTION_{name}": i for i, name in enumerate(layout.RECORDS)},
         "SECTIONS_AT": layout.HEADER.fields["sections"][1],  # type: ignore[index]
         "HASH_MULTIPLIER_AT": layout.HEADER.fields["hash_multiplier"][1],  # type: ignore[index]
         "KPROBE_HASH_BITS": KPROBE_HASH_BITS,
         "NR_BUCKETS": NR_BUCKETS,
+        "DATA_SIZE_AT": layout.HEADER.fields["geometry"][1] + 8 * layout.GEOMETRY_FIELDS.index("data_size"),  # type: ignore[index]
         "TRAMPOLINE": TRAMPOLINE,
         "TEXT_BASE": probes.TEXT_BASE,
         "TASK_TEXT_BITS": probes.TASK_TEXT_BITS,

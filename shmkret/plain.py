@@ -86,6 +86,14 @@ class PlainMachine:
     def monotonic_ns(self) -> int:
         return time.monotonic_ns()
 
+    def delay_ns(self, ns: int) -> None:
+        end = time.monotonic_ns() + ns
+        while time.monotonic_ns() < end:
+            pass
+
+    def cpu_relax(self) -> None:
+        os.sched_yield()
+
     def sem_init(self, address: int, value: int) -> None:
         posix.sem_init(address, value)
 

@@ -18,7 +18,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from shmkret import interrupts
+from shmkret import signals
 from shmkret.errors import UnfitMachine
 
 try:
@@ -77,7 +77,7 @@ class NamedSemaphore:
     """
 
     def __init__(self, value: int) -> None:
-        with interrupts.held_back():
+        with signals.held_back():
             self._make(value)
 
     def _make(self, value: int) -> None:

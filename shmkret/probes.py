@@ -1,80 +1,266 @@
 """The probe path: what happens when a task calls a probed function, and when it returns.
 
-    task                       kretprobe                                   lists
-    call function        ->    pre_handler_kretprobe   obtain, hang        free -> bucket
+    task                       kretprobe                                            lists
+    call function        ->    kprobe_handler -> pre_handler_kretprobe   obtain, hang    free -> bucket
+                               entry handler refuses                     refuse          free -> free
     ... the function runs, its return address is TRAMPOLINE ...
-    return               ->    trampoline_handler      walk, recycle       bucket -> free
+    return               ->    trampoline_handler      walk, handlers, recycle           bucket -> free
     back at the call site      the oracle looks
-    exit instead         ->    kprobe_flush_task       walk, recycle       bucket -> free
+    exit instead         ->    kprobe_flush_task       walk, recycle                     bucket -> free
+    its rp is gone       ->    either of these         walk                              bucket -> slab
 
-Always    calls = hits + nmissed;  hits = returns + flushed + in flight
-Source    kernel/kprobes.c and arch/x86/kernel/kprobes.c, Linux 2.6.26
+Handlers  run with preemption off and current_kprobe set; the return handler under the bucket lock, interrupts masked
+Always    calls = hits + nmissed + kp.nmissed + refused;  hits = returns + flushed + in flight
+Source    kernel/kprobes.c and arch/*/kernel/kprobes.c, Linux 2.6.26
 """
 
 from __future__ import annotations
 
-from shmkret.arch import TRAMPOLINE, call_insn, is_two_pass, prepare_kretprobe, resume_at, return_insn
-from shmkret.atomics import NIL, load_acquire, store_release
-from shmkret.layout import STACK_WORDS, Cpus, Kernel
-from shmkret.schemes import hang, lock_bucket, obtain, recycle, unlock_bucket
-from shmkret.text import inline
+from typing import NamedTuple
+
+from shmkret.arch import (
+    TRAMPOLINE,
+    call_insn,
+    has_feature,
+    prepare_kretprobe,
+    resume_at,
+    return_insn,
+)
+from shmkret.atomics import NIL, fetch_add, load_acquire, store_release
+from shmkret.bugs import has_bug
+from shmkret.handlers import ask, has_handlers, tell
+from shmkret.irqflags import Off, irqrestore, irqsave, poll
+from shmkret.layout import KPROBE, KRETPROBE, STACK_WORDS, Cpus, Kernel
+from shmkret.lists import unlink_bucket
+from shmkret.locking import NR_PRIMITIVES
+from shmkret.mode import Mode, primitive, with_mode
+from shmkret.registration import free_orphans
+from shmkret.schemes import hang, lock_bucket, obtain, recycle, refuse, unlock_bucket
+from shmkret.text import generic, inline, outline
 
 BUGS = (
     "none",
     "kretprobe BUG: the walk of the bucket ended without a real return address",
     "the task came back to another address",
     "the task came back with another stack pointer",
+    "the function's return value is another",
+    "a register that the caller keeps has changed",
+    "between two rounds preemption or interrupts are off, or a probe is running",
+    "a handler runs on a CPU without current_kprobe",
+    "the worker program found something else than it expected",
 )
-KRETPROBE_BUG, WRONG_ADDRESS, WRONG_STACK = range(1, 4)
+KRETPROBE_BUG, WRONG_ADDRESS, WRONG_STACK, WRONG_VALUE, WRONG_REGISTER, PREEMPTED, NOT_BUSY, WORKER_BUG = range(1, 9)
 
 TEXT_BASE = 0x10_0000_0000
 TASK_TEXT_BITS = 20
+BUSY = -2
+"""current_kprobe during a walk: the trampoline's own kprobe, or the dummy that later kernels mark a CPU busy with."""
+NR_REGISTERS = 5
+
+
+@generic
+def hit(context: object, k: Kernel, cpu: int, task: int, p: int) -> None:
+    """`task` runs into the breakpoint of probe `p`, the newest of its function."""
+    raise NotImplementedError
+
+
+class Running(NamedTuple):
+    """A task, or an interrupt."""
+
+    unused: int
+
+    def hit(self, k: Kernel, cpu: int, task: int, p: int) -> None:
+        kprobe_handler(k, cpu, task, p)
+
+    def came_back(self, k: Kernel, cpu: int, task: int) -> None:
+        trampoline_handler(k, cpu, task)
+
+
+class Busy(NamedTuple):
+    """Inside a handler."""
+
+    unused: int
+
+    def hit(self, k: Kernel, cpu: int, task: int, p: int) -> None:
+        if k.cpus.current_kprobe[cpu] == NIL:
+            report_bug(k.cpus, cpu, NOT_BUSY, task, p, 0)
+        kprobes_inc_nmissed_count(k, cpu, p)
+
+    def came_back(self, k: Kernel, cpu: int, task: int) -> None:
+        report_bug(k.cpus, cpu, WRONG_ADDRESS, task, TRAMPOLINE, 0)
+
+
+@generic
+def came_back(context: object, k: Kernel, cpu: int, task: int) -> None:
+    """`task` returned to the trampoline."""
+    raise NotImplementedError
+
+
+class Probed(NamedTuple):
+    """The path's own functions are functions of the task, with probes on them."""
+
+    unused: int
+
+    def enter_primitive(self, k: Kernel, cpu: int, which: int) -> None:
+        call_primitive(k, cpu, which)
+
+    def leave_primitive(self, k: Kernel, cpu: int) -> None:
+        return_from_primitive(k, cpu)
 
 
 @inline
 def call(k: Kernel, cpu: int, task: int, function: int, ret_addr: int) -> None:
-    """`task`, running on `cpu`, calls `function` and will come back to `ret_addr`."""
+    """`task`, running on `cpu`, calls `function` and will come back to `ret_addr`, which it also keeps in a register."""
+    k.tasks.saved[task] = ret_addr
     call_insn(k.arch, k, task, ret_addr)
     enter(k, cpu, task, function)
 
 
 @inline
 def enter(k: Kernel, cpu: int, task: int, function: int) -> None:
-    """`task` is at the first instruction of `function`, called or jumped to (a tail call): its kretprobe, if any, is hit."""
-    rp = k.functions.rp[function]
-    if rp != NIL:
-        pre_handler_kretprobe(k, cpu, task, rp)
+    """`task` is at the first instruction of `function`, called or jumped to (a tail call): its probes, if any, are hit."""
+    poll(k.mode.irq, k, cpu)
+    p = load_acquire(k.functions.kprobe, function)
+    if p != NIL:
+        hit(k.mode.context, k, cpu, task, p)
+
+
+@inline
+def kprobe_handler(k: Kernel, cpu: int, task: int, p: int) -> None:
+    """The breakpoint: run the probes of this function, the newest first, unless this CPU is inside a probe already."""
+    k.cpus.preempt_count[cpu] += 1
+    if k.cpus.current_kprobe[cpu] != NIL and not has_bug(k.mode.bugs, "no-reentrancy-check"):
+        kprobes_inc_nmissed_count(k, cpu, p)
+    else:
+        flags = irqsave(k.mode.irq, k, cpu) if has_feature(k.arch, "irqs-off") else 0
+        q = p
+        while q != NIL:
+            k.cpus.current_kprobe[cpu] = q
+            pre_handler(k, cpu, task, q)
+            q = load_acquire(k.probes.next, q)
+        if has_handlers(k.mode.handlers, "kprobes"):
+            post_handlers(k, cpu, task, p)
+        k.cpus.current_kprobe[cpu] = NIL
+        if has_feature(k.arch, "irqs-off"):
+            irqrestore(k.mode.irq, k, cpu, flags)
+    k.cpus.preempt_count[cpu] -= 1
+
+
+@inline
+def pre_handler(k: Kernel, cpu: int, task: int, p: int) -> None:
+    """What kind of probe it is decides what runs at the first instruction."""
+    if has_handlers(k.mode.handlers, "kprobes") and k.probes.kind[p] == KPROBE:
+        run_entry_handler(k, cpu, task, p, p)
+    else:
+        pre_handler_kretprobe(k, cpu, task, p)
+
+
+@inline
+def post_handlers(k: Kernel, cpu: int, task: int, p: int) -> None:
+    """The probed instruction has been stepped: kprobes have a handler for that, kretprobes do not."""
+    q = p
+    while q != NIL:
+        if k.probes.kind[q] == KPROBE:
+            k.cpus.current_kprobe[cpu] = q
+            run_handler(k, cpu, task, q, q)
+        q = load_acquire(k.probes.next, q)
+
+
+@inline
+def kprobes_inc_nmissed_count(k: Kernel, cpu: int, p: int) -> None:
+    """Every probe of the function misses this hit."""
+    q = p
+    while q != NIL:
+        if has_bug(k.mode.bugs, "racy-nmissed"):
+            k.probes.kp_nmissed[q] += 1
+        else:
+            fetch_add(k.probes.kp_nmissed, q, 1)
+        if k.probes.kind[q] == KRETPROBE:
+            k.cpus.calls[cpu] += 1
+        q = load_acquire(k.probes.next, q)
 
 
 @inline
 def pre_handler_kretprobe(k: Kernel, cpu: int, task: int, rp: int) -> None:
-    """Take an instance, save the return address in it, hang it into the task's bucket; or count the miss."""
-    ri = obtain(k.scheme, k, rp)
+    """Take an instance, ask the entry handler, save the return address, hang the instance into the task's bucket."""
+    k.cpus.calls[cpu] += 1
+    ri = obtain(k.scheme, k, cpu, rp)
     if ri != NIL:
         k.instances.rp[ri] = rp
         k.instances.task[ri] = task
-        prepare_kretprobe(k.arch, k, ri, task)
-        hang(k.scheme, k, ri, task)
-        k.cpus.hits[cpu] += 1
+        if run_entry_handler(k, cpu, task, rp, ri):
+            refuse(k.scheme, k, cpu, rp, ri)
+            k.cpus.refused[cpu] += 1
+        else:
+            prepare_kretprobe(k.arch, k, ri, task)
+            hang(k.scheme, k, cpu, ri, task)
+            k.cpus.hits[cpu] += 1
+
+
+@inline
+def busy(k: Kernel) -> Kernel:
+    """The kernel as a handler sees it."""
+    m = k.mode
+    return with_mode(k, Mode(Busy(0), Off(0), m.primitives, m.clock, m.handlers, m.bugs))
+
+
+@inline
+def run_entry_handler(k: Kernel, cpu: int, task: int, p: int, subject: int) -> bool:
+    """Run the entry handler of a kretprobe, or the pre handler of a kprobe, if there is one. True: it refuses the call."""
+    refused = False
+    if has_handlers(k.mode.handlers, "asked"):
+        handler = k.probes.entry_handler[p]
+        if handler != 0:
+            pc, lr, npc = k.tasks.pc[task], k.tasks.lr[task], k.tasks.npc[task]
+            retval, saved = k.tasks.retval[task], k.tasks.saved[task]
+            refused = ask(k.mode.handlers, handler, busy(k), cpu, task, subject) != 0
+            k.tasks.pc[task], k.tasks.lr[task], k.tasks.npc[task] = pc, lr, npc
+            k.tasks.retval[task], k.tasks.saved[task] = retval, saved
+    return refused
+
+
+@inline
+def run_handler(k: Kernel, cpu: int, task: int, p: int, subject: int) -> None:
+    """Run the return handler of a kretprobe, or the post handler of a kprobe, if there is one, on saved registers."""
+    if has_handlers(k.mode.handlers, "told"):
+        handler = k.probes.handler[p]
+        if handler != 0:
+            pc, lr, npc = k.tasks.pc[task], k.tasks.lr[task], k.tasks.npc[task]
+            saved = k.tasks.saved[task]
+            k.tasks.regs_retval[task] = k.tasks.retval[task]
+            tell(k.mode.handlers, handler, busy(k), cpu, task, subject)
+            k.tasks.pc[task], k.tasks.lr[task], k.tasks.npc[task] = pc, lr, npc
+            k.tasks.retval[task], k.tasks.saved[task] = k.tasks.regs_retval[task], saved
 
 
 @inline
 def ret(k: Kernel, cpu: int, task: int) -> None:
     """The function that `task` is in returns, through the trampoline if a kretprobe took the address."""
+    k.tasks.retval[task] = k.tasks.saved[task] + 1
+    poll(k.mode.irq, k, cpu)
     pc = return_insn(k.arch, k, task)
     if pc == TRAMPOLINE:
-        trampoline_handler(k, cpu, task)
+        came_back(k.mode.context, k, cpu, task)
     else:
         k.tasks.pc[task] = pc
 
 
 @inline
+def is_marked(k: Kernel) -> bool:
+    """Whether this CPU counts as busy for the whole walk: a trap does that, or the dummy kprobe of later kernels."""
+    return has_feature(k.arch, "trap") or not has_bug(k.mode.bugs, "unmarked-walk")
+
+
+@inline
 def trampoline_handler(k: Kernel, cpu: int, task: int) -> None:
     """Recycle the task's newest instances up to the first with a real return address; the task goes on there."""
-    bucket = lock_bucket(k.scheme, k, task)
-    if is_two_pass(k.arch):
+    if is_marked(k):
+        kprobe_busy_begin(k, cpu)
+    bucket = lock_bucket(k.scheme, k, cpu, task)
+    if has_feature(k.arch, "two-pass") and not has_bug(k.mode.bugs, "single-pass"):
         resume_at(k.arch, k, task, real_return_address(k, bucket, task))
     orig_ret_address = TRAMPOLINE
+    empty_rp = NIL
     prev = NIL
     ri = k.buckets.first[bucket]
     walked = 0
@@ -83,23 +269,72 @@ def trampoline_handler(k: Kernel, cpu: int, task: int) -> None:
         walked += 1
         following = k.instances.next[ri]
         if k.instances.task[ri] == task:
+            run_return_handler(k, cpu, task, ri)
             orig_ret_address = k.instances.ret_addr[ri]
-            recycle(k.scheme, k, bucket, prev, ri)
+            empty_rp = recycle_rp_inst(k, cpu, bucket, prev, ri, empty_rp)
             k.cpus.returns[cpu] += 1
         else:
             prev = ri
         ri = following
-    unlock_bucket(k.scheme, k, bucket)
+    kretprobe_assert(k, cpu, task, orig_ret_address)
+    if has_feature(k.arch, "trap"):
+        resume_at(k.arch, k, task, orig_ret_address)
+        if has_bug(k.mode.bugs, "early-reset"):
+            k.cpus.current_kprobe[cpu] = NIL
+    unlock_bucket(k.scheme, k, cpu, bucket)
+    if is_marked(k):
+        kprobe_busy_end(k, cpu)
     k.cpus.walked[cpu] += walked
-    if orig_ret_address == TRAMPOLINE:
+    if empty_rp != NIL:
+        free_orphans(k, cpu, empty_rp)
+    if not has_feature(k.arch, "trap"):
+        resume_at(k.arch, k, task, orig_ret_address)
+
+
+@inline
+def run_return_handler(k: Kernel, cpu: int, task: int, ri: int) -> None:
+    """The handler of the instance's probe, if that is still registered."""
+    if has_handlers(k.mode.handlers, "told"):
+        rp = k.instances.rp[ri]
+        if rp != NIL:
+            before = k.cpus.current_kprobe[cpu]
+            k.cpus.current_kprobe[cpu] = rp
+            run_handler(k, cpu, task, rp, ri)
+            k.cpus.current_kprobe[cpu] = before
+
+
+@inline
+def kretprobe_assert(k: Kernel, cpu: int, task: int, orig_ret_address: int) -> None:
+    """No instance of this task was found, or the walk ended inside a chain."""
+    if orig_ret_address == TRAMPOLINE or orig_ret_address == 0:
         report_bug(k.cpus, cpu, KRETPROBE_BUG, task, orig_ret_address, 0)
-    resume_at(k.arch, k, task, orig_ret_address)
+
+
+@inline
+def recycle_rp_inst(k: Kernel, cpu: int, bucket: int, prev: int, ri: int, empty_rp: int) -> int:
+    """Give `ri`, which follows `prev`, back to its probe; or onto the list of orphans, whose new head is returned."""
+    if k.instances.rp[ri] == NIL:  # unregistered meanwhile
+        unlink_bucket(k, ri, prev, bucket)
+        k.instances.next[ri] = empty_rp
+        return ri
+    recycle(k.scheme, k, cpu, bucket, prev, ri)
+    return empty_rp
 
 
 @inline
 def kprobe_flush_task(k: Kernel, cpu: int, task: int) -> None:
     """`task` is dead and `cpu` runs another one: free the instances of the calls that it will never return from."""
-    bucket = lock_bucket(k.scheme, k, task)
+    if k.registry.initialized[0] != 0:
+        flush_bucket(k, cpu, k.cpus.task[cpu] if has_bug(k.mode.bugs, "flush-current") else task)
+
+
+@inline
+def flush_bucket(k: Kernel, cpu: int, task: int) -> None:
+    """The walk of kprobe_flush_task()."""
+    if not has_bug(k.mode.bugs, "unmarked-flush"):
+        kprobe_busy_begin(k, cpu)
+    bucket = lock_bucket(k.scheme, k, cpu, task)
+    empty_rp = NIL
     prev = NIL
     ri = k.buckets.first[bucket]
     walked = 0
@@ -107,20 +342,47 @@ def kprobe_flush_task(k: Kernel, cpu: int, task: int) -> None:
         walked += 1
         following = k.instances.next[ri]
         if k.instances.task[ri] == task:
-            recycle(k.scheme, k, bucket, prev, ri)
+            empty_rp = recycle_rp_inst(k, cpu, bucket, prev, ri, empty_rp)
             k.cpus.flushed[cpu] += 1
         else:
             prev = ri
         ri = following
-    unlock_bucket(k.scheme, k, bucket)
+    unlock_bucket(k.scheme, k, cpu, bucket)
+    if not has_bug(k.mode.bugs, "unmarked-flush"):
+        kprobe_busy_end(k, cpu)
+    if has_bug(k.mode.bugs, "late-list-init"):
+        empty_rp = NIL
+    if empty_rp != NIL:
+        free_orphans(k, cpu, empty_rp)
+
+
+@inline
+def kprobe_busy_begin(k: Kernel, cpu: int) -> None:
+    """Preemption off, and every probe that is hit is missed."""
+    k.cpus.preempt_count[cpu] += 1
+    k.cpus.current_kprobe[cpu] = BUSY
+
+
+@inline
+def kprobe_busy_end(k: Kernel, cpu: int) -> None:
+    """The end of kprobe_busy_begin()."""
+    k.cpus.current_kprobe[cpu] = NIL
+    k.cpus.preempt_count[cpu] -= 1
 
 
 @inline
 def fork_task(k: Kernel, task: int) -> None:
     """The record of a dead task becomes a new one, with an empty stack; slabs hand out the same address again, too."""
-    k.tasks.sp[task] = (task + 1) * STACK_WORDS
+    k.tasks.sp[task] = stack_top(task)
     k.tasks.lr[task] = 0
     k.tasks.pc[task] = 0
+    k.tasks.place[task] = 0
+
+
+@inline
+def stack_top(task: int) -> int:
+    """The stack pointer of a task whose stack is empty."""
+    return (task + 1) * STACK_WORDS
 
 
 @inline
@@ -134,6 +396,30 @@ def real_return_address(k: Kernel, bucket: int, task: int) -> int:
             return k.instances.ret_addr[ri]
         ri = k.instances.next[ri]
     return TRAMPOLINE
+
+
+@outline
+def call_primitive(k: Kernel, cpu: int, which: int) -> None:
+    """The current task calls one of the path's own functions; its registers wait on its stack."""
+    task = k.cpus.task[cpu]
+    sp = k.tasks.sp[task] - NR_REGISTERS
+    stack = k.arch.stack.word
+    stack[sp], stack[sp + 1], stack[sp + 2] = k.tasks.pc[task], k.tasks.lr[task], k.tasks.npc[task]
+    stack[sp + 3], stack[sp + 4] = k.tasks.retval[task], k.tasks.saved[task]
+    k.tasks.sp[task] = sp
+    call(primitive(k), cpu, task, k.nr_functions - NR_PRIMITIVES + which, call_site(task, which))
+
+
+@outline
+def return_from_primitive(k: Kernel, cpu: int) -> None:
+    """The end of call_primitive()."""
+    task = k.cpus.task[cpu]
+    ret(primitive(k), cpu, task)
+    sp = k.tasks.sp[task]
+    stack = k.arch.stack.word
+    k.tasks.pc[task], k.tasks.lr[task], k.tasks.npc[task] = stack[sp], stack[sp + 1], stack[sp + 2]
+    k.tasks.retval[task], k.tasks.saved[task] = stack[sp + 3], stack[sp + 4]
+    k.tasks.sp[task] = sp + NR_REGISTERS
 
 
 @inline
@@ -154,11 +440,21 @@ def call_and_return(k: Kernel, cpu: int, task: int, function: int, n: int) -> No
 
 @inline
 def check_return(k: Kernel, cpu: int, task: int, ret_addr: int, sp: int) -> None:
-    """The oracle: `task` must be back at `ret_addr`, with the stack pointer `sp` that it had before the call."""
+    """The oracle: `task` is back at `ret_addr`, with the stack pointer `sp` and the registers that it had before the call."""
+    check_return_value(k, cpu, task, ret_addr, sp, ret_addr + 1)
+
+
+@inline
+def check_return_value(k: Kernel, cpu: int, task: int, ret_addr: int, sp: int, value: int) -> None:
+    """The oracle where a handler has made the function return `value`."""
     if k.tasks.pc[task] != ret_addr:
         report_bug(k.cpus, cpu, WRONG_ADDRESS, task, k.tasks.pc[task], ret_addr)
     elif k.tasks.sp[task] != sp:
         report_bug(k.cpus, cpu, WRONG_STACK, task, k.tasks.sp[task], sp)
+    elif k.tasks.retval[task] != value:
+        report_bug(k.cpus, cpu, WRONG_VALUE, task, k.tasks.retval[task], value)
+    elif k.tasks.saved[task] != ret_addr:
+        report_bug(k.cpus, cpu, WRONG_REGISTER, task, k.tasks.saved[task], ret_addr)
 
 
 @inline

@@ -23,6 +23,7 @@ from typing import NamedTuple
 from shmkret.errors import PluginError, UnknownName
 
 LARGEST_LOCK = 4096
+SCHEME_FIELDS = ("table", "locks")
 PACKAGE = Path(__file__).parent
 
 
@@ -53,7 +54,16 @@ SCHEME = Kind(
     "scheme",
     PACKAGE / "schemes",
     "shmkret.schemes",
-    (("nr_locks", 1), ("obtain", 3), ("hang", 4), ("lock_bucket", 3), ("unlock_bucket", 3), ("recycle", 5)),
+    (
+        ("nr_locks", 1),
+        ("obtain", 4),
+        ("refuse", 5),
+        ("hang", 5),
+        ("lock_bucket", 4),
+        ("unlock_bucket", 4),
+        ("recycle", 6),
+        ("orphan", 4),
+    ),
 )
 ARCH = Kind(
     "arch",
@@ -66,10 +76,9 @@ ARCH = Kind(
         ("return_insn", 3),
         ("prepare_kretprobe", 4),
         ("resume_at", 4),
-        ("is_two_pass", 1),
     ),
 )
-WORKER = Kind("worker", data_folder("workers"), "shmkret_workers", (("nr_probes", 1), ("step", 5)))
+WORKER = Kind("worker", data_folder("workers"), "shmkret_workers", (("step", 5),))
 
 
 @dataclass(frozen=True)
@@ -110,7 +119,7 @@ def find(kind: Kind, name: str) -> Plugin:
         except (OSError, ValueError, RuntimeError) as error:
             raise PluginError(f"{name!r} cannot be read as a {kind.name} file: {error}") from error
     for path in kind.folder.glob("*.py"):
-        if _name(path) == name and not path.stem.startswith("__"):
+        if _name(path) == name.replace("_", "-") and not path.stem.startswith("__"):
             return _load(kind, path)
     raise UnknownName(kind.name, name, names(kind))
 
@@ -124,6 +133,12 @@ def _load(kind: Kind, path: Path) -> Plugin:
     module = _import(kind, path)
     for verb, nr_args in kind.verbs:
         _require(kind, path, module, verb, nr_args)
+    if kind is ARCH and not isinstance(vars(module).get("FEATURES"), frozenset):
+        raise PluginError(f"{path}: an arch defines FEATURES, a frozenset of names")
+    if kind is WORKER:
+        _require(kind, path, module, *(("probes", 1) if "probes" in vars(module) else ("nr_probes", 1)))
+        if "interrupt" in vars(module):
+            _require(kind, path, module, "interrupt", 4)
     _require_defined_names(path, module)
     return Plugin(kind, _name(path), path, module, _record(kind, path, module), _digest(module))
 
@@ -220,6 +235,8 @@ def _record(kind: Kind, path: Path, module: ModuleType) -> type:
         raise PluginError(f"{path}: a {kind.name} defines one NamedTuple class, this file defines {len(records)}")
     if not getattr(records[0], "_fields", ()):
         raise PluginError(f"{path}: {records[0].__name__} has no fields: a {kind.name} needs one at least")
+    if kind is SCHEME and len(records[0]._fields) != len(SCHEME_FIELDS):  # type: ignore[attr-defined]
+        raise PluginError(f"{path}: {records[0].__name__} of a scheme has the fields {' and '.join(SCHEME_FIELDS)}")
     size = getattr(module, "SIZE", 0)
     if not isinstance(size, int) or not 0 <= size <= LARGEST_LOCK:
         raise PluginError(f"{path}: SIZE is {size!r}: give the bytes of a lock, {LARGEST_LOCK} at most")

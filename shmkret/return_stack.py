@@ -21,11 +21,17 @@ def call_insn(arch: Any, k: Kernel, task: int, ret_addr: int) -> None:
 
 
 def prologue(arch: Any, k: Kernel, task: int) -> None:
-    """Nothing: the address is on the stack already."""
+    """Save the register that the caller keeps; the address is on the stack already."""
+    sp = k.tasks.sp[task] - 1
+    arch.stack.word[sp] = k.tasks.saved[task]
+    k.tasks.sp[task] = sp
 
 
 def epilogue(arch: Any, k: Kernel, task: int) -> None:
-    """Nothing."""
+    """Restore the register."""
+    sp = k.tasks.sp[task]
+    k.tasks.saved[task] = arch.stack.word[sp]
+    k.tasks.sp[task] = sp + 1
 
 
 def return_insn(arch: Any, k: Kernel, task: int) -> int:

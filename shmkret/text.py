@@ -7,6 +7,7 @@ machine needs native code, and the explored machine calls them as they are.
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 F = TypeVar("F", bound=Callable[..., Any])
 
 inlines: list[Callable[..., Any]] = []
+outlines: list[Callable[..., Any]] = []
 generics: list[Callable[..., Any]] = []
 
 
@@ -23,11 +25,17 @@ def inline(function: F) -> F:
     return function
 
 
+def outline(function: F) -> F:
+    """Mark a function of the text that is rare and long: compiled once, and called."""
+    outlines.append(function)
+    return function
+
+
 def generic(contract: F) -> F:
     """Make a verb that dispatches on its first argument: `acquire(lock, i)` runs the `acquire` of lock's own module.
 
-    The module that defines the class of the first argument must hold a function of the same name. Plain Python looks
-    it up at the call; compiled code at compile time, at no cost.
+    The class of the first argument, or the module that defines it, must hold a function of the same name. Plain Python
+    looks it up at the call; compiled code at compile time, at no cost.
     """
     name = contract.__name__
 
@@ -40,6 +48,9 @@ def generic(contract: F) -> F:
 
 
 def implementation(subject_class: type, name: str) -> Callable[..., Any]:
-    """The function `name` of the module that defines `subject_class`."""
+    """The function `name` of `subject_class`, or else of the module that defines it."""
+    own = vars(subject_class).get(name)
+    if inspect.isfunction(own):
+        return own
     function: Callable[..., Any] = getattr(sys.modules[subject_class.__module__], name)
     return function

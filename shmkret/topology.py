@@ -1,36 +1,99 @@
-"""Which cores we may use, and in which order: whole cores first, their second hardware threads last.
+"""Which cores we may use, and in which order workers are pinned to them.
 
-Source    /sys/devices/system/cpu/cpu*/topology, Documentation/admin-guide/cputopology.rst
+    cores      whole cores first, their second hardware threads last (the default)
+    siblings   both threads of a core before the next core
+    caches     core by core through one last-level cache, then through the next
+    nodes      a core of each memory node in turn
+    linear     by number
+
+Respected: the affinity mask, and the CPU quota of our control group, which allows fewer CPUs than there are.
+
+Source    /sys/devices/system/cpu/cpu*/topology and cache, /sys/devices/system/node; Documentation/admin-guide/cputopology.rst
+          and cgroup-v2.rst, "CPU Interface Files"
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 from pathlib import Path
+from typing import NamedTuple
 
-from shmkret.errors import UsageError
+from shmkret.errors import UnknownName, UsageError
 
 SYSFS = Path("/sys/devices/system/cpu")
+CGROUP = Path("/sys/fs/cgroup")
 
 
-def allowed_cores() -> list[int]:
-    """The logical CPUs of our affinity mask, first threads of all cores before second ones."""
+class Core(NamedTuple):
+    """A logical CPU that we may use: the lowest sibling of its core, its rank among them, its last-level cache, its node."""
+
+    number: int
+    core: int
+    thread: int
+    cache: int
+    node: int
+
+
+ORDERS = {
+    "cores": lambda c: (c.thread, c.number),
+    "siblings": lambda c: (c.core, c.thread),
+    "caches": lambda c: (c.cache, c.thread, c.number),
+    "linear": lambda c: c.number,
+}
+PIN_ORDERS = (*ORDERS, "nodes")
+
+
+def topology() -> list[Core]:
+    """The logical CPUs of our affinity mask, by number; what sysfs does not say is taken as all alike."""
     allowed = sorted(os.sched_getaffinity(0))
-    rank: dict[int, int] = {}
-    for core in allowed:
-        siblings = _siblings(core)
-        rank[core] = sorted(s for s in siblings if s in allowed).index(core) if core in siblings else 0
-    return sorted(allowed, key=lambda core: (rank[core], core))
+    found = []
+    for number in allowed:
+        siblings = [s for s in _cpu_list(SYSFS / f"cpu{number}/topology/thread_siblings_list") if s in allowed] or [number]
+        found.append(Core(number, siblings[0], siblings.index(number), _last_cache(number), _node(number)))
+    return found
 
 
-def place(nr_cpus: int, workers_per_core: int) -> list[int]:
-    """The core of each worker. Raises UsageError when there are not enough cores."""
-    cores = allowed_cores()
+def allowed_cores(order: str = "cores") -> list[int]:
+    """The logical CPUs that we may use, in a pin order. Raises UnknownName."""
+    if order not in PIN_ORDERS:
+        raise UnknownName("pin order", order, PIN_ORDERS)
+    cores = topology()
+    if order != "nodes":
+        return [c.number for c in sorted(cores, key=ORDERS[order])]
+    cores.sort(key=ORDERS["cores"])
+    by_node = [[c.number for c in cores if c.node == node] for node in sorted({c.node for c in cores})]
+    return [n for turn in itertools.zip_longest(*by_node) for n in turn if n is not None]
+
+
+def quota() -> float | None:
+    """How many CPUs our control group may use at once, by cpu.max or cpu.cfs_quota_us; None when there is no limit."""
+    texts = [_read(CGROUP / "cpu.max").split()]
+    texts.append([_read(CGROUP / "cpu" / f"cpu.cfs_{word}_us") for word in ("quota", "period")])
+    for text in texts:
+        if len(text) == 2 and all(text) and text[0] not in ("max", "-1"):
+            return int(text[0]) / int(text[1])
+    return None
+
+
+def usable() -> int:
+    """How many workers can run at once: the affinity mask's cores, or as many as the quota pays for."""
+    limit = quota()
+    cores = len(os.sched_getaffinity(0))
+    return cores if limit is None else max(1, min(cores, math.floor(limit)))
+
+
+def place(nr_cpus: int, workers_per_core: int, order: str = "cores") -> list[int]:
+    """The core of each worker. Raises UnknownName; UsageError when there are not enough cores."""
+    cores = allowed_cores(order)
+    most = usable()
     needed = -(-nr_cpus // workers_per_core)
-    if needed > len(cores):
+    if needed > most:
+        why = "its control group may use" if most < len(cores) else "this process may use"
         raise UsageError(
-            f"{nr_cpus} CPUs at {workers_per_core} a core need {needed} cores, and this process may use {len(cores)}: "
-            f"ask for --cpus {len(cores) * workers_per_core} at most, or raise --workers-per-core"
+            f"{nr_cpus} CPUs at {workers_per_core} a core need {needed} cores, and {why} {most}: "
+            f"ask for --cpus {most * workers_per_core} at most, or raise --workers-per-core"
         )
     return [cores[cpu // workers_per_core] for cpu in range(nr_cpus)]
 
@@ -43,17 +106,27 @@ def powers_of_two(largest: int) -> list[int]:
     return counts if counts[-1] == largest else [*counts, largest]
 
 
-def _siblings(core: int) -> list[int]:
+def _last_cache(number: int) -> int:
+    """The lowest CPU that shares the last-level cache; 0 where sysfs does not say."""
+    levels = [(int(_read(index / "level") or 0), index) for index in (SYSFS / f"cpu{number}/cache").glob("index*")]
+    return min(_cpu_list(max(levels)[1] / "shared_cpu_list"), default=0) if levels else 0
+
+
+def _node(number: int) -> int:
+    nodes = sorted((SYSFS / f"cpu{number}").glob("node[0-9]*"))
+    return int(nodes[0].name.removeprefix("node")) if nodes else 0
+
+
+def _read(path: Path) -> str:
     try:
-        text = (SYSFS / f"cpu{core}/topology/thread_siblings_list").read_text()
+        return path.read_text().strip()
     except OSError:
-        return [core]
-    return _parse_cpu_list(text)
+        return ""
 
 
-def _parse_cpu_list(text: str) -> list[int]:
+def _cpu_list(path: Path) -> list[int]:
     cores: list[int] = []
-    for part in text.strip().split(","):
+    for part in filter(None, _read(path).split(",")):
         low, _, high = part.partition("-")
         cores += range(int(low), int(high or low) + 1)
     return cores

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from shmkret import interrupts, peers, registry
+from shmkret import signals, peers, registry
 from shmkret.cli import main
 from shmkret.measure import suite
 from shmkret.registry import LOCK, SCHEME
@@ -562,9 +562,9 @@ def test_only_our_own_old_folders_are_pruned_from_the_cache(tmp_path, monkeypatc
 def test_what_was_ignored_stays_ignored(monkeypatch):
     """nohup: a hang-up does not end the run."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    handlers = {number: signal.getsignal(number) for number in interrupts.NUMBERS}
+    handlers = {number: signal.getsignal(number) for number in signals.NUMBERS}
     try:
-        interrupts.install()
+        signals.install()
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
         assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
     finally:

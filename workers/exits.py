@@ -13,11 +13,10 @@ def nr_probes(nr_cpus: int) -> int:
     return 3
 
 
-def step(worker: Any, k: Kernel, cpu: int, task: int, n: int) -> int:
+def step(worker: Any, k: Kernel, cpu: int, task: int, n: int) -> None:
     call_and_return(k, cpu, task, READ, n)
     call(k, cpu, task, EXIT_GROUP, call_site(task, n))
     prologue(k.arch, k, task)
     call(k, cpu, task, DO_EXIT, call_site(task, n + 1))
     kprobe_flush_task(k, cpu, task)
     fork_task(k, task)
-    return 3

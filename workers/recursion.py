@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from shmkret.arch import epilogue, prologue
+from shmkret.arch import FRAME_WORDS, epilogue, prologue
 from shmkret.layout import Kernel
 from shmkret.probes import call, call_site, check_return, ret
 
@@ -13,7 +13,7 @@ def nr_probes(nr_cpus: int) -> int:
     return 1
 
 
-def step(worker: Any, k: Kernel, cpu: int, task: int, n: int) -> int:
+def step(worker: Any, k: Kernel, cpu: int, task: int, n: int) -> None:
     before = k.tasks.sp[task]
     for level in range(DEPTH):
         call(k, cpu, task, 0, call_site(task, DEPTH * n + level))
@@ -22,5 +22,4 @@ def step(worker: Any, k: Kernel, cpu: int, task: int, n: int) -> int:
         epilogue(k.arch, k, task)
         ret(k, cpu, task)
         outstanding = DEPTH - 1 - level
-        check_return(k, cpu, task, call_site(task, DEPTH * n + outstanding), before - outstanding)
-    return DEPTH
+        check_return(k, cpu, task, call_site(task, DEPTH * n + outstanding), before - FRAME_WORDS * outstanding)

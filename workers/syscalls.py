@@ -28,7 +28,7 @@ def script(nr_cpus: int, rng: np.random.Generator) -> NDArray[np.int64]:
     return rng.choice(len(CALLS), nr_cpus * DRAWN, p=counts / counts.sum())
 
 
-def step(worker: Any, k: Kernel, cpu: int, task: int, n: int) -> int:
+def step(worker: Any, k: Kernel, cpu: int, task: int, n: int) -> None:
     syscall = k.script.word[cpu * DRAWN + (n & (DRAWN - 1))]
     if syscall == EXIT_GROUP:
         call(k, cpu, task, syscall, call_site(task, n))
@@ -36,4 +36,3 @@ def step(worker: Any, k: Kernel, cpu: int, task: int, n: int) -> int:
         fork_task(k, task)
     else:
         call_and_return(k, cpu, task, syscall, n)
-    return 1

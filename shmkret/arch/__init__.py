@@ -9,19 +9,28 @@ registers. `shmkret.return_stack` and `shmkret.link_register` have them for the 
     return_insn(arch, k, task) -> address     the return instruction: where the task goes
     prepare_kretprobe(arch, k, ri, task)      arch_prepare_kretprobe(): save the return address in ri, put TRAMPOLINE there
     resume_at(arch, k, task, address)         the end of the trampoline: the task goes on at the real return address
-    is_two_pass(arch) -> bool                 the walk looks for the real return address before it runs any handler
+
+and FEATURES, a set of
+
+    trap        the trampoline is a trap with a kprobe of its own: the CPU is busy and not preempted for the whole walk, and the
+                task's address is set inside it; otherwise assembly calls the handler, and sets the address last
+    two-pass    the walk looks for the real return address before it runs any handler
+    irqs-off    interrupts are masked from the breakpoint to its end
 
 All addresses are those of the task's text. RETPC conventions are the file's own business.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from shmkret.text import generic
 
 TRAMPOLINE = 0x7_0000_0000
 """Address of kretprobe_trampoline; no call site lies there."""
+FRAME_WORDS = 2
+"""Words of stack that a call and its prologue take, on every architecture: the return address and a register."""
 
 
 @generic
@@ -60,7 +69,6 @@ def resume_at(arch: Any, k: Any, task: int, address: int) -> None:
     raise NotImplementedError
 
 
-@generic
-def is_two_pass(arch: Any) -> bool:
-    """Whether the walk finds the real return address before it runs handlers."""
-    raise NotImplementedError
+def has_feature(arch: Any, name: str) -> bool:
+    """Whether an architecture has the feature `name`, a constant. Compiled code sees a constant."""
+    return name in sys.modules[type(arch).__module__].FEATURES

@@ -16,19 +16,16 @@ __all__ = [
     "Arm",
     "call_insn",
     "epilogue",
-    "is_two_pass",
     "prepare_kretprobe",
     "prologue",
     "resume_at",
     "return_insn",
 ]
 
+FEATURES: frozenset[str] = frozenset({"irqs-off"})
+
 
 class Arm(NamedTuple):
     """The stacks of all tasks; k.tasks.lr is ARM_lr."""
 
     stack: Stack
-
-
-def is_two_pass(arch: Arm) -> bool:
-    return False

@@ -19,19 +19,16 @@ __all__ = [
     "Ia64",
     "call_insn",
     "epilogue",
-    "is_two_pass",
     "prepare_kretprobe",
     "prologue",
     "resume_at",
     "return_insn",
 ]
 
+FEATURES: frozenset[str] = frozenset({"trap", "two-pass"})
+
 
 class Ia64(NamedTuple):
     """The stacks of all tasks; k.tasks.lr is b0."""
 
     stack: Stack
-
-
-def is_two_pass(arch: Ia64) -> bool:
-    return True

@@ -16,19 +16,16 @@ __all__ = [
     "PowerPC",
     "call_insn",
     "epilogue",
-    "is_two_pass",
     "prepare_kretprobe",
     "prologue",
     "resume_at",
     "return_insn",
 ]
 
+FEATURES: frozenset[str] = frozenset({"trap"})
+
 
 class PowerPC(NamedTuple):
     """The stacks of all tasks; k.tasks.lr is LR."""
 
     stack: Stack
-
-
-def is_two_pass(arch: PowerPC) -> bool:
-    return False

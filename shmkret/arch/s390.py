@@ -16,19 +16,16 @@ __all__ = [
     "S390",
     "call_insn",
     "epilogue",
-    "is_two_pass",
     "prepare_kretprobe",
     "prologue",
     "resume_at",
     "return_insn",
 ]
 
+FEATURES: frozenset[str] = frozenset({"trap"})
+
 
 class S390(NamedTuple):
     """The stacks of all tasks; k.tasks.lr is r14."""
 
     stack: Stack
-
-
-def is_two_pass(arch: S390) -> bool:
-    return False

@@ -20,7 +20,6 @@ __all__ = [
     "Sparc64",
     "call_insn",
     "epilogue",
-    "is_two_pass",
     "prepare_kretprobe",
     "prologue",
     "resume_at",
@@ -28,6 +27,8 @@ __all__ = [
 ]
 
 CALL_AND_DELAY_SLOT = 8
+
+FEATURES: frozenset[str] = frozenset({"trap"})
 
 
 class Sparc64(NamedTuple):
@@ -52,7 +53,3 @@ def prepare_kretprobe(arch: Sparc64, k: Kernel, ri: int, task: int) -> None:
 def resume_at(arch: Sparc64, k: Kernel, task: int, address: int) -> None:
     k.tasks.pc[task] = address
     k.tasks.npc[task] = address + 4
-
-
-def is_two_pass(arch: Sparc64) -> bool:
-    return False

@@ -17,19 +17,16 @@ __all__ = [
     "X86_32",
     "call_insn",
     "epilogue",
-    "is_two_pass",
     "prepare_kretprobe",
     "prologue",
     "resume_at",
     "return_insn",
 ]
 
+FEATURES: frozenset[str] = frozenset()
+
 
 class X86_32(NamedTuple):
     """The stacks of all tasks; a task's sp indexes them and grows down."""
 
     stack: Stack
-
-
-def is_two_pass(arch: X86_32) -> bool:
-    return False

@@ -8,11 +8,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from shmkret import interrupts
+from shmkret import signals
 from shmkret.measure import statistics
-from shmkret.measure.cell import Cell, Prepared, Sample
+from shmkret.measure.cell import COUNTS, Cell, LockWaits, Prepared, Sample
 from shmkret.measure.statistics import Estimate
-from shmkret.measure.suite import Plan
+from shmkret.measure.suite import PARAMS, Plan
 
 LEAST_CONCURRENCY = 0.95
 FEWEST_REPETITIONS = 3
@@ -39,6 +39,7 @@ class Measured:
     control: bool
     samples: list[Sample] = field(default_factory=list)
     estimate: Estimate | None = None
+    lock_waits: LockWaits | None = None
     verdict: str = "withheld"
     reasons: list[str] = field(default_factory=list)
 
@@ -46,6 +47,10 @@ class Measured:
     def withheld(self) -> bool:
         """Whether something forbids to print a number."""
         return any(sample.flaws for sample in self.samples) or not self.samples
+
+    def total(self, count: str) -> int:
+        """A count over all repetitions."""
+        return sum(sample.counts[count] for sample in self.samples)
 
     @property
     def rates(self) -> dict[int, float]:
@@ -76,12 +81,16 @@ def run(plan: Plan, prepared: list[Prepared], progress: Progress) -> list[Measur
         for ready, result in order if turn % 2 == 0 else reversed(order):
             if turn == 0:
                 progress.doing(f"compiling {ready.cell}")
-                with interrupts.on_the_spot():
+                with signals.on_the_spot():
                     ready.compile()
             if not (turn and result.withheld):
                 progress.doing(str(ready.cell))
                 result.samples.append(ready.repeat(plan.seconds))
             progress.done()
+    for ready, result in zip(prepared, measured, strict=True):
+        if ready.cell.params.lock_wait and not result.withheld:
+            progress.doing(f"{ready.cell}, lock waits")
+            result.lock_waits = ready.lock_waits(plan.seconds)
     rng = np.random.default_rng(plan.seed)
     for ready, result in zip(prepared, measured, strict=True):
         judge(result, rng, ready.rehearsal.doubts)
@@ -109,7 +118,7 @@ def _doubts(result: Measured, estimate: Estimate) -> Iterator[str]:
     waited = max(sample.waited for sample in result.samples)
     if waited > LONGEST_WAIT and result.cell.params.workers_per_core == 1:
         yield f"in one repetition a CPU waited {waited:.0%} of the window for its core: something else runs there"
-    calls, missed = (sum(getattr(s, name) for s in result.samples) for name in ("calls", "nmissed"))
+    calls, missed = (result.total(name) for name in ("calls", "nmissed"))
     if missed > MOST_MISSED * calls:
         yield f"{missed / calls:.0%} of the calls found no free instance: raise --maxactive"
     if len(result.samples) < FEWEST_REPETITIONS:
@@ -124,10 +133,10 @@ def ratios(measured: list[Measured], seed: int) -> list[Ratio]:
     rng = np.random.default_rng(seed)
     by_cell = {result.cell: result for result in measured}
     found = []
-    for by in ("scheme", "lock", "padding", "cpus", "peer"):
-        values = list(dict.fromkeys(getattr(result.cell, by) for result in measured))
+    for by in ("scheme", "lock", "padding", "cpus", "peer", *PARAMS):
+        values = list(dict.fromkeys(result.cell.value(by) for result in measured))
         base = values[-1] if by == "peer" else values[0]
-        for result in measured:
+        for result in measured if len(values) > 1 else ():
             under = by_cell.get(result.cell.over(**{by: base}))
             if under is not None and under is not result and (by == "peer" or result.cell.peer == under.cell.peer):
                 found.append(Ratio(by, result, under, _ratio(result, under, rng)))
@@ -144,13 +153,16 @@ def _ratio(over: Measured, under: Measured, rng: np.random.Generator) -> Estimat
 
 def cell_object(result: Measured) -> dict[str, Any]:
     """A cell as CLI.md's JSON has it. Counts are of the whole run, warm-up and cool-down included."""
-    totals = {name: sum(getattr(s, name) for s in result.samples) for name in ("calls", "hits", "nmissed", "refused", "walked")}
+    totals = {name: result.total(name) for name in COUNTS}
+    walks = totals["returns"]
     return {
         **result.cell.key(),
         "samples": [sample.rate for sample in result.samples],
         "median": result.estimate.median if result.estimate else None,
         "ci95": list(result.estimate.ci95) if result.estimate and result.estimate.ci95 else None,
         **totals,
+        "walk_mean": round(totals["walked"] / walks, 3) if walks else None,
+        "lock_wait_ns": result.lock_waits._asdict() if result.lock_waits else None,
         "waited": [sample.waited for sample in result.samples],
         "concurrency": [sample.concurrency for sample in result.samples],
         "verdict": result.verdict,
@@ -161,7 +173,9 @@ def cell_object(result: Measured) -> dict[str, Any]:
 def ratio_object(ratio: Ratio) -> dict[str, Any]:
     """A ratio as CLI.md's JSON has it."""
     key = ratio.over.cell.key()
-    over, under = key.pop(ratio.by), getattr(ratio.under.cell, ratio.by)
+    over, under = (cell.value(ratio.by) for cell in (ratio.over.cell, ratio.under.cell))
+    key.pop(ratio.by, None)
+    key["params"].pop(ratio.by, None)
     estimate = ratio.estimate
     return {
         "by": ratio.by,

@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shmkret import arena as arenas
-from shmkret import cpu, native, peers, plain, probes, registry, topology
+from shmkret import bugs, cpu, native, peers, plain, probes, registry, topology
 from shmkret import hash as hashing
 from shmkret.arena import Arena
-from shmkret.audit import audit
+from shmkret.audit import audit, books
+from shmkret.build import Build
 from shmkret.crew import Crew, WorkerHung, WorkerLost
 from shmkret.errors import PluginError, UsageError
-from shmkret.layout import Geometry
+from shmkret.kernel import Sizes, create_arena, geometry_of
 from shmkret.measure.rehearsal import Rehearsal, rehearse
-from shmkret.native import Build
-from shmkret.registry import ARCH, LOCK, SCHEME, WORKER, Plugin
+from shmkret.registry import ARCH, LOCK, SCHEME, WORKER
 
 PATIENCE_S = 10.0
+LONGEST_DELAY_NS = 1_000_000_000
 OURS = "shmkret"
+NO_BUG = "none"
+BOOKS = ("calls", "hits", "nmissed", "kp_nmissed", "refused", "returns", "flushed", "walked")
+CPU_COUNTS = (
+    "irqs", "switches", "grace_periods", "grace_ns", "table_locks", "table_wait_ns", "probe_locks", "probe_wait_ns",
+)  # fmt: skip
+COUNTS = BOOKS + CPU_COUNTS
+
+
+class LockWaits(NamedTuple):
+    """Mean nanoseconds in acquire(), two readings of the clock included; `clock`: what those cost by themselves."""
+
+    table: float
+    probe: float
+    clock: float
 
 
 @dataclass(frozen=True)
@@ -33,11 +48,26 @@ class Params:
     probes: int | None = None
     tasks: int | None = None
     maxactive: int | None = None
-    data_size: int = 0
+    data_size: int | None = None
     hash: str = "mult-2008-64"
     task_address: str = "slab"
+    handler_ns: int | None = None
+    work_ns: int = 0
+    bug: str = NO_BUG
+    pin_order: str = "cores"
     workers_per_core: int = 1
     plain: bool = False
+    lock_wait: bool = False
+
+    @property
+    def bugs(self) -> frozenset[str]:
+        """The bugs that are switched on: `none`, or names with + between them."""
+        return frozenset() if self.bug == NO_BUG else frozenset(self.bug.split("+"))
+
+    @property
+    def sizes(self) -> Sizes:
+        """The part that an arena is made for."""
+        return Sizes(**{field.name: getattr(self, field.name) for field in fields(Sizes)})
 
 
 @dataclass(frozen=True)
@@ -54,8 +84,14 @@ class Cell:
     params: Params = Params()
 
     def over(self, **changes: Any) -> Cell:
-        """The same cell with some of its key changed."""
-        return replace(self, **changes)
+        """The same cell with some of its key, or of its params, changed."""
+        own = {name: value for name, value in changes.items() if name in Cell.__dataclass_fields__}
+        params = {name: value for name, value in changes.items() if name not in own}
+        return replace(self, **own, params=replace(self.params, **params)) if params else replace(self, **own)
+
+    def value(self, name: str) -> Any:
+        """A part of the key, or a param, by name."""
+        return getattr(self, name) if name in Cell.__dataclass_fields__ else getattr(self.params, name)
 
     def key(self) -> dict[str, Any]:
         """As the JSON objects name it."""
@@ -75,15 +111,11 @@ class Sample:
     flaws: why it must not be used; empty when nothing is known against it.
     """
 
-    rate: float | None
-    calls: int
-    hits: int
-    nmissed: int
-    refused: int
-    walked: int
-    concurrency: float
-    waited: float
-    flaws: tuple[str, ...]
+    rate: float | None = None
+    counts: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
+    concurrency: float = 0.0
+    waited: float = 0.0
+    flaws: tuple[str, ...] = ()
 
 
 class Prepared:
@@ -95,43 +127,46 @@ class Prepared:
     def __init__(self, cell: Cell, seed: int) -> None:
         self.cell = cell
         self.seed = seed
+        params = cell.params
         self.build = Build(
             arch=registry.find(ARCH, cell.arch),
             scheme=registry.find(SCHEME, cell.scheme),
             lock=registry.find(LOCK, cell.lock),
             worker=registry.find(WORKER, cell.worker),
             padding=cell.padding,
+            nr_cpus=cell.cpus,
+            extra_bugs=params.bugs,
         )
+        bugs.chosen(self.build.bugs)
         if cell.peer != OURS:
             peers.require(cell.peer, cell.worker, cell.scheme, cell.lock)
-        self.cores = topology.place(cell.cpus, cell.params.workers_per_core)
+        self.cores = topology.place(cell.cpus, params.workers_per_core, params.pin_order)
+        self.sizes = params.sizes
         self.script = self._script(cell.cpus)
         self.rehearsal = Rehearsal()
-        self.geometry = self._geometry(cell.cpus, self.script)
         # All that can be refused is refused before anything runs.
+        self._check_sizes()
+        self.geometry = geometry_of(self.build, self.sizes, len(self.script))
         arenas.require_room(self.geometry, self.build.lock.record)
-        hashing.multiplier(cell.params.hash)
-        hashing.task_addresses(cell.params.task_address, 1)
+        hashing.multiplier(params.hash)
+        hashing.task_addresses(params.task_address, 1)
 
-    def _geometry(self, cpus: int, script: NDArray[np.int64]) -> Geometry:
-        cell, params = self.cell, self.cell.params
-        least = _ask(self.build.worker, "nr_probes", cpus)
-        nr_probes = least if params.probes is None else params.probes
-        if nr_probes < least and cpus == cell.cpus:
-            raise UsageError(f"the worker {cell.worker} needs {least} probes on {cpus} CPUs, --probes says {nr_probes}")
-        nr_tasks = cell.cpus if params.tasks is None else params.tasks
-        if nr_tasks < cell.cpus:
-            raise UsageError(f"{cell.cpus} CPUs need as many tasks at least, --tasks says {nr_tasks}")
-        return Geometry(
-            nr_cpus=cpus,
-            nr_tasks=max(nr_tasks, cpus),
-            nr_probes=max(nr_probes, least),
-            maxactive=default_maxactive(cpus) if params.maxactive is None else params.maxactive,
-            nr_locks=_ask(self.build.scheme, "nr_locks", max(1, nr_probes, least)),
-            data_size=params.data_size,
-            script_words=len(script),
-            padding=cell.padding,
-        )
+    def _check_sizes(self) -> None:
+        cell, sizes = self.cell, self.sizes
+        least = len(self.build.declared.boot)
+        if sizes.probes is not None and sizes.probes < least:
+            raise UsageError(f"the worker {cell.worker} needs {least} probes on {cell.cpus} CPUs, --probes says {sizes.probes}")
+        if sizes.tasks is not None and sizes.tasks < cell.cpus:
+            raise UsageError(f"{cell.cpus} CPUs need as many tasks at least, --tasks says {sizes.tasks}")
+        for name in ("handler_ns", "work_ns"):
+            if not 0 <= (getattr(sizes, name) or 0) <= LONGEST_DELAY_NS:
+                option = name.replace("_", "-")
+                raise UsageError(f"--{option} is {getattr(sizes, name)}: give 0 to {LONGEST_DELAY_NS} nanoseconds")
+        needed = getattr(self.build.worker.module, "DATA_SIZE", 0)
+        if sizes.data_size is not None and 0 <= sizes.data_size < needed:
+            raise UsageError(
+                f"the handlers of {cell.worker} need {needed} bytes an instance, --data-size says {sizes.data_size}"
+            )
 
     def _script(self, cpus: int) -> NDArray[np.int64]:
         write = getattr(self.build.worker.module, "script", None)
@@ -155,67 +190,58 @@ class Prepared:
         if not all(plugin.path.parent == plugin.kind.folder for plugin in plugins):
             # On two CPUs at least, whatever is measured: a lock that nobody contends for proves nothing.
             cpus = max(2, self.cell.cpus)
-            script = self._script(cpus)
-            self.rehearsal = rehearse(self.build, self._geometry(cpus, script), script)
+            sizes = replace(self.sizes, probes=None, tasks=None)
+            self.rehearsal = rehearse(replace(self.build, nr_cpus=cpus), sizes, self._script(cpus))
         _ = self._bodies
 
     @cached_property
     def _bodies(self) -> native.Bodies:
+        return self._bodies_of(self.build)
+
+    def _bodies_of(self, build: Build) -> native.Bodies:
         if self.cell.peer != OURS:
-            return native.peer(self.build, self.cell.peer)
-        return native.uncompiled(self.build) if self.cell.params.plain else native.compiled(self.build)
+            return native.peer(build, self.cell.peer)
+        return native.uncompiled(build, self.sizes) if self.cell.params.plain else native.compiled(build, self.sizes)
 
     def repeat(self, seconds: float, warm_up: float = 0.05) -> Sample:
         """One repetition, in fresh processes on a fresh arena. A worker that dies, hangs or sees a bug is a flaw."""
         if self.rehearsal.flaws:
-            return Sample(None, 0, 0, 0, 0, 0, 0.0, 0.0, self.rehearsal.flaws)
-        names = {kind: getattr(self.build, kind).name for kind in ("scheme", "lock", "arch")}
-        params = self.cell.params
+            return Sample(flaws=self.rehearsal.flaws)
+        return self._run(self._bodies, seconds, warm_up)
+
+    def lock_waits(self, seconds: float, warm_up: float = 0.05) -> LockWaits:
+        """A run apart, in which every acquire is timed. Zeros where it failed or the peer does not time."""
+        if self.rehearsal.flaws or self.cell.peer != OURS:
+            return LockWaits(0.0, 0.0, 0.0)
+        sample = self._run(self._bodies_of(replace(self.build, timed=True)), seconds, warm_up)
+        c = sample.counts
+        means = (c[f"{kind}_wait_ns"] / max(1, c[f"{kind}_locks"]) for kind in ("table", "probe"))
+        return LockWaits(*means, native.clock_ns(self.build))
+
+    def _run(self, bodies: native.Bodies, seconds: float, warm_up: float) -> Sample:
         machine = plain.PlainMachine(self.build.cache())
-        with Arena.create(
-            self.geometry,
-            lock=self.build.lock.record,
-            names=names,
-            hash_name=params.hash,
-            task_address=params.task_address,
-        ) as arena:
-            arena.records("script")["word"] = self.script
+        with create_arena(self.build, self.sizes, self.script) as arena:
             try:
-                self.build.init_locks(arena, machine)
-                flaws, waited_ns = _window(self._bodies(arena, machine), self.cores, arena, seconds, warm_up)
+                native.free_locks(arena, machine, self.build, self.sizes)
+                flaws, waited_ns = _window(bodies(arena, machine), self.cores, arena, seconds, warm_up)
                 return self._sample(arena, machine, flaws, waited_ns)
             finally:
                 machine.close()
 
     def _sample(self, arena: Arena, machine: plain.PlainMachine, flaws: tuple[str, ...], waited_ns: int) -> Sample:
         cpus = arena.records("cpus")
-        bugs = tuple(_bug(cpus[i], i) for i in np.flatnonzero(cpus["bug"]).tolist())
-        flaws = bugs or flaws
+        seen = tuple(_bug(cpus[i], i) for i in np.flatnonzero(cpus["bug"]).tolist())
+        flaws = seen or flaws
         if not flaws:
-            wrong = audit(arena, self.build.scheme) + self.build.held_locks(arena, machine)
+            wrong = audit(arena, self.build.scheme) + native.still_held(arena, machine, self.build, self.sizes)
             flaws = tuple(f"audit: {what}" for what in wrong)
-        totals = {field: int(cpus[field].sum()) for field in ("calls", "hits", "walked")}
-        nmissed = int(arena.records("probes")["nmissed"].sum())
+        if not flaws and not cpus["calls"].any():
+            flaws = ("no call hit a kretprobe: there is nothing to measure",)
+        counts = books(arena) | {name: int(cpus[name].sum()) for name in CPU_COUNTS}
         rate, concurrency = (None, 0.0) if flaws else _rate(cpus)
         spans_ns = cpus["ended_ns"] - cpus["began_ns"]
         waited = waited_ns / int(spans_ns.max()) if rate else 0.0
-        return Sample(rate=rate, nmissed=nmissed, refused=0, concurrency=concurrency, waited=waited, flaws=flaws, **totals)
-
-
-def default_maxactive(nr_cpus: int) -> int:
-    """The kernel's default with preemption: max(10, 2 * NR_CPUS)."""
-    return max(10, 2 * nr_cpus)
-
-
-def _ask(plugin: Plugin, question: str, argument: int) -> int:
-    """Call a plug-in's sizing function. Raises PluginError unless it answers with a whole number."""
-    try:
-        answer = getattr(plugin.module, question)(argument)
-    except (Exception, SystemExit) as error:
-        raise PluginError(f"{plugin.path}: {question}({argument}) raised {type(error).__name__}: {error}") from error
-    if not isinstance(answer, int) or isinstance(answer, bool):
-        raise PluginError(f"{plugin.path}: {question}({argument}) returned {answer!r}, not a whole number")
-    return answer
+        return Sample(rate, counts, concurrency, waited, flaws)
 
 
 def _window(
@@ -246,13 +272,23 @@ def _window(
             if not cpus["bug"].any():
                 crew.join(PATIENCE_S)
     except WorkerHung as error:
-        idle = ", ".join(str(i) for i in np.flatnonzero(cpus["calls"] == 0).tolist())
-        hint = f"; cpu {idle} made no call: does it wait in acquire() for ever?" if idle else ""
-        return (f"{error}{hint}",), waited_ns
+        return (f"{error}{_why_hung(cpus, crew)}",), waited_ns
     except WorkerLost:
         if not cpus["bug"].any():  # else it went down with what it had already reported
             raise
     return (), waited_ns
+
+
+def _why_hung(cpus: NDArray[np.void], crew: Crew) -> str:
+    """What the records of the CPUs say of who waits for whom."""
+    for i in np.flatnonzero(cpus["waits_for"] >= 0).tolist():
+        other = int(cpus["waits_for"][i])
+        stopped = ", which is stopped" if other in crew.was_stopped else ""
+        return f"; cpu {i} waits for a grace period of cpu {other}{stopped}"
+    if crew.was_stopped:
+        return f"; cpu {', '.join(map(str, crew.was_stopped))} is stopped"
+    idle = ", ".join(str(i) for i in np.flatnonzero(cpus["calls"] == 0).tolist())
+    return f"; cpu {idle} made no call: does it wait in acquire() for ever?" if idle else ""
 
 
 def _rate(cpus: NDArray[np.void]) -> tuple[float, float]:

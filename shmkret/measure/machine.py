@@ -18,6 +18,8 @@ def describe() -> dict[str, Any]:
         "cpu": _cpu_model(),
         "cores_allowed": topology.allowed_cores(),
         "cores_online": os.cpu_count(),
+        "cpu_quota": topology.quota(),
+        "topology": [core._asdict() for core in topology.topology()],
         "hypervisor": "hypervisor" in _cpuinfo(),
         "memory_bytes": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         "kernel": platform.release(),

@@ -14,15 +14,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkret import atomics, cpu
-from shmkret.arena import Arena
+from shmkret import atomics, registration
+from shmkret.build import Build
+from shmkret.cpu import one_round
 from shmkret.errors import PluginError
-from shmkret.explored import ExploredMachine, Scenario, Snapshot, WaitsForever, explore
-from shmkret.layout import Geometry, Kernel
-from shmkret.native import Build
+from shmkret.explored import REGISTRATION, ExploredMachine, Scenario, Snapshot, WaitsForever, explore
+from shmkret.kernel import Sizes, create_arena, geometry_of
+from shmkret.layout import Kernel
 
 ROUNDS = 3
-MOST_CALLS = 1 << 31
 MOST_STATES = 50_000
 LARGEST = 20_000
 
@@ -34,27 +34,27 @@ class Rehearsal(NamedTuple):
     doubts: tuple[str, ...] = ()
 
 
-def rehearse(build: Build, geometry: Geometry, script: NDArray[np.int64]) -> Rehearsal:
+def rehearse(build: Build, sizes: Sizes, script: NDArray[np.int64]) -> Rehearsal:
     """What is wrong with a user's plug-ins, before any process runs them.
 
-    Raises: PluginError, with file and line, when the code raises, leaves its arrays, or returns no count of calls.
+    Raises: PluginError, with file and line, when the code raises, leaves its arrays, or makes no call.
     """
-    small = replace(geometry, maxactive=min(geometry.maxactive, 2), data_size=0)
+    geometry = geometry_of(build, sizes, len(script))
+    small = replace(geometry, maxactive=min(geometry.maxactive, 2), data_size=min(geometry.data_size, 64))
     if small.nr_instances + small.script_words > LARGEST:
         return Rehearsal(doubts=("not rehearsed: the arena is too large to step through",))
-    with Arena.create(small, lock=build.lock.record) as arena:
-        arena.records("script")["word"] = script
-        snapshot = Snapshot(arena, arch=build.arch, scheme=build.scheme, lock=build.lock, worker=build.worker)
+    with create_arena(build, sizes, script, small) as arena:
+        snapshot = Snapshot(arena, build, sizes, shared=REGISTRATION if _registers(build) else ())
 
         def scenario(machine: ExploredMachine) -> Scenario:
             k = snapshot.kernel(machine)
 
             def body(i: int) -> Callable[[], None]:
-                return lambda: k.cpus.calls.__setitem__(i, cpu.step(k.worker, k, i, i, 0))
+                return lambda: one_round(k, i, i, 0)
 
             return Scenario([body(0), body(1)], lambda: snapshot.audit(machine, k))
 
-        _in_turn(build, snapshot, geometry.nr_cpus)
+        _in_turn(build, snapshot)
         outcome = explore(scenario, MOST_STATES)
     if outcome.violations:
         return Rehearsal(tuple(f"rehearsal: under some interleaving of one round each: {v.what}" for v in outcome.violations))
@@ -63,24 +63,27 @@ def rehearse(build: Build, geometry: Geometry, script: NDArray[np.int64]) -> Reh
     return Rehearsal()
 
 
-def _in_turn(build: Build, snapshot: Snapshot, nr_cpus: int) -> None:
-    made = 0
+def _registers(build: Build) -> bool:
+    """Whether the worker registers or unregisters probes while it runs."""
+    uses = vars(build.worker.module).values()
+    return any(getattr(used, "__module__", None) == registration.__name__ for used in uses)
+
+
+def _in_turn(build: Build, snapshot: Snapshot) -> None:
     machine = ExploredMachine()
     k = snapshot.kernel(machine)
     with atomics.use(machine):
         for n in range(ROUNDS):
-            for i in range(nr_cpus):
-                calls = _step(build, k, i, n)
-                if not isinstance(calls, int) or isinstance(calls, bool) or not 0 <= calls < MOST_CALLS:
-                    raise PluginError(f"{build.worker.path}: step() returned {calls!r}, not the number of probed calls it made")
-                made += calls
-    if not made:
-        raise PluginError(f"{build.worker.path}: step() made no call in {ROUNDS} rounds: there is nothing to measure")
+            for i in range(build.nr_cpus):
+                _step(build, k, i, n)
+        calls = sum(k.cpus.calls[i] for i in range(build.nr_cpus))
+    if not calls:
+        raise PluginError(f"{build.worker.path}: step() hit no kretprobe in {ROUNDS} rounds: there is nothing to measure")
 
 
-def _step(build: Build, k: Kernel, i: int, n: int) -> object:
+def _step(build: Build, k: Kernel, i: int, n: int) -> None:
     try:
-        return cpu.step(k.worker, k, i, i, n)
+        one_round(k, i, i, n)
     except WaitsForever as error:
         raise PluginError(f"{_place(error, build)}: one CPU alone waits for ever: {error}") from error
     except (Exception, SystemExit) as error:

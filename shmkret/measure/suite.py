@@ -1,7 +1,7 @@
 """Suites: what a benchmark measures, as TOML files whose keys are the command line's options.
 
     title = "..."           one line, for `shmkret list suites`
-    worker = ["hot"]        any option of `shmkret bench`, a list where the option takes one
+    worker = ["hot"]        any option of `shmkret bench`, a list where several values are to be measured
     peer = "c"              measure this peer beside every cell
 
 Paths in it are relative to its own folder. The seed belongs to a run, not to a suite: give it on the command line.
@@ -30,8 +30,13 @@ PARAMS: dict[str, type] = {
     "data_size": int,
     "hash": str,
     "task_address": str,
+    "handler_ns": int,
+    "work_ns": int,
+    "bug": str,
+    "pin_order": str,
     "workers_per_core": int,
     "plain": bool,
+    "lock_wait": bool,
 }
 RUN: dict[str, type] = {"seconds": float, "repeat": int, "peer": str, "title": str}
 DEFAULTS: dict[str, Any] = {
@@ -76,23 +81,23 @@ def plan(suite: str, options: dict[str, Any], seed: int) -> Plan:
     Raises: UnknownName, UsageError.
     """
     values = DEFAULTS | load(suite) | {key: value for key, value in options.items() if value is not None}
-    workers_per_core = values.get("workers_per_core", 1)
-    _positive("workers_per_core", workers_per_core)
-    cores = len(topology.allowed_cores())
-    values.setdefault("cpus", topology.powers_of_two(cores * workers_per_core))
-    for key in AXES:
-        if not values[key]:
-            raise UsageError(f"--{key} names nothing: give one value or several, with commas between them")
-    for cpus in values["cpus"]:
+    for workers_per_core in _listed(values.get("workers_per_core", 1)):
+        _positive("workers_per_core", workers_per_core)
+        values.setdefault("cpus", topology.powers_of_two(topology.usable() * workers_per_core))
+    chosen = {key: _listed(values[key]) for key in (*AXES, *PARAMS) if key in values}
+    for key, several in chosen.items():
+        if not several:
+            raise UsageError(f"--{key.replace('_', '-')} names nothing: give one value or several, with commas between them")
+    for cpus in chosen["cpus"]:
         _positive("cpus", cpus)
     _positive("repeat", values["repeat"], MOST_REPETITIONS)
     if not 0 < values["seconds"] <= LONGEST_WINDOW_S:
         raise UsageError(f"--seconds is {values['seconds']:g}: give more than 0 and at most {LONGEST_WINDOW_S:g}")
-    params = Params(**{key: values[key] for key in PARAMS if key in values})
-    cells = [
-        Cell(**dict(zip(AXES, choice, strict=True)), params=params)
-        for choice in itertools.product(*(_unique(values[axis]) for axis in AXES))
-    ]
+    cells = []
+    for choice in itertools.product(*map(_unique, chosen.values())):
+        one = dict(zip(chosen, choice, strict=True))
+        params = Params(**{key: one.pop(key) for key in PARAMS if key in one})
+        cells.append(Cell(**one, params=params))
     if values["peer"] != OURS:
         cells = [peer for cell in cells for peer in (cell, cell.over(peer=values["peer"]))]
     return Plan(Path(suite).stem, tuple(cells), float(values["seconds"]), values["repeat"], seed)
@@ -133,12 +138,16 @@ def _checked(path: Path, key: str, value: Any) -> Any:
     kinds = AXES | PARAMS | RUN
     if key not in kinds:
         raise UnknownName(f"option of {path.name}", key, kinds)
-    values = value if isinstance(value, list) and key in AXES else [value]
+    values = value if isinstance(value, list) and key not in RUN else [value]
     wanted = (int, float) if kinds[key] is float else kinds[key]
     for one in values:
         if not isinstance(one, wanted) or (isinstance(one, bool) and kinds[key] is not bool):
             raise UsageError(f"{path}: {key} = {one!r} is not of type {kinds[key].__name__}")
-    return values if key in AXES else value
+    return value if key in RUN else values
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _unique(values: list[Any]) -> list[Any]:

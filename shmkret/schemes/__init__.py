@@ -1,18 +1,24 @@
 """Schemes: how each generation of the kernel keeps free and used instances, and under which locks. One a file.
 
-A file defines a NamedTuple class with one field, `locks`, and these functions on it. The probe path (shmkret.probes) calls
-them in this order, per probed call:
+A file defines a NamedTuple class with two fields, `table` (the 64 bucket locks) and `locks` (as many others as it wants), and
+these functions on it. The probe path (shmkret.probes) calls them in this order, per probed call:
 
-    entry     obtain(scheme, k, rp) -> ri      an instance of probe rp, or NIL and rp's nmissed counted
-              hang(scheme, k, ri, task)        ri, filled in, is now task's
-    return    lock_bucket(scheme, k, task)     the instances of task are ours; returns the bucket
-              recycle(scheme, k, bucket, prev, ri)   ri, which follows prev (or NIL) in it, is free again
-              unlock_bucket(scheme, k, bucket)
+    entry     obtain(scheme, k, cpu, rp) -> ri      an instance of probe rp, or NIL and rp's nmissed counted
+              refuse(scheme, k, cpu, rp, ri)        the entry handler said no: ri is free again
+              hang(scheme, k, cpu, ri, task)        or else ri, filled in, is now task's
+    return    lock_bucket(scheme, k, cpu, task)     the instances of task are ours; returns the bucket
+              recycle(scheme, k, cpu, bucket, prev, ri)   ri, which follows prev (or NIL) in it, is free again
+              unlock_bucket(scheme, k, cpu, bucket)
+    unregister
+              orphan(scheme, k, cpu, rp)            every instance of rp in flight has no rp any more
 
 and, outside the text,
 
-    nr_locks(nr_probes) -> int                 how many locks it takes
+    nr_locks(nr_probes) -> int                 how many locks it takes beside the bucket locks
     audit(arena) -> list of str                optional: what is wrong with lists that only this scheme keeps; in sentences
+    BUGS                                       optional: the historical bugs that it has by nature (shmkret.bugs)
+
+Locks are taken through shmkret.locking, interrupts masked through shmkret.irqflags.
 """
 
 from __future__ import annotations
@@ -23,30 +29,42 @@ from shmkret.text import generic
 
 
 @generic
-def obtain(scheme: Any, k: Any, rp: int) -> int:
+def obtain(scheme: Any, k: Any, cpu: int, rp: int) -> int:
     """Take an instance of probe `rp` for a call; NIL when there is none, which is counted in nmissed."""
     raise NotImplementedError
 
 
 @generic
-def hang(scheme: Any, k: Any, ri: int, task: int) -> None:
+def refuse(scheme: Any, k: Any, cpu: int, rp: int, ri: int) -> None:
+    """The entry handler refuses the call for which `ri` was obtained: give it back."""
+    raise NotImplementedError
+
+
+@generic
+def hang(scheme: Any, k: Any, cpu: int, ri: int, task: int) -> None:
     """Hang `ri` into the bucket of `task`, in front."""
     raise NotImplementedError
 
 
 @generic
-def lock_bucket(scheme: Any, k: Any, task: int) -> int:
-    """Make the bucket of `task` ours; returns its index."""
+def lock_bucket(scheme: Any, k: Any, cpu: int, task: int) -> int:
+    """Make the bucket of `task` ours, interrupts masked; returns its index."""
     raise NotImplementedError
 
 
 @generic
-def unlock_bucket(scheme: Any, k: Any, bucket: int) -> None:
+def unlock_bucket(scheme: Any, k: Any, cpu: int, bucket: int) -> None:
     """Give the bucket back."""
     raise NotImplementedError
 
 
 @generic
-def recycle(scheme: Any, k: Any, bucket: int, prev: int, ri: int) -> None:
+def recycle(scheme: Any, k: Any, cpu: int, bucket: int, prev: int, ri: int) -> None:
     """recycle_rp_inst(): take `ri`, which follows `prev` (NIL: is the first), out of the bucket and free it."""
+    raise NotImplementedError
+
+
+@generic
+def orphan(scheme: Any, k: Any, cpu: int, rp: int) -> None:
+    """cleanup_rp_inst(): let every instance of `rp` in flight have no rp; who finds it on its way out frees it."""
     raise NotImplementedError

@@ -15,64 +15,103 @@ from typing import Any, NamedTuple
 
 from shmkret.arena import Arena, buckets
 from shmkret.atomics import NIL
+from shmkret.bugs import has_bug
 from shmkret.hash import hash_ptr
+from shmkret.irqflags import irqrestore_held, irqsave_held
 from shmkret.layout import Kernel
 from shmkret.lists import push_bucket, push_free, unlink_bucket
-from shmkret.locks import acquire, release
+from shmkret.locking import lock_probe, unlock
+from shmkret.locks import release
 from shmkret.text import inline
 
 KRETPROBE_LOCK = 0
 
 
 class Global(NamedTuple):
-    """The array of locks; there is one."""
+    """The bucket locks, which it does not use, and one other."""
 
+    table: Any
     locks: Any
+
+
+BUGS = frozenset({"probeable-helpers", "unmarked-flush", "unmarked-walk", "early-reset"})
 
 
 def nr_locks(nr_probes: int) -> int:
     return 1
 
 
-def obtain(scheme: Global, k: Kernel, rp: int) -> int:
-    # The lock is kept until hang(): entry handlers run under it.
-    acquire(scheme.locks, KRETPROBE_LOCK)
+def obtain(scheme: Global, k: Kernel, cpu: int, rp: int) -> int:
+    # The lock is kept until hang() or refuse(): entry handlers run under it.
+    take_kretprobe_lock(scheme, k, cpu)
     ri = k.probes.free[rp]
     if ri == NIL:
         k.probes.nmissed[rp] += 1
-        release(scheme.locks, KRETPROBE_LOCK)
+        drop_kretprobe_lock(scheme, k, cpu)
     return ri
 
 
-def hang(scheme: Global, k: Kernel, ri: int, task: int) -> None:
+def refuse(scheme: Global, k: Kernel, cpu: int, rp: int, ri: int) -> None:
+    # It has not left the free list.
+    if has_bug(k.mode.bugs, "leak-on-refusal"):
+        k.probes.free[rp] = k.instances.next[ri]
+    drop_kretprobe_lock(scheme, k, cpu)
+    if has_bug(k.mode.bugs, "double-unlock"):
+        release(scheme.locks, KRETPROBE_LOCK)
+
+
+def hang(scheme: Global, k: Kernel, cpu: int, ri: int, task: int) -> None:
     rp = k.instances.rp[ri]
     k.probes.free[rp] = k.instances.next[ri]
     push_used(k, ri, rp)
     push_bucket(k, ri, hash_ptr(k.tasks.address[task], k.hash_multiplier))
-    release(scheme.locks, KRETPROBE_LOCK)
+    drop_kretprobe_lock(scheme, k, cpu)
 
 
-def lock_bucket(scheme: Global, k: Kernel, task: int) -> int:
-    acquire(scheme.locks, KRETPROBE_LOCK)
+def lock_bucket(scheme: Global, k: Kernel, cpu: int, task: int) -> int:
+    take_kretprobe_lock(scheme, k, cpu)
     return hash_ptr(k.tasks.address[task], k.hash_multiplier)
 
 
-def unlock_bucket(scheme: Global, k: Kernel, bucket: int) -> None:
-    release(scheme.locks, KRETPROBE_LOCK)
+def unlock_bucket(scheme: Global, k: Kernel, cpu: int, bucket: int) -> None:
+    drop_kretprobe_lock(scheme, k, cpu)
 
 
-def recycle(scheme: Global, k: Kernel, bucket: int, prev: int, ri: int) -> None:
+def recycle(scheme: Global, k: Kernel, cpu: int, bucket: int, prev: int, ri: int) -> None:
     rp = k.instances.rp[ri]
     unlink_bucket(k, ri, prev, bucket)
     unlink_used(k, ri, rp)
     push_free(k, ri, rp)
 
 
+def orphan(scheme: Global, k: Kernel, cpu: int, rp: int) -> None:
+    take_kretprobe_lock(scheme, k, cpu)
+    ri = k.probes.used[rp]
+    while ri != NIL:
+        k.instances.rp[ri] = NIL
+        ri = k.instances.used_next[ri]
+    k.probes.used[rp] = NIL
+    drop_kretprobe_lock(scheme, k, cpu)
+
+
+@inline
+def take_kretprobe_lock(scheme: Global, k: Kernel, cpu: int) -> None:
+    irqsave_held(k.mode.irq, k, cpu)
+    lock_probe(k, cpu, scheme.locks, KRETPROBE_LOCK)
+
+
+@inline
+def drop_kretprobe_lock(scheme: Global, k: Kernel, cpu: int) -> None:
+    unlock(k, cpu, scheme.locks, KRETPROBE_LOCK)
+    irqrestore_held(k.mode.irq, k, cpu)
+
+
 def audit(arena: Arena) -> list[str]:
     """The used list of each probe holds its instances in flight, linked both ways."""
     instances, used = arena.records("instances"), arena.records("probes")["used"].tolist()
     after, before = instances["used_next"].tolist(), instances["used_prev"].tolist()
-    in_flight = sorted(ri for order in buckets(arena) for ri in order)
+    # Orphans have left their probe's list.
+    in_flight = sorted(ri for order in buckets(arena) for ri in order if instances["rp"][ri] != NIL)
     seen: list[int] = []
     for rp, first in enumerate(used):
         ri, previous = first, NIL

@@ -1,13 +1,14 @@
-"""A lock a bucket and a lock a probe: the seed's split, as merged in 2.6.27.
+"""A lock a bucket and a lock a probe: the seed's split, as merged in 2.6.27, its known bugs mended.
 
-    lock 0 ... 63     kretprobe_table_locks, one a bucket
-    lock 64 + rp      rp->lock
+    table lock b    bucket b of kretprobe_inst_table
+    lock rp         rp->lock
 
 Order     bucket
             +-- probe    recycle() takes it inside the bucket's; never the other way round
-Limbo     between obtain() and hang() an instance is on no list, and no lock is held
+Limbo     between obtain() and hang() an instance is on no list, and no lock is held: the entry handler runs there
 Always    0 <= instances on free <= maxactive, for each probe
-Source    Linux commit ef53d9c5e4da ("kprobes: improve kretprobe scalability with hashed locking")
+Source    Linux commit ef53d9c5e4da ("kprobes: improve kretprobe scalability with hashed locking"); the mends are those of
+          f02b8624fedc, d496aab567e7, 017c39bdb1b3, 9b38cc704e84 and b191fa96ea6d
 """
 
 from __future__ import annotations
@@ -15,55 +16,98 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from shmkret.atomics import NIL
+from shmkret.bugs import has_bug
 from shmkret.hash import NR_BUCKETS, hash_ptr
+from shmkret.irqflags import irqrestore, irqrestore_held, irqsave, irqsave_held
 from shmkret.layout import Kernel
 from shmkret.lists import push_bucket, push_free, unlink_bucket
-from shmkret.locks import acquire, release
+from shmkret.locking import lock_probe, lock_table, unlock
+from shmkret.locks import release
 from shmkret.text import inline
 
 
 class Hashed(NamedTuple):
-    """The array of locks: the buckets', then the probes'."""
+    """The buckets' locks, and the probes'."""
 
+    table: Any
     locks: Any
 
 
 def nr_locks(nr_probes: int) -> int:
-    return NR_BUCKETS + nr_probes
+    return nr_probes
 
 
-def obtain(scheme: Hashed, k: Kernel, rp: int) -> int:
-    acquire(scheme.locks, NR_BUCKETS + rp)
+def obtain(scheme: Hashed, k: Kernel, cpu: int, rp: int) -> int:
+    flags = irqsave(k.mode.irq, k, cpu)
+    lock_probe(k, cpu, scheme.locks, rp)
     ri = k.probes.free[rp]
     if ri == NIL:
         k.probes.nmissed[rp] += 1
     else:
         k.probes.free[rp] = k.instances.next[ri]
-    release(scheme.locks, NR_BUCKETS + rp)
+    unlock(k, cpu, scheme.locks, rp)
+    irqrestore(k.mode.irq, k, cpu, flags)
     return ri
 
 
-def hang(scheme: Hashed, k: Kernel, ri: int, task: int) -> None:
-    bucket = lock_bucket(scheme, k, task)
+def refuse(scheme: Hashed, k: Kernel, cpu: int, rp: int, ri: int) -> None:
+    if has_bug(k.mode.bugs, "double-unlock"):
+        release(scheme.locks, rp)
+    if not has_bug(k.mode.bugs, "leak-on-refusal"):
+        flags = irqsave(k.mode.irq, k, cpu)
+        lock_probe(k, cpu, scheme.locks, rp)
+        push_free(k, ri, rp)
+        unlock(k, cpu, scheme.locks, rp)
+        irqrestore(k.mode.irq, k, cpu, flags)
+
+
+def hang(scheme: Hashed, k: Kernel, cpu: int, ri: int, task: int) -> None:
+    bucket = kretprobe_hash_lock(scheme, k, cpu, task)
     push_bucket(k, ri, bucket)
-    unlock_bucket(scheme, k, bucket)
+    kretprobe_table_unlock(scheme, k, cpu, bucket)
+
+
+def lock_bucket(scheme: Hashed, k: Kernel, cpu: int, task: int) -> int:
+    return kretprobe_hash_lock(scheme, k, cpu, task)
+
+
+def unlock_bucket(scheme: Hashed, k: Kernel, cpu: int, bucket: int) -> None:
+    kretprobe_table_unlock(scheme, k, cpu, bucket)
+
+
+def recycle(scheme: Hashed, k: Kernel, cpu: int, bucket: int, prev: int, ri: int) -> None:
+    rp = k.instances.rp[ri]
+    unlink_bucket(k, ri, prev, bucket)
+    lock_probe(k, cpu, scheme.locks, rp)
+    push_free(k, ri, rp)
+    unlock(k, cpu, scheme.locks, rp)
+
+
+def orphan(scheme: Hashed, k: Kernel, cpu: int, rp: int) -> None:
+    for bucket in range(NR_BUCKETS):
+        kretprobe_table_lock(scheme, k, cpu, bucket)
+        ri = k.buckets.first[bucket]
+        while ri != NIL:
+            if k.instances.rp[ri] == rp:
+                k.instances.rp[ri] = NIL
+            ri = k.instances.next[ri]
+        kretprobe_table_unlock(scheme, k, cpu, bucket)
 
 
 @inline
-def lock_bucket(scheme: Hashed, k: Kernel, task: int) -> int:
+def kretprobe_hash_lock(scheme: Any, k: Kernel, cpu: int, task: int) -> int:
     bucket = hash_ptr(k.tasks.address[task], k.hash_multiplier)
-    acquire(scheme.locks, bucket)
+    kretprobe_table_lock(scheme, k, cpu, bucket)
     return bucket
 
 
 @inline
-def unlock_bucket(scheme: Hashed, k: Kernel, bucket: int) -> None:
-    release(scheme.locks, bucket)
+def kretprobe_table_lock(scheme: Any, k: Kernel, cpu: int, bucket: int) -> None:
+    irqsave_held(k.mode.irq, k, cpu)
+    lock_table(k, cpu, scheme.table, bucket)
 
 
-def recycle(scheme: Hashed, k: Kernel, bucket: int, prev: int, ri: int) -> None:
-    rp = k.instances.rp[ri]
-    unlink_bucket(k, ri, prev, bucket)
-    acquire(scheme.locks, NR_BUCKETS + rp)
-    push_free(k, ri, rp)
-    release(scheme.locks, NR_BUCKETS + rp)
+@inline
+def kretprobe_table_unlock(scheme: Any, k: Kernel, cpu: int, bucket: int) -> None:
+    unlock(k, cpu, scheme.table, bucket)
+    irqrestore_held(k.mode.irq, k, cpu)

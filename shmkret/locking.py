@@ -1,0 +1,101 @@
+"""How the schemes take their locks: timed where a run asks for it, and probed where a run probes the kernel's own functions.
+
+    lock_table(k, cpu, table, bucket)   take a bucket lock
+    lock_probe(k, cpu, locks, i)        take another lock of the scheme's
+    unlock(k, cpu, locks, i)            give back either
+
+The lock primitives of 2008 were functions like others, and somebody did put a return probe on one. A worker file that says
+PRIMITIVES = True has four functions after its own: SPIN_LOCK and SPIN_UNLOCK, HASH_LOCK, the helper that takes a bucket lock,
+and KFREE.
+
+Source    kernel/spinlock.c, Linux 2.6.26; Linux commit 9b38cc704e84 ("kretprobe: Prevent triggering kretprobe from within
+          kprobe_flush_task")
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from shmkret.atomics import Words, monotonic_ns
+from shmkret.locks import acquire, release
+from shmkret.text import generic, inline
+
+SPIN_LOCK, SPIN_UNLOCK, HASH_LOCK, KFREE = range(4)
+NR_PRIMITIVES = 4
+
+
+class Unprobed(NamedTuple):
+    """The path's own functions are no functions that a probe could be on."""
+
+    unused: int
+
+    def enter_primitive(self, k: Any, cpu: int, which: int) -> None:
+        pass
+
+    def leave_primitive(self, k: Any, cpu: int) -> None:
+        pass
+
+
+class Untimed(NamedTuple):
+    """Nobody asks how long a lock was waited for."""
+
+    unused: int
+
+    def take(self, locks: Any, i: int, count: Words, wait_ns: Words, cpu: int) -> None:
+        acquire(locks, i)
+
+
+class Timed(NamedTuple):
+    """Every acquire is timed, the two readings of the clock included."""
+
+    unused: int
+
+    def take(self, locks: Any, i: int, count: Words, wait_ns: Words, cpu: int) -> None:
+        began = monotonic_ns()
+        acquire(locks, i)
+        wait_ns[cpu] += monotonic_ns() - began
+        count[cpu] += 1
+
+
+@generic
+def enter_primitive(primitives: Any, k: Any, cpu: int, which: int) -> None:
+    """The current task of `cpu` calls one of the path's own functions."""
+    raise NotImplementedError
+
+
+@generic
+def leave_primitive(primitives: Any, k: Any, cpu: int) -> None:
+    """It returns."""
+    raise NotImplementedError
+
+
+@generic
+def take(clock: Any, locks: Any, i: int, count: Words, wait_ns: Words, cpu: int) -> None:
+    """Acquire lock i; count it and add its wait to the CPU's record, if anybody asks."""
+    raise NotImplementedError
+
+
+@inline
+def lock_table(k: Any, cpu: int, table: Any, bucket: int) -> None:
+    """Take a bucket lock."""
+    enter_primitive(k.mode.primitives, k, cpu, HASH_LOCK)
+    enter_primitive(k.mode.primitives, k, cpu, SPIN_LOCK)
+    take(k.mode.clock, table, bucket, k.cpus.table_locks, k.cpus.table_wait_ns, cpu)
+    leave_primitive(k.mode.primitives, k, cpu)
+    leave_primitive(k.mode.primitives, k, cpu)
+
+
+@inline
+def lock_probe(k: Any, cpu: int, locks: Any, i: int) -> None:
+    """Take any other lock of a scheme."""
+    enter_primitive(k.mode.primitives, k, cpu, SPIN_LOCK)
+    take(k.mode.clock, locks, i, k.cpus.probe_locks, k.cpus.probe_wait_ns, cpu)
+    leave_primitive(k.mode.primitives, k, cpu)
+
+
+@inline
+def unlock(k: Any, cpu: int, locks: Any, i: int) -> None:
+    """Give back a lock of either kind."""
+    enter_primitive(k.mode.primitives, k, cpu, SPIN_UNLOCK)
+    release(locks, i)
+    leave_primitive(k.mode.primitives, k, cpu)

@@ -1,0 +1,72 @@
+"""Quiescent states and grace periods: what unregistering waits for.
+
+    quiescent[cpu]   even: the CPU may be inside the path; odd: it is idle, waits, or is gone
+                     it grows by 2 whenever the CPU passes from one round of its program to the next
+
+    CPU 0: unregister            CPU 1
+    unlinks the probe
+                                 still holds the probe that it found before
+    reads quiescent[1] = 6       ...
+    waits until it is not 6      round over: 6 -> 8, whatever it finds now is new
+    frees the instances
+
+Always    a CPU passes a quiescent state with preemption on and outside every probe
+Order     all accesses to `quiescent` are read-modify-writes: either the waiter sees the new value, or the CPU, whose own comes
+          later, sees everything that the waiter did before
+Source    synchronize_sched(), Linux 2.6.26; the counter is that of dynticks, Linux 2.6.29
+"""
+
+from __future__ import annotations
+
+from shmkret.atomics import NE, NIL, fetch_add, monotonic_ns, wait_until
+from shmkret.layout import KPROBE_MUTEX, Kernel
+from shmkret.locks import acquire, release
+from shmkret.text import inline
+
+
+@inline
+def quiescent_state(k: Kernel, cpu: int) -> None:
+    """The CPU is between two rounds: it holds nothing that it found before."""
+    fetch_add(k.runqueues.quiescent, cpu, 2)
+
+
+@inline
+def idle_enter(k: Kernel, cpu: int) -> None:
+    """From here on nobody waits for this CPU."""
+    fetch_add(k.runqueues.quiescent, cpu, 1)
+
+
+@inline
+def idle_exit(k: Kernel, cpu: int) -> None:
+    """This CPU may find probes again."""
+    fetch_add(k.runqueues.quiescent, cpu, 1)
+
+
+@inline
+def synchronize_sched(k: Kernel, cpu: int) -> None:
+    """Wait until every CPU that was inside the path has left it. An idle or ended one is not waited for; a stopped one is."""
+    began = monotonic_ns()
+    idle_enter(k, cpu)
+    for other in range(k.nr_cpus):
+        seen = fetch_add(k.runqueues.quiescent, other, 0)
+        if other != cpu and seen & 1 == 0:
+            k.cpus.waits_for[cpu] = other
+            wait_until(k.runqueues.quiescent, other, NE, seen)
+    k.cpus.waits_for[cpu] = NIL
+    idle_exit(k, cpu)
+    k.cpus.grace_periods[cpu] += 1
+    k.cpus.grace_ns[cpu] += monotonic_ns() - began
+
+
+@inline
+def mutex_lock(k: Kernel, cpu: int) -> None:
+    """kprobe_mutex: who waits for it sleeps, and whoever holds it may wait for a grace period meanwhile."""
+    idle_enter(k, cpu)
+    acquire(k.system_locks, KPROBE_MUTEX)
+    idle_exit(k, cpu)
+
+
+@inline
+def mutex_unlock(k: Kernel) -> None:
+    """Give kprobe_mutex back."""
+    release(k.system_locks, KPROBE_MUTEX)

@@ -1,0 +1,193 @@
+"""Registering and unregistering probes, and the slab that instances come from.
+
+    register     instances from the slab -> free list; then the probe goes to the head of its function's chain, and is armed
+    unregister   top      off the function's chain, under kprobe_mutex
+                 wait     a grace period: no CPU is between finding the probe and hanging an instance of it
+                 bottom   instances in flight lose their rp, under the bucket locks; free ones go back to the slab
+    an orphan    is freed by the return, or the flush, of the call that holds it
+
+A caller fills in a probe's record (function, kind, handlers, maxactive) and registers it by its number. The chain of a function
+changes only under kprobe_mutex; CPUs follow it without a lock.
+
+Always    an instance is on one free list, in one bucket, on the slab, or in the hands of one CPU
+Order     kprobe_mutex
+            +-- nothing: the slab's lock, the probe's and the buckets' are taken one at a time, after it
+Source    __register_kretprobe(), unregister_kretprobes(), cleanup_rp_inst(), kernel/kprobes.c, Linux 2.6.26
+"""
+
+from __future__ import annotations
+
+import errno
+
+from shmkret.atomics import NIL, fetch_add, load_acquire, store_release
+from shmkret.bugs import has_bug
+from shmkret.layout import KRETPROBE, SLAB_LOCK, Kernel
+from shmkret.lists import push_free
+from shmkret.locking import KFREE, enter_primitive, leave_primitive
+from shmkret.locks import acquire, release
+from shmkret.rcu import mutex_lock, mutex_unlock, synchronize_sched
+from shmkret.schemes import orphan
+from shmkret.text import inline, outline
+
+EINVAL, ENOMEM = errno.EINVAL, errno.ENOMEM
+IDLE, REGISTERED, LEAVING = range(3)
+
+
+@outline
+def register_kprobe(k: Kernel, cpu: int, p: int) -> int:
+    """Put probe `p` at the head of its function's chain. Returns 0, or -EINVAL: no such function, blacklisted, registered."""
+    function = k.probes.function[p]
+    if load_acquire(k.registry.initialized, 0) == 0 or not 0 <= function < k.nr_functions:
+        return -EINVAL
+    if k.functions.blacklisted[function] != 0:
+        return -EINVAL
+    mutex_lock(k, cpu)
+    error = -EINVAL
+    if load_acquire(k.probes.registered, p) == IDLE:
+        store_release(k.probes.registered, p, REGISTERED)
+        store_release(k.probes.next, p, load_acquire(k.functions.kprobe, function))
+        store_release(k.functions.kprobe, function, p)
+        error = 0
+    mutex_unlock(k)
+    return error
+
+
+@outline
+def register_kretprobe(k: Kernel, cpu: int, rp: int) -> int:
+    """Give kretprobe `rp` its instances and register it. maxactive <= 0: max(10, 2 * nr_cpus), with preemption.
+
+    Returns: 0; -EINVAL as register_kprobe(); -ENOMEM when the slab has too few instances. On an error nothing has changed.
+    """
+    if load_acquire(k.probes.registered, rp) != IDLE:
+        return -EINVAL
+    if k.probes.maxactive[rp] <= 0:
+        k.probes.maxactive[rp] = max(10, 2 * k.nr_cpus)
+    for _ in range(k.probes.maxactive[rp]):
+        ri = slab_alloc(k)
+        if ri == NIL:
+            free_rp_inst(k, cpu, rp)
+            return -ENOMEM
+        k.instances.rp[ri] = rp
+        push_free(k, ri, rp)
+    fetch_add(k.registry.gone_nmissed, 0, k.probes.nmissed[rp])
+    fetch_add(k.registry.gone_kp_nmissed, 0, load_acquire(k.probes.kp_nmissed, rp))
+    k.probes.nmissed[rp] = 0
+    store_release(k.probes.kp_nmissed, rp, 0)
+    error = register_kprobe(k, cpu, rp)
+    if error != 0:
+        free_rp_inst(k, cpu, rp)
+    return error
+
+
+@inline
+def register_probe(k: Kernel, cpu: int, p: int) -> int:
+    """Register a probe of either kind."""
+    if k.probes.kind[p] == KRETPROBE:
+        return register_kretprobe(k, cpu, p)
+    return register_kprobe(k, cpu, p)
+
+
+@outline
+def register_probes(k: Kernel, cpu: int, first: int, count: int) -> int:
+    """register_kprobes(), register_kretprobes(): probes first ... first + count - 1, all or none.
+
+    Returns: 0; -EINVAL for count <= 0; or the first error, those before it unregistered again.
+    """
+    if count <= 0:
+        return -EINVAL
+    for i in range(count):
+        error = register_probe(k, cpu, first + i)
+        if error != 0:
+            if i > 0:
+                unregister_probes(k, cpu, first, i)
+            return error
+    return 0
+
+
+@outline
+def unregister_probes(k: Kernel, cpu: int, first: int, count: int) -> int:
+    """unregister_kprobes(), unregister_kretprobes(): one grace period for all. Returns 0; -EINVAL when none was registered."""
+    leaving = 0
+    mutex_lock(k, cpu)
+    for p in range(first, first + count):
+        if load_acquire(k.probes.registered, p) == REGISTERED:
+            store_release(k.probes.registered, p, LEAVING)
+            unlink_probe(k, p)
+            leaving += 1
+    mutex_unlock(k)
+    if leaving == 0:
+        return -EINVAL
+    if not has_bug(k.mode.bugs, "no-grace-period"):
+        synchronize_sched(k, cpu)
+    for p in range(first, first + count):
+        if load_acquire(k.probes.registered, p) == LEAVING:
+            if k.probes.kind[p] == KRETPROBE:
+                orphan(k.scheme, k, cpu, p)
+                free_rp_inst(k, cpu, p)
+            store_release(k.probes.registered, p, IDLE)
+    return 0
+
+
+@inline
+def unregister_probe(k: Kernel, cpu: int, p: int) -> int:
+    """unregister_kprobe(), unregister_kretprobe()."""
+    return unregister_probes(k, cpu, p, 1)
+
+
+@inline
+def unlink_probe(k: Kernel, p: int) -> None:
+    """Off its function's chain. Its own `next` stays: a CPU may be standing on it. The caller holds kprobe_mutex."""
+    function = k.probes.function[p]
+    after = load_acquire(k.probes.next, p)
+    before = load_acquire(k.functions.kprobe, function)
+    if before == p:
+        store_release(k.functions.kprobe, function, after)
+    else:
+        while load_acquire(k.probes.next, before) != p:
+            before = load_acquire(k.probes.next, before)
+        store_release(k.probes.next, before, after)
+
+
+@inline
+def slab_alloc(k: Kernel) -> int:
+    """kmalloc(): an instance, or NIL."""
+    acquire(k.system_locks, SLAB_LOCK)
+    ri = k.registry.slab[0]
+    if ri != NIL:
+        k.registry.slab[0] = k.instances.next[ri]
+    release(k.system_locks, SLAB_LOCK)
+    return ri
+
+
+@inline
+def slab_free(k: Kernel, cpu: int, ri: int) -> None:
+    """kfree(). Never under a lock of the path: kfree may be probed itself."""
+    enter_primitive(k.mode.primitives, k, cpu, KFREE)
+    k.instances.rp[ri] = NIL
+    k.instances.task[ri] = NIL
+    acquire(k.system_locks, SLAB_LOCK)
+    k.instances.next[ri] = k.registry.slab[0]
+    k.registry.slab[0] = ri
+    release(k.system_locks, SLAB_LOCK)
+    leave_primitive(k.mode.primitives, k, cpu)
+
+
+@inline
+def free_rp_inst(k: Kernel, cpu: int, rp: int) -> None:
+    """The free list of a probe that no CPU can find goes back to the slab."""
+    ri = k.probes.free[rp]
+    k.probes.free[rp] = NIL
+    while ri != NIL:
+        following = k.instances.next[ri]
+        slab_free(k, cpu, ri)
+        ri = following
+
+
+@outline
+def free_orphans(k: Kernel, cpu: int, empty_rp: int) -> None:
+    """The orphans that a walk has collected, chained by `next`, go back to the slab; no lock is held."""
+    ri = empty_rp
+    while ri != NIL:
+        following = k.instances.next[ri]
+        slab_free(k, cpu, ri)
+        ri = following

@@ -1,0 +1,103 @@
+"""Run queues: which task a CPU runs, how a task blocks with instances outstanding, wakes, and moves to another CPU.
+
+    RUNNING  -- schedule() -->  QUEUED    at the end of its CPU's queue
+    RUNNING  -- block(), schedule() -->  BLOCKED    on no queue, until somebody wakes it
+    BLOCKED  -- wake()     -->  QUEUED
+    RUNNING  -- wake()     -->  WOKEN     it was about to block: it will not
+
+A task blocks or moves at the end of a round: the worker program says so, the CPU's loop calls schedule().
+
+Always    a task is RUNNING on one CPU, QUEUED on one queue, or BLOCKED; never two of these
+Order     under the run queue's lock; `state` changes hands by cmpxchg
+Source    schedule(), try_to_wake_up(), kernel/sched.c, Linux 2.6.26
+"""
+
+from __future__ import annotations
+
+from shmkret.atomics import NIL, cmpxchg, load_acquire, store_release
+from shmkret.layout import BLOCKED, QUEUED, RUNNING, RUNQUEUE_LOCKS, WOKEN, Kernel
+from shmkret.locks import acquire, release
+from shmkret.text import inline, outline
+
+YIELD, BLOCK = 1, 2
+
+
+@inline
+def yield_cpu(k: Kernel, cpu: int) -> None:
+    """After this round, let the next task run."""
+    k.cpus.need_resched[cpu] = YIELD
+
+
+@inline
+def block(k: Kernel, cpu: int) -> None:
+    """After this round, let the current task sleep until it is woken."""
+    k.cpus.need_resched[cpu] = BLOCK
+
+
+@inline
+def migrate(k: Kernel, task: int, cpu: int, to: int) -> None:
+    """After this round, let the current task go on on the CPU `to`."""
+    store_release(k.entities.cpu, task, to)
+    k.cpus.need_resched[cpu] = YIELD
+
+
+@outline
+def wake(k: Kernel, task: int) -> None:
+    """Let `task` run again if it sleeps, or not fall asleep if it is about to."""
+    if cmpxchg(k.entities.state, task, BLOCKED, QUEUED) == BLOCKED:
+        enqueue(k, task)
+    else:
+        cmpxchg(k.entities.state, task, RUNNING, WOKEN)
+
+
+@outline
+def schedule(k: Kernel, cpu: int, task: int) -> int:
+    """Put the current task away as need_resched says, and take the next; NIL when there is none."""
+    blocks = k.cpus.need_resched[cpu] == BLOCK
+    k.cpus.need_resched[cpu] = 0
+    if task != NIL and not (blocks and cmpxchg(k.entities.state, task, RUNNING, BLOCKED) == RUNNING):
+        store_release(k.entities.state, task, QUEUED)
+        enqueue(k, task)
+    following = dequeue(k, cpu)
+    k.cpus.task[cpu] = following
+    if following != task:
+        k.cpus.switches[cpu] += 1
+    return following
+
+
+@inline
+def enqueue(k: Kernel, task: int) -> None:
+    """At the end of the queue of its CPU."""
+    queues = k.runqueues
+    cpu = load_acquire(k.entities.cpu, task)
+    acquire(k.system_locks, RUNQUEUE_LOCKS + cpu)
+    last = queues.last[cpu]
+    k.entities.next[task] = NIL
+    if last == NIL:
+        store_release(queues.first, cpu, task)
+    else:
+        k.entities.next[last] = task
+    queues.last[cpu] = task
+    release(k.system_locks, RUNQUEUE_LOCKS + cpu)
+
+
+@inline
+def dequeue(k: Kernel, cpu: int) -> int:
+    """The first of the queue; NIL when it is empty."""
+    queues = k.runqueues
+    acquire(k.system_locks, RUNQUEUE_LOCKS + cpu)
+    task = load_acquire(queues.first, cpu)
+    if task != NIL:
+        following = k.entities.next[task]
+        store_release(queues.first, cpu, following)
+        if following == NIL:
+            queues.last[cpu] = NIL
+        store_release(k.entities.state, task, RUNNING)
+    release(k.system_locks, RUNQUEUE_LOCKS + cpu)
+    return task
+
+
+@inline
+def has_next(k: Kernel, cpu: int) -> bool:
+    """Whether another task waits for this CPU."""
+    return load_acquire(k.runqueues.first, cpu) != NIL
