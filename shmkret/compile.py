@@ -21,7 +21,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.caching import FunctionCache
+from numba.core.registry import cpu_target
 from numba.core.typing.templates import AttributeTemplate, infer_getattr
 from numba.extending import (
     intrinsic,
@@ -49,9 +50,11 @@ from shmkret.arch import has_feature
 from shmkret.bugs import has_bug
 from shmkret.errors import PluginError, UnfitMachine
 from shmkret.handlers import ask, has_handlers, tell
+from shmkret.mode import with_mode
 
 NO_WRAPPERS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 INLINE = {"forceinline": True, **NO_WRAPPERS}
+OUTLINE = {"forceinline": False, **NO_WRAPPERS}
 I32 = ir.IntType(32)
 I64 = ir.IntType(64)
 CACHE_DAYS = 14
@@ -105,6 +108,66 @@ class _RecordsAttributes(AttributeTemplate):  # type: ignore[misc]
 def _column(context: Any, builder: Any, records: RecordsType, value: Any, field: str) -> Any:
     fields: Any = layout.fields_of(records.instance_class)
     return cgutils.pointer_add(builder, value, I64(8 * fields.index(field)))
+
+
+class KernelType(types.Type):  # type: ignore[misc]
+    """A Kernel in compiled code: one LLVM value, so that passing it on is one argument and not one a field."""
+
+    def __init__(self, field_types: tuple[Any, ...]) -> None:
+        self.field_types = dict(zip(layout.Kernel._fields, field_types, strict=True))
+        digest = hashlib.sha256(repr([str(field_type) for field_type in field_types]).encode()).hexdigest()[:16]
+        super().__init__(name=f"Kernel({digest})")
+
+
+@register_model(KernelType)
+class _KernelModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, kernel: KernelType) -> None:
+        parts = [manager[field_type].get_value_type() for field_type in kernel.field_types.values()]
+        super().__init__(manager, kernel, ir.LiteralStructType(parts))
+
+
+@infer_getattr
+class _KernelAttributes(AttributeTemplate):  # type: ignore[misc]
+    key = KernelType
+
+    def generic_resolve(self, kernel: KernelType, field: str) -> Any:
+        return kernel.field_types.get(field)
+
+
+@lower_getattr_generic(KernelType)
+def _field(context: Any, builder: Any, kernel: KernelType, value: Any, field: str) -> Any:
+    return builder.extract_value(value, layout.Kernel._fields.index(field))
+
+
+@intrinsic
+def make_kernel(typing: Any, fields: Any) -> Any:
+    """A Kernel of the tuple of its fields."""
+    result = KernelType(tuple(types.unliteral(field_type) for field_type in fields))
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kernel = ir.Constant(context.get_value_type(result), ir.Undefined)
+        for i, part in enumerate(cgutils.unpack_tuple(builder, args[0], len(fields))):
+            kernel = builder.insert_value(kernel, part, i)
+        return kernel
+
+    return result(fields), generate
+
+
+@type_callable(with_mode)
+def _type_with_mode(context):  # type: ignore[no-untyped-def]
+    def typed(k, mode):  # type: ignore[no-untyped-def]
+        return KernelType(tuple({**k.field_types, "mode": mode}.values())) if isinstance(k, KernelType) else None
+
+    return typed
+
+
+@lower_builtin(with_mode, KernelType, types.Any)
+def _with_mode(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    kernel = ir.Constant(context.get_value_type(signature.return_type), ir.Undefined)
+    for i, field in enumerate(layout.Kernel._fields):
+        part = args[1] if field == "mode" else builder.extract_value(args[0], i)
+        kernel = builder.insert_value(kernel, part, i)
+    return kernel
 
 
 @intrinsic(prefer_literal=True)
@@ -261,7 +324,7 @@ def _cpu_relax() -> Any:
     return relax
 
 
-@overload(atomics.delay_ns, jit_options=NO_WRAPPERS)
+@overload(atomics.delay_ns, jit_options=OUTLINE)
 def _delay_ns(ns: Any) -> Any:
     def delay(ns: Any) -> None:
         end = _clock(0) + ns
@@ -403,7 +466,7 @@ def teach() -> None:
         register_jitable(**INLINE)(function)
     _taught = len(text.inlines)
     for function in text.outlines[_outlines_taught:]:
-        register_jitable(**NO_WRAPPERS)(function)
+        register_jitable(**OUTLINE)(function)
     _outlines_taught = len(text.outlines)
     for verb in text.generics[_verbs_taught:]:
         _teach_verb(verb)
@@ -442,43 +505,44 @@ def compile_cpu(run_cpu: Callable[..., None], build: Any, cache: Path | None) ->
     Run, Cpus, Runqueues, Tasks, Entities, Stack, Functions, Probes, Instances, Buckets, Registry, Script, Data, _, _, _ = (  # noqa: N806
         R.values()
     )
-    Kernel, Mode = layout.Kernel, build.mode  # noqa: N806
+    Mode = build.mode  # noqa: N806
 
     # Each section's address is an argument: one register. Sums of the arena's address and an offset would be two.
     def loop(  # type: ignore[no-untyped-def]
         run, cpus, runqueues, tasks, entities, stack, functions, probes, instances, buckets, registry, script, data,
         table_locks, locks, system_locks,
         nr_cpus, nr_tasks, nr_functions, nr_probes, nr_instances, script_words, data_words, hash_multiplier,
-        handler_ns, work_ns, cpu,
+        handler_ns, cpu,
     ):  # fmt: skip
-        k = Kernel(
-            bind(Run, run_s, run),
-            bind(Cpus, cpus_s, cpus),
-            bind(Runqueues, runqueues_s, runqueues),
-            bind(Tasks, tasks_s, tasks),
-            bind(Entities, entities_s, entities),
-            bind(Functions, functions_s, functions),
-            bind(Probes, probes_s, probes),
-            bind(Instances, instances_s, instances),
-            bind(Buckets, buckets_s, buckets),
-            bind(Registry, registry_s, registry),
-            bind(Script, script_s, script),
-            bind(Data, data_s, data),
-            bind(lock, system_locks_s, system_locks),
-            arch(bind(Stack, stack_s, stack)),
-            scheme(bind(lock, table_locks_s, table_locks), bind(lock, locks_s, locks)),
-            worker(0),
-            Mode(context(0), irq(0), primitives(0), clock(0), handlers(0), bugs(0)),
-            nr_cpus,
-            nr_tasks,
-            nr_functions,
-            nr_probes,
-            nr_instances,
-            script_words,
-            data_words,
-            hash_multiplier,
-            handler_ns,
-            work_ns,
+        k = make_kernel(
+            (
+                bind(Run, run_s, run),
+                bind(Cpus, cpus_s, cpus),
+                bind(Runqueues, runqueues_s, runqueues),
+                bind(Tasks, tasks_s, tasks),
+                bind(Entities, entities_s, entities),
+                bind(Functions, functions_s, functions),
+                bind(Probes, probes_s, probes),
+                bind(Instances, instances_s, instances),
+                bind(Buckets, buckets_s, buckets),
+                bind(Registry, registry_s, registry),
+                bind(Script, script_s, script),
+                bind(Data, data_s, data),
+                bind(lock, system_locks_s, system_locks),
+                arch(bind(Stack, stack_s, stack)),
+                scheme(bind(lock, table_locks_s, table_locks), bind(lock, locks_s, locks)),
+                worker(0),
+                Mode(context(0), irq(0), primitives(0), clock(0), handlers(0), bugs(0)),
+                nr_cpus,
+                nr_tasks,
+                nr_functions,
+                nr_probes,
+                nr_instances,
+                script_words,
+                data_words,
+                hash_multiplier,
+                handler_ns,
+                )
         )
         run_cpu(k, cpu)
 
@@ -534,12 +598,39 @@ class _FolderCache(FunctionCache):  # type: ignore[misc]
                 entry.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def _linked_only() -> Iterator[None]:
+    """While this block runs, functions without a wrapper for Python are linked into their callers and made nothing else.
+
+    Numba would make each executable, with all that it contains; only the loop is. What is rare stays out of line.
+    """
+    context = cpu_target.target_context
+    executable = context.get_executable
+
+    def get_executable(library: Any, descriptor: Any, environment: Any) -> Any:
+        try:
+            library._final_module.get_function(descriptor.llvm_cpython_wrapper_name)
+        except NameError:
+            if not descriptor.inline:
+                library._final_module.get_function(descriptor.llvm_func_name).add_function_attribute("noinline")
+            library._finalize_specific = lambda: None
+            return [].append  # Numba wants some builtin function, of which only the identity is used
+        return executable(library, descriptor, environment)
+
+    context.get_executable = get_executable
+    try:
+        yield
+    finally:
+        del context.get_executable
+
+
 def _compile(function: Callable[..., Any], signature: Any, folder: Path | None) -> Callable[..., Any]:
     dispatcher = numba.njit(function)
     if folder:
         numba.config.CACHE_DIR = str(folder)
         dispatcher._cache = _FolderCache(function)
-    dispatcher.compile(signature)
+    with _linked_only():
+        dispatcher.compile(signature)
     dispatcher.disable_compile()
     return dispatcher  # type: ignore[no-any-return]
 

@@ -16,7 +16,7 @@ from shmkret.layout import Kernel
 from shmkret.probes import PREEMPTED, report_bug
 from shmkret.program import step
 from shmkret.rcu import idle_enter, idle_exit, quiescent_state
-from shmkret.sched import has_next, schedule, yield_cpu
+from shmkret.sched import BLOCK, WORK, YIELD, has_next, schedule, yield_cpu
 from shmkret.text import inline, outline
 
 GATE, WARM_UP, MEASURE, COOL_DOWN, STOP = range(5)
@@ -31,6 +31,7 @@ def run_cpu(k: Kernel, cpu: int) -> None:
     wait_until(k.run.phase, PHASE, NE, GATE)
     idle_exit(k, cpu)
     phase = GATE
+    k.cpus.need_resched[cpu] = WORK if k.run.work_ns[PHASE] != 0 else 0
     task = schedule(k, cpu, NIL)
     n = 0
     while phase != STOP and load_acquire(k.cpus.bug, cpu) == 0:
@@ -40,10 +41,8 @@ def run_cpu(k: Kernel, cpu: int) -> None:
             for _ in range(BATCH):
                 step(k.worker, k, cpu, task, n)
                 n += 1
-                if k.work_ns:
-                    delay_ns(k.work_ns)
-                if k.cpus.need_resched[cpu]:
-                    task = schedule(k, cpu, task)
+                if k.cpus.need_resched[cpu] != 0:
+                    task = end_round(k, cpu, task)
                     if task == NIL:
                         break
             task = tick(k, cpu, task)
@@ -72,6 +71,16 @@ def tick(k: Kernel, cpu: int, task: int) -> int:
         report_bug(k.cpus, cpu, PREEMPTED, task, k.cpus.preempt_count[cpu], 0)
     if task != NIL and has_next(k, cpu):
         yield_cpu(k, cpu)
+        return schedule(k, cpu, task)
+    return task
+
+
+@outline
+def end_round(k: Kernel, cpu: int, task: int) -> int:
+    """The round is over, and this CPU has more to do than to begin the next: --work-ns, or another task's turn."""
+    if k.run.work_ns[PHASE] != 0:
+        delay_ns(k.run.work_ns[PHASE])
+    if k.cpus.need_resched[cpu] & (YIELD | BLOCK) != 0:
         return schedule(k, cpu, task)
     return task
 

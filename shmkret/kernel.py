@@ -73,6 +73,7 @@ def create_arena(build: Build, sizes: Sizes, script: NDArray[np.int64], geometry
         boot=_boot(build, min(_maxactive(build, sizes), geometry.maxactive), geometry),
     )
     arena.records("script")["word"] = script
+    arena.records("run")["work_ns"] = sizes.work_ns
     arena.records("functions")["blacklisted"][list(build.blacklist)] = 1
     return arena
 
@@ -103,7 +104,7 @@ def integers_of(arena: Arena, build: Build, sizes: Sizes) -> dict[str, int]:
     known = {name: getattr(g, name) for name in INTEGERS if hasattr(g, name)}
     handler_ns = getattr(build.worker.module, "HANDLER_NS", 0) if sizes.handler_ns is None else sizes.handler_ns
     multiplier = int(arena.header["hash_multiplier"][0])
-    return {**known, "hash_multiplier": multiplier, "handler_ns": handler_ns, "work_ns": sizes.work_ns}
+    return {**known, "hash_multiplier": multiplier, "handler_ns": handler_ns}
 
 
 def kernel_of(arena: Arena, column: Callable[[str, str], Words], build: Build, sizes: Sizes) -> Kernel:

@@ -50,6 +50,7 @@ class Run(NamedTuple):
     """What every CPU polls; see shmkret.cpu."""
 
     phase: Words
+    work_ns: Words
 
 
 class Cpus(NamedTuple):
@@ -214,7 +215,6 @@ class Kernel(NamedTuple):
     data_words: int
     hash_multiplier: int
     handler_ns: int
-    work_ns: int
 
 
 INTEGERS = Kernel._fields[Kernel._fields.index("nr_cpus") :]

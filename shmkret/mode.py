@@ -32,14 +32,9 @@ class Mode(NamedTuple):
     bugs: Any
 
 
-@inline
 def with_mode(k: Kernel, mode: Mode) -> Kernel:
-    """The same kernel in another mode."""
-    return Kernel(
-        k.run, k.cpus, k.runqueues, k.tasks, k.entities, k.functions, k.probes, k.instances, k.buckets, k.registry, k.script,
-        k.data, k.system_locks, k.arch, k.scheme, k.worker, mode, k.nr_cpus, k.nr_tasks, k.nr_functions, k.nr_probes,
-        k.nr_instances, k.script_words, k.data_words, k.hash_multiplier, k.handler_ns, k.work_ns,
-    )  # fmt: skip
+    """The same kernel in another mode. Part of the text; in compiled code it is a Kernel of another type."""
+    return k._replace(mode=mode)
 
 
 @inline

@@ -19,26 +19,26 @@ from shmkret.layout import BLOCKED, QUEUED, RUNNING, RUNQUEUE_LOCKS, WOKEN, Kern
 from shmkret.locks import acquire, release
 from shmkret.text import inline, outline
 
-YIELD, BLOCK = 1, 2
+YIELD, BLOCK, WORK = 1, 2, 4
 
 
 @inline
 def yield_cpu(k: Kernel, cpu: int) -> None:
     """After this round, let the next task run."""
-    k.cpus.need_resched[cpu] = YIELD
+    k.cpus.need_resched[cpu] |= YIELD
 
 
 @inline
 def block(k: Kernel, cpu: int) -> None:
     """After this round, let the current task sleep until it is woken."""
-    k.cpus.need_resched[cpu] = BLOCK
+    k.cpus.need_resched[cpu] |= BLOCK
 
 
 @inline
 def migrate(k: Kernel, task: int, cpu: int, to: int) -> None:
     """After this round, let the current task go on on the CPU `to`."""
     store_release(k.entities.cpu, task, to)
-    k.cpus.need_resched[cpu] = YIELD
+    k.cpus.need_resched[cpu] |= YIELD
 
 
 @outline
@@ -53,8 +53,8 @@ def wake(k: Kernel, task: int) -> None:
 @outline
 def schedule(k: Kernel, cpu: int, task: int) -> int:
     """Put the current task away as need_resched says, and take the next; NIL when there is none."""
-    blocks = k.cpus.need_resched[cpu] == BLOCK
-    k.cpus.need_resched[cpu] = 0
+    blocks = k.cpus.need_resched[cpu] & BLOCK != 0
+    k.cpus.need_resched[cpu] &= WORK
     if task != NIL and not (blocks and cmpxchg(k.entities.state, task, RUNNING, BLOCKED) == RUNNING):
         store_release(k.entities.state, task, QUEUED)
         enqueue(k, task)
