@@ -542,7 +542,7 @@ def compile_cpu(run_cpu: Callable[..., None], build: Any, cache: Path | None) ->
                 data_words,
                 hash_multiplier,
                 handler_ns,
-                )
+            )
         )
         run_cpu(k, cpu)
 

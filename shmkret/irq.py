@@ -27,31 +27,31 @@ class Enabled(NamedTuple):
     unused: int
 
     def poll(self, k: Kernel, cpu: int) -> None:
-        if load_acquire(k.runqueues.irq, cpu) != 0:
-            pending(k, cpu)
+        if comes(k, cpu):
+            do_irq(k, cpu)
 
     def irqsave(self, k: Kernel, cpu: int) -> int:
-        if load_acquire(k.runqueues.irq, cpu) != 0:
-            pending(k, cpu)
+        if comes(k, cpu):
+            do_irq(k, cpu)
         flags = k.cpus.irqs_off[cpu]
         k.cpus.irqs_off[cpu] = 1
         return flags
 
     def irqrestore(self, k: Kernel, cpu: int, flags: int) -> None:
         k.cpus.irqs_off[cpu] = flags
-        if load_acquire(k.runqueues.irq, cpu) != 0:
-            pending(k, cpu)
+        if comes(k, cpu):
+            do_irq(k, cpu)
 
     def irqsave_held(self, k: Kernel, cpu: int) -> None:
-        if load_acquire(k.runqueues.irq, cpu) != 0:
-            pending(k, cpu)
+        if comes(k, cpu):
+            do_irq(k, cpu)
         k.cpus.irq_flags[cpu] = k.cpus.irqs_off[cpu]
         k.cpus.irqs_off[cpu] = 1
 
     def irqrestore_held(self, k: Kernel, cpu: int) -> None:
         k.cpus.irqs_off[cpu] = k.cpus.irq_flags[cpu]
-        if load_acquire(k.runqueues.irq, cpu) != 0:
-            pending(k, cpu)
+        if comes(k, cpu):
+            do_irq(k, cpu)
 
 
 @inline
@@ -60,16 +60,14 @@ def raise_irq(k: Kernel, cpu: int, polls: int) -> None:
     store_release(k.runqueues.irq, cpu, polls)
 
 
-@outline
-def pending(k: Kernel, cpu: int) -> None:
-    """An interrupt is pending: count this poll, or take it."""
-    if k.cpus.irqs_off[cpu] == 0:
-        left = load_acquire(k.runqueues.irq, cpu)
-        if cmpxchg(k.runqueues.irq, cpu, left, left - 1) == left and left == 1:
-            do_irq(k, cpu)
-
-
 @inline
+def comes(k: Kernel, cpu: int) -> bool:
+    """Whether an interrupt comes at this poll; if one is pending and interrupts are on, the poll is counted."""
+    left = load_acquire(k.runqueues.irq, cpu)
+    return left != 0 and k.cpus.irqs_off[cpu] == 0 and cmpxchg(k.runqueues.irq, cpu, left, left - 1) == left and left == 1
+
+
+@outline
 def do_irq(k: Kernel, cpu: int) -> None:
     """Save the registers of the task that is interrupted, run the handler with interrupts masked, restore them."""
     task = k.cpus.task[cpu]

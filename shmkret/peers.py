@@ -139,6 +139,7 @@ def layout_header(build: Build) -> str:
         "SECTIONS_AT": layout.HEADER.fields["sections"][1],  # type: ignore[index]
         "HASH_MULTIPLIER_AT": layout.HEADER.fields["hash_multiplier"][1],  # type: ignore[index]
         "KPROBE_HASH_BITS": KPROBE_HASH_BITS,
+        "RUNQUEUE_LOCKS": layout.RUNQUEUE_LOCKS,
         "NR_BUCKETS": NR_BUCKETS,
         "DATA_SIZE_AT": layout.HEADER.fields["geometry"][1] + 8 * layout.GEOMETRY_FIELDS.index("data_size"),  # type: ignore[index]
         "TRAMPOLINE": TRAMPOLINE,

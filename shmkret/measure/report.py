@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import os
 import re
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,10 +18,14 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from shmkret.measure.cell import Params
 from shmkret.measure.machine import in_a_line
 
 Json = dict[str, Any]
-KEY = ("worker", "scheme", "lock", "padding", "cpus", "peer")
+KEY = ("worker", "scheme", "lock", "arch", "padding", "cpus", "peer")
+KNOBS = tuple(field.name for field in dataclasses.fields(Params))
+NUMBERS = frozenset({"cpus", "tasks", "maxactive", "probes", "data_size", "handler_ns", "work_ns", "workers_per_core"})
+WAITS = ("table", "probe", "clock")
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
@@ -52,14 +58,15 @@ def _write_files(folder: Path, result: Json) -> list[Path]:
 
 def _flat(cell: Json) -> Json:
     low, high = cell["ci95"] or (None, None)
-    dropped = ("params", "samples", "ci95", "concurrency", "reasons")
+    dropped = ("params", "samples", "ci95", "concurrency", "waited", "reasons", "lock_wait_ns")
     flat = {key: value for key, value in cell.items() if key not in dropped}
-    return {**flat, **cell["params"], "ci95_low": low, "ci95_high": high, "reasons": "; ".join(cell["reasons"])}
+    waits = {f"lock_wait_ns_{kind}": ns for kind, ns in (cell["lock_wait_ns"] or dict.fromkeys(WAITS)).items()}
+    return {**flat, **cell["params"], **waits, "ci95_low": low, "ci95_high": high, "reasons": "; ".join(cell["reasons"])}
 
 
 def _samples(cells: list[Json]) -> list[Json]:
     return [
-        {**{key: cell[key] for key in KEY}, "repetition": r, "calls_per_s": rate}
+        {**{key: cell[key] for key in KEY}, **cell["params"], "repetition": r, "calls_per_s": rate}
         for cell in cells
         for r, rate in enumerate(cell["samples"])
     ]
@@ -107,14 +114,15 @@ def _doubts(cells: list[Json]) -> list[str]:
 
 def _constants(cells: list[Json]) -> str:
     """What is the same in all cells and so has no column."""
-    same = [key for key in ("scheme", "lock", "arch", "padding") if len({cell[key] for cell in cells}) == 1]
+    same = [key for key in ("worker", "scheme", "lock", "arch", "padding") if len({cell[key] for cell in cells}) == 1]
     return "all cells: " + ", ".join(f"{key} {cells[0][key]}" for key in same)
 
 
 def _shown(rows: list[Json], keys: tuple[str, ...]) -> list[str]:
-    """The parts of the key that differ between rows, and always the worker, the scheme and the CPUs."""
-    always = ("worker", "scheme", "cpus")
-    return [key for key in keys if key in rows[0] and (key in always or len({row[key] for row in rows}) > 1)]
+    """The parts of the key and the knobs that differ between rows; the worker, the scheme and the CPUs if no knob does."""
+    differ = [key for key in keys if key in rows[0] and len({row[key] for row in rows}) > 1]
+    always = () if any(key in KNOBS for key in differ) else ("worker", "scheme", "cpus")
+    return [key for key in keys if key in differ or (key in always and key in rows[0])]
 
 
 def _name(cell: Json) -> str:
@@ -123,16 +131,32 @@ def _name(cell: Json) -> str:
 
 
 def _cell_table(cells: list[Json]) -> Table:
-    shown = _shown(cells, KEY)
+    rows = [{**cell, **cell["params"]} for cell in cells]
+    shown = _shown(rows, (*KEY, *KNOBS))
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for key in shown:
-        table.add_column(key, justify="right" if key == "cpus" else "left")
-    for heading in ("Mcalls/s, all CPUs", "95 %", "ns a call, each CPU", "nmissed"):
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(key.replace("_", "-"), justify="right" if key in NUMBERS else "left", no_wrap=True)
+    timed = any(cell["lock_wait_ns"] for cell in cells)
+    waits = ("walk", "table lock ns", "other locks ns") if timed else ()
+    for heading in ("Mcalls/s", "95 %", "ns a call, each CPU", "nmissed", *waits):
+        table.add_column(heading, justify="right", no_wrap=heading not in ("ns a call, each CPU", *waits))
     table.add_column("verdict")
-    for cell in cells:
-        table.add_row(*(str(cell[key]) for key in shown), *_figures(cell), cell["verdict"])
+    for row in rows:
+        extra = _waits(row) if timed else ()
+        table.add_row(*(_value(row[key]) for key in shown), *_figures(row), *extra, row["verdict"])
     return table
+
+
+def _value(value: Any) -> str:
+    return "default" if value is None else str(value)
+
+
+def _waits(cell: Json) -> tuple[str, ...]:
+    """The mean length of a walk, and the mean wait in acquire() without what the clock cost; - where not measured."""
+    if not cell["lock_wait_ns"]:
+        return ("-", "-", "-")
+    waits = cell["lock_wait_ns"]
+    return (f"{cell['walk_mean']:.1f}", *(f"{max(0.0, waits[kind] - waits['clock']):.0f}" for kind in ("table", "probe")))
 
 
 def _figures(cell: Json) -> tuple[str, str, str, str]:
@@ -148,17 +172,18 @@ def _interval(ci95: list[float] | None, unit: float = 1.0) -> str:
 
 
 def _ratio_table(ratios: list[Json], by: str) -> Table:
-    shown = _shown(ratios, tuple(key for key in KEY if key != by))
+    rows = [{**ratio, **ratio["params"]} for ratio in ratios]
+    shown = _shown(rows, tuple(key for key in (*KEY, *KNOBS) if key != by))
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for key in shown:
-        table.add_column(key, justify="right" if key == "cpus" else "left")
-    table.add_column(by)
+        table.add_column(key.replace("_", "-"), justify="right" if key in NUMBERS else "left", no_wrap=True)
+    table.add_column(by.replace("_", "-"))
     table.add_column("ratio", justify="right")
     table.add_column("95 %", justify="right", no_wrap=True)
-    for ratio in ratios:
+    for ratio in rows:
         figure = "-" if ratio["median"] is None else f"{ratio['median']:.3f}"
-        pair = f"{ratio['over']} / {ratio['under']}"
-        table.add_row(*(str(ratio[key]) for key in shown), pair, figure, _interval(ratio["ci95"]))
+        pair = f"{_value(ratio['over'])} / {_value(ratio['under'])}"
+        table.add_row(*(_value(ratio[key]) for key in shown), pair, figure, _interval(ratio["ci95"]))
     return table
 
 
@@ -175,6 +200,8 @@ def plot(folder: Path, result: Json) -> list[Path]:
     peers = [ratio for ratio in result["ratios"] if ratio["by"] == "peer" and ratio["median"] is not None]
     if peers:
         _plot_peers(figure, peers)
+    elif len({cell["params"]["tasks"] for cell in result["cells"]}) > 1:
+        _plot_curves(figure, result["cells"])
     else:
         _plot_scaling(figure, result["cells"])
     about = f"suite {result['suite']}, seed {result['seed']}; {in_a_line(result['machine'])}"
@@ -215,10 +242,39 @@ def _plot_line(axis: Any, cells: list[Json], line: tuple[str, str, str], i: int)
     axis.plot(cpus, ideal, linestyle=":", linewidth=1, color=drawn[0].get_color())
 
 
+def _plot_curves(figure: Any, cells: list[Json]) -> None:
+    """Throughput, and where they were measured walk length and lock wait, against the number of tasks."""
+    from matplotlib.ticker import NullLocator
+
+    rows = [{**cell, **cell["params"]} for cell in cells if cell["median"]]
+    lines = [key for key in _shown(rows, (*KEY, *KNOBS)) if key != "tasks"]
+    panels: list[tuple[str, Callable[[Json], float]]] = [("million probed calls a second", lambda c: c["median"] / 1e6)]
+    if any(row["lock_wait_ns"] for row in rows):
+        panels.append(("instances walked a return", lambda c: c["walk_mean"]))
+        panels.append(
+            ("wait for a bucket lock, ns", lambda c: max(1.0, c["lock_wait_ns"]["table"] - c["lock_wait_ns"]["clock"]))
+        )
+    figure.set_size_inches(4.2 * len(panels), 4.2)
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axis, (label, value) in zip(axes, panels, strict=True):
+        for i, line in enumerate(dict.fromkeys(tuple(row[key] for key in lines) for row in rows)):
+            points = sorted((row["tasks"], value(row)) for row in rows if tuple(row[key] for key in lines) == line)
+            axis.plot(*zip(*points, strict=True), marker=MARKS[i % len(MARKS)], label=" ".join(map(_value, line)))
+        axis.set(xlabel="tasks", ylabel=label, xscale="log", yscale="log", xticks=sorted({row["tasks"] for row in rows}))
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_locator(NullLocator())
+        axis.yaxis.set_major_formatter("{x:g}")
+    axes[0].legend(fontsize=7)
+
+
 def _plot_peers(figure: Any, ratios: list[Json]) -> None:
     figure.set_size_inches(6.5, 1.2 + 0.35 * len(ratios))
     axis = figure.subplots()
-    names = [f"{r['scheme']} {r['lock']}" + (f" {r['cpus']} cpus" if r["cpus"] > 1 else "") for r in ratios]
+    several = len({r["worker"] for r in ratios}) > 1
+    names = [
+        (f"{r['worker']} " if several else "") + f"{r['scheme']} {r['lock']}" + (f" {r['cpus']} cpus" if r["cpus"] > 1 else "")
+        for r in ratios
+    ]
     medians = [r["median"] for r in ratios]
     bars = [
         [m - (r["ci95"] or (m, m))[0] for r, m in zip(ratios, medians, strict=True)],
