@@ -723,7 +723,7 @@ def compile_helpers(cache: Path | None) -> dict[str, Callable[..., int]]:
         least = np.int64(1 << 62)
         for _i in range(10_000):
             began = atomics.monotonic_ns()
-            least = min(least, atomics.monotonic_ns() - began)
+            least = min(least, np.int64(atomics.monotonic_ns() - began))
         return least
 
     functions = (

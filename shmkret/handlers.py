@@ -74,8 +74,8 @@ def declared(probes: Sequence[Any], nr_functions: int, place: Path) -> Declared:
             raise PluginError(f"{place}: probe {i} is on function {function!r}: there are functions 0 to {nr_functions - 1}")
         maxactive = probe.maxactive if isinstance(probe, Kretprobe) else 0
         kind = KRETPROBE if isinstance(probe, Kretprobe) else KPROBE
-        numbers = [_number(table, handler, place) for table, handler in ((asked, first), (told, second))]
-        boot.append(Boot(function, kind, *numbers, maxactive, probe.registered))
+        entry_handler, handler = _number(asked, first, place), _number(told, second, place)
+        boot.append(Boot(function, kind, entry_handler, handler, maxactive, probe.registered))
     kprobes = any(probe.kind == KPROBE for probe in boot)
     attributes = {"__slots__": (), "__module__": __name__, "asked": tuple(asked), "told": tuple(told), "kprobes": kprobes}
     return Declared(tuple(boot), type("Handlers", (Handlers,), attributes))

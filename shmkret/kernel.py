@@ -114,13 +114,14 @@ def kernel_of(arena: Arena, column: Callable[[str, str], Words], build: Build, s
         record = arena.sections[section].record
         return record(*[column(section, field) for field in fields_of(record)])
 
+    parts: dict[str, Any] = dict(integers_of(arena, build, sizes))
     return Kernel(
         **{name: records(name) for name in Kernel._fields if name in arena.sections},
         arch=build.arch.record(records("stack")),
         scheme=build.scheme.record(records("table_locks"), records("locks")),
         worker=build.worker.record(0),
         mode=Mode(*(mode(0) for mode in build.mode_classes)),
-        **integers_of(arena, build, sizes),
+        **parts,
     )
 
 

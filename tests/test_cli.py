@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from shmkret import signals, peers, registry
+from shmkret import peers, registry, signals
 from shmkret.cli import main
 from shmkret.measure import suite
 from shmkret.registry import LOCK, SCHEME

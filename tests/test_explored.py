@@ -1,108 +1,66 @@
 """The same entry and return that native processes run, under every interleaving of one call each on two CPUs."""
 
 import mmap
-from functools import partial
 
 import numpy as np
 import pytest
 
-from shmkret import atomics, cpu, layout, probes, registry, text
-from shmkret.arena import Arena
+from shmkret import atomics, layout, probes, program, registry, text
 from shmkret.atomics import exchange
-from shmkret.explored import ExploredMachine, Outcome, Scenario, Snapshot, explore
-from shmkret.layout import Geometry
+from shmkret.explored import ExploredMachine, Scenario, explore
 from shmkret.plain import PlainMachine, PlainWords
-from shmkret.registry import ARCH, LOCK, SCHEME, WORKER
+from shmkret.registry import LOCK, WORKER
 
-SOUND = sorted(set(registry.names(LOCK)) - {"empty", "busted"})
-
-
-class World:
-    """A small arena, and the plug-ins that work on it."""
-
-    def __init__(self, scheme, lock, worker="hot", nr_cpus=2, maxactive=2, task_address="slab", arch="x86-64"):
-        plugins = {
-            "arch": registry.find(ARCH, arch),
-            "scheme": registry.find(SCHEME, scheme),
-            "lock": registry.find(LOCK, lock),
-            "worker": registry.find(WORKER, worker),
-        }
-        nr_probes = plugins["worker"].module.nr_probes(nr_cpus)
-        nr_locks = plugins["scheme"].module.nr_locks(nr_probes)
-        sizes = {"nr_cpus": nr_cpus, "nr_tasks": nr_cpus, "nr_probes": nr_probes, "maxactive": maxactive, "nr_locks": nr_locks}
-        self.arena = Arena.create(Geometry(**sizes), lock=plugins["lock"].record, task_address=task_address)
-        self.snapshot = Snapshot(self.arena, **plugins)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.arena.close()
-
-
-def one_call_each(scheme: str, lock: str, **sizes) -> Outcome:
-    """CPUs, each one round of the worker program, under every interleaving."""
-    with World(scheme, lock, **sizes) as world:
-
-        def scenario(machine: ExploredMachine) -> Scenario:
-            k = world.snapshot.kernel(machine)
-
-            def body(i: int) -> None:
-                k.cpus.calls[i] = cpu.step(k.worker, k, i, i, 0)
-
-            bodies = [partial(body, i) for i in range(k.nr_cpus)]
-            return Scenario(bodies, lambda: world.snapshot.audit(machine, k))
-
-        return explore(scenario)
+from .worlds import ARCHS, SCHEMES, SOUND, World, build_of, one_round_each
 
 
 @pytest.mark.parametrize("lock", SOUND)
-@pytest.mark.parametrize("scheme", registry.names(SCHEME))
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_one_call_each_is_right_under_every_interleaving(scheme, lock):
-    outcome = one_call_each(scheme, lock)
+    outcome = one_round_each(scheme=scheme, lock=lock)
 
     assert outcome.violations == []
     assert outcome.complete
     assert outcome.schedules > 1
 
 
-@pytest.mark.parametrize("arch", registry.names(ARCH))
-@pytest.mark.parametrize("scheme", registry.names(SCHEME))
+@pytest.mark.parametrize("arch", ARCHS)
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_every_architecture_is_right_under_every_interleaving(scheme, arch):
-    outcome = one_call_each(scheme, "ttas", arch=arch)
+    outcome = one_round_each(scheme=scheme, lock="ttas", arch=arch)
 
     assert (outcome.violations, outcome.complete) == ([], True)
 
 
 @pytest.mark.parametrize("arch", ["x86-64", "ia64", "sparc64"])
 @pytest.mark.parametrize("worker", ["nested", "tailcall", "recursion"])
-@pytest.mark.parametrize("scheme", registry.names(SCHEME))
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_chained_calls_are_right_under_every_interleaving_even_when_some_are_missed(scheme, worker, arch):
     """Two tasks in one bucket, and too few instances for both: hit and missed calls mix in one chain."""
-    outcome = one_call_each(scheme, "ttas", worker=worker, arch=arch, maxactive=1, task_address="ia64-stack")
+    outcome = one_round_each(scheme=scheme, lock="ttas", worker=worker, arch=arch, maxactive=1, task_address="ia64-stack")
 
     assert (outcome.violations, outcome.complete) == ([], True)
 
 
-@pytest.mark.parametrize("scheme", registry.names(SCHEME))
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_two_tasks_in_one_bucket_are_right_under_every_interleaving(scheme):
     """ia64's addresses put all tasks into one bucket, so that each walk meets the other's instance."""
-    outcome = one_call_each(scheme, "ttas", task_address="ia64-stack")
+    outcome = one_round_each(scheme=scheme, lock="ttas", task_address="ia64-stack")
 
     assert (outcome.violations, outcome.complete) == ([], True)
 
 
-@pytest.mark.parametrize("scheme", registry.names(SCHEME))
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_pool_of_one_is_missed_or_hit_but_never_lost(scheme):
-    outcome = one_call_each(scheme, "ttas", maxactive=1)
+    outcome = one_round_each(scheme=scheme, lock="ttas", maxactive=1)
 
     assert (outcome.violations, outcome.complete) == ([], True)
 
 
 @pytest.mark.parametrize("lock", ["empty", "busted"])
-@pytest.mark.parametrize("scheme", registry.names(SCHEME))
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_the_control_is_caught(scheme, lock):
-    outcome = one_call_each(scheme, lock)
+    outcome = one_round_each(scheme=scheme, lock=lock)
 
     assert len(outcome.violations) == 1
     assert "data race" in outcome.violations[0].what
@@ -112,7 +70,7 @@ def test_a_lost_update_is_found_without_the_race_checker(monkeypatch):
     """The end state alone gives `busted` away: the checks are independent."""
     monkeypatch.setattr("shmkret.explored._race", lambda pending: "")
 
-    outcome = one_call_each("hashed", "busted")
+    outcome = one_round_each(scheme="hashed", lock="busted")
 
     assert len(outcome.violations) == 1
     assert "data race" not in outcome.violations[0].what
@@ -163,7 +121,7 @@ def test_both_outcomes_of_a_race_are_seen():
 @pytest.mark.parametrize(
     ("module", "name", "words"),
     [
-        ("shmkret.arch.x86_64", "prepare_kretprobe", "in buckets, and all tasks are at rest"),
+        ("shmkret.arch.x86_64", "prepare_kretprobe", "in buckets, and their tasks are at rest"),
         ("shmkret.arch.x86_64", "resume_at", "the task came back to another address"),
         ("shmkret.schemes.global_", "unlink_used", "used list"),
     ],
@@ -177,16 +135,16 @@ def test_a_step_left_out_of_the_path_is_found(module, name, words, monkeypatch):
             k.instances.ret_addr[ri] = arch.stack.word[k.tasks.sp[task]]
 
     monkeypatch.setattr(f"{module}.{name}", left_out)
-    outcome = one_call_each("global", "ttas")
+    outcome = one_round_each(scheme="global", lock="ttas")
 
     assert words in outcome.violations[0].what
 
 
 @pytest.mark.parametrize("arch", ["x86-64", "ia64"])
-@pytest.mark.parametrize("scheme", registry.names(SCHEME))
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_flush_beside_a_return_in_the_same_bucket_is_right_under_every_interleaving(scheme, arch):
     """One task exits inside the probed function that another returns from; both hang in one bucket."""
-    with World(scheme, "ttas", task_address="ia64-stack", arch=arch) as world:
+    with World(build_of("hot", scheme, arch=arch), task_address="ia64-stack") as world:
 
         def scenario(machine: ExploredMachine) -> Scenario:
             k = world.snapshot.kernel(machine)
@@ -195,11 +153,9 @@ def test_a_flush_beside_a_return_in_the_same_bucket_is_right_under_every_interle
                 probes.call(k, 0, 0, 0, 77)
                 probes.kprobe_flush_task(k, 0, 0)
                 probes.fork_task(k, 0)
-                k.cpus.calls[0] = 1
 
             def returns() -> None:
                 probes.call_and_return(k, 1, 1, 0, 0)
-                k.cpus.calls[1] = 1
 
             return Scenario([exits, returns], lambda: world.snapshot.audit(machine, k))
 
@@ -208,25 +164,24 @@ def test_a_flush_beside_a_return_in_the_same_bucket_is_right_under_every_interle
     assert (outcome.violations, outcome.complete) == ([], True)
 
 
-@pytest.mark.parametrize("scheme", registry.names(SCHEME))
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_task_that_exits_unflushed_leaves_its_instances_in_flight(scheme, monkeypatch):
     monkeypatch.setattr(registry.find(WORKER, "exits").module, "kprobe_flush_task", lambda k, cpu, task: None)
-    outcome = one_call_each(scheme, "ttas", worker="exits", nr_cpus=1)
+    outcome = one_round_each(scheme=scheme, lock="ttas", worker="exits", nr_cpus=1)
 
-    assert "2 instances are in buckets, and all tasks are at rest" in outcome.violations[0].what
+    assert "2 instances are in buckets, and their tasks are at rest" in outcome.violations[0].what
 
 
-@pytest.mark.parametrize("scheme", registry.names(SCHEME))
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_call_in_flight_is_on_the_lists_that_it_should_be_on(scheme, monkeypatch):
     """The audit of a world with one task inside a probed function; without push_used() that of `global` goes red."""
 
     def wrong_in_flight() -> list[str]:
-        with World(scheme, "ttas", nr_cpus=1) as world:
+        with World(build_of("hot", scheme, nr_cpus=1)) as world:
             machine = ExploredMachine()
             k = world.snapshot.kernel(machine)
             with atomics.use(machine):
                 probes.call(k, 0, 0, 0, 77)
-                k.cpus.calls[0] = 1
             return world.snapshot.audit(machine, k, at_rest=False)
 
     assert wrong_in_flight() == []
@@ -247,7 +202,7 @@ def test_a_lock_that_is_not_given_back_is_found(monkeypatch):
             real(lock, i)
 
     monkeypatch.setattr(ttas, "release", release)
-    outcome = one_call_each("hashed", "ttas", nr_cpus=1)
+    outcome = one_round_each(scheme="hashed", lock="ttas", nr_cpus=1)
 
     assert "1 locks are not free" in outcome.violations[0].what
 
@@ -297,4 +252,4 @@ def test_the_explored_functions_are_the_compiled_ones():
     """What is proved is what is measured: the text holds each function once, and both machines take it from there."""
     for function in (probes.call_and_return, probes.pre_handler_kretprobe, probes.trampoline_handler, probes.ret):
         assert function in text.inlines
-    assert cpu.step in text.generics
+    assert program.step in text.generics

@@ -215,8 +215,8 @@ class Prepared:
             return LockWaits(0.0, 0.0, 0.0)
         sample = self._run(self._bodies_of(replace(self.build, timed=True)), seconds, warm_up)
         c = sample.counts
-        means = (c[f"{kind}_wait_ns"] / max(1, c[f"{kind}_locks"]) for kind in ("table", "probe"))
-        return LockWaits(*means, native.clock_ns(self.build))
+        table, probe = (c[f"{kind}_wait_ns"] / max(1, c[f"{kind}_locks"]) for kind in ("table", "probe"))
+        return LockWaits(table, probe, native.clock_ns(self.build))
 
     def _run(self, bodies: native.Bodies, seconds: float, warm_up: float) -> Sample:
         machine = plain.PlainMachine(self.build.cache())

@@ -242,6 +242,10 @@ def _plot_line(axis: Any, cells: list[Json], line: tuple[str, str, str], i: int)
     axis.plot(cpus, ideal, linestyle=":", linewidth=1, color=drawn[0].get_color())
 
 
+def _table_wait(cell: Json) -> float:
+    return max(1.0, float(cell["lock_wait_ns"]["table"] - cell["lock_wait_ns"]["clock"]))
+
+
 def _plot_curves(figure: Any, cells: list[Json]) -> None:
     """Throughput, and where they were measured walk length and lock wait, against the number of tasks."""
     from matplotlib.ticker import NullLocator
@@ -270,11 +274,8 @@ def _plot_curves(figure: Any, cells: list[Json]) -> None:
 def _plot_peers(figure: Any, ratios: list[Json]) -> None:
     figure.set_size_inches(6.5, 1.2 + 0.35 * len(ratios))
     axis = figure.subplots()
-    several = len({r["worker"] for r in ratios}) > 1
-    names = [
-        (f"{r['worker']} " if several else "") + f"{r['scheme']} {r['lock']}" + (f" {r['cpus']} cpus" if r["cpus"] > 1 else "")
-        for r in ratios
-    ]
+    several = len({ratio["worker"] for ratio in ratios}) > 1
+    names = [_row_name(ratio, several) for ratio in ratios]
     medians = [r["median"] for r in ratios]
     bars = [
         [m - (r["ci95"] or (m, m))[0] for r, m in zip(ratios, medians, strict=True)],
@@ -286,3 +287,9 @@ def _plot_peers(figure: Any, ratios: list[Json]) -> None:
     axis.set_yticks(range(len(ratios)), names)
     axis.invert_yaxis()
     axis.set_xlabel(f"calls a second, {ratios[0]['over']} over {ratios[0]['under']}; 1 is equal speed, more is faster")
+
+
+def _row_name(ratio: Json, several: bool) -> str:
+    worker = f"{ratio['worker']} " if several else ""
+    cpus = f" {ratio['cpus']} cpus" if ratio["cpus"] > 1 else ""
+    return f"{worker}{ratio['scheme']} {ratio['lock']}{cpus}"

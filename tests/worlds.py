@@ -1,0 +1,65 @@
+"""Builds and small arenas for tests, and the explored worlds on them."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from shmkret import registry
+from shmkret.build import Build
+from shmkret.cpu import one_round
+from shmkret.explored import ExploredMachine, Outcome, Scenario, Snapshot, explore
+from shmkret.kernel import Sizes, create_arena, geometry_of
+from shmkret.registry import ARCH, LOCK, SCHEME, WORKER
+
+HERE = Path(__file__).parent
+SOUND = sorted(set(registry.names(LOCK)) - {"empty", "busted"})
+SCHEMES = registry.names(SCHEME)
+ARCHS = registry.names(ARCH)
+WORKERS = registry.names(WORKER)
+
+
+def build_of(worker="hot", scheme="hashed", lock="ttas", arch="x86-64", nr_cpus=2, bugs=(), padding="cacheline") -> Build:
+    return Build(
+        arch=registry.find(ARCH, arch),
+        scheme=registry.find(SCHEME, scheme),
+        lock=registry.find(LOCK, lock),
+        worker=registry.find(WORKER, str(worker)),
+        padding=padding,
+        nr_cpus=nr_cpus,
+        extra_bugs=frozenset(bugs),
+    )
+
+
+class World:
+    """A small arena, and the plug-ins that work on it."""
+
+    def __init__(self, build: Build, shared=(), **sizes):
+        self.build = build
+        self.sizes = Sizes(**{"maxactive": 2, **sizes})
+        script = getattr(build.worker.module, "script", None)
+        words = script(build.nr_cpus, np.random.default_rng(1)) if script else np.zeros(1, np.int64)
+        geometry = geometry_of(build, self.sizes, len(words))
+        self.arena = create_arena(build, self.sizes, words, geometry)
+        self.snapshot = Snapshot(self.arena, build, self.sizes, shared)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.arena.close()
+
+    def explore(self, bodies, at_rest=True, limit=2_000_000) -> Outcome:
+        """Every interleaving of `bodies(k)`, one a CPU, and the audit after each."""
+
+        def scenario(machine: ExploredMachine) -> Scenario:
+            k = self.snapshot.kernel(machine)
+            return Scenario(bodies(k), lambda: self.snapshot.audit(machine, k, at_rest=at_rest))
+
+        return explore(scenario, limit)
+
+
+def one_round_each(worker="hot", scheme="hashed", lock="ttas", arch="x86-64", nr_cpus=2, bugs=(), n=0, shared=(), **sizes):
+    """CPUs, each one round of the worker program, under every interleaving."""
+    with World(build_of(worker, scheme, lock, arch, nr_cpus, bugs), shared, **sizes) as world:
+        return world.explore(lambda k: [partial(one_round, k, i, i, n) for i in range(nr_cpus)])
