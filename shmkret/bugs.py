@@ -71,7 +71,8 @@ def chosen(names: Iterable[str]) -> type:
     wanted = frozenset(names)
     for name in sorted(wanted - frozenset(NAMES)):
         raise UnknownName("bug", name, NAMES)
-    return type("Bugs", (Bugs,), {"__module__": __name__, "__slots__": (), "names": wanted})
+    name = "Bugs_" + "_".join(sorted(wanted)).replace("-", "")
+    return type(name, (Bugs,), {"__module__": __name__, "__slots__": (), "names": wanted})
 
 
 def has_bug(bugs: Any, name: str) -> bool:

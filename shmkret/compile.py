@@ -115,8 +115,15 @@ class KernelType(types.Type):  # type: ignore[misc]
 
     def __init__(self, field_types: tuple[Any, ...]) -> None:
         self.field_types = dict(zip(layout.Kernel._fields, field_types, strict=True))
+        self._key = field_types
+        # Classes that are made at run time have names of their own: all of a type is in its name.
         digest = hashlib.sha256(repr([str(field_type) for field_type in field_types]).encode()).hexdigest()[:16]
         super().__init__(name=f"Kernel({digest})")
+
+    @property
+    def key(self) -> Any:
+        """What makes two such types the same: the very classes, not only their names."""
+        return self._key
 
 
 @register_model(KernelType)

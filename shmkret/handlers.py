@@ -13,6 +13,7 @@ Source    struct kprobe, struct kretprobe, include/linux/kprobes.h, Linux 2.6.26
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -78,7 +79,9 @@ def declared(probes: Sequence[Any], nr_functions: int, place: Path) -> Declared:
         boot.append(Boot(function, kind, entry_handler, handler, maxactive, probe.registered))
     kprobes = any(probe.kind == KPROBE for probe in boot)
     attributes = {"__slots__": (), "__module__": __name__, "asked": tuple(asked), "told": tuple(told), "kprobes": kprobes}
-    return Declared(tuple(boot), type("Handlers", (Handlers,), attributes))
+    functions = [f"{handler.__module__}.{handler.__qualname__}" for handler in (*asked, *told)]
+    digest = hashlib.sha256(repr((functions, len(asked), kprobes)).encode()).hexdigest()[:16]
+    return Declared(tuple(boot), type(f"Handlers_{digest}", (Handlers,), attributes))
 
 
 def _number(table: list[Handler], handler: Handler | None, place: Path) -> int:

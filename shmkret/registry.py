@@ -225,7 +225,7 @@ def _require_defined_names(path: Path, module: ModuleType) -> None:
 
 def _record(kind: Kind, path: Path, module: ModuleType) -> type:
     if kind is WORKER:
-        return type("Worker", (Worker,), {"__module__": module.__name__, "__slots__": ()})
+        return type(f"Worker_{module.__name__}", (Worker,), {"__module__": module.__name__, "__slots__": ()})
     records = [
         value
         for value in vars(module).values()

@@ -45,7 +45,8 @@ def test_records_do_not_overlap_and_lines_are_kept_apart_when_asked(padding):
     for before, after in itertools.pairwise(placed):
         assert before.offset + before.nr * before.stride <= after.offset
     strides = {s.name: s.stride for s in placed}
-    assert strides["locks"] == (16 if padding == "packed" else 64)
+    assert strides["locks"] == strides["table_locks"] == (16 if padding == "packed" else 64)
+    assert strides["system_locks"] == 64
     assert strides["cpus"] % 128 == strides["instances"] % 64 == 0
 
 
@@ -105,10 +106,10 @@ def zeros(shape):
         ("size", 4096, None, "truncated"),
         ("version", layout.VERSION, 8192, "truncated"),
         ("version", layout.VERSION, 100, "header alone"),
-        ("geometry", zeros((1, 7)), None, "does not add up"),
-        ("geometry", np.full((1, 7), (1 << 62) + 1), None, "does not add up"),
-        ("geometry", np.array([[2, 3, 5, 8, 69, 24, 1]]), None, "does not add up"),
-        ("sections", zeros((1, len(layout.SECTION_NAMES), 3)), None, "does not add up"),
+        ("geometry", zeros((1, 8)), None, "does not add up"),
+        ("geometry", np.full((1, 8), (1 << 62) + 1), None, "does not add up"),
+        ("geometry", np.array([[2, 3, 5, 8, 69, 5, 24, 1]]), None, "does not add up"),
+        ("sections", zeros((1, len(layout.RECORDS), 3)), None, "does not add up"),
         ("padding", b"loose", None, "does not add up"),
     ],
 )
@@ -120,7 +121,7 @@ def test_attach_refuses_with_the_reason(field, value, size, words):
 @pytest.mark.parametrize("padding", layout.PADDINGS)
 def test_attach_with_another_lock_is_refused(padding):
     geometry = Geometry(nr_cpus=1, nr_tasks=1, nr_probes=1, maxactive=1, nr_locks=65, padding=padding)
-    with Arena.create(geometry, lock=Ticket) as arena, pytest.raises(ArenaError, match="this shmkret has version 1, layout"):
+    with Arena.create(geometry, lock=Ticket) as arena, pytest.raises(ArenaError, match="this shmkret has version 2, layout"):
         Arena.attach(arena.fd, lock=Ttas)
 
 
@@ -165,6 +166,11 @@ def put_on_used(arena):
     arena.records("probes")["used"][0] = 2
 
 
+def in_flight(arena, ri):
+    arena.records("instances")["task"][ri] = 0
+    arena.records("buckets")["first"][3] = ri
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
@@ -174,8 +180,10 @@ def put_on_used(arena):
         (lambda a: a.records("buckets")["first"].__setitem__(3, 6), "1 instances doubled, such as instance 6"),
         (lambda a: a.records("instances")["rp"].__setitem__(2, 4), "instance 2 of probe 4 is on the free list of probe 0"),
         (put_on_used, "1 instances are on used lists, 0 in buckets"),
+        (lambda a: a.records("registry")["slab"].__setitem__(0, 4), "3 instances doubled, such as instance 4"),
+        (lambda a: a.records("instances")["next"].__setitem__(34, 99), "leads to 99, which is no instance"),
         (lambda a: a.records("probes")["used"].__setitem__(0, 77), "the used list of probe 0 is broken at 77"),
-        (lambda a: a.records("buckets")["first"].__setitem__(3, 6), "1 instances are in buckets, and all tasks are at rest"),
+        (lambda a: in_flight(a, 6), "1 instances are in buckets, and their tasks are at rest"),
         (lambda a: a.records("cpus")["calls"].__setitem__(0, 1), "1 calls, but 0 hits"),
         (lambda a: a.records("cpus")["returns"].__setitem__(1, 1), "0 hits, but 1 returns"),
     ],

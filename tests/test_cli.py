@@ -41,7 +41,7 @@ def test_bench_writes_what_the_contract_says(tmp_path, capsys):
 
     assert code == 0
     assert {"schema", "command", "argv", "version", "seed", "machine", "suite", "cells", "ratios"} <= result.keys()
-    assert [cell["scheme"] for cell in result["cells"]] == ["global", "hashed"]
+    assert [cell["scheme"] for cell in result["cells"]] == suite.load("scaling")["scheme"]
     for cell in result["cells"]:
         assert cell.keys() >= CELL_KEYS
         assert len(cell["samples"]) == 3
@@ -109,14 +109,14 @@ def test_more_workers_than_cores_are_suspect(tmp_path):
 @pytest.mark.parametrize("padding", ["cacheline", "packed"])
 def test_the_c_peer_does_the_same_work_on_the_same_arena(tmp_path, padding):
     """The oracle and the audit judge the C program's lists as they judge ours."""
-    code, result = bench(tmp_path, "parity", "--padding", padding, "--cpus", "2" if TWO_CORES else "1")
+    suites = ["parity"] if padding == "packed" else ["parity-handlers", "--lock", "ttas,pthread"]
+    options = ["--scheme", "global,hashed", "--padding", padding, "--cpus", "2" if TWO_CORES else "1"]
+    code, result = bench(tmp_path, *suites, *options)
 
     assert code == 0
     assert len(result["cells"]) == 16
     parity = [ratio for ratio in result["ratios"] if ratio["by"] == "peer"]
-    assert {(r["scheme"], r["lock"]) for r in parity} == {
-        (scheme, lock) for scheme in ("global", "hashed") for lock in ("sem", "ttas", "ticket", "pthread")
-    }
+    assert len({(r["worker"], r["scheme"], r["lock"]) for r in parity}) == 8
     assert all((r["over"], r["under"]) == ("shmkret", "c") and r["median"] > 0 for r in parity)
 
 
@@ -138,7 +138,7 @@ def test_parity_without_a_compiler_is_exit_3_and_says_so(tmp_path, monkeypatch, 
         (["--arch", "x86"], "did you mean x86-64 or x86-32"),
         (["--peer", "c", "--lock", "sem-named"], "the peer c has no lock sem-named: it has sem, pthread, ttas"),
         (["--peer", "d"], "no peer is called 'd'"),
-        (["--peer", "c", "--worker", "spread"], "does the work of the worker hot"),
+        (["--peer", "c", "--worker", "spread"], "the peer c has no worker spread: it has hot, handlers, interrupts"),
         (["--padding", "loose"], "no padding is called 'loose'"),
         (["--hash", "mult-2017"], "did you mean mult-2016"),
         (["--task-address", "pidd"], "did you mean pid"),
@@ -159,6 +159,12 @@ def test_parity_without_a_compiler_is_exit_3_and_says_so(tmp_path, monkeypatch, 
         (["--data-size", "-8"], "data_size is -8"),
         (["--data-size", "1048576", "--maxactive", "1000000"], "are available: lower --probes"),
         (["--workers-per-core", "0"], "--workers-per-core is 0"),
+        (["--bug", "double-unlok"], "no bug is called 'double-unlok': did you mean double-unlock"),
+        (["--bug", "double-unlock+"], "no bug is called ''"),
+        (["--pin-order", "core"], "did you mean cores"),
+        (["--handler-ns", "-1"], "--handler-ns is -1"),
+        (["--work-ns", "9999999999"], "--work-ns is 9999999999"),
+        (["--worker", "handlers", "--data-size", "4"], "the handlers of handlers need 8 bytes"),
         (["--worker", "./none.py"], "there is no such worker file"),
         (["./none.toml"], "No such file"),
         (["--out", "/proc/none"], "cannot be written"),
@@ -181,6 +187,12 @@ def test_bad_input_is_exit_2_and_a_sentence(options, words, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+HANDLED = """
+from shmkret.handlers import Kretprobe
+
+def probes(nr_cpus):
+    return [Kretprobe(0, {})]
+"""
 GOOD_WORKER = """
 from shmkret.probes import call_and_return
 
@@ -189,7 +201,6 @@ def nr_probes(nr_cpus):
 
 def step(worker, k, cpu, task, n):
     call_and_return(k, cpu, task, 0, n)
-    return 1
 """
 
 
@@ -199,10 +210,14 @@ def step(worker, k, cpu, task, n):
         (GOOD_WORKER.replace("def step", "async def step"), "must be a plain function"),
         (GOOD_WORKER + "def script(nr_cpus, rng): return ['a']", "not of whole numbers in a row"),
         (GOOD_WORKER.replace("return 1", "raise SystemExit(0)", 1), "raised SystemExit"),
-        (
-            GOOD_WORKER.replace("    return 1\n", "    return 0\n").replace("return 0", "return 1", 1),
-            "there is nothing to measure",
-        ),
+        (GOOD_WORKER.replace("    call_and_return(k, cpu, task, 0, n)", "    pass"), "there is nothing to measure"),
+        (GOOD_WORKER + "def probes(nr_cpus): return [1]", "probe 0 is 1: give a Kretprobe or a Kprobe"),
+        (GOOD_WORKER + "def probes(nr_cpus): return 1 // 0", "probes(1) raised ZeroDivisionError"),
+        (GOOD_WORKER + HANDLED.format("7"), "the handler 7 must be a plain function"),
+        (GOOD_WORKER + HANDLED.format("nr_probes"), "must be a plain function of (k, cpu, task, ri)"),
+        (GOOD_WORKER + HANDLED.format("None, None, 0, True), Kretprobe(-1"), "probe 1 is on function -1"),
+        (GOOD_WORKER + "BLACKLIST = (0,)", "function 0 may not be probed"),
+        (GOOD_WORKER + "def interrupt(k): pass", "interrupt() of a worker takes 4 arguments, this one takes 1"),
         ("import nothing_of_that_name", "own.py:1: ModuleNotFoundError"),
         ("def step(:", "own.py:1: SyntaxError"),
         ("x = 1\n1 / 0\n", "own.py:2: ZeroDivisionError"),
@@ -250,8 +265,6 @@ def test_a_result_is_not_written_over(tmp_path, capsys):
     ("change", "words"),
     [
         (("0, n)", "50, n)"), "own.py:8: IndexError: load of functions.rp[50], of which there are 1"),
-        (("    return 1\n", "    return 1.5\n"), "step() returned 1.5, not the number of probed calls"),
-        (("    return 1\n", "    return None\n"), "step() returned None, not the number of probed calls"),
         (("    call_and", "    1 // 0\n    call_and"), "own.py:8: ZeroDivisionError"),
     ],
 )
@@ -353,10 +366,12 @@ def test_a_suite_of_the_users_runs_and_options_win_over_it(tmp_path):
     ("what", "known"),
     [
         ("locks", {"sem", "sem-named", "ttas", "ticket", "pthread", "empty", "busted"}),
-        ("schemes", {"global", "hashed"}),
+        ("schemes", {"global", "rfc", "hashed"}),
         ("archs", {"arm", "ia64", "powerpc", "s390", "sparc64", "x86-32", "x86-64"}),
-        ("workers", {"hot", "spread", "syscalls", "nested", "tailcall", "recursion", "exits"}),
-        ("suites", {"scaling", "parity"}),
+        ("workers", {"hot", "spread", "syscalls", "nested", "tailcall", "recursion", "exits", "handlers", "refuse"}),
+        ("workers", {"slow-handler", "sleepers", "switches", "migrate", "churn", "interrupts"}),
+        ("suites", {"scaling", "parity", "parity-handlers", "hash", "padding", "features"}),
+        ("bugs", {"double-unlock", "leak-on-refusal", "late-list-init", "packed-table-locks", "early-reset"}),
         ("peers", {"c", "c-static"}),
     ],
 )
@@ -384,7 +399,7 @@ def test_the_peer_has_every_scheme_and_lock_of_its_suite():
 
     for name in values["lock"]:
         assert f"LOCK_{name})" in source
-    assert values["scheme"] == registry.names(SCHEME)
+    assert set(values["scheme"]) == set(registry.names(SCHEME))
     for name in values["scheme"]:
         assert f"SCHEME_{name})" in source
 
@@ -523,7 +538,7 @@ def test_an_edit_of_a_users_worker_takes_effect_at_the_next_run(tmp_path):
     own = tmp_path / "own.py"
     own.write_text(GOOD_WORKER)
     assert run_copy(package, "--worker", str(own)).returncode == 0
-    own.write_text(GOOD_WORKER.replace("    return 1\n", "    return 2\n").replace("return 2", "return 1", 1))
+    own.write_text(GOOD_WORKER.replace("0, n)", "0, n)\n    k.cpus.hits[cpu] += 1"))
     lying = run_copy(package, "--worker", str(own))
 
     assert lying.returncode == 1
@@ -532,16 +547,16 @@ def test_an_edit_of_a_users_worker_takes_effect_at_the_next_run(tmp_path):
 
 def test_an_edit_of_what_a_users_file_imports_takes_effect_at_the_next_run(tmp_path):
     package = copied_package(tmp_path)
-    (tmp_path / "beside.py").write_text("ROUNDS = 1\n")
+    (tmp_path / "beside.py").write_text("ROUNDS = 0\n")
     own = tmp_path / "own.py"
-    own.write_text("import beside\nROUNDS = beside.ROUNDS\n" + GOOD_WORKER.replace("    return 1\n", "    return ROUNDS\n"))
-    own.write_text(own.read_text().replace("return ROUNDS", "return 1", 1))
+    counted = GOOD_WORKER.replace("0, n)", "0, n)\n    k.cpus.hits[cpu] += ROUNDS")
+    own.write_text("import beside\nROUNDS = beside.ROUNDS\n" + counted)
     assert run_copy(package, "--worker", str(own)).returncode == 0
     first = compiled_files(package)
     (tmp_path / "beside.py").write_text("ROUNDS = 3\n")
     lying = run_copy(package, "--worker", str(own))
 
-    assert "6 calls, but 2 hits" in lying.stdout  # the rehearsal has two CPUs
+    assert "2 calls, but 8 hits" in lying.stdout  # the rehearsal has two CPUs
     assert compiled_files(package).keys() >= first.keys()
 
 

@@ -10,6 +10,7 @@ from shmkret.build import Build
 from shmkret.cpu import one_round
 from shmkret.explored import ExploredMachine, Outcome, Scenario, Snapshot, explore
 from shmkret.kernel import Sizes, create_arena, geometry_of
+from shmkret.program import step
 from shmkret.registry import ARCH, LOCK, SCHEME, WORKER
 
 HERE = Path(__file__).parent
@@ -60,6 +61,15 @@ class World:
 
 
 def one_round_each(worker="hot", scheme="hashed", lock="ttas", arch="x86-64", nr_cpus=2, bugs=(), n=0, shared=(), **sizes):
-    """CPUs, each one round of the worker program, under every interleaving."""
+    """CPUs, each one round of the worker program, under every interleaving. Quiescent states only where probes come and go."""
+
+    def only_step(k, i):
+        k.cpus.task[i] = i
+        step(k.worker, k, i, i, n)
+
+    def whole_round(k, i):
+        one_round(k, i, i, n)
+
+    body = whole_round if shared else only_step
     with World(build_of(worker, scheme, lock, arch, nr_cpus, bugs), shared, **sizes) as world:
-        return world.explore(lambda k: [partial(one_round, k, i, i, n) for i in range(nr_cpus)])
+        return world.explore(lambda k: [partial(body, k, i) for i in range(nr_cpus)])

@@ -19,7 +19,7 @@ from shmkret.build import Build
 from shmkret.crew import Crew, WorkerHung, WorkerLost
 from shmkret.errors import PluginError, UsageError
 from shmkret.kernel import Sizes, create_arena, geometry_of
-from shmkret.measure.rehearsal import Rehearsal, rehearse
+from shmkret.measure.rehearsal import Rehearsal, locate, rehearse
 from shmkret.registry import ARCH, LOCK, SCHEME, WORKER
 
 PATIENCE_S = 10.0
@@ -225,8 +225,16 @@ class Prepared:
                 native.free_locks(arena, machine, self.build, self.sizes)
                 flaws, waited_ns = _window(bodies(arena, machine), self.cores, arena, seconds, warm_up)
                 return self._sample(arena, machine, flaws, waited_ns)
+            except WorkerLost as error:
+                place = "" if str(self.build.worker.path) in str(error) else self._locate(error)
+                raise WorkerLost(f"{error}{place}") from error
             finally:
                 machine.close()
+
+    def _locate(self, error: WorkerLost) -> str:
+        """The user's line at which a compiled loop raised, if the same rounds uncompiled raise too."""
+        place = locate(self.build, self.sizes, self.script) if "Traceback" in str(error) else ""
+        return f"\nuncompiled, the same rounds raise at {place}" if place else ""
 
     def _sample(self, arena: Arena, machine: plain.PlainMachine, flaws: tuple[str, ...], waited_ns: int) -> Sample:
         cpus = arena.records("cpus")

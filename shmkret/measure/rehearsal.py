@@ -25,6 +25,7 @@ from shmkret.layout import Kernel
 ROUNDS = 3
 MOST_STATES = 50_000
 LARGEST = 20_000
+LONGEST_SEARCH = 2_000
 
 
 class Rehearsal(NamedTuple):
@@ -79,6 +80,25 @@ def _in_turn(build: Build, snapshot: Snapshot) -> None:
         calls = sum(k.cpus.calls[i] for i in range(build.nr_cpus))
     if not calls:
         raise PluginError(f"{build.worker.path}: step() hit no kretprobe in {ROUNDS} rounds: there is nothing to measure")
+
+
+def locate(build: Build, sizes: Sizes, script: NDArray[np.int64]) -> str:
+    """Where compiled code may have raised: the same rounds uncompiled, on one CPU; empty when nothing is raised there.
+
+    Compiled, an operation that fails (a division by zero) has no line.
+    """
+    with create_arena(build, sizes, script) as arena:
+        machine = ExploredMachine()
+        k = Snapshot(arena, build, sizes).kernel(machine)
+        with atomics.use(machine):
+            try:
+                for n in range(LONGEST_SEARCH):
+                    one_round(k, 0, 0, n)
+            except WaitsForever:
+                return ""
+            except Exception as error:
+                return f"{_place(error, build)}: {type(error).__name__}: {error}"
+    return ""
 
 
 def _step(build: Build, k: Kernel, i: int, n: int) -> None:
