@@ -5,22 +5,19 @@ k.script.word[0] is a log: each event of a handler is appended as a hexadecimal 
 
 import numpy as np
 
-from shmkret.arch import epilogue, has_feature, prologue
+from shmkret import probes as path
+from shmkret.arch import call_insn, epilogue, has_feature, prologue
 from shmkret.atomics import NIL, load_acquire, store_release
 from shmkret.bugs import has_bug
 from shmkret.handlers import Kprobe, Kretprobe, data_at, regs_return_value, set_return_value
 from shmkret.probes import (
     WORKER_BUG,
-    call,
     call_and_return,
     call_site,
     check_return,
     check_return_value,
-    enter,
     fork_task,
-    kprobe_flush_task,
     report_bug,
-    ret,
 )  # fmt: skip
 from shmkret.registration import (
     EINVAL,
@@ -31,7 +28,7 @@ from shmkret.registration import (
     unregister_probe,
     unregister_probes,
 )  # fmt: skip
-from shmkret.text import inline
+from shmkret.text import inline, outline
 
 DATA_SIZE = 16
 TASKS_PER_CPU = 2
@@ -40,6 +37,39 @@ BLACKLIST = (BLACK,)
 P_A, P_B, P_C1, P_C2, P_C3, P_K, P_K2, P_H, P_OUTER, P_R, P_D, P_BLACK, P_M, P_V, P_MANY = range(15)
 NR_MANY = 256
 MAXACTIVE = 4
+
+
+# The path is compiled once for all scenarios, and called.
+
+
+@outline
+def call(k, cpu, task, function, ret_addr):
+    k.tasks.saved[task] = ret_addr
+    call_insn(k.arch, k, task, ret_addr)
+    enter(k, cpu, task, function)
+
+
+@outline
+def enter(k, cpu, task, function):
+    path.enter(k, cpu, task, function)
+
+
+@outline
+def ret(k, cpu, task):
+    path.ret(k, cpu, task)
+
+
+@outline
+def calls(k, cpu, task, function, n):
+    sp = k.tasks.sp[task]
+    call(k, cpu, task, function, call_site(task, n))
+    ret(k, cpu, task)
+    check_return(k, cpu, task, call_site(task, n), sp)
+
+
+@outline
+def kprobe_flush_task(k, cpu, task):
+    path.kprobe_flush_task(k, cpu, task)
 
 
 @inline
@@ -55,7 +85,7 @@ def expect(k, cpu, task, seen, wanted):
 
 @inline
 def not_preemptible(k, cpu, task):
-    expect(k, cpu, task, k.cpus.preempt_count[cpu] > 0, True)
+    expect(k, cpu, task, min(k.cpus.preempt_count[cpu], 1), 1)
 
 
 def enter_a(k, cpu, task, ri):
@@ -190,28 +220,28 @@ def step(worker, k, cpu, task, n):
     uninitialized(k, cpu, task)
 
 
-@inline
+@outline
 def begin(k):
     k.script.word[0] = 0
 
 
-@inline
+@outline
 def logged(k, cpu, task, wanted):
     expect(k, cpu, task, k.script.word[0], wanted)
 
 
-@inline
+@outline
 def own_handlers_run_in_order(k, cpu, task, n):
     """test_kprobe, test_kprobes, test_kretprobe, test_kretprobes; a handler changes what the function returns."""
     begin(k)
-    call_and_return(k, cpu, task, A, n)
+    calls(k, cpu, task, A, n)
     logged(k, cpu, task, 0x12)
-    call_and_return(k, cpu, task, B, n)
+    calls(k, cpu, task, B, n)
     logged(k, cpu, task, 0x1234)
     begin(k)
-    call_and_return(k, cpu, task, K, n)
+    calls(k, cpu, task, K, n)
     logged(k, cpu, task, 0xBC)
-    call_and_return(k, cpu, task, K2, n)
+    calls(k, cpu, task, K2, n)
     logged(k, cpu, task, 0xBCBC)
     sp = k.tasks.sp[task]
     call(k, cpu, task, V, call_site(task, n))
@@ -219,7 +249,7 @@ def own_handlers_run_in_order(k, cpu, task, n):
     check_return_value(k, cpu, task, call_site(task, n), sp, 42)
 
 
-@inline
+@outline
 def chains(k, cpu, task, n):
     """Nested, tail-called and recursive calls: the order of the return handlers, and where the task comes back."""
     outer = call_site(task, 2 * n)
@@ -227,7 +257,7 @@ def chains(k, cpu, task, n):
     begin(k)
     call(k, cpu, task, A, outer)
     prologue(k.arch, k, task)
-    call_and_return(k, cpu, task, B, 2 * n + 1)
+    calls(k, cpu, task, B, 2 * n + 1)
     epilogue(k.arch, k, task)
     ret(k, cpu, task)
     check_return(k, cpu, task, outer, sp)
@@ -241,55 +271,55 @@ def chains(k, cpu, task, n):
     begin(k)
     call(k, cpu, task, A, outer)
     prologue(k.arch, k, task)
-    call_and_return(k, cpu, task, A, 2 * n + 1)
+    calls(k, cpu, task, A, 2 * n + 1)
     epilogue(k.arch, k, task)
     ret(k, cpu, task)
     check_return(k, cpu, task, outer, sp)
     logged(k, cpu, task, 0x1122)
 
 
-@inline
+@outline
 def several_probes_on_one_function(k, cpu, task, n):
     """Entry newest first, return oldest first; without the one in the middle the other two go on."""
     begin(k)
     returns = k.cpus.returns[cpu]
-    call_and_return(k, cpu, task, C, n)
+    calls(k, cpu, task, C, n)
     logged(k, cpu, task, 0x76589A)
     expect(k, cpu, task, k.cpus.returns[cpu] - returns, 3)
     expect(k, cpu, task, unregister_probe(k, cpu, P_C2), 0)
     begin(k)
-    call_and_return(k, cpu, task, C, n)
+    calls(k, cpu, task, C, n)
     logged(k, cpu, task, 0x758A)
     expect(k, cpu, task, unregister_probes(k, cpu, P_C1, 3), 0)
     begin(k)
-    call_and_return(k, cpu, task, C, n)
+    calls(k, cpu, task, C, n)
     logged(k, cpu, task, 0)
     expect(k, cpu, task, register_probes(k, cpu, P_C1, 3), 0)
 
 
-@inline
+@outline
 def missed(k, cpu, task, n):
     """test_kprobe_missed: both handlers call a probed function; then a pool of one, recursed into."""
     before = load_acquire(k.probes.kp_nmissed, P_H)
     begin(k)
-    call_and_return(k, cpu, task, OUTER, n)
+    calls(k, cpu, task, OUTER, n)
     logged(k, cpu, task, 0)
     expect(k, cpu, task, load_acquire(k.probes.kp_nmissed, P_H) - before, 2)
-    call_and_return(k, cpu, task, H, n)
+    calls(k, cpu, task, H, n)
     logged(k, cpu, task, 0x34)
     nmissed = k.probes.nmissed[P_M]
     sp = k.tasks.sp[task]
     call(k, cpu, task, M, call_site(task, n))
     prologue(k.arch, k, task)
-    call_and_return(k, cpu, task, M, n + 1)
-    call_and_return(k, cpu, task, M, n + 2)
+    calls(k, cpu, task, M, n + 1)
+    calls(k, cpu, task, M, n + 2)
     epilogue(k.arch, k, task)
     ret(k, cpu, task)
     check_return(k, cpu, task, call_site(task, n), sp)
     expect(k, cpu, task, k.probes.nmissed[P_M] - nmissed, 2)
 
 
-@inline
+@outline
 def refusals(k, cpu, task, n):
     """Twice maxactive refusals: the seed burns an instance each time, and then misses every call."""
     before = chain_length(k, k.probes.free[P_R])
@@ -297,7 +327,7 @@ def refusals(k, cpu, task, n):
     refused = k.cpus.refused[cpu]
     begin(k)
     for i in range(2 * MAXACTIVE):
-        call_and_return(k, cpu, task, R, n + i)
+        calls(k, cpu, task, R, n + i)
     if has_bug(k.mode.bugs, "leak-on-refusal"):
         expect(k, cpu, task, chain_length(k, k.probes.free[P_R]), 0)
         expect(k, cpu, task, k.cpus.refused[cpu] - refused, before)
@@ -308,7 +338,7 @@ def refusals(k, cpu, task, n):
         logged(k, cpu, task, 0xDDDDDDDD)
 
 
-@inline
+@outline
 def registration(k, cpu, task, n):
     """Batches with rollback, defaults, and everything that is refused; 256 probes at once; add and remove again and again."""
     slab = chain_length(k, k.registry.slab[0])
@@ -328,9 +358,9 @@ def registration(k, cpu, task, n):
     for _ in range(3):
         begin(k)
         expect(k, cpu, task, register_probe(k, cpu, P_D), 0)
-        call_and_return(k, cpu, task, D, n)
+        calls(k, cpu, task, D, n)
         expect(k, cpu, task, unregister_probe(k, cpu, P_D), 0)
-        call_and_return(k, cpu, task, D, n)
+        calls(k, cpu, task, D, n)
         logged(k, cpu, task, 0xF)
     expect(k, cpu, task, chain_length(k, k.registry.slab[0]), slab)
     expect(k, cpu, task, register_probes(k, cpu, P_MANY, NR_MANY), 0)
@@ -338,7 +368,7 @@ def registration(k, cpu, task, n):
     expect(k, cpu, task, load_acquire(k.functions.kprobe, MANY), NIL)
 
 
-@inline
+@outline
 def unregister_with_a_task_inside(k, cpu, task, n):
     """The call that is in flight returns as if nothing had been; its instance goes to the slab, its handler does not run."""
     expect(k, cpu, task, register_probe(k, cpu, P_D), 0)
@@ -354,7 +384,7 @@ def unregister_with_a_task_inside(k, cpu, task, n):
     logged(k, cpu, task, 0)
 
 
-@inline
+@outline
 def unregister_and_die(k, cpu, task, n):
     """The task dies inside instead: the flush frees the orphan; the seed forgets it."""
     expect(k, cpu, task, register_probe(k, cpu, P_D), 0)
@@ -367,7 +397,7 @@ def unregister_and_die(k, cpu, task, n):
     expect(k, cpu, task, chain_length(k, k.registry.slab[0]), slab + MAXACTIVE - lost)
 
 
-@inline
+@outline
 def forks(k, cpu, task, n):
     """A child made inside a probed call has no instances of its parent's; the reaper flushes the child alone."""
     child = task ^ 1
@@ -377,7 +407,7 @@ def forks(k, cpu, task, n):
     fork_task(k, child)
     kprobe_flush_task(k, cpu, child)
     expect(k, cpu, task, k.cpus.flushed[cpu] - flushed, 0)
-    call_and_return(k, cpu, child, A, n)
+    calls(k, cpu, child, A, n)
     call(k, cpu, child, A, call_site(child, n))
     prologue(k.arch, k, child)
     call(k, cpu, child, B, call_site(child, n + 1))
@@ -388,7 +418,7 @@ def forks(k, cpu, task, n):
     check_return(k, cpu, task, call_site(task, n), sp)
 
 
-@inline
+@outline
 def uninitialized(k, cpu, task):
     """Before init_kprobes() has run: nothing can be registered, and a flush touches no lock."""
     store_release(k.registry.initialized, 0, 0)
@@ -397,7 +427,7 @@ def uninitialized(k, cpu, task):
     store_release(k.registry.initialized, 0, 1)
 
 
-@inline
+@outline
 def chain_length(k, first):
     length = 0
     ri = first
