@@ -615,14 +615,15 @@ def _linked_only() -> Iterator[None]:
     executable = context.get_executable
 
     def get_executable(library: Any, descriptor: Any, environment: Any) -> Any:
-        try:
-            library._final_module.get_function(descriptor.llvm_cpython_wrapper_name)
-        except NameError:
-            if not descriptor.inline:
-                library._final_module.get_function(descriptor.llvm_func_name).add_function_attribute("noinline")
-            library._finalize_specific = lambda: None
-            return [].append  # Numba wants some builtin function, of which only the identity is used
-        return executable(library, descriptor, environment)
+        defined = {function.name: function for function in library._final_module.functions if not function.is_declaration}
+        own = defined.get(descriptor.llvm_func_name)
+        # A loop from the cache is machine code already, and defines nothing here.
+        if own is None or descriptor.llvm_cpython_wrapper_name in defined:
+            return executable(library, descriptor, environment)
+        if not descriptor.inline:
+            own.add_function_attribute("noinline")
+        library._finalize_specific = lambda: None
+        return [].append  # Numba wants some builtin function, of which only the identity is used
 
     context.get_executable = get_executable
     try:

@@ -41,7 +41,7 @@ def require(peer: str, worker: str, scheme: str, lock: str) -> None:
         raise UnknownName("peer", peer, names())
     text = "".join(path.read_text() for path in FOLDER.glob("*.c"))
     for kind, name in (("worker", worker), ("scheme", scheme), ("lock", lock)):
-        known = re.findall(rf"defined\({kind.upper()}_(\w+)\)", text)
+        known = list(dict.fromkeys(re.findall(rf"defined\({kind.upper()}_(\w+)\)", text)))
         if _c_name(name) not in known:
             raise UsageError(f"the peer {peer} has no {kind} {name}: it has {', '.join(known)}")
     compiler()

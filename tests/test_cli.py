@@ -138,7 +138,7 @@ def test_parity_without_a_compiler_is_exit_3_and_says_so(tmp_path, monkeypatch, 
         (["--arch", "x86"], "did you mean x86-64 or x86-32"),
         (["--peer", "c", "--lock", "sem-named"], "the peer c has no lock sem-named: it has sem, pthread, ttas"),
         (["--peer", "d"], "no peer is called 'd'"),
-        (["--peer", "c", "--worker", "spread"], "the peer c has no worker spread: it has hot, handlers, interrupts"),
+        (["--peer", "c", "--worker", "spread"], "the peer c has no worker spread: it has interrupts, hot, handlers"),
         (["--padding", "loose"], "no padding is called 'loose'"),
         (["--hash", "mult-2017"], "did you mean mult-2016"),
         (["--task-address", "pidd"], "did you mean pid"),
@@ -264,7 +264,7 @@ def test_a_result_is_not_written_over(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (("0, n)", "50, n)"), "own.py:8: IndexError: load of functions.rp[50], of which there are 1"),
+        (("0, n)", "50, n)"), "own.py:8: IndexError: load_acquire of functions.kprobe[50], of which there are 1"),
         (("    call_and", "    1 // 0\n    call_and"), "own.py:8: ZeroDivisionError"),
     ],
 )

@@ -99,3 +99,25 @@ def test_the_installed_names_are_those_of_the_checkout():
     text = (REPOSITORY / "pyproject.toml").read_text()
     for folder in ("workers", "bench/suites", "bench/peers"):
         assert f'"{folder}" = "shmkret/_data/{folder}"' in text
+
+
+def examples() -> dict[str, str]:
+    """The Python files that the documents for contributors show, by the first word of their docstring."""
+    texts = [(REPOSITORY / name).read_text() for name in ("workers/README.md", "CONTRIBUTING.md")]
+    blocks = [block for text in texts for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
+    return {re.match(r'"""(\w+)', block)[1]: block for block in blocks}
+
+
+@pytest.mark.parametrize("name", examples())
+def test_a_file_that_the_documents_show_runs(name, tmp_path):
+    own = tmp_path / f"{name}.py"
+    own.write_text(examples()[name])
+    kind = "--arch" if name == "mips" else "--worker"
+    options = [kind, str(own), "--scheme", "hashed", "--lock", "ttas", "--cpus", "1", "--plain", "--repeat", "3"]
+    options += [] if kind == "--worker" else ["--worker", "nested"]
+
+    assert main(["bench", *options, "--seconds", "0.02", "--out", str(tmp_path / "out")]) == 0
+
+
+def test_the_documents_show_a_worker_with_handlers_and_an_architecture():
+    assert {"alternate", "even", "mips"} <= examples().keys()

@@ -186,7 +186,7 @@ class Prepared:
 
     def compile(self) -> None:
         """Rehearse what is the user's own, and compile what repetitions will run. Raises PluginError, UnfitMachine."""
-        plugins = (self.build.worker, self.build.scheme, self.build.lock)
+        plugins = (self.build.worker, self.build.scheme, self.build.lock, self.build.arch)
         if not all(plugin.path.parent == plugin.kind.folder for plugin in plugins):
             # On two CPUs at least, whatever is measured: a lock that nobody contends for proves nothing.
             cpus = max(2, self.cell.cpus)

@@ -112,6 +112,6 @@ def _step(build: Build, k: Kernel, i: int, n: int) -> None:
 
 def _place(error: BaseException, build: Build) -> str:
     """The last line of a file of the user's that the error went through."""
-    own = {str(p.path) for p in (build.worker, build.scheme, build.lock)}
+    own = {str(p.path) for p in (build.worker, build.scheme, build.lock, build.arch)}
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in own]
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else str(build.worker.path)

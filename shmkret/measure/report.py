@@ -138,8 +138,8 @@ def _cell_table(cells: list[Json]) -> Table:
         table.add_column(key.replace("_", "-"), justify="right" if key in NUMBERS else "left", no_wrap=True)
     timed = any(cell["lock_wait_ns"] for cell in cells)
     waits = ("walk", "table lock ns", "other locks ns") if timed else ()
-    for heading in ("Mcalls/s", "95 %", "ns a call, each CPU", "nmissed", *waits):
-        table.add_column(heading, justify="right", no_wrap=heading not in ("ns a call, each CPU", *waits))
+    for heading in ("Mcalls/s, all CPUs", "95 %", "ns a call, each CPU", "nmissed", *waits):
+        table.add_column(heading, justify="right", no_wrap=not timed or heading == "95 %")
     table.add_column("verdict")
     for row in rows:
         extra = _waits(row) if timed else ()
