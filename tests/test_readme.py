@@ -58,7 +58,7 @@ def throughput(cell) -> str:
 
 
 def test_readme_has_its_tables():
-    assert [Path(folder).name for folder in tables()] == ["scaling", "parity"]
+    assert [Path(folder).name for folder in tables()] == ["scaling", "parity", "parity-handlers", "features", "hash"]
 
 
 @pytest.mark.parametrize("folder", [folder for folder in tables() if folder.endswith("scaling")])
@@ -71,6 +71,38 @@ def test_the_scaling_table_is_the_recorded_one(folder):
         for scheme in ("global", "hashed"):
             one, two = (throughput(cells[worker, scheme, cpus]) for cpus in (1, 2))
             expected.append([f"`{worker}`", f"`{scheme}`", one, two, speedups[worker, scheme]])
+
+    assert tables()[folder] == expected
+
+
+@pytest.mark.parametrize("folder", [folder for folder in tables() if folder.endswith("parity-handlers")])
+def test_the_table_of_parity_with_handlers_is_the_recorded_one(folder):
+    ratios = [r for r in results(folder)["ratios"] if r["by"] == "peer"]
+    expected = [[f"`{r['worker']}`", f"`{r['scheme']}`", f"`{r['lock']}`", estimate(r)] for r in ratios]
+
+    assert tables()[folder] == expected
+
+
+@pytest.mark.parametrize("folder", [folder for folder in tables() if folder.endswith("features")])
+def test_the_table_of_features_is_the_recorded_one(folder):
+    ns = {(c["worker"], c["params"]["bug"]): 1e9 / c["median"] for c in results(folder)["cells"]}
+    hot = ns["hot", "none"]
+    added = [ns[worker, "none"] - hot for worker in ("handlers", "irqsave", "interrupts", "switches")]
+    expected = [f"{hot:.1f}", *(f"{more:+.1f}" for more in added), f"{hot - ns['hot', 'no-reentrancy-check']:+.1f}"]
+
+    assert [row[-1] for row in tables()[folder]] == expected
+
+
+@pytest.mark.parametrize("folder", [folder for folder in tables() if folder.endswith("hash")])
+def test_the_table_of_hashes_is_the_recorded_one(folder):
+    cells = {
+        (c["params"]["task_address"], c["params"]["hash"]): c for c in results(folder)["cells"] if c["params"]["tasks"] == 128
+    }
+    expected = []
+    for model in ("slab", "page", "ia64-stack", "pid"):
+        pair = [cells[model, name] for name in ("mult-2008-64", "mult-2016")]
+        figures = [f"{c['walk_mean']:.1f}, {c['median'] / 1e6:.1f}" for c in pair]
+        expected.append([f"`{model}`", *figures])
 
     assert tables()[folder] == expected
 
@@ -114,7 +146,7 @@ def test_a_file_that_the_documents_show_runs(name, tmp_path):
     own.write_text(examples()[name])
     kind = "--arch" if name == "mips" else "--worker"
     options = [kind, str(own), "--scheme", "hashed", "--lock", "ttas", "--cpus", "1", "--plain", "--repeat", "3"]
-    options += [] if kind == "--worker" else ["--worker", "nested"]
+    options += [] if kind == "--worker" else ["--worker", "hot"]
 
     assert main(["bench", *options, "--seconds", "0.02", "--out", str(tmp_path / "out")]) == 0
 
