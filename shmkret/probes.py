@@ -9,7 +9,8 @@
     exit instead         ->    kprobe_flush_task       walk, recycle                     bucket -> free
     its rp is gone       ->    either of these         walk                              bucket -> slab
 
-Handlers  run with preemption off and current_kprobe set; the return handler under the bucket lock, interrupts masked
+Handlers  run with current_kprobe set; the entry handler with preemption off, the return handler under the
+          bucket lock, interrupts masked
 Always    calls = hits + nmissed + kp.nmissed + refused;  hits = returns + flushed + in flight
 Source    kernel/kprobes.c and arch/*/kernel/kprobes.c, Linux 2.6.26
 """

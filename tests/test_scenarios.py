@@ -238,6 +238,19 @@ def test_a_probe_on_kfree_is_safe_because_no_lock_is_held(scheme, arch):
 POLLS = 24
 
 
+def call_interrupted_at(polls):
+    """One CPU's call, with an interrupt at the n-th poll."""
+
+    def bodies(k):
+        def run():
+            raise_irq(k, 0, polls)
+            call_and_return(k, 0, 0, 0, 0)
+
+        return [partial(probes_in_round, k, 0, run)]
+
+    return bodies
+
+
 @pytest.mark.parametrize("arch", ARCHS)
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_an_interrupt_at_every_place_of_a_call_comes_back_right(scheme, arch):
@@ -246,15 +259,7 @@ def test_an_interrupt_at_every_place_of_a_call_comes_back_right(scheme, arch):
     outcomes = set()
     for polls in range(1, POLLS):
         with World(build, data_size=8) as world:
-
-            def bodies(k, polls=polls):
-                def run():
-                    raise_irq(k, 0, polls)
-                    call_and_return(k, 0, 0, 0, 0)
-
-                return [partial(probes_in_round, k, 0, run)]
-
-            outcome = world.explore(bodies)
+            outcome = world.explore(call_interrupted_at(polls))
             assert (outcome.violations, outcome.complete) == ([], True), polls
             cpus, records = world.arena.records("cpus"), world.arena.records("probes")
             outcomes.add((int(cpus["irqs"][0]), int(cpus["hits"][0]), int(records["kp_nmissed"][1])))
@@ -274,15 +279,7 @@ def test_an_interrupt_under_a_lock_would_be_found(monkeypatch):
     wrong = []
     for polls in range(1, POLLS):
         with World(build, data_size=8) as world:
-
-            def bodies(k, polls=polls):
-                def run():
-                    raise_irq(k, 0, polls)
-                    call_and_return(k, 0, 0, 0, 0)
-
-                return [partial(probes_in_round, k, 0, run)]
-
-            wrong += [v.what for v in world.explore(bodies).violations]
+            wrong += [v.what for v in world.explore(call_interrupted_at(polls)).violations]
 
     assert any("deadlock" in what for what in wrong)
 
@@ -318,15 +315,7 @@ def test_a_probe_hit_in_a_handler_needs_current_kprobe(monkeypatch):
     missed = []
     for polls in range(1, POLLS):
         with World(build, data_size=8) as world:
-
-            def bodies(k, polls=polls):
-                def run():
-                    raise_irq(k, 0, polls)
-                    call_and_return(k, 0, 0, 0, 0)
-
-                return [partial(probes_in_round, k, 0, run)]
-
-            world.explore(bodies)
+            world.explore(call_interrupted_at(polls))
             missed.append(int(world.arena.records("probes")["kp_nmissed"].sum()))
 
     assert sum(missed) == 0

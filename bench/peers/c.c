@@ -10,8 +10,6 @@
  *
  * Flags: -O2 -fno-plt
  *
- * (Not -march=native: tuning for Zen 4 made it slower with gcc 12 and with clang 14. Not -O3: it gained nothing.)
- *
  * FD is the arena, inherited. CPU is this process's record in it. Who starts the program pins it.
  */
 #define _GNU_SOURCE

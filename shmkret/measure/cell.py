@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -42,17 +42,9 @@ class LockWaits(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Params:
-    """The knobs of a cell beside its key. None: what the worker program or the kernel would choose."""
+class Params(Sizes):
+    """The knobs of a cell beside its key: the sizes of its arena, and how it is run."""
 
-    probes: int | None = None
-    tasks: int | None = None
-    maxactive: int | None = None
-    data_size: int | None = None
-    hash: str = "mult-2008-64"
-    task_address: str = "slab"
-    handler_ns: int | None = None
-    work_ns: int = 0
     bug: str = NO_BUG
     pin_order: str = "cores"
     workers_per_core: int = 1
@@ -63,11 +55,6 @@ class Params:
     def bugs(self) -> frozenset[str]:
         """The bugs that are switched on: `none`, or names with + between them."""
         return frozenset() if self.bug == NO_BUG else frozenset(self.bug.split("+"))
-
-    @property
-    def sizes(self) -> Sizes:
-        """The part that an arena is made for."""
-        return Sizes(**{field.name: getattr(self, field.name) for field in fields(Sizes)})
 
 
 @dataclass(frozen=True)
@@ -141,7 +128,7 @@ class Prepared:
         if cell.peer != OURS:
             peers.require(cell.peer, cell.worker, cell.scheme, cell.lock)
         self.cores = topology.place(cell.cpus, params.workers_per_core, params.pin_order)
-        self.sizes = params.sizes
+        self.sizes: Sizes = params
         self.script = self._script(cell.cpus)
         self.rehearsal = Rehearsal()
         # All that can be refused is refused before anything runs.
