@@ -1,6 +1,7 @@
 """What every test gets: a compile cache of the session's own, and a look at what it left behind."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from hypothesis import settings
 # No upper time bounds: the first call of a compiled function compiles it.
 settings.register_profile("shmkret", deadline=None, print_blob=True)
 settings.load_profile("shmkret")
+
+# A script's background jobs inherit SIGINT ignored, and what is ignored stays so in our children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TWO_CORES = len(os.sched_getaffinity(0)) >= 2
 needs_two_cores = pytest.mark.skipif(not TWO_CORES, reason="two CPUs need two cores; this process may use one")
