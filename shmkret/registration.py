@@ -31,6 +31,7 @@ from shmkret.text import inline, outline
 
 EINVAL, ENOMEM = errno.EINVAL, errno.ENOMEM
 IDLE, REGISTERED, LEAVING = range(3)
+"""States of `registered`. LEAVING + cpu: only that CPU, after its own grace period, may take the probe apart."""
 
 
 @outline
@@ -111,7 +112,7 @@ def unregister_probes(k: Kernel, cpu: int, first: int, count: int) -> int:
     mutex_lock(k, cpu)
     for p in range(first, first + count):
         if load_acquire(k.probes.registered, p) == REGISTERED:
-            store_release(k.probes.registered, p, LEAVING)
+            store_release(k.probes.registered, p, LEAVING + cpu)
             unlink_probe(k, p)
             leaving += 1
     mutex_unlock(k)
@@ -120,7 +121,7 @@ def unregister_probes(k: Kernel, cpu: int, first: int, count: int) -> int:
     if not has_bug(k.mode.bugs, "no-grace-period"):
         synchronize_sched(k, cpu)
     for p in range(first, first + count):
-        if load_acquire(k.probes.registered, p) == LEAVING:
+        if load_acquire(k.probes.registered, p) == LEAVING + cpu:
             if k.probes.kind[p] == KRETPROBE:
                 orphan(k.scheme, k, cpu, p)
                 free_rp_inst(k, cpu, p)

@@ -19,8 +19,8 @@ from shmkret.kernel import Sizes, create_arena
 from shmkret.measure.cell import Cell, Prepared, Sample
 from shmkret.probes import call, call_and_return, kprobe_flush_task, ret
 from shmkret.rcu import idle_enter, idle_exit
-from shmkret.registration import register_kretprobe, unregister_probe
-from shmkret.schemes import global_
+from shmkret.registration import register_kretprobe, unregister_probe, unregister_probes
+from shmkret.schemes import global_, hashed
 
 from .conftest import needs_two_cores
 from .worlds import ARCHS, HERE, SCHEMES, World, build_of, one_round_each
@@ -127,6 +127,18 @@ def test_two_cpus_that_unregister_do_not_wait_for_each_other():
     """Under `global`: the scan of 64 buckets, twice, has too many interleavings, and no part in the question."""
     with World(build_of("spread", "global"), shared=REGISTRATION, maxactive=1) as world:
         outcome = world.explore(lambda k: [partial(probes_in_round, k, i, partial(unregister_probe, k, i, i)) for i in (0, 1)])
+
+    assert (outcome.violations, outcome.complete) == ([], True)
+
+
+def test_of_two_cpus_that_unregister_a_probe_one_takes_it_apart(monkeypatch):
+    """CPU 1 has a second probe of its own, so that it goes on to take apart what is leaving. No call is in flight."""
+    monkeypatch.setattr(hashed, "NR_BUCKETS", 1)
+    with World(build_of("spread", "hashed"), shared=REGISTRATION, maxactive=1) as world:
+        ranges = [(0, 1), (0, 2)]
+        outcome = world.explore(
+            lambda k: [partial(probes_in_round, k, i, partial(unregister_probes, k, i, *ranges[i])) for i in (0, 1)]
+        )
 
     assert (outcome.violations, outcome.complete) == ([], True)
 
