@@ -47,6 +47,7 @@ from numba.extending import (
 
 from shmkret import atomics, layout, libc, text
 from shmkret.arch import has_feature
+from shmkret.atomics import EQ
 from shmkret.bugs import has_bug
 from shmkret.errors import PluginError, UnfitMachine
 from shmkret.handlers import ask, has_handlers, tell
@@ -734,8 +735,22 @@ def compile_helpers(cache: Path | None) -> dict[str, Callable[..., int]]:
             least = min(least, np.int64(atomics.monotonic_ns() - began))
         return least
 
+    def ping_pong(at, me, batches, rounds):  # type: ignore[no-untyped-def]
+        word = bind(Column, 8, at).word
+        least = np.int64(1 << 62)
+        turn = me
+        for _batch in range(batches):
+            began = atomics.monotonic_ns()
+            for _round in range(rounds):
+                atomics.wait_until(word, 0, EQ, turn)
+                atomics.store_release(word, 0, turn + 1)
+                turn += 2
+            least = min(least, np.int64(atomics.monotonic_ns() - began))
+        return least
+
     functions = (
-        clock_pair, load_acquire, store_release, exchange, fetch_add, cmpxchg, sem_wait, sem_post, mutex_lock, mutex_unlock,
+        clock_pair, ping_pong, load_acquire, store_release, exchange, fetch_add, cmpxchg,
+        sem_wait, sem_post, mutex_lock, mutex_unlock,
     )  # fmt: skip
     compiled = {}
     for function in functions:

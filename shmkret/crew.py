@@ -132,15 +132,10 @@ class Crew:
             self.watch(pause)
             pause = min(0.01, pause * 1.5)
 
-    def waited_ns(self) -> list[int]:
-        """How long each worker was runnable without its core, by /proc/PID/schedstat; zeros where the kernel does not say."""
-        waited = []
-        for pid in self._pids:
-            try:
-                waited.append(int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]))
-            except (OSError, IndexError, ValueError):
-                waited.append(0)
-        return waited
+    @property
+    def pids(self) -> list[int]:
+        """The process of each CPU."""
+        return list(self._pids)
 
     def _stopped(self) -> list[int]:
         states = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] for pid in self._pids]

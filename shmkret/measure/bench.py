@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
 from shmkret import signals
-from shmkret.measure import statistics
+from shmkret.measure import machine, statistics, validity
 from shmkret.measure.cell import COUNTS, Cell, LockWaits, Prepared, Sample
 from shmkret.measure.statistics import Estimate
 from shmkret.measure.suite import PARAMS, Plan
-
-LEAST_CONCURRENCY = 0.95
-FEWEST_REPETITIONS = 3
-WIDEST_INTERVAL = 0.10
-LONGEST_WAIT = 0.03
-MOST_MISSED = 0.01
 
 
 class Progress(Protocol):
@@ -92,40 +86,23 @@ def run(plan: Plan, prepared: list[Prepared], progress: Progress) -> list[Measur
             progress.doing(f"{ready.cell}, lock waits")
             result.lock_waits = ready.lock_waits(plan.seconds)
     rng = np.random.default_rng(plan.seed)
+    about = machine.describe()
     for ready, result in zip(prepared, measured, strict=True):
-        judge(result, rng, ready.rehearsal.doubts)
+        judge(result, rng, about, plan.seconds, ready.rehearsal.doubts)
     return measured
 
 
-def judge(result: Measured, rng: np.random.Generator, doubts: tuple[str, ...] = ()) -> None:
+def judge(
+    result: Measured, rng: np.random.Generator, about: Mapping[str, Any], seconds: float, rehearsed: tuple[str, ...] = ()
+) -> None:
     """Give a measured cell its estimate, its verdict and the reasons."""
     if result.withheld:
         result.reasons = sorted({flaw for sample in result.samples for flaw in sample.flaws}) or ["not measured"]
         return
     result.estimate = statistics.median(np.array(list(result.rates.values())), rng)
-    result.reasons = list(doubts) + list(_doubts(result, result.estimate))
+    found = validity.doubts(result.cell, result.samples, result.estimate, about, seconds, result.control)
+    result.reasons = [*rehearsed, *found]
     result.verdict = "suspect" if result.reasons else "valid"
-
-
-def _doubts(result: Measured, estimate: Estimate) -> Iterator[str]:
-    if result.control and result.cell.cpus > 1:
-        yield f"{result.cell.lock} is wrong by construction, and the oracle did not notice"
-    if result.cell.params.workers_per_core > 1:
-        yield f"{result.cell.params.workers_per_core} workers a core: the scheduler is measured too"
-    concurrency = min(sample.concurrency for sample in result.samples)
-    if concurrency < LEAST_CONCURRENCY:
-        yield f"in one repetition all CPUs were measured together for {concurrency:.0%} of the window only"
-    waited = max(sample.waited for sample in result.samples)
-    if waited > LONGEST_WAIT and result.cell.params.workers_per_core == 1:
-        yield f"in one repetition a CPU waited {waited:.0%} of the window for its core: something else runs there"
-    calls, missed = (result.total(name) for name in ("calls", "nmissed"))
-    if missed > MOST_MISSED * calls:
-        yield f"{missed / calls:.0%} of the calls found no free instance: raise --maxactive"
-    if len(result.samples) < FEWEST_REPETITIONS:
-        yield f"{len(result.samples)} repetitions: give --repeat {FEWEST_REPETITIONS} or more"
-    if estimate.ci95 and estimate.ci95[1] - estimate.ci95[0] > WIDEST_INTERVAL * estimate.median:
-        spread = (estimate.ci95[1] - estimate.ci95[0]) / estimate.median
-        yield f"the interval spans {spread:.0%} of the median: raise --repeat or --seconds, or quieten the machine"
 
 
 def ratios(measured: list[Measured], seed: int) -> list[Ratio]:
@@ -163,7 +140,7 @@ def cell_object(result: Measured) -> dict[str, Any]:
         **totals,
         "walk_mean": round(totals["walked"] / walks, 3) if walks else None,
         "lock_wait_ns": result.lock_waits._asdict() if result.lock_waits else None,
-        "waited": [sample.waited for sample in result.samples],
+        "conditions": [sample.conditions._asdict() for sample in result.samples],
         "concurrency": [sample.concurrency for sample in result.samples],
         "verdict": result.verdict,
         "reasons": result.reasons,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -19,11 +20,14 @@ from shmkret.build import Build
 from shmkret.crew import Crew, WorkerHung, WorkerLost
 from shmkret.errors import PluginError, UsageError
 from shmkret.kernel import Sizes, create_arena, geometry_of
+from shmkret.measure import conditions, transfer
+from shmkret.measure.conditions import Conditions
 from shmkret.measure.rehearsal import Rehearsal, locate, rehearse
 from shmkret.registry import ARCH, LOCK, SCHEME, WORKER
 
 PATIENCE_S = 10.0
 LONGEST_DELAY_NS = 1_000_000_000
+UNKNOWN = Conditions()
 OURS = "shmkret"
 NO_BUG = "none"
 BOOKS = ("calls", "hits", "nmissed", "kp_nmissed", "refused", "returns", "flushed", "walked")
@@ -94,14 +98,14 @@ class Sample:
     """One repetition. rate: calls per second in the window, None when it was not measured; counts: of the whole run.
 
     concurrency: the part of the time from the first CPU's window to the last one's in which all were measured.
-    waited: the part of the window in which the worst-off CPU was kept from its core by somebody else.
+    conditions: what the machine did meanwhile.
     flaws: why it must not be used; empty when nothing is known against it.
     """
 
     rate: float | None = None
     counts: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
     concurrency: float = 0.0
-    waited: float = 0.0
+    conditions: Conditions = UNKNOWN
     flaws: tuple[str, ...] = ()
 
 
@@ -210,8 +214,13 @@ class Prepared:
         with create_arena(self.build, self.sizes, self.script) as arena:
             try:
                 native.free_locks(arena, machine, self.build, self.sizes)
-                flaws, waited_ns = _window(bodies(arena, machine), self.cores, arena, seconds, warm_up)
-                return self._sample(arena, machine, flaws, waited_ns)
+                cache = self.build.cache()
+                before = transfer.slowest_ns(self.cores, cache)
+                flaws, seen = _window(bodies(arena, machine), self.cores, arena, seconds, warm_up)
+                after = transfer.slowest_ns(self.cores, cache)
+                if before is not None and after is not None:
+                    seen = seen._replace(transfer_ns=(before, after))
+                return self._sample(arena, machine, flaws, seen)
             except WorkerLost as error:
                 place = "" if str(self.build.worker.path) in str(error) else self._locate(error)
                 raise WorkerLost(f"{error}{place}") from error
@@ -223,10 +232,9 @@ class Prepared:
         place = locate(self.build, self.sizes, self.script) if "Traceback" in str(error) else ""
         return f"\nuncompiled, the same rounds raise at {place}" if place else ""
 
-    def _sample(self, arena: Arena, machine: plain.PlainMachine, flaws: tuple[str, ...], waited_ns: int) -> Sample:
+    def _sample(self, arena: Arena, machine: plain.PlainMachine, flaws: tuple[str, ...], seen: Conditions) -> Sample:
         cpus = arena.records("cpus")
-        seen = tuple(_bug(cpus[i], i) for i in np.flatnonzero(cpus["bug"]).tolist())
-        flaws = seen or flaws
+        flaws = tuple(_bug(cpus[i], i) for i in np.flatnonzero(cpus["bug"]).tolist()) or flaws
         if not flaws:
             wrong = audit(arena, self.build.scheme) + native.still_held(arena, machine, self.build, self.sizes)
             flaws = tuple(f"audit: {what}" for what in wrong)
@@ -234,22 +242,20 @@ class Prepared:
             flaws = ("no call hit a kretprobe: there is nothing to measure",)
         counts = books(arena) | {name: int(cpus[name].sum()) for name in CPU_COUNTS}
         rate, concurrency = (None, 0.0) if flaws else _rate(cpus)
-        spans_ns = cpus["ended_ns"] - cpus["began_ns"]
-        waited = waited_ns / int(spans_ns.max()) if rate else 0.0
-        return Sample(rate, counts, concurrency, waited, flaws)
+        return Sample(rate, counts, concurrency, seen, flaws)
 
 
 def _window(
     bodies: list[Callable[[], None]], cores: list[int], arena: Arena, seconds: float, warm_up: float
-) -> tuple[tuple[str, ...], int]:
-    """Run the bodies through the phases; returns the flaws of a run that failed, and the longest wait for a core."""
+) -> tuple[tuple[str, ...], Conditions]:
+    """Run the bodies through the phases; returns the flaws of a run that failed, and what the machine did in the window."""
     cpus = arena.records("cpus")
     phase = arena.records("run")["phase"]
 
     def all_or_bug(field: str) -> Callable[[], bool]:
         return lambda: bool(cpus[field].all() or cpus["bug"].any())
 
-    waited_ns = 0
+    seen = Conditions()
     try:
         with Crew(bodies, cores) as crew:
             crew.watch_until(all_or_bug("ready"), PATIENCE_S, "reached the gate")
@@ -257,21 +263,21 @@ def _window(
             crew.watch(warm_up)
             phase[0] = cpu.MEASURE
             crew.watch_until(all_or_bug("began_ns"), PATIENCE_S, "seen the window begin")
-            before = crew.waited_ns()
+            before, began = conditions.read(crew.pids, cores), time.monotonic()
             if not cpus["bug"].any():
                 crew.watch(seconds)
-            waited_ns = max(after - began for after, began in zip(crew.waited_ns(), before, strict=True))
+            seen = conditions.between(before, conditions.read(crew.pids, cores), cores, time.monotonic() - began)
             phase[0] = cpu.COOL_DOWN
             crew.watch_until(all_or_bug("ended_ns"), PATIENCE_S, "seen the window end")
             phase[0] = cpu.STOP
             if not cpus["bug"].any():
                 crew.join(PATIENCE_S)
     except WorkerHung as error:
-        return (f"{error}{_why_hung(cpus, crew)}",), waited_ns
+        return (f"{error}{_why_hung(cpus, crew)}",), seen
     except WorkerLost:
         if not cpus["bug"].any():  # else it went down with what it had already reported
             raise
-    return (), waited_ns
+    return (), seen
 
 
 def _why_hung(cpus: NDArray[np.void], crew: Crew) -> str:

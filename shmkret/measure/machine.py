@@ -11,6 +11,8 @@ from typing import Any
 
 from shmkret import topology
 
+SYSTEM = Path("/sys/devices/system")
+
 
 def describe() -> dict[str, Any]:
     """The machine and the versions, for the head of a result."""
@@ -21,6 +23,12 @@ def describe() -> dict[str, Any]:
         "cpu_quota": topology.quota(),
         "topology": [core._asdict() for core in topology.topology()],
         "hypervisor": "hypervisor" in _cpuinfo(),
+        "governor": _of_all_cores("cpufreq/scaling_governor"),
+        "boost": _sysfs("cpufreq/boost"),
+        "idle_driver": _sysfs("cpuidle/current_driver"),
+        "isolated": _sysfs("isolated"),
+        "nohz_full": _sysfs("nohz_full"),
+        "clocksource": _read(SYSTEM / "clocksource/clocksource0/current_clocksource"),
         "memory_bytes": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         "kernel": platform.release(),
         "architecture": platform.machine(),
@@ -42,11 +50,25 @@ def in_a_line(machine: dict[str, Any]) -> str:
     return f"{machine['cpu']}, {len(machine['cores_allowed'])} cores{where}, Linux {machine['kernel']}, {machine['libc']}"
 
 
-def _cpuinfo() -> str:
+def _of_all_cores(file: str) -> str | None:
+    """What a file says of each core that we may use, once where they agree."""
+    said = {_sysfs(f"cpu{core}/{file}") for core in topology.allowed_cores()}
+    return ", ".join(sorted(filter(None, said))) or None
+
+
+def _sysfs(file: str) -> str | None:
+    return _read(SYSTEM / "cpu" / file)
+
+
+def _read(path: Path) -> str | None:
     try:
-        return Path("/proc/cpuinfo").read_text()
+        return path.read_text().strip() or None
     except OSError:
-        return ""
+        return None
+
+
+def _cpuinfo() -> str:
+    return _read(Path("/proc/cpuinfo")) or ""
 
 
 def _cpu_model() -> str:

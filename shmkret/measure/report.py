@@ -58,7 +58,7 @@ def _write_files(folder: Path, result: Json) -> list[Path]:
 
 def _flat(cell: Json) -> Json:
     low, high = cell["ci95"] or (None, None)
-    dropped = ("params", "samples", "ci95", "concurrency", "waited", "reasons", "lock_wait_ns")
+    dropped = ("params", "samples", "ci95", "concurrency", "conditions", "reasons", "lock_wait_ns")
     flat = {key: value for key, value in cell.items() if key not in dropped}
     waits = {f"lock_wait_ns_{kind}": ns for kind, ns in (cell["lock_wait_ns"] or dict.fromkeys(WAITS)).items()}
     return {**flat, **cell["params"], **waits, "ci95_low": low, "ci95_high": high, "reasons": "; ".join(cell["reasons"])}
