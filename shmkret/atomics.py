@@ -167,6 +167,11 @@ def sub32(a: int, b: int) -> int:
     return (a - b) & _MASK32
 
 
+def bit_length(value: int) -> int:
+    """Bits that `value` >= 0 needs: 0 for 0, else the place of its highest bit, from 1."""
+    return value.bit_length()
+
+
 def _signed64(value: int) -> int:
     value &= _MASK64
     return value - (1 << 64) if value >> 63 else value

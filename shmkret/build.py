@@ -11,11 +11,12 @@ from typing import Any
 
 from shmkret import bugs as catalogue
 from shmkret import handlers
+from shmkret.clock import CLOCKS
 from shmkret.errors import PluginError, ShmkretError
 from shmkret.handlers import Declared, Kretprobe
 from shmkret.irq import Enabled
 from shmkret.irqflags import Off
-from shmkret.locking import HASH_LOCK, NR_PRIMITIVES, Timed, Unprobed, Untimed
+from shmkret.locking import HASH_LOCK, NR_PRIMITIVES, Unprobed
 from shmkret.mode import Mode
 from shmkret.probes import Probed, Running
 from shmkret.registry import Plugin
@@ -25,7 +26,7 @@ _bugs_class = cache(catalogue.chosen)
 
 @dataclass(frozen=True)
 class Build:
-    """Plug-ins, switches and sizes. nr_cpus: for what a worker declares. timed: the waits for locks are measured."""
+    """Plug-ins, switches and sizes. nr_cpus: for what a worker declares. timed: what the run times (shmkret.clock.CLOCKS)."""
 
     arch: Plugin
     scheme: Plugin
@@ -34,7 +35,7 @@ class Build:
     padding: str
     nr_cpus: int
     extra_bugs: frozenset[str] = frozenset()
-    timed: bool = False
+    timed: str = ""
     mode = Mode
 
     @property
@@ -104,7 +105,7 @@ class Build:
             Running,
             Enabled if self.has_interrupts else Off,
             Probed if self.has_primitives else Unprobed,
-            Timed if self.timed else Untimed,
+            CLOCKS[self.timed],
             self.declared.handlers,
             _bugs_class(self.bugs),
         )

@@ -120,6 +120,7 @@ def _add_bench(commands: Any) -> None:
     how.add_argument("--seed", type=int, metavar="N", help="for what is drawn at random; default a new one, printed")
     how.add_argument("--plain", action="store_true", default=None, help="run the same functions uncompiled")
     how.add_argument("--lock-wait", action="store_true", default=None, help="time every acquire, in a run apart")
+    how.add_argument("--latency", action="store_true", default=None, help="time entry and return of calls, in a run apart")
     how.add_argument("--out", type=Path, metavar="DIR", help="the result folder; default shmkret-results/SUITE-TIME-PID")
     how.add_argument("--json", metavar="FILE|-", help="the whole result as one JSON object; - is standard output")
     bench.set_defaults(run=_bench)

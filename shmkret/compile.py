@@ -454,6 +454,16 @@ def _wrapping(function: Callable[..., Any], compiled: Callable[..., Any]) -> Non
     overload(function, jit_options=INLINE, strict=False)(lambda a, b: compiled)
 
 
+@type_callable(atomics.bit_length)
+def _type_bit_length(context):  # type: ignore[no-untyped-def]
+    return lambda value: types.int64 if isinstance(value, types.Integer) else None
+
+
+@lower_builtin(atomics.bit_length, types.Integer)
+def _bit_length(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    return builder.sub(I64(64), builder.ctlz(_value(context, builder, signature, args, 0), ir.IntType(1)(0)))
+
+
 _U32 = np.int64(0xFFFFFFFF)
 _wrapping(atomics.add64, lambda a, b: np.int64(a) + np.int64(b))
 _wrapping(atomics.sub64, lambda a, b: np.int64(a) - np.int64(b))
@@ -506,18 +516,17 @@ def compile_cpu(run_cpu: Callable[..., None], build: Any, cache: Path | None) ->
     context, irq, primitives, clock, handlers, bugs = build.mode_classes
     R = layout.records_with(lock)  # noqa: N806
     run_s, cpus_s, runqueues_s, tasks_s, entities_s, stack_s, functions_s, probes_s, instances_s, buckets_s, registry_s, \
-        script_s, data_s, table_locks_s, locks_s, system_locks_s = (
+        script_s, data_s, latencies_s, table_locks_s, locks_s, system_locks_s = (
         layout.stride_of(name, record, layout.padding_of(name, build.padding, build.table_padding))
         for name, record in R.items()
     )  # fmt: skip
-    Run, Cpus, Runqueues, Tasks, Entities, Stack, Functions, Probes, Instances, Buckets, Registry, Script, Data, _, _, _ = (  # noqa: N806
-        R.values()
-    )
+    Run, Cpus, Runqueues, Tasks, Entities, Stack, Functions, Probes, \
+        Instances, Buckets, Registry, Script, Data, Latencies, _, _, _ = R.values()  # fmt: skip  # noqa: N806
     Mode = build.mode  # noqa: N806
 
     # Each section's address is an argument: one register. Sums of the arena's address and an offset would be two.
     def loop(  # type: ignore[no-untyped-def]
-        run, cpus, runqueues, tasks, entities, stack, functions, probes, instances, buckets, registry, script, data,
+        run, cpus, runqueues, tasks, entities, stack, functions, probes, instances, buckets, registry, script, data, latencies,
         table_locks, locks, system_locks,
         nr_cpus, nr_tasks, nr_functions, nr_probes, nr_instances, script_words, data_words, hash_multiplier,
         handler_ns, cpu,
@@ -536,6 +545,7 @@ def compile_cpu(run_cpu: Callable[..., None], build: Any, cache: Path | None) ->
                 bind(Registry, registry_s, registry),
                 bind(Script, script_s, script),
                 bind(Data, data_s, data),
+                bind(Latencies, latencies_s, latencies),
                 bind(lock, system_locks_s, system_locks),
                 arch(bind(Stack, stack_s, stack)),
                 scheme(bind(lock, table_locks_s, table_locks), bind(lock, locks_s, locks)),

@@ -13,6 +13,7 @@ from shmkret import atomics
 from shmkret.arena import Arena
 from shmkret.atomics import Machine, Words
 from shmkret.build import Build, ask_size
+from shmkret.clock import CLASSES, HISTOGRAM_WORDS
 from shmkret.errors import PluginError, UnfitMachine
 from shmkret.layout import INTEGERS, KRETPROBE, Boot, Geometry, Kernel, fields_of
 from shmkret.mode import Mode
@@ -53,6 +54,7 @@ def geometry_of(build: Build, sizes: Sizes, script_words: int) -> Geometry:
         nr_locks=ask_size(build.scheme, "nr_locks", max(1, nr_probes)),
         data_size=own_data if sizes.data_size is None else sizes.data_size,
         script_words=script_words,
+        latency_words=build.nr_cpus * len(CLASSES) * HISTOGRAM_WORDS if build.timed else 1,
         padding=build.padding,
         table_padding=build.table_padding,
     )

@@ -73,10 +73,6 @@ class Cpus(NamedTuple):
     grace_periods: Words
     grace_ns: Words
     waits_for: Words
-    table_locks: Words
-    table_wait_ns: Words
-    probe_locks: Words
-    probe_wait_ns: Words
     ready: Words
     began_ns: Words
     began_calls: Words
@@ -186,6 +182,12 @@ class Data(NamedTuple):
     word: Words
 
 
+class Latencies(NamedTuple):
+    """The histograms of a run that is timed, one after the other: for each CPU one a class (shmkret.clock)."""
+
+    word: Words
+
+
 class Kernel(NamedTuple):
     """Everything that the text works on, as views of one arena. Only machines build one; see also shmkret.mode."""
 
@@ -201,6 +203,7 @@ class Kernel(NamedTuple):
     registry: Registry
     script: Script
     data: Data
+    latencies: Latencies
     system_locks: Any
     arch: Any
     scheme: Any
@@ -261,6 +264,7 @@ class Geometry:
     nr_functions: int = 0
     data_size: int = 0
     script_words: int = 1
+    latency_words: int = 1
     padding: str = "cacheline"
     table_padding: str = ""
 
@@ -278,6 +282,7 @@ class Geometry:
             ("nr_functions", 1, 1 << 24),
             ("data_size", 0, 1 << 20),
             ("script_words", 1, 1 << 28),
+            ("latency_words", 1, 1 << 28),
         ):
             value = getattr(self, name)
             if not low <= value <= high:
@@ -324,6 +329,7 @@ RECORDS: dict[str, type | None] = {
     "registry": Registry,
     "script": Script,
     "data": Data,
+    "latencies": Latencies,
     "table_locks": None,
     "locks": None,
     "system_locks": None,
@@ -395,6 +401,7 @@ def sections(geometry: Geometry, lock: type) -> tuple[Section, ...]:
         "registry": 1,
         "script": g.script_words,
         "data": max(1, g.nr_instances * g.data_words),
+        "latencies": g.latency_words,
         "table_locks": NR_BUCKETS,
         "locks": g.nr_locks,
         "system_locks": g.nr_system_locks,
@@ -434,13 +441,15 @@ HEADER = np.dtype(
         ("hash", "S32"),
         ("task_address", "S32"),
         ("hash_multiplier", "<i8"),
-        ("geometry", "<i8", (8,)),
+        ("geometry", "<i8", (9,)),
         ("sections", "<i8", (len(RECORDS), 3)),
     ]
 )
 MAGIC = b"shmkret"
-VERSION = 2
-GEOMETRY_FIELDS = ("nr_cpus", "nr_tasks", "nr_probes", "maxactive", "nr_locks", "nr_functions", "data_size", "script_words")
+VERSION = 3
+GEOMETRY_FIELDS = (
+    "nr_cpus", "nr_tasks", "nr_probes", "maxactive", "nr_locks", "nr_functions", "data_size", "script_words", "latency_words",
+)  # fmt: skip
 
 
 def layout_digest(lock: type) -> bytes:

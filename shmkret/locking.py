@@ -16,8 +16,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from shmkret.atomics import Words, monotonic_ns
-from shmkret.locks import acquire, release
+from shmkret.clock import PROBE_LOCK, TABLE_LOCK, take
+from shmkret.locks import release
 from shmkret.text import generic, inline
 
 SPIN_LOCK, SPIN_UNLOCK, HASH_LOCK, KFREE = range(4)
@@ -36,27 +36,6 @@ class Unprobed(NamedTuple):
         pass
 
 
-class Untimed(NamedTuple):
-    """Nobody asks how long a lock was waited for."""
-
-    unused: int
-
-    def take(self, locks: Any, i: int, count: Words, wait_ns: Words, cpu: int) -> None:
-        acquire(locks, i)
-
-
-class Timed(NamedTuple):
-    """Every acquire is timed, the two readings of the clock included."""
-
-    unused: int
-
-    def take(self, locks: Any, i: int, count: Words, wait_ns: Words, cpu: int) -> None:
-        began = monotonic_ns()
-        acquire(locks, i)
-        wait_ns[cpu] += monotonic_ns() - began
-        count[cpu] += 1
-
-
 @generic
 def enter_primitive(primitives: Any, k: Any, cpu: int, which: int) -> None:
     """The current task of `cpu` calls one of the path's own functions."""
@@ -69,18 +48,12 @@ def leave_primitive(primitives: Any, k: Any, cpu: int) -> None:
     raise NotImplementedError
 
 
-@generic
-def take(clock: Any, locks: Any, i: int, count: Words, wait_ns: Words, cpu: int) -> None:
-    """Acquire lock i; count it and add its wait to the CPU's record, if anybody asks."""
-    raise NotImplementedError
-
-
 @inline
 def lock_table(k: Any, cpu: int, table: Any, bucket: int) -> None:
     """Take a bucket lock."""
     enter_primitive(k.mode.primitives, k, cpu, HASH_LOCK)
     enter_primitive(k.mode.primitives, k, cpu, SPIN_LOCK)
-    take(k.mode.clock, table, bucket, k.cpus.table_locks, k.cpus.table_wait_ns, cpu)
+    take(k.mode.clock, k, cpu, table, bucket, TABLE_LOCK)
     leave_primitive(k.mode.primitives, k, cpu)
     leave_primitive(k.mode.primitives, k, cpu)
 
@@ -89,7 +62,7 @@ def lock_table(k: Any, cpu: int, table: Any, bucket: int) -> None:
 def lock_probe(k: Any, cpu: int, locks: Any, i: int) -> None:
     """Take any other lock of a scheme."""
     enter_primitive(k.mode.primitives, k, cpu, SPIN_LOCK)
-    take(k.mode.clock, locks, i, k.cpus.probe_locks, k.cpus.probe_wait_ns, cpu)
+    take(k.mode.clock, k, cpu, locks, i, PROBE_LOCK)
     leave_primitive(k.mode.primitives, k, cpu)
 
 

@@ -29,6 +29,7 @@ from shmkret.arch import (
 )
 from shmkret.atomics import NIL, fetch_add, load_acquire, store_release
 from shmkret.bugs import has_bug
+from shmkret.clock import ENTRY, RETURN, began, ended
 from shmkret.handlers import ask, has_handlers, tell
 from shmkret.irqflags import Off, irqrestore, irqsave, poll
 from shmkret.layout import KPROBE, KRETPROBE, STACK_WORDS, Cpus, Kernel
@@ -129,6 +130,7 @@ def enter(k: Kernel, cpu: int, task: int, function: int) -> None:
 @inline
 def kprobe_handler(k: Kernel, cpu: int, task: int, p: int) -> None:
     """The breakpoint: run the probes of this function, the newest first, unless this CPU is inside a probe already."""
+    at = began(k.mode.clock)
     k.cpus.preempt_count[cpu] += 1
     if k.cpus.current_kprobe[cpu] != NIL and not has_bug(k.mode.bugs, "no-reentrancy-check"):
         kprobes_inc_nmissed_count(k, cpu, p)
@@ -145,6 +147,7 @@ def kprobe_handler(k: Kernel, cpu: int, task: int, p: int) -> None:
         if has_feature(k.arch, "irqs-off"):
             irqrestore(k.mode.irq, k, cpu, flags)
     k.cpus.preempt_count[cpu] -= 1
+    ended(k.mode.clock, k, cpu, ENTRY, at)
 
 
 @inline
@@ -255,6 +258,7 @@ def is_marked(k: Kernel) -> bool:
 @inline
 def trampoline_handler(k: Kernel, cpu: int, task: int) -> None:
     """Recycle the task's newest instances up to the first with a real return address; the task goes on there."""
+    at = began(k.mode.clock)
     if is_marked(k):
         kprobe_busy_begin(k, cpu)
     bucket = lock_bucket(k.scheme, k, cpu, task)
@@ -290,6 +294,7 @@ def trampoline_handler(k: Kernel, cpu: int, task: int) -> None:
         free_orphans(k, cpu, empty_rp)
     if not has_feature(k.arch, "trap"):
         resume_at(k.arch, k, task, orig_ret_address)
+    ended(k.mode.clock, k, cpu, RETURN, at)
 
 
 @inline

@@ -119,10 +119,23 @@ def test_interrupts_come_and_are_counted():
 def test_a_lock_wait_is_timed_in_a_run_apart():
     prepared = Prepared(Cell("hot", "hashed", "ttas", "x86-64", "cacheline", 1), seed=7)
     prepared.compile()
-    waits = prepared.lock_waits(0.05)
+    waits = prepared.timed("locks", 0.05)
 
-    assert waits.table >= waits.clock > 0
-    assert waits.probe >= waits.clock
+    assert set(waits) == {"table_lock", "probe_lock"}
+    assert all(wait.total_ns / wait.nr >= prepared.clock_ns() > 0 for wait in waits.values())
+
+
+def test_both_halves_of_a_call_are_timed_in_a_run_apart():
+    prepared = Prepared(Cell("hot", "hashed", "ttas", "x86-64", "cacheline", 1), seed=7)
+    prepared.compile()
+    halves = prepared.timed("calls", 0.05)
+
+    assert set(halves) == {"entry", "return"}
+    assert halves["entry"].nr == halves["return"].nr > 1000
+    for half in halves.values():
+        times = [half.quantile(q) for q in (0.5, 0.9, 0.99, 0.999)]
+        assert prepared.clock_ns() <= times[0] <= times[-1] <= half.max_ns
+        assert times == sorted(times)
 
 
 RAISES = """

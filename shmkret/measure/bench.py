@@ -10,7 +10,8 @@ import numpy as np
 
 from shmkret import signals
 from shmkret.measure import machine, statistics, validity
-from shmkret.measure.cell import COUNTS, Cell, LockWaits, Prepared, Sample
+from shmkret.measure.cell import COUNTS, Cell, Prepared, Sample
+from shmkret.measure.latency import Histogram
 from shmkret.measure.statistics import Estimate
 from shmkret.measure.suite import PARAMS, Plan
 
@@ -33,7 +34,8 @@ class Measured:
     control: bool
     samples: list[Sample] = field(default_factory=list)
     estimate: Estimate | None = None
-    lock_waits: LockWaits | None = None
+    histograms: dict[str, Histogram] = field(default_factory=dict)
+    clock_ns: float = 0.0
     verdict: str = "withheld"
     reasons: list[str] = field(default_factory=list)
 
@@ -82,9 +84,11 @@ def run(plan: Plan, prepared: list[Prepared], progress: Progress) -> list[Measur
                 result.samples.append(ready.repeat(plan.seconds))
             progress.done()
     for ready, result in zip(prepared, measured, strict=True):
-        if ready.cell.params.lock_wait and not result.withheld:
-            progress.doing(f"{ready.cell}, lock waits")
-            result.lock_waits = ready.lock_waits(plan.seconds)
+        for asked, what in ((ready.cell.params.lock_wait, "locks"), (ready.cell.params.latency, "calls")):
+            if asked and not result.withheld:
+                progress.doing(f"{ready.cell}, {what} timed")
+                result.histograms |= ready.timed(what, plan.seconds)
+                result.clock_ns = ready.clock_ns()
     rng = np.random.default_rng(plan.seed)
     about = machine.describe()
     for ready, result in zip(prepared, measured, strict=True):
@@ -139,12 +143,19 @@ def cell_object(result: Measured) -> dict[str, Any]:
         "ci95": list(result.estimate.ci95) if result.estimate and result.estimate.ci95 else None,
         **totals,
         "walk_mean": round(totals["walked"] / walks, 3) if walks else None,
-        "lock_wait_ns": result.lock_waits._asdict() if result.lock_waits else None,
+        "latency_ns": _latencies(result),
         "conditions": [sample.conditions._asdict() for sample in result.samples],
         "concurrency": [sample.concurrency for sample in result.samples],
         "verdict": result.verdict,
         "reasons": result.reasons,
     }
+
+
+def _latencies(result: Measured) -> dict[str, Any] | None:
+    """By class, from the runs apart; `clock` is what the two readings of the clock cost, which every time includes."""
+    if not result.histograms:
+        return None
+    return {"clock": result.clock_ns, **{name: found.statistics() for name, found in result.histograms.items()}}
 
 
 def ratio_object(ratio: Ratio) -> dict[str, Any]:

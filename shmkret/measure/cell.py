@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,9 @@ from shmkret.build import Build
 from shmkret.crew import Crew, WorkerHung, WorkerLost
 from shmkret.errors import PluginError, UsageError
 from shmkret.kernel import Sizes, create_arena, geometry_of
-from shmkret.measure import conditions, transfer
+from shmkret.measure import conditions, latency, transfer
 from shmkret.measure.conditions import Conditions
+from shmkret.measure.latency import Histogram
 from shmkret.measure.rehearsal import Rehearsal, locate, rehearse
 from shmkret.registry import ARCH, LOCK, SCHEME, WORKER
 
@@ -32,17 +33,9 @@ OURS = "shmkret"
 NO_BUG = "none"
 BOOKS = ("calls", "hits", "nmissed", "kp_nmissed", "refused", "returns", "flushed", "walked")
 CPU_COUNTS = (
-    "irqs", "switches", "grace_periods", "grace_ns", "table_locks", "table_wait_ns", "probe_locks", "probe_wait_ns",
+    "irqs", "switches", "grace_periods", "grace_ns",
 )  # fmt: skip
 COUNTS = BOOKS + CPU_COUNTS
-
-
-class LockWaits(NamedTuple):
-    """Mean nanoseconds in acquire(), two readings of the clock included; `clock`: what those cost by themselves."""
-
-    table: float
-    probe: float
-    clock: float
 
 
 @dataclass(frozen=True)
@@ -54,6 +47,7 @@ class Params(Sizes):
     workers_per_core: int = 1
     plain: bool = False
     lock_wait: bool = False
+    latency: bool = False
 
     @property
     def bugs(self) -> frozenset[str]:
@@ -198,29 +192,35 @@ class Prepared:
         """One repetition, in fresh processes on a fresh arena. A worker that dies, hangs or sees a bug is a flaw."""
         if self.rehearsal.flaws:
             return Sample(flaws=self.rehearsal.flaws)
-        return self._run(self._bodies, seconds, warm_up)
+        return self._run(self.build, self._bodies, seconds, warm_up)[0]
 
-    def lock_waits(self, seconds: float, warm_up: float = 0.05) -> LockWaits:
-        """A run apart, in which every acquire is timed. Zeros where it failed or the peer does not time."""
+    def timed(self, what: str, seconds: float, warm_up: float = 0.05) -> dict[str, Histogram]:
+        """A run apart that times `locks` or `calls`: a histogram a class, warm-up included; none where it failed.
+
+        For a peer, which does not time, none either.
+        """
         if self.rehearsal.flaws or self.cell.peer != OURS:
-            return LockWaits(0.0, 0.0, 0.0)
-        sample = self._run(self._bodies_of(replace(self.build, timed=True)), seconds, warm_up)
-        c = sample.counts
-        table, probe = (c[f"{kind}_wait_ns"] / max(1, c[f"{kind}_locks"]) for kind in ("table", "probe"))
-        return LockWaits(table, probe, native.clock_ns(self.build))
+            return {}
+        build = replace(self.build, timed=what)
+        return self._run(build, self._bodies_of(build), seconds, warm_up)[1]
 
-    def _run(self, bodies: native.Bodies, seconds: float, warm_up: float) -> Sample:
-        machine = plain.PlainMachine(self.build.cache())
-        with create_arena(self.build, self.sizes, self.script) as arena:
+    def clock_ns(self) -> float:
+        """What the two readings of the clock cost that every recorded time includes, ns."""
+        return native.clock_ns(self.build)
+
+    def _run(self, build: Build, bodies: native.Bodies, seconds: float, warm_up: float) -> tuple[Sample, dict[str, Histogram]]:
+        cache = build.cache()
+        machine = plain.PlainMachine(cache)
+        with create_arena(build, self.sizes, self.script) as arena:
             try:
-                native.free_locks(arena, machine, self.build, self.sizes)
-                cache = self.build.cache()
+                native.free_locks(arena, machine, build, self.sizes)
                 before = transfer.slowest_ns(self.cores, cache)
                 flaws, seen = _window(bodies(arena, machine), self.cores, arena, seconds, warm_up)
                 after = transfer.slowest_ns(self.cores, cache)
                 if before is not None and after is not None:
                     seen = seen._replace(transfer_ns=(before, after))
-                return self._sample(arena, machine, flaws, seen)
+                sample = self._sample(arena, machine, flaws, seen)
+                return sample, latency.histograms(arena) if build.timed and not sample.flaws else {}
             except WorkerLost as error:
                 place = "" if str(self.build.worker.path) in str(error) else self._locate(error)
                 raise WorkerLost(f"{error}{place}") from error

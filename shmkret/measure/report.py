@@ -18,14 +18,15 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from shmkret.clock import CLASSES
 from shmkret.measure.cell import Params
+from shmkret.measure.latency import QUANTILES
 from shmkret.measure.machine import in_a_line
 
 Json = dict[str, Any]
 KEY = ("worker", "scheme", "lock", "arch", "padding", "cpus", "peer")
 KNOBS = tuple(field.name for field in dataclasses.fields(Params))
 NUMBERS = frozenset({"cpus", "tasks", "maxactive", "probes", "data_size", "handler_ns", "work_ns", "workers_per_core"})
-WAITS = ("table", "probe", "clock")
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
@@ -58,10 +59,25 @@ def _write_files(folder: Path, result: Json) -> list[Path]:
 
 def _flat(cell: Json) -> Json:
     low, high = cell["ci95"] or (None, None)
-    dropped = ("params", "samples", "ci95", "concurrency", "conditions", "reasons", "lock_wait_ns")
+    dropped = ("params", "samples", "ci95", "concurrency", "conditions", "reasons", "latency_ns")
     flat = {key: value for key, value in cell.items() if key not in dropped}
-    waits = {f"lock_wait_ns_{kind}": ns for kind, ns in (cell["lock_wait_ns"] or dict.fromkeys(WAITS)).items()}
-    return {**flat, **cell["params"], **waits, "ci95_low": low, "ci95_high": high, "reasons": "; ".join(cell["reasons"])}
+    return {
+        **flat,
+        **cell["params"],
+        **_flat_latencies(cell["latency_ns"] or {}),
+        "ci95_low": low,
+        "ci95_high": high,
+        "reasons": "; ".join(cell["reasons"]),
+    }
+
+
+def _flat_latencies(latencies: Json) -> Json:
+    """One column a class and statistic, in ns; empty where it was not measured."""
+    flat: Json = {"clock_ns": latencies.get("clock")}
+    for name in CLASSES:
+        of_class = latencies.get(name, {})
+        flat |= {f"{name}_ns_{statistic}": of_class.get(statistic) for statistic in ("mean", *QUANTILES, "max")}
+    return flat
 
 
 def _samples(cells: list[Json]) -> list[Json]:
@@ -136,7 +152,7 @@ def _cell_table(cells: list[Json]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for key in shown:
         table.add_column(key.replace("_", "-"), justify="right" if key in NUMBERS else "left", no_wrap=True)
-    timed = any(cell["lock_wait_ns"] for cell in cells)
+    timed = any(_has_waits(cell) for cell in cells)
     waits = ("walk", "table lock ns", "other locks ns") if timed else ()
     for heading in ("Mcalls/s, all CPUs", "95 %", "ns a call, each CPU", "nmissed", *waits):
         table.add_column(heading, justify="right", no_wrap=not timed or heading == "95 %")
@@ -153,10 +169,19 @@ def _value(value: Any) -> str:
 
 def _waits(cell: Json) -> tuple[str, ...]:
     """The mean length of a walk, and the mean wait in acquire() without what the clock cost; - where not measured."""
-    if not cell["lock_wait_ns"]:
+    if not _has_waits(cell):
         return ("-", "-", "-")
-    waits = cell["lock_wait_ns"]
-    return (f"{cell['walk_mean']:.1f}", *(f"{max(0.0, waits[kind] - waits['clock']):.0f}" for kind in ("table", "probe")))
+    return (f"{cell['walk_mean']:.1f}", f"{_mean_wait(cell, 'table_lock'):.0f}", f"{_mean_wait(cell, 'probe_lock'):.0f}")
+
+
+def _has_waits(cell: Json) -> bool:
+    return bool(cell["latency_ns"] and {"table_lock", "probe_lock"} & cell["latency_ns"].keys())
+
+
+def _mean_wait(cell: Json, which: str) -> float:
+    """The mean wait for a class of locks in ns, without what the clock cost; 0 for a class that the scheme has not."""
+    found = cell["latency_ns"].get(which)
+    return max(0.0, found["mean"] - cell["latency_ns"]["clock"]) if found else 0.0
 
 
 def _figures(cell: Json) -> tuple[str, str, str, str]:
@@ -242,10 +267,6 @@ def _plot_line(axis: Any, cells: list[Json], line: tuple[str, str, str], i: int)
     axis.plot(cpus, ideal, linestyle=":", linewidth=1, color=drawn[0].get_color())
 
 
-def _table_wait(cell: Json) -> float:
-    return max(1.0, float(cell["lock_wait_ns"]["table"] - cell["lock_wait_ns"]["clock"]))
-
-
 def _plot_curves(figure: Any, cells: list[Json]) -> None:
     """Throughput, and where they were measured walk length and lock wait, against the number of tasks."""
     from matplotlib.ticker import NullLocator
@@ -253,11 +274,9 @@ def _plot_curves(figure: Any, cells: list[Json]) -> None:
     rows = [{**cell, **cell["params"]} for cell in cells if cell["median"]]
     lines = [key for key in _shown(rows, (*KEY, *KNOBS)) if key != "tasks"]
     panels: list[tuple[str, Callable[[Json], float]]] = [("million probed calls a second", lambda c: c["median"] / 1e6)]
-    if any(row["lock_wait_ns"] for row in rows):
+    if any(_has_waits(row) for row in rows):
         panels.append(("instances walked a return", lambda c: c["walk_mean"]))
-        panels.append(
-            ("wait for a bucket lock, ns", lambda c: max(1.0, c["lock_wait_ns"]["table"] - c["lock_wait_ns"]["clock"]))
-        )
+        panels.append(("wait for a bucket lock, ns", lambda c: max(1.0, _mean_wait(c, "table_lock"))))
     figure.set_size_inches(4.2 * len(panels), 4.2)
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axis, (label, value) in zip(axes, panels, strict=True):

@@ -37,6 +37,7 @@ PARAMS: dict[str, type] = {
     "workers_per_core": int,
     "plain": bool,
     "lock_wait": bool,
+    "latency": bool,
 }
 RUN: dict[str, type] = {"seconds": float, "repeat": int, "peer": str, "title": str}
 DEFAULTS: dict[str, Any] = {
