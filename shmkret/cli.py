@@ -138,7 +138,7 @@ def _numbers(text: str) -> list[int]:
 
 
 def _bench(options: argparse.Namespace, argv: list[str]) -> int:
-    from shmkret.measure import bench, machine, report, suite
+    from shmkret.measure import bench, folder, machine, suite, tables
     from shmkret.measure.cell import OURS
 
     seed = secrets.randbelow(1 << 31) if options.seed is None else options.seed
@@ -148,10 +148,10 @@ def _bench(options: argparse.Namespace, argv: list[str]) -> int:
     plan = suite.plan(options.suite, chosen, seed)
     if options.out is not None and not options.out.name:
         raise UsageError("--out names no folder")
-    folder = options.out or Path("shmkret-results") / f"{plan.suite}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is there already and is no empty folder: name another one with --out")
-    _require_writable(folder)
+    out = options.out or Path("shmkret-results") / f"{plan.suite}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} is there already and is no empty folder: name another one with --out")
+    _require_writable(out)
     if options.json not in (None, "-"):
         _require_writable(Path(options.json).parent)
         if Path(options.json).is_dir() or not Path(options.json).parent.is_dir():
@@ -164,7 +164,7 @@ def _bench(options: argparse.Namespace, argv: list[str]) -> int:
     except RunFailed as error:
         raise RunFailed(f"{error}\nagain: {_replay(argv, seed)}") from error
     result = {
-        "schema": SCHEMA,
+        "schema": folder.SCHEMA,
         "command": "bench",
         "argv": argv,
         "version": __version__,
@@ -175,14 +175,15 @@ def _bench(options: argparse.Namespace, argv: list[str]) -> int:
         "peers": {peer: peers.describe(peer) for peer in dict.fromkeys(m.cell.peer for m in measured) if peer != OURS},
         "cells": [bench.cell_object(m) for m in measured],
         "ratios": [bench.ratio_object(r) for r in bench.ratios(measured, plan.seed)],
+        "scaling": bench.scaling_objects(measured),
     }
     try:
-        written = report.write_folder(folder, result)
+        written = folder.write_folder(out, result)
     except OSError as error:
-        raise UsageError(f"{folder} cannot be written ({error.strerror}): name another place with --out") from error
-    report.print_tables(result, sys.stderr if options.json == "-" else sys.stdout)
+        raise UsageError(f"{out} cannot be written ({error.strerror}): name another place with --out") from error
+    tables.print_tables(result, sys.stderr if options.json == "-" else sys.stdout)
     _write_json(options.json, result)
-    print(f"wrote {', '.join(path.name for path in written)} to {folder}", file=sys.stderr)
+    print(f"wrote {', '.join(path.name for path in written)} to {out}", file=sys.stderr)
     withheld = sum(m.verdict == "withheld" for m in measured)
     if withheld:
         print(f"{withheld} of {len(measured)} cells are withheld; again: {_replay(argv, seed)}", file=sys.stderr)

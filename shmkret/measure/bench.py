@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from shmkret import signals
-from shmkret.measure import machine, statistics, validity
-from shmkret.measure.cell import COUNTS, Cell, Prepared, Sample
+from shmkret.measure import machine, scaling, statistics, validity
+from shmkret.measure.cell import COUNTS, OURS, Cell, Prepared, Sample
 from shmkret.measure.latency import Histogram
 from shmkret.measure.statistics import Estimate
 from shmkret.measure.suite import PARAMS, Plan
@@ -172,7 +172,25 @@ def ratio_object(ratio: Ratio) -> dict[str, Any]:
         **key,
         "median": estimate.median if estimate else None,
         "ci95": list(estimate.ci95) if estimate and estimate.ci95 else None,
+        "significance": statistics.significance(estimate),
     }
+
+
+def scaling_objects(measured: list[Measured]) -> list[dict[str, Any]]:
+    """The scaling law of each line of cells that differ in their number of CPUs only; `fit` is null where none was made."""
+    lines: dict[Cell, list[Measured]] = {}
+    for result in measured:
+        lines.setdefault(result.cell.over(cpus=0), []).append(result)
+    return [_scaling_object(cell, line) for cell, line in lines.items() if cell.peer == OURS and len(line) > 1]
+
+
+def _scaling_object(cell: Cell, line: list[Measured]) -> dict[str, Any]:
+    points = [(result.cell.cpus, result.estimate.median) for result in line if result.estimate]
+    law = scaling.fit([cpus for cpus, _ in points], [rate for _, rate in points])
+    words = law.words if law else f"not fitted: {len(points)} points, {scaling.FEWEST_POINTS} are needed"
+    name = f"{cell.worker} {cell.scheme} {cell.lock}"
+    finite = {key: None if value == float("inf") else value for key, value in law._asdict().items()} if law else None
+    return {"name": name, **{k: v for k, v in cell.key().items() if k != "cpus"}, "fit": finite, "words": words}
 
 
 def plan_object(plan: Plan) -> dict[str, Any]:

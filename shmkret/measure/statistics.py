@@ -33,10 +33,45 @@ def paired_ratio(over: NDArray[np.float64], under: NDArray[np.float64], rng: np.
     return median(over / under, rng)
 
 
+def unpaired_ratio(over: NDArray[np.float64], under: NDArray[np.float64], rng: np.random.Generator) -> Estimate:
+    """median(over) / median(under), float64[n] and float64[m], n, m >= 1, of two runs; blocks of neighbours are drawn."""
+    ratio = float(np.median(over) / np.median(under))
+    if min(len(over), len(under)) < 2:
+        return Estimate(ratio, None)
+    return Estimate(ratio, _ends(_block_medians(over, rng) / _block_medians(under, rng)))
+
+
+def significance(ratio: Estimate | None, margin: float = 0.0) -> str:
+    """What may be said of a ratio of speeds: significant is what lies farther from 1 than the margin, interval and all."""
+    if ratio is None:
+        return "not measured"
+    if ratio.ci95 is None:
+        return "no interval: one repetition"
+    low, high = ratio.ci95
+    if low > 1 + margin:
+        return "faster, significant"
+    if high < 1 - margin:
+        return "slower, significant"
+    return "not significant"
+
+
+def _block_medians(samples: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Medians of resamples that consist of blocks of neighbours, sqrt(n) long, the samples taken as a circle."""
+    n = len(samples)
+    length = round(n**0.5)
+    starts = rng.integers(0, n, (RESAMPLES, -(-n // length)))
+    places = (starts[:, :, None] + np.arange(length)).reshape(RESAMPLES, -1)[:, :n] % n
+    medians: NDArray[np.float64] = np.median(samples[places], axis=1)
+    return medians
+
+
+def _ends(values: NDArray[np.float64]) -> tuple[float, float]:
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(low), float(high)
+
+
 def _interval(samples: NDArray[np.float64], rng: np.random.Generator) -> tuple[float, float] | None:
     n = len(samples)
     if n < 2:
         return None
-    medians = np.median(samples[rng.integers(0, n, (RESAMPLES, n))], axis=1)
-    low, high = np.quantile(medians, [0.025, 0.975])
-    return float(low), float(high)
+    return _ends(np.median(samples[rng.integers(0, n, (RESAMPLES, n))], axis=1))

@@ -1,0 +1,173 @@
+"""The report: one file that holds everything, plots and raw data too, and asks the network for nothing."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import Any
+
+from shmkret.measure import plots
+from shmkret.measure.machine import in_a_line
+from shmkret.measure.rows import KEY, KNOBS, Json, name_of, rows_of, shown, value_of
+from shmkret.measure.tables import doubts
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1a1b1c; --faint: #6a6e73; --line: #d4d7da; --page: #ffffff; --doubt: #b45309; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e8e9ea; --faint: #a3a8ad; --line: #3d4247; --page: #16181a; --doubt: #f0a860; }
+}
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page); max-width: 70rem; margin: 0 auto;
+       padding: 1rem; }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; }
+p.faint, figcaption { color: var(--faint); font-size: .9rem; }
+ul.doubts { padding-left: 1.2rem; } ul.doubts li, td.suspect, td.withheld { color: var(--doubt); }
+div.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: left; white-space: nowrap; }
+td.number, th.number { text-align: right; }
+figure { margin: 1.5rem 0; color: var(--ink); } svg { max-width: 100%; height: auto; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; } dt { color: var(--faint); }
+dd { margin: 0; overflow-wrap: anywhere; }
+@media (max-width: 40rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: .5rem; } }
+@media print { body { max-width: none; } figure, tr { break-inside: avoid; } div.wide { overflow: visible; } }
+"""
+
+
+def report(result: Json, files: Mapping[str, str]) -> str:
+    """The report of a result. files: the raw data to be offered for download, by name."""
+    title = f"shmkret: {result['suite']}"
+    parts = [
+        f"<h1>{escape(title)}</h1>",
+        f"<p class=faint>{escape(in_a_line(result['machine']))}; shmkret {escape(result['version'])}; {_how(result)}</p>",
+        "<h2>Doubts</h2>",
+        _doubts(result),
+        *_figures(result),
+        "<h2>Cells</h2>",
+        _cells(result["cells"]),
+        *_ratios(result),
+        *_laws(result.get("scaling", [])),
+        *_latencies(result["cells"]),
+        "<h2>Machine</h2>",
+        _machine(result["machine"]),
+        "<h2>Raw data</h2>",
+        f"<p>{', '.join(_download(name, text) for name, text in files.items())}. Made by "
+        f"<code>{escape(' '.join(['shmkret', *result['argv']]))}</code>, seed {result['seed']}.</p>",
+    ]
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n" + "\n".join(parts) + "\n</body>\n</html>\n"
+    )
+
+
+def _how(result: Json) -> str:
+    return f"{result['repeat']} repetitions of {result['seconds']:g} s, interleaved"
+
+
+def _doubts(result: Json) -> str:
+    said = doubts(result["cells"])
+    if not said:
+        return "<p>None: every cell is valid.</p>"
+    return f"<ul class=doubts>{''.join(f'<li>{escape(one)}</li>' for one in said)}</ul>"
+
+
+def _figures(result: Json) -> Iterable[str]:
+    captions = plots.captions()
+    for name, figure in plots.figures(result).items():
+        yield f"<h2>{name.capitalize()}</h2>"
+        yield f"<figure>{_svg(figure, name)}<figcaption>{escape(captions[name])}</figcaption></figure>"
+
+
+def _svg(figure: Any, name: str) -> str:
+    """A plot as part of a page: transparent, in the page's ink, its ids its own."""
+    text = io.StringIO()
+    figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    svg = text.getvalue()
+    svg = svg[svg.index("<svg") :].replace(plots.INK, "currentColor")
+    svg = re.sub(r' id="[a-z0-9]+_\d+"', "", svg)
+    svg = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{name}-", svg)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{name}"', 1)
+
+
+def _cells(cells: list[Json]) -> str:
+    rows = rows_of(cells)
+    keys = shown(rows, (*KEY, *KNOBS))
+    heads = [*keys, "Mcalls/s", "95 %", "ns a call, each CPU", "missed", "verdict"]
+    body = []
+    for row in rows:
+        figures = ("-", "-", "-")
+        if row["median"]:
+            figures = (f"{row['median'] / 1e6:.2f}", _interval(row["ci95"], 1e6), f"{1e9 * row['cpus'] / row['median']:.1f}")
+        body.append([*(value_of(row[key]) for key in keys), *figures, f"{row['nmissed']:,}", row["verdict"]])
+    return _table(heads, body, first_number=len(keys))
+
+
+def _ratios(result: Json) -> Iterable[str]:
+    kinds = list(dict.fromkeys(ratio["by"] for ratio in result["ratios"]))
+    for by in kinds:
+        rows = rows_of(ratio for ratio in result["ratios"] if ratio["by"] == by)
+        keys = shown(rows, tuple(key for key in (*KEY, *KNOBS) if key != by))
+        body = []
+        for row in rows:
+            figure = "-" if row["median"] is None else f"{row['median']:.3f}"
+            pair = f"{value_of(row['over'])} / {value_of(row['under'])}"
+            body.append([*(value_of(row[key]) for key in keys), pair, figure, _interval(row["ci95"], 1), row["significance"]])
+        yield f"<h2>Ratios by {escape(by.replace('_', ' '))}</h2>"
+        yield _table([*keys, by, "ratio", "95 %", ""], body, first_number=len(keys) + 1)
+
+
+def _laws(laws: list[Json]) -> Iterable[str]:
+    if laws:
+        yield "<h2>Scaling law</h2>"
+        yield "<p class=faint>The Universal Scalability Law (Gunther 2007), from five core counts on.</p>"
+        yield _table(["cells", "fit"], [[law["name"], law["words"]] for law in laws], first_number=2)
+
+
+def _latencies(cells: list[Json]) -> Iterable[str]:
+    body = []
+    for cell in cells:
+        for which, found in (cell["latency_ns"] or {}).items():
+            if which != "clock":
+                figures = [f"{found[q]:,.0f}" for q in ("p50", "p90", "p99", "p99_9", "max")]
+                body.append([name_of(cell), which.replace("_", " "), *figures, f"{cell['latency_ns']['clock']:.0f}"])
+    if body:
+        yield "<h2>Latency in nanoseconds</h2>"
+        yield "<p class=faint>From a run apart. Every time includes two readings of the clock, whose cost stands last.</p>"
+        yield _table(["cell", "of", "p50", "p90", "p99", "p99.9", "max", "clock"], body, first_number=2)
+
+
+def _machine(machine: Json) -> str:
+    return f"<dl>{''.join(f'<dt>{escape(key)}</dt><dd>{escape(_told(value))}</dd>' for key, value in machine.items())}</dl>"
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, list):
+        return "; ".join(map(_told, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_told(one)}" for key, one in value.items())
+    return "unknown" if value is None else str(value)
+
+
+def _table(heads: list[str], body: list[list[str]], first_number: int) -> str:
+    def cell(tag: str, i: int, text: str) -> str:
+        kind = "number" if first_number <= i and (tag == "th" or text[:1].isdigit() or text == "-") else text
+        known = kind if kind in ("number", "suspect", "withheld") else ""
+        return f"<{tag}{f' class={known}' if known else ''}>{escape(text.replace('_', '-') if tag == 'th' else text)}</{tag}>"
+
+    def row(tag: str, texts: list[str]) -> str:
+        return f"<tr>{''.join(cell(tag, i, text) for i, text in enumerate(texts))}</tr>"
+
+    return f"<div class=wide><table>{row('th', heads)}{''.join(row('td', texts) for texts in body)}</table></div>"
+
+
+def _interval(ci95: list[float] | None, unit: float) -> str:
+    return f"{ci95[0] / unit:.2f} .. {ci95[1] / unit:.2f}" if ci95 else "-"
+
+
+def _download(name: str, text: str) -> str:
+    kind = "application/json" if name.endswith("json") else "text/csv"
+    data = base64.b64encode(text.encode()).decode()
+    return f'<a download="{escape(name)}" href="data:{kind};base64,{data}">{escape(name)}</a>'

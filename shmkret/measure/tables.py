@@ -1,0 +1,102 @@
+"""Results as tables on the terminal."""
+
+from __future__ import annotations
+
+import re
+from typing import TextIO
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from shmkret.measure.machine import in_a_line
+from shmkret.measure.rows import KEY, KNOBS, NUMBERS, Json, has_waits, mean_wait, name_of, rows_of, shown, value_of
+
+
+def print_tables(result: Json, to: TextIO) -> None:
+    """The cells, the ratios, the doubts and the machine, 80 columns wide where nothing is long."""
+    console = Console(file=to, highlight=False, markup=False, width=None if to.isatty() else 120)
+    console.print(_cell_table(result["cells"]))
+    kinds = list(dict.fromkeys(ratio["by"] for ratio in result["ratios"]))
+    for by in ["peer"] if "peer" in kinds else kinds:
+        console.print(_ratio_table([r for r in result["ratios"] if r["by"] == by], by))
+    for line in doubts(result["cells"]):
+        console.print(line, soft_wrap=True)
+    console.print(_constants(result["cells"]), soft_wrap=True)
+    console.print(in_a_line(result["machine"]), soft_wrap=True)
+    console.print(
+        f"{result['suite']}: {result['repeat']} repetitions of {result['seconds']:g} s, interleaved; seed {result['seed']}; "
+        f"first cell after {result['first_cell_s']:.1f} s, all after {result['all_cells_s']:.0f} s",
+        soft_wrap=True,
+    )
+
+
+def doubts(cells: list[Json]) -> list[str]:
+    """Verdicts and reasons; the same reason with other numbers is said once."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for cell in cells:
+        for reason in cell["reasons"]:
+            kind = cell["verdict"], re.sub(r"\d[\d.]*", "#", reason)
+            alike.setdefault(kind, []).append(f"{name_of(cell)}: {reason}")
+    return [
+        f"{verdict}: {said[0]}" + (f" (and {len(said) - 1} more cells like it)" if len(said) > 1 else "")
+        for (verdict, _), said in alike.items()
+    ]
+
+
+def _constants(cells: list[Json]) -> str:
+    """What is the same in all cells and so has no column."""
+    same = [key for key in ("worker", "scheme", "lock", "arch", "padding") if len({cell[key] for cell in cells}) == 1]
+    return "all cells: " + ", ".join(f"{key} {cells[0][key]}" for key in same)
+
+
+def _cell_table(cells: list[Json]) -> Table:
+    rows = rows_of(cells)
+    keys = shown(rows, (*KEY, *KNOBS))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for key in keys:
+        table.add_column(key.replace("_", "-"), justify="right" if key in NUMBERS else "left", no_wrap=True)
+    timed = any(has_waits(cell) for cell in cells)
+    waits = ("walk", "table lock ns", "other locks ns") if timed else ()
+    for heading in ("Mcalls/s, all CPUs", "95 %", "ns a call, each CPU", "nmissed", *waits):
+        table.add_column(heading, justify="right", no_wrap=not timed or heading == "95 %")
+    table.add_column("verdict")
+    for row in rows:
+        extra = _waits(row) if timed else ()
+        table.add_row(*(value_of(row[key]) for key in keys), *_figures(row), *extra, row["verdict"])
+    return table
+
+
+def _waits(cell: Json) -> tuple[str, ...]:
+    """The mean length of a walk, and the mean wait in acquire() without what the clock cost; - where not measured."""
+    if not has_waits(cell):
+        return ("-", "-", "-")
+    return (f"{cell['walk_mean']:.1f}", f"{mean_wait(cell, 'table_lock'):.0f}", f"{mean_wait(cell, 'probe_lock'):.0f}")
+
+
+def _figures(cell: Json) -> tuple[str, str, str, str]:
+    nmissed = f"{cell['nmissed']:,}"
+    if not cell["median"]:
+        return "-", "-", "-", nmissed
+    ns = 1e9 * cell["cpus"] / cell["median"]
+    return f"{cell['median'] / 1e6:.2f}", _interval(cell["ci95"], 1e6), f"{ns:.1f}", nmissed
+
+
+def _interval(ci95: list[float] | None, unit: float = 1.0) -> str:
+    return f"{ci95[0] / unit:.2f} .. {ci95[1] / unit:.2f}" if ci95 else "-"
+
+
+def _ratio_table(ratios: list[Json], by: str) -> Table:
+    rows = rows_of(ratios)
+    keys = shown(rows, tuple(key for key in (*KEY, *KNOBS) if key != by))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for key in keys:
+        table.add_column(key.replace("_", "-"), justify="right" if key in NUMBERS else "left", no_wrap=True)
+    table.add_column(by.replace("_", "-"))
+    table.add_column("ratio", justify="right")
+    table.add_column("95 %", justify="right", no_wrap=True)
+    for ratio in rows:
+        figure = "-" if ratio["median"] is None else f"{ratio['median']:.3f}"
+        pair = f"{value_of(ratio['over'])} / {value_of(ratio['under'])}"
+        table.add_row(*(value_of(ratio[key]) for key in keys), pair, figure, _interval(ratio["ci95"]))
+    return table
