@@ -28,7 +28,11 @@ CATALOGUE = (
         "entry handler refuses: rp->lock, dropped before it ran, is unlocked again",
         "f02b8624fedc, 2009",
     ),
-    Bug("leak-on-refusal", "entry handler refuses: the instance is put back nowhere", "in 3.0, 2011 or 2012"),
+    Bug(
+        "leak-on-refusal",
+        "entry handler refuses: the instance is put back nowhere",
+        "after 3.0.101; believed 55ca6140e9bb, 2012",
+    ),
     Bug("late-list-init", "kprobe_flush_task initialises its list of orphans after filling it", "d496aab567e7, 2012"),
     Bug("packed-table-locks", "the 64 bucket locks lie side by side, several to a cache line", "ef53d9c5e4da, 2008"),
     Bug(
@@ -42,11 +46,16 @@ CATALOGUE = (
         "9b38cc704e84, 2020",
     ),
     Bug(
+        "unmarked-cleanup",
+        "unregistering does not mark its CPU busy while it looks for instances in flight: a probed spin_lock deadlocks in it",
+        "e03b4a084ea6, 2020",
+    ),
+    Bug(
         "unmarked-walk",
         "the trampoline of x86 and arm does not mark its CPU busy: a probed spin_lock deadlocks in it",
         "b191fa96ea6d, 2019",
     ),
-    Bug("early-reset", "trap architectures reset current_kprobe before they drop the bucket lock", "e03b4a084ea6, 2020"),
+    Bug("early-reset", "trap architectures reset current_kprobe before they drop the bucket lock", "not known"),
     Bug("single-pass", "ia64 walks once: handlers see the trampoline where they look for the caller", "3661999a17b0, 2007"),
     Bug("racy-nmissed", "kp.nmissed is counted without lock or atomic", "never for kp.nmissed"),
     Bug("flush-current", "the reaper flushes its own task instead of the dead one", "in review, August 2020"),
@@ -55,7 +64,11 @@ CATALOGUE = (
         "unregistering does not wait until every CPU has left the handlers",
         "the contract of synchronize_sched",
     ),
-    Bug("no-reentrancy-check", "a probe hit in a handler runs its own handlers", "the contract of current_kprobe"),
+    Bug(
+        "no-reentrancy-check",
+        "a probe hit by an interrupt inside the path runs, and current_kprobe is gone when the path goes on",
+        "the contract of current_kprobe",
+    ),
 )
 NAMES = tuple(bug.name for bug in CATALOGUE)
 

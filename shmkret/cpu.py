@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from shmkret.atomics import NE, NIL, cpu_relax, delay_ns, load_acquire, monotonic_ns, store_release, wait_until
 from shmkret.layout import Kernel
-from shmkret.probes import PREEMPTED, report_bug
+from shmkret.oracle import PREEMPTED, report_bug
 from shmkret.program import step
 from shmkret.rcu import idle_enter, idle_exit, quiescent_state
 from shmkret.sched import BLOCK, WORK, YIELD, has_next, schedule, yield_cpu

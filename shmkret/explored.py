@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import greenlet
 
-from shmkret import atomics, probes
+from shmkret import atomics, oracle
 from shmkret.arena import Arena
 from shmkret.audit import audit
 from shmkret.build import Build
@@ -287,7 +287,7 @@ class Snapshot:
                 self._arena.records(section)[name] = words.values
         bugs = self._arena.records("cpus")["bug"].tolist()
         return (
-            [f"cpu {cpu}: {probes.BUGS[bug]}" for cpu, bug in enumerate(bugs) if bug]
+            [f"cpu {cpu}: {oracle.BUGS[bug]}" for cpu, bug in enumerate(bugs) if bug]
             + held
             + audit(self._arena, self._build.scheme, at_rest=at_rest)
         )

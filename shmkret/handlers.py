@@ -90,6 +90,10 @@ def _number(table: list[Handler], handler: Handler | None, place: Path) -> int:
         return 0
     if not inspect.isfunction(handler) or len(inspect.signature(handler).parameters) != NR_ARGUMENTS:
         raise PluginError(f"{place}: the handler {handler!r} must be a plain function of (k, cpu, task, ri)")
+    if handler.__closure__ or "<" in handler.__qualname__:
+        raise PluginError(
+            f"{place}: the handler {handler.__qualname__} is defined inside another function: define it at the top of a file"
+        )
     if handler not in table:
         table.append(handler)
     return table.index(handler) + 1

@@ -13,7 +13,9 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from shmkret import layout, probes
 from shmkret.arch import TRAMPOLINE
@@ -24,6 +26,8 @@ from shmkret.hash import KPROBE_HASH_BITS, NR_BUCKETS
 from shmkret.registry import data_folder
 
 FLAGS = ("-std=gnu11", "-pthread")
+DOES = {"arch": "x86-64", "bug": "none", "work_ns": 0, "plain": False}
+"""What peers are written for."""
 FOLDER = data_folder("bench") / "peers"
 
 
@@ -32,13 +36,18 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.c"))
 
 
-def require(peer: str, worker: str, scheme: str, lock: str) -> None:
+def require(peer: str, worker: str, scheme: str, lock: str, otherwise: Mapping[str, Any]) -> None:
     """Find out, before anything runs, that the peer exists, does that work, and can be compiled.
+
+    otherwise: the other knobs of the cell that change its work, of which a peer knows only DOES.
 
     Raises: UnknownName, UsageError, UnfitMachine.
     """
     if peer not in names():
         raise UnknownName("peer", peer, names())
+    for knob, value in otherwise.items():
+        if value != DOES[knob]:
+            raise UsageError(f"the peer {peer} does not do --{knob.replace('_', '-')} {value}: leave that out, or --peer")
     text = "".join(path.read_text() for path in FOLDER.glob("*.c"))
     for kind, name in (("worker", worker), ("scheme", scheme), ("lock", lock)):
         known = list(dict.fromkeys(re.findall(rf"defined\({kind.upper()}_(\w+)\)", text)))

@@ -27,36 +27,31 @@ from shmkret.arch import (
     resume_at,
     return_insn,
 )
-from shmkret.atomics import NIL, fetch_add, load_acquire, store_release
+from shmkret.atomics import NIL, fetch_add, load_acquire
 from shmkret.bugs import has_bug
+from shmkret.busy import kprobe_busy_begin, kprobe_busy_end
 from shmkret.clock import ENTRY, RETURN, began, ended
 from shmkret.handlers import ask, has_handlers, tell
 from shmkret.irqflags import Off, irqrestore, irqsave, poll
-from shmkret.layout import KPROBE, KRETPROBE, STACK_WORDS, Cpus, Kernel
+from shmkret.layout import KPROBE, KRETPROBE, STACK_WORDS, Kernel
 from shmkret.lists import unlink_bucket
 from shmkret.locking import NR_PRIMITIVES
 from shmkret.mode import Mode, primitive, with_mode
+from shmkret.oracle import (
+    KRETPROBE_BUG,
+    NOT_BUSY,
+    WRONG_ADDRESS,
+    WRONG_REGISTER,
+    WRONG_STACK,
+    WRONG_VALUE,
+    report_bug,
+)
 from shmkret.registration import free_orphans
 from shmkret.schemes import hang, lock_bucket, obtain, recycle, refuse, unlock_bucket
 from shmkret.text import generic, inline, outline
 
-BUGS = (
-    "none",
-    "kretprobe BUG: the walk of the bucket ended without a real return address",
-    "the task came back to another address",
-    "the task came back with another stack pointer",
-    "the function's return value is another",
-    "a register that the caller keeps has changed",
-    "between two rounds preemption or interrupts are off, or a probe is running",
-    "a handler runs on a CPU without current_kprobe",
-    "the worker program found something else than it expected",
-)
-KRETPROBE_BUG, WRONG_ADDRESS, WRONG_STACK, WRONG_VALUE, WRONG_REGISTER, PREEMPTED, NOT_BUSY, WORKER_BUG = range(1, 9)
-
 TEXT_BASE = 0x10_0000_0000
 TASK_TEXT_BITS = 20
-BUSY = -2
-"""current_kprobe during a walk: the trampoline's own kprobe, or the dummy that later kernels mark a CPU busy with."""
 NR_REGISTERS = 5
 
 
@@ -286,7 +281,7 @@ def trampoline_handler(k: Kernel, cpu: int, task: int) -> None:
         resume_at(k.arch, k, task, orig_ret_address)
         if has_bug(k.mode.bugs, "early-reset"):
             k.cpus.current_kprobe[cpu] = NIL
-    unlock_bucket(k.scheme, k, cpu, bucket)
+    unlock_bucket(k.scheme, k, cpu, bucket, task)
     if is_marked(k):
         kprobe_busy_end(k, cpu)
     k.cpus.walked[cpu] += walked
@@ -353,27 +348,13 @@ def flush_bucket(k: Kernel, cpu: int, task: int) -> None:
         else:
             prev = ri
         ri = following
-    unlock_bucket(k.scheme, k, cpu, bucket)
+    unlock_bucket(k.scheme, k, cpu, bucket, task)
     if not has_bug(k.mode.bugs, "unmarked-flush"):
         kprobe_busy_end(k, cpu)
     if has_bug(k.mode.bugs, "late-list-init"):
         empty_rp = NIL
     if empty_rp != NIL:
         free_orphans(k, cpu, empty_rp)
-
-
-@inline
-def kprobe_busy_begin(k: Kernel, cpu: int) -> None:
-    """Preemption off, and every probe that is hit is missed."""
-    k.cpus.preempt_count[cpu] += 1
-    k.cpus.current_kprobe[cpu] = BUSY
-
-
-@inline
-def kprobe_busy_end(k: Kernel, cpu: int) -> None:
-    """The end of kprobe_busy_begin()."""
-    k.cpus.current_kprobe[cpu] = NIL
-    k.cpus.preempt_count[cpu] -= 1
 
 
 @inline
@@ -461,13 +442,3 @@ def check_return_value(k: Kernel, cpu: int, task: int, ret_addr: int, sp: int, v
         report_bug(k.cpus, cpu, WRONG_VALUE, task, k.tasks.retval[task], value)
     elif k.tasks.saved[task] != ret_addr:
         report_bug(k.cpus, cpu, WRONG_REGISTER, task, k.tasks.saved[task], ret_addr)
-
-
-@inline
-def report_bug(cpus: Cpus, cpu: int, bug: int, task: int, seen: int, expected: int) -> None:
-    """Keep the first bug that `cpu` sees; its loop ends at the next batch."""
-    if load_acquire(cpus.bug, cpu) == 0:
-        cpus.bug_task[cpu] = task
-        cpus.bug_seen[cpu] = seen
-        cpus.bug_expected[cpu] = expected
-        store_release(cpus.bug, cpu, bug)

@@ -1,7 +1,7 @@
 """Quiescent states and grace periods: what unregistering waits for.
 
     quiescent[cpu]   even: the CPU may be inside the path; odd: it is idle, waits, or is gone
-                     it grows by 2 whenever the CPU passes from one round of its program to the next
+                     it grows by 2 whenever the CPU passes from one batch of rounds of its program to the next
 
     CPU 0: unregister            CPU 1
     unlinks the probe
@@ -21,6 +21,7 @@ from __future__ import annotations
 from shmkret.atomics import NE, NIL, fetch_add, monotonic_ns, wait_until
 from shmkret.layout import KPROBE_MUTEX, Kernel
 from shmkret.locks import acquire, release
+from shmkret.oracle import MAY_NOT_SLEEP, report_bug
 from shmkret.text import inline
 
 
@@ -43,8 +44,16 @@ def idle_exit(k: Kernel, cpu: int) -> None:
 
 
 @inline
+def might_sleep(k: Kernel, cpu: int) -> None:
+    """Whoever may sleep must not be inside a probe, under a lock or in an interrupt: others would take it for quiescent."""
+    if k.cpus.preempt_count[cpu] != 0 or k.cpus.current_kprobe[cpu] != NIL or k.cpus.irqs_off[cpu] != 0:
+        report_bug(k.cpus, cpu, MAY_NOT_SLEEP, k.cpus.task[cpu], k.cpus.preempt_count[cpu], 0)
+
+
+@inline
 def synchronize_sched(k: Kernel, cpu: int) -> None:
     """Wait until every CPU that was inside the path has left it. An idle or ended one is not waited for; a stopped one is."""
+    might_sleep(k, cpu)
     began = monotonic_ns()
     idle_enter(k, cpu)
     for other in range(k.nr_cpus):
@@ -61,6 +70,7 @@ def synchronize_sched(k: Kernel, cpu: int) -> None:
 @inline
 def mutex_lock(k: Kernel, cpu: int) -> None:
     """kprobe_mutex: who waits for it sleeps, and whoever holds it may wait for a grace period meanwhile."""
+    might_sleep(k, cpu)
     idle_enter(k, cpu)
     acquire(k.system_locks, KPROBE_MUTEX)
     idle_exit(k, cpu)

@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import errno
 
-from shmkret.atomics import NIL, fetch_add, load_acquire, store_release
+from shmkret.atomics import NIL, cmpxchg, fetch_add, load_acquire, store_release
 from shmkret.bugs import has_bug
+from shmkret.busy import kprobe_busy_begin, kprobe_busy_end
 from shmkret.layout import KRETPROBE, SLAB_LOCK, Kernel
 from shmkret.lists import push_free
 from shmkret.locking import KFREE, enter_primitive, leave_primitive
@@ -30,36 +31,28 @@ from shmkret.schemes import orphan
 from shmkret.text import inline, outline
 
 EINVAL, ENOMEM = errno.EINVAL, errno.ENOMEM
-IDLE, REGISTERED, LEAVING = range(3)
-"""States of `registered`. LEAVING + cpu: only that CPU, after its own grace period, may take the probe apart."""
+REGISTERING, IDLE, REGISTERED, LEAVING = range(-1, 3)
+"""States of `registered`. REGISTERING: only the CPU that made it so may touch the probe. LEAVING + cpu: only that CPU, after
+its own grace period, may take it apart."""
 
 
 @outline
 def register_kprobe(k: Kernel, cpu: int, p: int) -> int:
     """Put probe `p` at the head of its function's chain. Returns 0, or -EINVAL: no such function, blacklisted, registered."""
-    function = k.probes.function[p]
-    if load_acquire(k.registry.initialized, 0) == 0 or not 0 <= function < k.nr_functions:
+    if not may_be_probed(k, p) or cmpxchg(k.probes.registered, p, IDLE, REGISTERING) != IDLE:
         return -EINVAL
-    if k.functions.blacklisted[function] != 0:
-        return -EINVAL
-    mutex_lock(k, cpu)
-    error = -EINVAL
-    if load_acquire(k.probes.registered, p) == IDLE:
-        store_release(k.probes.registered, p, REGISTERED)
-        store_release(k.probes.next, p, load_acquire(k.functions.kprobe, function))
-        store_release(k.functions.kprobe, function, p)
-        error = 0
-    mutex_unlock(k)
-    return error
+    arm(k, cpu, p)
+    return 0
 
 
 @outline
 def register_kretprobe(k: Kernel, cpu: int, rp: int) -> int:
     """Give kretprobe `rp` its instances and register it. maxactive <= 0: max(10, 2 * nr_cpus), with preemption.
 
-    Returns: 0; -EINVAL as register_kprobe(); -ENOMEM when the slab has too few instances. On an error nothing has changed.
+    Returns: 0; -EINVAL as register_kprobe(); -ENOMEM when the slab has too few instances: then nothing has changed but a
+             maxactive that was not above 0.
     """
-    if load_acquire(k.probes.registered, rp) != IDLE:
+    if not may_be_probed(k, rp) or cmpxchg(k.probes.registered, rp, IDLE, REGISTERING) != IDLE:
         return -EINVAL
     if k.probes.maxactive[rp] <= 0:
         k.probes.maxactive[rp] = max(10, 2 * k.nr_cpus)
@@ -67,6 +60,7 @@ def register_kretprobe(k: Kernel, cpu: int, rp: int) -> int:
         ri = slab_alloc(k)
         if ri == NIL:
             free_rp_inst(k, cpu, rp)
+            store_release(k.probes.registered, rp, IDLE)
             return -ENOMEM
         k.instances.rp[ri] = rp
         push_free(k, ri, rp)
@@ -74,10 +68,28 @@ def register_kretprobe(k: Kernel, cpu: int, rp: int) -> int:
     fetch_add(k.registry.gone_kp_nmissed, 0, load_acquire(k.probes.kp_nmissed, rp))
     k.probes.nmissed[rp] = 0
     store_release(k.probes.kp_nmissed, rp, 0)
-    error = register_kprobe(k, cpu, rp)
-    if error != 0:
-        free_rp_inst(k, cpu, rp)
-    return error
+    arm(k, cpu, rp)
+    return 0
+
+
+@inline
+def may_be_probed(k: Kernel, p: int) -> bool:
+    """Whether probes work yet, and the function of probe `p` is one and is not blacklisted."""
+    function = k.probes.function[p]
+    if load_acquire(k.registry.initialized, 0) == 0 or not 0 <= function < k.nr_functions:
+        return False
+    return k.functions.blacklisted[function] == 0
+
+
+@inline
+def arm(k: Kernel, cpu: int, p: int) -> None:
+    """Probe `p`, which is ours alone until now, goes to the head of its function's chain."""
+    function = k.probes.function[p]
+    mutex_lock(k, cpu)
+    store_release(k.probes.next, p, load_acquire(k.functions.kprobe, function))
+    store_release(k.functions.kprobe, function, p)
+    store_release(k.probes.registered, p, REGISTERED)
+    mutex_unlock(k)
 
 
 @inline
@@ -123,10 +135,20 @@ def unregister_probes(k: Kernel, cpu: int, first: int, count: int) -> int:
     for p in range(first, first + count):
         if load_acquire(k.probes.registered, p) == LEAVING + cpu:
             if k.probes.kind[p] == KRETPROBE:
-                orphan(k.scheme, k, cpu, p)
+                cleanup_rp_inst(k, cpu, p)
                 free_rp_inst(k, cpu, p)
             store_release(k.probes.registered, p, IDLE)
     return 0
+
+
+@inline
+def cleanup_rp_inst(k: Kernel, cpu: int, rp: int) -> None:
+    """The instances of `rp` in flight lose it."""
+    if not has_bug(k.mode.bugs, "unmarked-cleanup"):
+        kprobe_busy_begin(k, cpu)
+    orphan(k.scheme, k, cpu, rp)
+    if not has_bug(k.mode.bugs, "unmarked-cleanup"):
+        kprobe_busy_end(k, cpu)
 
 
 @inline

@@ -60,7 +60,7 @@ SCHEME = Kind(
         ("refuse", 5),
         ("hang", 5),
         ("lock_bucket", 4),
-        ("unlock_bucket", 4),
+        ("unlock_bucket", 5),
         ("recycle", 6),
         ("orphan", 4),
     ),

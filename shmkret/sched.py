@@ -44,10 +44,14 @@ def migrate(k: Kernel, task: int, cpu: int, to: int) -> None:
 @outline
 def wake(k: Kernel, task: int) -> None:
     """Let `task` run again if it sleeps, or not fall asleep if it is about to."""
-    if cmpxchg(k.entities.state, task, BLOCKED, QUEUED) == BLOCKED:
-        enqueue(k, task)
-    else:
-        cmpxchg(k.entities.state, task, RUNNING, WOKEN)
+    state = load_acquire(k.entities.state, task)
+    while state == BLOCKED or state == RUNNING:  # noqa: SIM109 (the text has no containers)
+        seen = cmpxchg(k.entities.state, task, state, QUEUED if state == BLOCKED else WOKEN)
+        if seen == state:
+            if state == BLOCKED:
+                enqueue(k, task)
+            return
+        state = seen  # it fell asleep, or was woken, meanwhile
 
 
 @outline

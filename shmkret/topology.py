@@ -24,6 +24,7 @@ from shmkret.errors import UnknownName, UsageError
 
 SYSFS = Path("/sys/devices/system/cpu")
 CGROUP = Path("/sys/fs/cgroup")
+OWN_CGROUP = Path("/proc/self/cgroup")
 
 
 class Core(NamedTuple):
@@ -68,13 +69,27 @@ def allowed_cores(order: str = "cores") -> list[int]:
 
 
 def quota() -> float | None:
-    """How many CPUs our control group may use at once, by cpu.max or cpu.cfs_quota_us; None when there is no limit."""
-    texts = [_read(CGROUP / "cpu.max").split()]
-    texts.append([_read(CGROUP / "cpu" / f"cpu.cfs_{word}_us") for word in ("quota", "period")])
-    for text in texts:
-        if len(text) == 2 and all(text) and text[0] not in ("max", "-1"):
-            return int(text[0]) / int(text[1])
-    return None
+    """How many CPUs our control group may use at once: the least of its own quota and those above it; None for no limit."""
+    found = []
+    for line in _read(OWN_CGROUP).splitlines():
+        _, controllers, path = line.split(":", 2)
+        root, read = (CGROUP, _cpu_max) if not controllers else (CGROUP / "cpu", _cfs_quota)
+        if not controllers or "cpu" in controllers.split(","):
+            place = root / path.lstrip("/")
+            found += [read(group) for group in (place, *place.parents) if group.is_relative_to(root)]
+    return min((limit for limit in found if limit is not None), default=None)
+
+
+def _cpu_max(group: Path) -> float | None:
+    return _limit(_read(group / "cpu.max").split())
+
+
+def _cfs_quota(group: Path) -> float | None:
+    return _limit([_read(group / f"cpu.cfs_{word}_us") for word in ("quota", "period")])
+
+
+def _limit(text: list[str]) -> float | None:
+    return int(text[0]) / int(text[1]) if len(text) == 2 and all(text) and text[0] not in ("max", "-1") else None
 
 
 def usable() -> int:

@@ -8,18 +8,22 @@ from functools import partial
 
 import pytest
 
-from shmkret import atomics, native, plain, probes
+from shmkret import atomics, native, oracle, plain, probes
+from shmkret.atomics import EQ, NIL, load_acquire, store_release, wait_until
 from shmkret.audit import audit
 from shmkret.build import Build
 from shmkret.cpu import one_round
-from shmkret.explored import REGISTRATION
+from shmkret.explored import REGISTRATION, ExploredMachine
+from shmkret.hash import NR_BUCKETS, hash_ptr
 from shmkret.irq import raise_irq
 from shmkret.irqflags import poll
 from shmkret.kernel import Sizes, create_arena
+from shmkret.layout import BLOCKED
 from shmkret.measure.cell import Cell, Prepared, Sample
 from shmkret.probes import call, call_and_return, kprobe_flush_task, ret
-from shmkret.rcu import idle_enter, idle_exit
+from shmkret.rcu import idle_enter, idle_exit, synchronize_sched
 from shmkret.registration import register_kretprobe, unregister_probe, unregister_probes
+from shmkret.sched import block, schedule, wake
 from shmkret.schemes import global_, hashed
 
 from .conftest import needs_two_cores
@@ -80,7 +84,7 @@ def test_a_scenario_that_goes_wrong_is_reported(scheme, monkeypatch):
     with create_arena(build, Sizes(), build.worker.module.script(1, None)) as arena, atomics.use(machine):
         one_round(native.kernel(arena, build, Sizes()), 0, 0, 0)
 
-        assert arena.records("cpus")["bug"].tolist() == [probes.WORKER_BUG]
+        assert arena.records("cpus")["bug"].tolist() == [oracle.WORKER_BUG]
 
 
 # Unregistering beside a call, every interleaving.
@@ -143,6 +147,123 @@ def test_of_two_cpus_that_unregister_a_probe_one_takes_it_apart(monkeypatch):
     assert (outcome.violations, outcome.complete) == ([], True)
 
 
+def test_of_two_cpus_that_register_a_probe_one_does():
+    with World(build_of(PRIMITIVES, "hashed"), shared=REGISTRATION, maxactive=1) as world:
+        errors = []
+
+        def bodies(k):
+            def registers(i):
+                errors.append(register_kretprobe(k, i, 5))
+
+            return [partial(probes_in_round, k, i, partial(registers, i)) for i in (0, 1)]
+
+        outcome = world.explore(bodies)
+
+    assert (outcome.violations, outcome.complete) == ([], True)
+    assert sorted(set(errors)) == [-22, 0]
+
+
+def test_whoever_sleeps_inside_a_probe_is_reported():
+    """An interrupt on the entry path that registers a probe would declare its CPU quiescent while an instance is in limbo."""
+    with World(build_of("interrupts", "hashed", nr_cpus=1), shared=REGISTRATION, data_size=8) as world:
+
+        def bodies(k):
+            def sleeps():
+                k.cpus.current_kprobe[0] = 0
+                synchronize_sched(k, 0)
+                k.cpus.current_kprobe[0] = -1
+
+            return [partial(probes_in_round, k, 0, sleeps)]
+
+        outcome = world.explore(bodies)
+
+    assert [v.what for v in outcome.violations] == [f"cpu 0: {oracle.BUGS[oracle.MAY_NOT_SLEEP]}"]
+
+
+def test_no_wakeup_is_lost_between_deciding_to_block_and_sleeping():
+    """CPU 0 puts its task to sleep, CPU 1 wakes it: in the end it is on a queue, or runs."""
+    with World(build_of("hot", "hashed"), shared=REGISTRATION) as world:
+
+        def bodies(k):
+            def sleeps():
+                k.cpus.task[0] = schedule(k, 0, NIL)
+                block(k, 0)
+                store_release(k.runqueues.irq, 0, 1)
+                schedule(k, 0, k.cpus.task[0])
+
+            def wakes():
+                wait_until(k.runqueues.irq, 0, EQ, 1)
+                wake(k, 0)
+
+            return [sleeps, wakes]
+
+        states = []
+        outcome = world.explore(bodies, at_rest=False, after=lambda k: states.append(load_acquire(k.entities.state, 0)))
+
+    assert outcome.complete
+    assert outcome.violations == []
+    assert states
+    assert BLOCKED not in states
+
+
+# What lies in one bucket, or on one function, and must not be taken for something else.
+
+
+def stepped(scheme, worker, body, **sizes):
+    """One CPU alone, step by step; `body(k, arena)` gives back what it wants to be looked at."""
+    with World(build_of(worker, scheme, nr_cpus=1), shared=REGISTRATION, **sizes) as world:
+        machine = ExploredMachine()
+        k = world.snapshot.kernel(machine)
+        with atomics.use(machine):
+            idle_exit(k, 0)
+            k.cpus.task[0] = 0
+            seen = body(k)
+            assert world.snapshot.audit(machine, k, at_rest=True) == []
+        return seen
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("gone", [0, 1, 2])
+def test_unregistering_one_of_several_probes_leaves_the_others(scheme, gone):
+    def body(k):
+        assert unregister_probe(k, 0, gone) == 0
+        call_and_return(k, 0, 0, 0, 0)
+        return k.cpus.hits[0], k.cpus.switches[0]
+
+    assert stepped(scheme, HERE / "several_probes.py", body) == (2, 2)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_return_walks_past_the_instances_of_another_task(scheme):
+    def body(k):
+        k.tasks.address[1] = k.tasks.address[0]
+        call(k, 0, 0, 0, 7)
+        call(k, 0, 1, 0, 8)
+        ret(k, 0, 0)
+        returned = k.cpus.returns[0], k.cpus.switches[0], k.cpus.walked[0], k.tasks.pc[0]
+        ret(k, 0, 1)
+        return returned
+
+    assert stepped(scheme, HERE / "several_probes.py", body, tasks=2) == (3, 3, 6, 7)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("bucket", [0, NR_BUCKETS - 1])
+def test_unregistering_finds_calls_in_flight_in_every_bucket(scheme, bucket):
+    def body(k):
+        address = k.tasks.address[0]
+        while hash_ptr(address, k.hash_multiplier) != bucket:
+            address += 64
+        k.tasks.address[0] = address
+        call(k, 0, 0, 0, 7)
+        for p in range(3):
+            assert unregister_probe(k, 0, p) == 0
+        ret(k, 0, 0)
+        return k.cpus.returns[0], k.cpus.switches[0], k.tasks.pc[0]
+
+    assert stepped(scheme, HERE / "several_probes.py", body) == (3, 0, 7)
+
+
 # Refusals: the double unlock lets two in.
 
 
@@ -171,9 +292,9 @@ def test_the_seed_loses_an_instance_at_a_refusal():
 # Probes on the path's own functions.
 
 
-def primitive_probed(scheme: str, arch: str, function: str, body) -> list[str]:
+def primitive_probed(scheme: str, arch: str, function: str, body, bugs=()) -> list[str]:
     """One CPU alone, with a kretprobe on one of the path's own functions; what is wrong in the end."""
-    build = build_of(PRIMITIVES, scheme, arch=arch, nr_cpus=1)
+    build = build_of(PRIMITIVES, scheme, arch=arch, nr_cpus=1, bugs=bugs)
     p = build.worker.module.PRIMITIVE_PROBES[function]
     with World(build, shared=REGISTRATION, maxactive=4) as world:
         errors = []
@@ -234,15 +355,24 @@ def test_the_kernels_of_the_time_wait_for_themselves(scheme, arch, function, bod
     assert any("deadlock" in what for what in wrong), wrong
 
 
+def unregisters_inside(k):
+    call(k, 0, 0, 0, 1)
+    unregister_probe(k, 0, 0)
+    ret(k, 0, 0)
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("arch", ["powerpc", "x86-64"])
 def test_a_probe_on_kfree_is_safe_because_no_lock_is_held(scheme, arch):
-    def unregisters_inside(k):
-        call(k, 0, 0, 0, 1)
-        unregister_probe(k, 0, 0)
-        ret(k, 0, 0)
-
     assert primitive_probed(scheme, arch, "KFREE", unregisters_inside) == []
+
+
+@pytest.mark.parametrize("function", ["SPIN_LOCK", "SPIN_UNLOCK"])
+@pytest.mark.parametrize("arch", ["powerpc", "x86-64"])
+def test_unregistering_walks_on_a_cpu_that_is_marked_busy(arch, function):
+    assert primitive_probed("hashed", arch, function, unregisters_inside) == []
+    unmarked = primitive_probed("hashed", arch, function, unregisters_inside, bugs=["unmarked-cleanup"])
+    assert any("deadlock" in what for what in unmarked), unmarked
 
 
 # Interrupts at every place.
@@ -320,17 +450,19 @@ def test_a_reaper_that_flushes_its_own_task_is_caught(scheme):
     assert wrong(["flush-current"])
 
 
-def test_a_probe_hit_in_a_handler_needs_current_kprobe(monkeypatch):
-    """Without the check at run time, an interrupt on the entry path runs handlers inside a probe: the books still balance,
-    but current_kprobe is gone when the outer path goes on."""
-    build = build_of("interrupts", "hashed", nr_cpus=1, bugs=["no-reentrancy-check"])
-    missed = []
-    for polls in range(1, POLLS):
-        with World(build, data_size=8) as world:
-            world.explore(call_interrupted_at(polls))
-            missed.append(int(world.arena.records("probes")["kp_nmissed"].sum()))
+def test_a_handler_that_calls_a_probed_function_needs_current_kprobe():
+    """Without the check at run time, an interrupt on the entry path runs through a probe of its own; when it is back,
+    current_kprobe is gone, and the handler of the outer probe runs on a CPU that counts as idle."""
 
-    assert sum(missed) == 0
+    def seen(bugs):
+        found = []
+        for polls in range(1, POLLS):
+            with World(build_of(HERE / "handler_and_irq.py", "hashed", nr_cpus=1, bugs=bugs)) as world:
+                found += [violation.what for violation in world.explore(call_interrupted_at(polls)).violations]
+        return found
+
+    assert seen([]) == []
+    assert f"cpu 0: {oracle.BUGS[oracle.NOT_BUSY]}" in seen(["no-reentrancy-check"])
 
 
 def test_a_racy_count_of_missed_hits_is_caught():
@@ -349,14 +481,15 @@ def test_a_single_pass_on_ia64_shows_handlers_the_trampoline():
     with create_arena(build, Sizes(), build.worker.module.script(1, None)) as arena, atomics.use(machine):
         one_round(native.kernel(arena, build, Sizes()), 0, 0, 0)
 
-        assert arena.records("cpus")["bug"].tolist() == [probes.WORKER_BUG]
+        assert arena.records("cpus")["bug"].tolist() == [oracle.WORKER_BUG]
 
 
 @needs_two_cores
 def test_the_interrupted_path_compiled_misses_what_hits_it_inside_a_probe():
-    prepared = Prepared(Cell("interrupts", "hashed", "ttas", "arm", "cacheline", 2), seed=1)
+    prepared = Prepared(Cell("interrupts", "hashed", "ttas", "x86-64", "cacheline", 2), seed=1)
     prepared.compile()
     sample = prepared.repeat(0.2, warm_up=0.0)
 
     assert sample.flaws == ()
     assert sample.counts["irqs"] > 0
+    assert sample.counts["kp_nmissed"] > 0

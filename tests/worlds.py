@@ -50,12 +50,17 @@ class World:
     def __exit__(self, *error):
         self.arena.close()
 
-    def explore(self, bodies, at_rest=True, limit=2_000_000) -> Outcome:
-        """Every interleaving of `bodies(k)`, one a CPU, and the audit after each."""
+    def explore(self, bodies, at_rest=True, limit=2_000_000, after=lambda k: None) -> Outcome:
+        """Every interleaving of `bodies(k)`, one a CPU, and the audit after each; then `after(k)`."""
 
         def scenario(machine: ExploredMachine) -> Scenario:
             k = self.snapshot.kernel(machine)
-            return Scenario(bodies(k), lambda: self.snapshot.audit(machine, k, at_rest=at_rest))
+
+            def check():
+                after(k)
+                return self.snapshot.audit(machine, k, at_rest=at_rest)
+
+            return Scenario(bodies(k), check)
 
         return explore(scenario, limit)
 

@@ -4,15 +4,16 @@ from typing import Any
 
 from shmkret.handlers import Kretprobe
 from shmkret.layout import Kernel
-from shmkret.probes import WORKER_BUG, call, call_and_return, call_site, check_return, report_bug, ret
+from shmkret.oracle import WORKER_BUG, report_bug
+from shmkret.probes import call, call_and_return, call_site, check_return, ret
 from shmkret.registration import register_kretprobe, unregister_probe
 
 PERIOD = 256
 
 
 def probes(nr_cpus: int) -> list[Kretprobe]:
-    # The last is never registered: its instances are there for a probe whose own are still in flight as orphans.
-    return [Kretprobe(function) for function in range(nr_cpus)] + [Kretprobe(0, registered=False)]
+    # Those of the second half are never registered: their instances are there while a probe's own are in flight as orphans.
+    return [Kretprobe(function % nr_cpus, registered=function < nr_cpus) for function in range(2 * nr_cpus)]
 
 
 def step(worker: Any, k: Kernel, cpu: int, task: int, n: int) -> None:

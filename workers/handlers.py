@@ -4,7 +4,8 @@ from typing import Any
 
 from shmkret.handlers import Kretprobe, data_at
 from shmkret.layout import Kernel
-from shmkret.probes import WORKER_BUG, call_and_return, report_bug
+from shmkret.oracle import WORKER_BUG, report_bug
+from shmkret.probes import call_and_return
 
 DATA_SIZE = 8
 

@@ -245,7 +245,7 @@ ALWAYS int64_t lock_bucket(const struct kernel *k, int64_t cpu, int in_task, int
 	return hash_ptr(k, task);
 }
 
-ALWAYS void unlock_bucket(const struct kernel *k, int64_t cpu, int in_task, int64_t bucket)
+ALWAYS void unlock_bucket(const struct kernel *k, int64_t cpu, int in_task, int64_t bucket, int64_t task)
 {
 	drop_kretprobe_lock(k, cpu, in_task);
 }
@@ -306,8 +306,11 @@ ALWAYS int64_t lock_bucket(const struct kernel *k, int64_t cpu, int in_task, int
 	return bucket;
 }
 
-ALWAYS void unlock_bucket(const struct kernel *k, int64_t cpu, int in_task, int64_t bucket)
+ALWAYS void unlock_bucket(const struct kernel *k, int64_t cpu, int in_task, int64_t bucket, int64_t task)
 {
+#if defined(SCHEME_rfc)
+	bucket = hash_ptr(k, task);
+#endif
 	release(&k->table_locks[bucket]);
 	irqrestore(k, cpu, in_task, k->cpus[cpu].irq_flags);
 }
@@ -317,10 +320,8 @@ ALWAYS void hang(const struct kernel *k, int64_t cpu, int in_task, int64_t ri, i
 	int64_t bucket = lock_bucket(k, cpu, in_task, task);
 
 	push_bucket(k, ri, bucket);
-#if defined(SCHEME_rfc)
-	bucket = hash_ptr(k, task);
-#endif
-	unlock_bucket(k, cpu, in_task, bucket);
+	release(&k->table_locks[bucket]);
+	irqrestore(k, cpu, in_task, k->cpus[cpu].irq_flags);
 }
 
 ALWAYS void recycle(const struct kernel *k, int64_t bucket, int64_t prev, int64_t ri)
@@ -503,7 +504,7 @@ ALWAYS int64_t trampoline_handler(const struct kernel *k, int64_t cpu, int in_ta
 	}
 	if (orig_ret_address == TRAMPOLINE || orig_ret_address == 0)
 		report_bug(me, KRETPROBE_BUG, task, orig_ret_address, 0);
-	unlock_bucket(k, cpu, in_task, bucket);
+	unlock_bucket(k, cpu, in_task, bucket, task);
 	busy_end(me);
 	me->walked += walked;
 	return orig_ret_address;

@@ -36,13 +36,15 @@ class Measured:
     estimate: Estimate | None = None
     histograms: dict[str, Histogram] = field(default_factory=dict)
     clock_ns: float = 0.0
+    flaws: list[str] = field(default_factory=list)
+    """Of the runs apart."""
     verdict: str = "withheld"
     reasons: list[str] = field(default_factory=list)
 
     @property
     def withheld(self) -> bool:
         """Whether something forbids to print a number."""
-        return any(sample.flaws for sample in self.samples) or not self.samples
+        return bool(self.flaws) or any(sample.flaws for sample in self.samples) or not self.samples
 
     def total(self, count: str) -> int:
         """A count over all repetitions."""
@@ -87,7 +89,9 @@ def run(plan: Plan, prepared: list[Prepared], progress: Progress) -> list[Measur
         for asked, what in ((ready.cell.params.lock_wait, "locks"), (ready.cell.params.latency, "calls")):
             if asked and not result.withheld:
                 progress.doing(f"{ready.cell}, {what} timed")
-                result.histograms |= ready.timed(what, plan.seconds)
+                found, flaws = ready.timed(what, plan.seconds)
+                result.histograms |= found
+                result.flaws += [f"in the run that timed {what}: {flaw}" for flaw in flaws]
                 result.clock_ns = ready.clock_ns()
     rng = np.random.default_rng(plan.seed)
     about = machine.describe()
@@ -101,7 +105,8 @@ def judge(
 ) -> None:
     """Give a measured cell its estimate, its verdict and the reasons."""
     if result.withheld:
-        result.reasons = sorted({flaw for sample in result.samples for flaw in sample.flaws}) or ["not measured"]
+        flaws = {flaw for sample in result.samples for flaw in sample.flaws}
+        result.reasons = sorted(flaws) + result.flaws or ["not measured"]
         return
     result.estimate = statistics.median(np.array(list(result.rates.values())), rng)
     found = validity.doubts(result.cell, result.samples, result.estimate, about, seconds, result.control)

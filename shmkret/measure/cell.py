@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shmkret import arena as arenas
-from shmkret import bugs, cpu, native, peers, plain, probes, registry, topology
+from shmkret import bugs, cpu, native, oracle, peers, plain, registry, topology
 from shmkret import hash as hashing
 from shmkret.arena import Arena
 from shmkret.audit import audit, books
@@ -124,7 +124,7 @@ class Prepared:
         )
         bugs.chosen(self.build.bugs)
         if cell.peer != OURS:
-            peers.require(cell.peer, cell.worker, cell.scheme, cell.lock)
+            peers.require(cell.peer, cell.worker, cell.scheme, cell.lock, {knob: cell.value(knob) for knob in peers.DOES})
         self.cores = topology.place(cell.cpus, params.workers_per_core, params.pin_order)
         self.sizes: Sizes = params
         self.script = self._script(cell.cpus)
@@ -194,15 +194,16 @@ class Prepared:
             return Sample(flaws=self.rehearsal.flaws)
         return self._run(self.build, self._bodies, seconds, warm_up)[0]
 
-    def timed(self, what: str, seconds: float, warm_up: float = 0.05) -> dict[str, Histogram]:
-        """A run apart that times `locks` or `calls`: a histogram a class, warm-up included; none where it failed.
+    def timed(self, what: str, seconds: float, warm_up: float = 0.05) -> tuple[dict[str, Histogram], tuple[str, ...]]:
+        """A run apart that times `locks` or `calls`: a histogram a class, warm-up included; and the flaws of that run.
 
-        For a peer, which does not time, none either.
+        With flaws there is no histogram, and for a peer, which does not time, neither.
         """
         if self.rehearsal.flaws or self.cell.peer != OURS:
-            return {}
+            return {}, self.rehearsal.flaws
         build = replace(self.build, timed=what)
-        return self._run(build, self._bodies_of(build), seconds, warm_up)[1]
+        sample, found = self._run(build, self._bodies_of(build), seconds, warm_up)
+        return found, sample.flaws
 
     def clock_ns(self) -> float:
         """What the two readings of the clock cost that every recorded time includes, ns."""
@@ -303,8 +304,8 @@ def _rate(cpus: NDArray[np.void]) -> tuple[float, float]:
 
 def _bug(record: Any, i: int) -> str:
     bug = int(record["bug"])
-    what = probes.BUGS[bug] if 0 < bug < len(probes.BUGS) else f"bug {bug}"
+    what = oracle.BUGS[bug] if 0 < bug < len(oracle.BUGS) else f"bug {bug}"
     where = f"oracle: cpu {i}, task {int(record['bug_task'])}: {what}"
-    if bug == probes.KRETPROBE_BUG:
+    if bug == oracle.KRETPROBE_BUG:
         return f"{where}; with several CPUs this usually means that a lock let two in"
     return f"{where}: saw {int(record['bug_seen']):#x}, expected {int(record['bug_expected']):#x}"

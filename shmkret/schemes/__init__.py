@@ -8,7 +8,7 @@ these functions on it. The probe path (shmkret.probes) calls them in this order,
               hang(scheme, k, cpu, ri, task)        or else ri, filled in, is now task's
     return    lock_bucket(scheme, k, cpu, task)     the instances of task are ours; returns the bucket
               recycle(scheme, k, cpu, bucket, prev, ri)   ri, which follows prev (or NIL) in it, is free again
-              unlock_bucket(scheme, k, cpu, bucket)
+              unlock_bucket(scheme, k, cpu, bucket, task)
     unregister
               orphan(scheme, k, cpu, rp)            every instance of rp in flight has no rp any more
 
@@ -53,8 +53,8 @@ def lock_bucket(scheme: Any, k: Any, cpu: int, task: int) -> int:
 
 
 @generic
-def unlock_bucket(scheme: Any, k: Any, cpu: int, bucket: int) -> None:
-    """Give the bucket back."""
+def unlock_bucket(scheme: Any, k: Any, cpu: int, bucket: int, task: int) -> None:
+    """Give the bucket of `task` back."""
     raise NotImplementedError
 
 

@@ -34,7 +34,7 @@ class Global(NamedTuple):
     locks: Any
 
 
-BUGS = frozenset({"probeable-helpers", "unmarked-flush", "unmarked-walk", "early-reset"})
+BUGS = frozenset({"probeable-helpers", "unmarked-cleanup", "unmarked-flush", "unmarked-walk", "early-reset"})
 
 
 def nr_locks(nr_probes: int) -> int:
@@ -73,7 +73,7 @@ def lock_bucket(scheme: Global, k: Kernel, cpu: int, task: int) -> int:
     return hash_ptr(k.tasks.address[task], k.hash_multiplier)
 
 
-def unlock_bucket(scheme: Global, k: Kernel, cpu: int, bucket: int) -> None:
+def unlock_bucket(scheme: Global, k: Kernel, cpu: int, bucket: int, task: int) -> None:
     drop_kretprobe_lock(scheme, k, cpu)
 
 

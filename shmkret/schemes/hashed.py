@@ -71,7 +71,7 @@ def lock_bucket(scheme: Hashed, k: Kernel, cpu: int, task: int) -> int:
     return kretprobe_hash_lock(scheme, k, cpu, task)
 
 
-def unlock_bucket(scheme: Hashed, k: Kernel, cpu: int, bucket: int) -> None:
+def unlock_bucket(scheme: Hashed, k: Kernel, cpu: int, bucket: int, task: int) -> None:
     kretprobe_table_unlock(scheme, k, cpu, bucket)
 
 

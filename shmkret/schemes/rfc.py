@@ -3,8 +3,9 @@
     table lock b    kretprobe_table_locks[b], packed: several to a cache line
     lock rp         rp->lock
 
-The split is that of `hashed`, which has what was mended since. The seed's own helpers take a task and hash it twice, at the
-lock and again at the unlock; the places that have no task open-code the lock of a bucket, as the patch does.
+The split is that of `hashed`, which has what was mended since. The trampolines go through helpers that take a task and hash it
+twice, at the lock and again at the unlock; entry and unregistering open-code the lock of a bucket. Two liberties: flushing goes
+through the helpers here, and kp.nmissed is atomic, which it never was in any kernel (--bug racy-nmissed).
 
 Order     bucket
             +-- probe    "we never grab a per-hash-list lock while holding a kretprobe lock"
@@ -17,12 +18,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from shmkret.hash import hash_ptr
+from shmkret.atomics import NIL
+from shmkret.hash import NR_BUCKETS, hash_ptr
 from shmkret.irqflags import irqrestore_held, irqsave_held
 from shmkret.layout import Kernel
 from shmkret.lists import push_bucket
-from shmkret.locking import lock_table, unlock
-from shmkret.schemes.hashed import nr_locks, obtain, orphan, recycle, refuse
+from shmkret.locking import lock_probe, lock_table, unlock
+from shmkret.schemes.hashed import nr_locks, obtain, recycle, refuse
 from shmkret.text import inline
 
 __all__ = ["Rfc", "hang", "lock_bucket", "nr_locks", "obtain", "orphan", "recycle", "refuse", "unlock_bucket"]
@@ -34,6 +36,7 @@ BUGS = frozenset(
         "late-list-init",
         "packed-table-locks",
         "probeable-helpers",
+        "unmarked-cleanup",
         "unmarked-flush",
         "unmarked-walk",
         "early-reset",
@@ -49,29 +52,43 @@ class Rfc(NamedTuple):
 
 
 def hang(scheme: Rfc, k: Kernel, cpu: int, ri: int, task: int) -> None:
-    bucket = get_kretprobe_hash_lock(scheme, k, cpu, task)
+    bucket = hash_ptr(k.tasks.address[task], k.hash_multiplier)
+    lock_open_coded(scheme, k, cpu, bucket)
     push_bucket(k, ri, bucket)
-    put_kretprobe_hash_lock(scheme, k, cpu, task)
+    unlock_open_coded(scheme, k, cpu, bucket)
 
 
 def lock_bucket(scheme: Rfc, k: Kernel, cpu: int, task: int) -> int:
-    return get_kretprobe_hash_lock(scheme, k, cpu, task)
-
-
-@inline
-def unlock_bucket(scheme: Rfc, k: Kernel, cpu: int, bucket: int) -> None:
-    unlock(k, cpu, scheme.table, bucket)
-    irqrestore_held(k.mode.irq, k, cpu)
-
-
-@inline
-def get_kretprobe_hash_lock(scheme: Rfc, k: Kernel, cpu: int, task: int) -> int:
+    """get_kretprobe_hash_lock()."""
     bucket = hash_ptr(k.tasks.address[task], k.hash_multiplier)
     irqsave_held(k.mode.irq, k, cpu)
     lock_table(k, cpu, scheme.table, bucket)
     return bucket
 
 
+def unlock_bucket(scheme: Rfc, k: Kernel, cpu: int, bucket: int, task: int) -> None:
+    """put_kretprobe_hash_lock(): it has the task, and hashes it again."""
+    unlock_open_coded(scheme, k, cpu, hash_ptr(k.tasks.address[task], k.hash_multiplier))
+
+
+def orphan(scheme: Rfc, k: Kernel, cpu: int, rp: int) -> None:
+    for bucket in range(NR_BUCKETS):
+        lock_open_coded(scheme, k, cpu, bucket)
+        ri = k.buckets.first[bucket]
+        while ri != NIL:
+            if k.instances.rp[ri] == rp:
+                k.instances.rp[ri] = NIL
+            ri = k.instances.next[ri]
+        unlock_open_coded(scheme, k, cpu, bucket)
+
+
 @inline
-def put_kretprobe_hash_lock(scheme: Rfc, k: Kernel, cpu: int, task: int) -> None:
-    unlock_bucket(scheme, k, cpu, hash_ptr(k.tasks.address[task], k.hash_multiplier))
+def lock_open_coded(scheme: Rfc, k: Kernel, cpu: int, bucket: int) -> None:
+    irqsave_held(k.mode.irq, k, cpu)
+    lock_probe(k, cpu, scheme.table, bucket)
+
+
+@inline
+def unlock_open_coded(scheme: Rfc, k: Kernel, cpu: int, bucket: int) -> None:
+    unlock(k, cpu, scheme.table, bucket)
+    irqrestore_held(k.mode.irq, k, cpu)
