@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shmkret.arena import Arena, chain
+from shmkret.errors import PluginError
 from shmkret.hash import hash_ptr
 from shmkret.layout import KRETPROBE
+from shmkret.plugin_calls import blamed
 from shmkret.registry import Plugin
 
 
@@ -36,7 +38,15 @@ def audit(arena: Arena, scheme: Plugin, *, at_rest: bool = True) -> list[str]:
     if at_rest and outside:
         wrong.append(f"{outside} instances are in buckets, and their tasks are at rest")
     own = getattr(scheme.module, "audit", None)
-    return wrong + _books(arena, in_flight) + (own(arena) if own else [])
+    return wrong + _books(arena, in_flight) + (_ask_scheme(scheme, arena) if own else [])
+
+
+def _ask_scheme(scheme: Plugin, arena: Arena) -> list[str]:
+    with blamed([scheme.path], "audit()"):
+        found = scheme.module.audit(arena)
+    if not isinstance(found, list) or not all(isinstance(what, str) for what in found):
+        raise PluginError(f"{scheme.path}: audit() returned {found!r}, not a list of sentences")
+    return found
 
 
 def _walk_free(arena: Arena, places: NDArray[np.int64], wrong: list[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -12,15 +11,18 @@ from typing import Any
 from shmkret import bugs as catalogue
 from shmkret import handlers
 from shmkret.clock import CLOCKS
-from shmkret.errors import PluginError, ShmkretError
+from shmkret.errors import PluginError
 from shmkret.handlers import Declared, Kretprobe
 from shmkret.irq import Enabled
 from shmkret.irqflags import Off
 from shmkret.locking import HASH_LOCK, NR_PRIMITIVES, Unprobed
 from shmkret.mode import Mode
+from shmkret.plugin_calls import blamed
 from shmkret.probes import Probed, Running
 from shmkret.registry import Plugin
 
+MOST = 1 << 25
+"""No sizing function may answer with more."""
 _bugs_class = cache(catalogue.chosen)
 
 
@@ -69,12 +71,8 @@ class Build:
         declare = getattr(self.worker.module, "probes", None)
         if declare is None:
             return [Kretprobe(function) for function in range(ask_size(self.worker, "nr_probes", self.nr_cpus))]
-        try:
+        with blamed([self.worker.path], f"probes({self.nr_cpus})"):
             return list(declare(self.nr_cpus))
-        except ShmkretError:
-            raise
-        except (Exception, SystemExit) as error:
-            raise PluginError(f"{self.worker.path}: probes({self.nr_cpus}) raised {type(error).__name__}: {error}") from error
 
     @cached_property
     def declared(self) -> Declared:
@@ -83,6 +81,9 @@ class Build:
         for probe in declared.boot:
             if probe.registered and probe.function in self.blacklist:
                 raise PluginError(f"{self.worker.path}: function {probe.function} may not be probed")
+        strange = [function for function in self.blacklist if not 0 <= function < self.nr_functions]
+        if strange:
+            raise PluginError(f"{self.worker.path}: BLACKLIST names {strange[0]}, functions are 0 to {self.nr_functions - 1}")
         return declared
 
     @property
@@ -126,18 +127,20 @@ class Build:
         from shmkret import compile as compiling  # Numba is imported only when something is compiled
 
         compiling.require_supported_machine()
-        return compiling.cache_folder(tuple(plugin.digest for plugin in self._plugins() if not plugin.built_in))
+        return compiling.cache_folder(tuple(plugin.digest for plugin in self.plugins if not plugin.built_in))
 
-    def _plugins(self) -> Iterable[Plugin]:
+    @property
+    def plugins(self) -> tuple[Plugin, ...]:
+        """The four files that it is made of."""
         return (self.arch, self.scheme, self.lock, self.worker)
 
 
 def ask_size(plugin: Plugin, question: str, argument: int) -> int:
     """Call a plug-in's sizing function. Raises PluginError unless it answers with a whole number."""
-    try:
+    with blamed([plugin.path], f"{question}({argument})"):
         answer = getattr(plugin.module, question)(argument)
-    except (Exception, SystemExit) as error:
-        raise PluginError(f"{plugin.path}: {question}({argument}) raised {type(error).__name__}: {error}") from error
     if not isinstance(answer, int) or isinstance(answer, bool):
         raise PluginError(f"{plugin.path}: {question}({argument}) returned {answer!r}, not a whole number")
+    if not 0 <= answer <= MOST:
+        raise PluginError(f"{plugin.path}: {question}({argument}) returned {answer}: give a number from 0 to {MOST}")
     return answer

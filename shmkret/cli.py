@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from shmkret import __version__, bugs, hash, peers, posix, registry, signals, topology
-from shmkret.errors import RunFailed, ShmkretError, UnknownName, UsageError
+from shmkret.errors import RunFailed, ShmkretError, UnfitMachine, UnknownName, UsageError
 
 EXIT_HELD, EXIT_FAILED, EXIT_BROKEN_PIPE = 0, 1, 141
 SCHEMA = 1
+_kept: list[Path] = []
+"""The folders that this process has written."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,21 +38,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except ShmkretError as error:
-        print(f"shmkret: {error}", file=sys.stderr)
+        _say(f"shmkret: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        print(signals.WORDS, file=sys.stderr)
+        _say(f"{signals.KEPT} {_kept[-1]}" if _kept else signals.WORDS)
         return signals.EXIT_INTERRUPTED
+    except MemoryError:
+        _say("shmkret: out of memory: raise ulimit -v, or lower --probes, --maxactive, --data-size or --tasks")
+        return UnfitMachine.exit_code
     except BrokenPipeError:
         _give_up_output()
         return EXIT_BROKEN_PIPE
     except OSError as error:
-        print(f"shmkret: {error}", file=sys.stderr)
+        _say(f"shmkret: {error}")
         _give_up_output()
         return UsageError.exit_code
     except SystemExit:
-        print("shmkret: a plug-in called sys.exit(); nothing was measured", file=sys.stderr)
+        _say("shmkret: a plug-in called sys.exit(); nothing was measured")
         return UsageError.exit_code
+
+
+def _say(words: str) -> None:
+    """To standard error, if that can be written."""
+    with contextlib.suppress(OSError, ValueError):
+        print(words, file=sys.stderr, flush=True)
 
 
 def _require_streams() -> None:
@@ -179,6 +190,7 @@ def _bench(options: argparse.Namespace, argv: list[str]) -> int:
     }
     try:
         written = folder.write_folder(out, result)
+        _kept.append(out)
     except OSError as error:
         raise UsageError(f"{out} cannot be written ({error.strerror}): name another place with --out") from error
     tables.print_tables(result, sys.stderr if options.json == "-" else sys.stdout)
@@ -285,10 +297,10 @@ LISTS: dict[str, Callable[[], list[dict[str, str]]]] = {
 
 def _write_json(place: str | None, result: dict[str, Any]) -> None:
     if place == "-":
-        json.dump(result, sys.stdout, indent=1)
+        json.dump(result, sys.stdout, indent=1, allow_nan=False)
         print()
     elif place:
         try:
-            Path(place).write_text(json.dumps(result, indent=1) + "\n")
+            Path(place).write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
         except OSError as error:
             raise UsageError(f"{place}: {error.strerror}") from error

@@ -59,6 +59,8 @@ class Crew:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, OWNED_BY_PARENT)
         try:
             for cpu in range(len(self._bodies)):
+                if OWNED_BY_PARENT & signal.sigpending():
+                    break  # it is raised as soon as it may be
                 self._fork(cpu)
             # A signal that came meanwhile is raised by this call: then __exit__ will not be called.
             signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -16,6 +16,8 @@ Limits    private words (a CPU's record, a task, its stack) are no scheduling po
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -300,16 +302,17 @@ class Scenario(NamedTuple):
     check: Callable[[], list[str]]
 
 
-def explore(scenario: Callable[[ExploredMachine], Scenario], limit: int = LARGEST_SEARCH) -> Outcome:
+def explore(scenario: Callable[[ExploredMachine], Scenario], limit: int = LARGEST_SEARCH, seconds: float = math.inf) -> Outcome:
     """Run the scenario under every interleaving of its CPUs; stops at the first violation.
 
     Args:    scenario: builds a fresh world on the machine it is given; it must do the same each time.
-             limit: the number of states after which the search gives up and is not complete.
+             limit, seconds: the states, and the time, after which the search gives up and is not complete.
     """
     outcome = Outcome()
     visited: set[tuple[Any, ...]] = set()
     prefixes: list[list[int]] = [[]]
-    while prefixes and not outcome.violations and len(visited) <= limit:
+    end = time.monotonic() + seconds
+    while prefixes and not outcome.violations and len(visited) <= limit and time.monotonic() < end:
         _run(scenario, prefixes.pop(), visited, prefixes, outcome)
     outcome.complete = not prefixes and not outcome.violations
     outcome.states = len(visited)

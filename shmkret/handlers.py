@@ -71,9 +71,13 @@ def declared(probes: Sequence[Any], nr_functions: int, place: Path) -> Declared:
         if not isinstance(probe, Kretprobe | Kprobe):
             raise PluginError(f"{place}: probe {i} is {probe!r}: give a Kretprobe or a Kprobe, from shmkret.handlers")
         function, first, second = probe[:3]
+        if not isinstance(probe.registered, bool):
+            raise PluginError(f"{place}: probe {i} has registered = {probe.registered!r}: give True or False")
         if not isinstance(function, int) or not 0 <= function < nr_functions:
             raise PluginError(f"{place}: probe {i} is on function {function!r}: there are functions 0 to {nr_functions - 1}")
         maxactive = probe.maxactive if isinstance(probe, Kretprobe) else 0
+        if not isinstance(maxactive, int) or maxactive < 0:
+            raise PluginError(f"{place}: probe {i} has maxactive = {maxactive!r}: give a whole number, 0 for the default")
         kind = KRETPROBE if isinstance(probe, Kretprobe) else KPROBE
         entry_handler, handler = _number(asked, first, place), _number(told, second, place)
         boot.append(Boot(function, kind, entry_handler, handler, maxactive, probe.registered))
@@ -88,8 +92,12 @@ def _number(table: list[Handler], handler: Handler | None, place: Path) -> int:
     """The number of a handler in its table, from 1; 0 for none."""
     if handler is None:
         return 0
-    if not inspect.isfunction(handler) or len(inspect.signature(handler).parameters) != NR_ARGUMENTS:
+    if not inspect.isfunction(handler) or inspect.iscoroutinefunction(handler) or inspect.isgeneratorfunction(handler):
         raise PluginError(f"{place}: the handler {handler!r} must be a plain function of (k, cpu, task, ri)")
+    found = len(inspect.signature(handler).parameters)
+    if found != NR_ARGUMENTS:
+        line = handler.__code__.co_firstlineno
+        raise PluginError(f"{place}:{line}: a handler takes (k, cpu, task, ri); {handler.__name__}() takes {found} arguments")
     if handler.__closure__ or "<" in handler.__qualname__:
         raise PluginError(
             f"{place}: the handler {handler.__qualname__} is defined inside another function: define it at the top of a file"

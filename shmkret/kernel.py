@@ -14,9 +14,9 @@ from shmkret.arena import Arena
 from shmkret.atomics import Machine, Words
 from shmkret.build import Build, ask_size
 from shmkret.clock import CLASSES, HISTOGRAM_WORDS
-from shmkret.errors import PluginError, UnfitMachine
 from shmkret.layout import INTEGERS, KRETPROBE, Boot, Geometry, Kernel, fields_of
 from shmkret.mode import Mode
+from shmkret.plugin_calls import blamed
 
 LOCK_SECTIONS = ("table_locks", "locks", "system_locks")
 
@@ -131,14 +131,9 @@ def init_locks(machine: Machine, k: Kernel, arena: Arena, build: Build) -> None:
     """Make every lock free, where all zeros is not free."""
     init = getattr(build.lock.module, "init", None)
     if init is not None:
-        with atomics.use(machine):
-            try:
-                for _, locks, i in _locks(k, arena):
-                    init(locks, i)
-            except UnfitMachine:
-                raise
-            except Exception as error:
-                raise PluginError(f"{build.lock.path}: init() raised {type(error).__name__}: {error}") from error
+        with atomics.use(machine), blamed([build.lock.path], "init()"):
+            for _, locks, i in _locks(k, arena):
+                init(locks, i)
 
 
 def held_locks(machine: Machine, k: Kernel, arena: Arena, build: Build) -> list[str]:
@@ -146,7 +141,7 @@ def held_locks(machine: Machine, k: Kernel, arena: Arena, build: Build) -> list[
     is_free = getattr(build.lock.module, "is_free", None)
     if is_free is None:
         return []
-    with atomics.use(machine):
+    with atomics.use(machine), blamed([build.lock.path], "is_free()"):
         held = [f"{section}[{i}]" for section, locks, i in _locks(k, arena) if not is_free(locks, i)]
     return [f"{len(held)} locks are not free, such as {held[0]}, and no CPU is inside"] if held else []
 

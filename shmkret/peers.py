@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -97,7 +98,7 @@ def describe(peer: str) -> dict[str, str]:
 
 @functools.cache
 def _version(cc: str) -> str:
-    done = subprocess.run([cc, "--version"], capture_output=True, text=True, check=False)
+    done = subprocess.run([cc, "--version"], capture_output=True, text=True, errors="replace", check=False)
     return done.stdout.partition("\n")[0]
 
 
@@ -107,18 +108,29 @@ def _own_flags(source: Path) -> list[str]:
 
 
 def _compile(command: list[str], source: Path, header: str, program: Path) -> None:
+    unfinished = program.with_suffix(f".{os.getpid()}")
     with tempfile.TemporaryDirectory(prefix="shmkret-peer-") as scratch:
         (Path(scratch) / "layout.h").write_text(header)
-        unfinished = program.with_suffix(f".{os.getpid()}")
-        done = subprocess.run(
-            [*command, "-I", scratch, "-I", str(FOLDER), str(source), "-o", str(unfinished)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode or not unfinished.exists():
-            raise UnfitMachine(f"{source.name} does not compile with {' '.join(command)}:\n{done.stderr.strip()}")
-        unfinished.replace(program)
+        folders = ["-I", scratch, "-I", str(FOLDER)]
+        try:
+            status, words = _run([*command, *folders, str(source), "-o", str(unfinished)])
+            if status or not unfinished.exists():
+                raise UnfitMachine(f"{source.name} does not compile with {' '.join(command)}:\n{words.strip()}")
+            unfinished.replace(program)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+
+def _run(command: list[str]) -> tuple[int, str]:
+    """The exit status and the errors of a compiler, which is gone with all its children when we are interrupted."""
+    options: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "errors": "replace"}
+    with subprocess.Popen(command, start_new_session=True, **options) as compiler:
+        try:
+            words = compiler.communicate()[1]
+        except BaseException:
+            os.killpg(compiler.pid, signal.SIGKILL)
+            raise
+    return compiler.returncode, words
 
 
 @functools.cache

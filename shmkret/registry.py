@@ -24,6 +24,9 @@ from shmkret.errors import PluginError, UnknownName
 
 LARGEST_LOCK = 4096
 SCHEME_FIELDS = ("table", "locks")
+NUMBERS = {"DATA_SIZE": (0, 1 << 20), "TASKS_PER_CPU": (1, 1 << 24), "HANDLER_NS": (0, 1_000_000_000)}
+"""Constants of plug-ins, and the least and the most that they may be; the least is the default."""
+FEATURES = ("trap", "two-pass", "irqs-off")
 PACKAGE = Path(__file__).parent
 
 
@@ -41,6 +44,11 @@ class Kind:
     folder: Path
     package: str
     verbs: tuple[tuple[str, int], ...]
+
+    @property
+    def article(self) -> str:
+        """For its name in a sentence."""
+        return "an" if self.name[0] in "aeiou" else "a"
 
 
 def data_folder(name: str) -> Path:
@@ -133,14 +141,29 @@ def _load(kind: Kind, path: Path) -> Plugin:
     module = _import(kind, path)
     for verb, nr_args in kind.verbs:
         _require(kind, path, module, verb, nr_args)
-    if kind is ARCH and not isinstance(vars(module).get("FEATURES"), frozenset):
-        raise PluginError(f"{path}: an arch defines FEATURES, a frozenset of names")
+    _require_constants(kind, path, module)
     if kind is WORKER:
         _require(kind, path, module, *(("probes", 1) if "probes" in vars(module) else ("nr_probes", 1)))
         if "interrupt" in vars(module):
             _require(kind, path, module, "interrupt", 4)
     _require_defined_names(path, module)
     return Plugin(kind, _name(path), path, module, _record(kind, path, module), _digest(module))
+
+
+def _require_constants(kind: Kind, path: Path, module: ModuleType) -> None:
+    for name, (least, most) in NUMBERS.items():
+        value = vars(module).get(name, least)
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise PluginError(f"{path}: {name} is {value!r}: give a whole number from {least} to {most}")
+    functions = vars(module).get("BLACKLIST", ())
+    if not isinstance(functions, tuple | list | set | frozenset) or not all(isinstance(one, int) for one in functions):
+        raise PluginError(f"{path}: BLACKLIST is {functions!r}: give the numbers of functions, such as (0, 1)")
+    names = vars(module).get("FEATURES" if kind is ARCH else "BUGS", None if kind is ARCH else frozenset())
+    if not isinstance(names, frozenset | set) or not all(isinstance(name, str) for name in names):
+        raise PluginError(f"{path}: {'FEATURES' if kind is ARCH else 'BUGS'} is {names!r}: give a frozenset of names")
+    for name in sorted(names) if kind is ARCH else ():
+        if name not in FEATURES:
+            raise UnknownName(f"feature in {path.name}", name, FEATURES)
 
 
 def _import(kind: Kind, path: Path) -> ModuleType:
@@ -201,14 +224,16 @@ def _line(error: BaseException, path: Path) -> int:
 def _require(kind: Kind, path: Path, module: ModuleType, verb: str, nr_args: int) -> None:
     function = module.__dict__.get(verb)
     if not inspect.isfunction(function):
-        raise PluginError(f"{path}: a {kind.name} defines {verb}() with {nr_args} arguments; this file does not")
+        raise PluginError(f"{path}: {kind.article} {kind.name} defines {verb}() with {nr_args} arguments; this file does not")
     if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
         raise PluginError(f"{path}: {verb}() must be a plain function, neither async nor a generator")
     parameters = inspect.signature(function).parameters.values()
     found = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
     if found != nr_args:
         line = function.__code__.co_firstlineno
-        raise PluginError(f"{path}:{line}: {verb}() of a {kind.name} takes {nr_args} arguments, this one takes {found}")
+        raise PluginError(
+            f"{path}:{line}: {verb}() of {kind.article} {kind.name} takes {nr_args} arguments, this one takes {found}"
+        )
 
 
 def _require_defined_names(path: Path, module: ModuleType) -> None:
@@ -237,6 +262,8 @@ def _record(kind: Kind, path: Path, module: ModuleType) -> type:
         raise PluginError(f"{path}: {records[0].__name__} has no fields: a {kind.name} needs one at least")
     if kind is SCHEME and len(records[0]._fields) != len(SCHEME_FIELDS):  # type: ignore[attr-defined]
         raise PluginError(f"{path}: {records[0].__name__} of a scheme has the fields {' and '.join(SCHEME_FIELDS)}")
+    if kind is ARCH and len(records[0]._fields) != 1:  # type: ignore[attr-defined]
+        raise PluginError(f"{path}: {records[0].__name__} of an arch has one field, the stacks")
     size = getattr(module, "SIZE", 0)
     if not isinstance(size, int) or not 0 <= size <= LARGEST_LOCK:
         raise PluginError(f"{path}: SIZE is {size!r}: give the bytes of a lock, {LARGEST_LOCK} at most")

@@ -15,6 +15,7 @@ from types import FrameType
 
 EXIT_INTERRUPTED = 130
 WORDS = "shmkret: interrupted; every worker is gone and nothing was written"
+KEPT = "shmkret: interrupted; every worker is gone, and the results are in"
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _on_the_spot = 0
@@ -30,7 +31,11 @@ def install() -> None:
 def ignore() -> None:
     """From now on the end is near anyway: ignore them."""
     for number in NUMBERS:
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, _nothing)  # SIG_IGN would complain of a signal that waits for its Python handler
+
+
+def _nothing(number: int, frame: FrameType | None) -> None:
+    pass
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

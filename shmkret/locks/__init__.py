@@ -17,6 +17,10 @@ What a lock can use, from shmkret.atomics (i: the index of the lock):
     fetch_add(words, i, v)              what it held
     cmpxchg(words, i, old, new)         what it held: it was written if that is `old`
     wait_until(words, i, EQ, v)         nothing, once words[i] == v; NE waits until it is not
+    delay_ns(ns)                        nothing, after being busy for that long, to some 20 ns: for backoff
+    cpu_relax()                         nothing: the CPU's hint that it spins
+
+Wait with wait_until(): a loop that spins by itself has no end under the scheduler that rehearses a lock.
 
 A field is one word. Padding goes around the whole lock, not between its words, and the verbs are not told which CPU calls them:
 queue locks with a node a CPU do not fit in yet.

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from shmkret import signals
 from shmkret.measure import machine, scaling, statistics, validity
 from shmkret.measure.cell import COUNTS, OURS, Cell, Prepared, Sample
 from shmkret.measure.latency import Histogram
@@ -79,8 +78,7 @@ def run(plan: Plan, prepared: list[Prepared], progress: Progress) -> list[Measur
         for ready, result in order if turn % 2 == 0 else reversed(order):
             if turn == 0:
                 progress.doing(f"compiling {ready.cell}")
-                with signals.on_the_spot():
-                    ready.compile()
+                ready.compile()
             if not (turn and result.withheld):
                 progress.doing(str(ready.cell))
                 result.samples.append(ready.repeat(plan.seconds))

@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shmkret import arena as arenas
-from shmkret import bugs, cpu, native, oracle, peers, plain, registry, topology
+from shmkret import bugs, cpu, native, oracle, peers, plain, registry, signals, topology
 from shmkret import hash as hashing
 from shmkret.arena import Arena
 from shmkret.audit import audit, books
@@ -23,7 +24,8 @@ from shmkret.kernel import Sizes, create_arena, geometry_of
 from shmkret.measure import conditions, latency, transfer
 from shmkret.measure.conditions import Conditions
 from shmkret.measure.latency import Histogram
-from shmkret.measure.rehearsal import Rehearsal, locate, rehearse
+from shmkret.measure.rehearsal import Rehearsal, locate, rehearse, step_through
+from shmkret.plugin_calls import blamed
 from shmkret.registry import ARCH, LOCK, SCHEME, WORKER
 
 PATIENCE_S = 10.0
@@ -122,7 +124,9 @@ class Prepared:
             nr_cpus=cell.cpus,
             extra_bugs=params.bugs,
         )
-        bugs.chosen(self.build.bugs)
+        with blamed(self._paths, "reading its declarations"):
+            bugs.chosen(self.build.bugs)
+            _ = self.build.declared
         if cell.peer != OURS:
             peers.require(cell.peer, cell.worker, cell.scheme, cell.lock, {knob: cell.value(knob) for knob in peers.DOES})
         self.cores = topology.place(cell.cpus, params.workers_per_core, params.pin_order)
@@ -131,10 +135,18 @@ class Prepared:
         self.rehearsal = Rehearsal()
         # All that can be refused is refused before anything runs.
         self._check_sizes()
-        self.geometry = geometry_of(self.build, self.sizes, len(self.script))
+        with blamed(self._paths, "asking for its sizes"):
+            self.geometry = geometry_of(self.build, self.sizes, len(self.script))
         arenas.require_room(self.geometry, self.build.lock.record)
         hashing.multiplier(params.hash)
         hashing.task_addresses(params.task_address, 1)
+
+    @property
+    def _paths(self) -> list[Path]:
+        """The files of the plug-ins, the user's own first."""
+        return [
+            plugin.path for plugin in sorted(self.build.plugins, key=lambda plugin: plugin.path.parent == plugin.kind.folder)
+        ]
 
     def _check_sizes(self) -> None:
         cell, sizes = self.cell, self.sizes
@@ -148,6 +160,11 @@ class Prepared:
                 option = name.replace("_", "-")
                 raise UsageError(f"--{option} is {getattr(sizes, name)}: give 0 to {LONGEST_DELAY_NS} nanoseconds")
         needed = getattr(self.build.worker.module, "DATA_SIZE", 0)
+        table: Any = self.build.declared.handlers
+        for handler in (*table.asked, *table.told):
+            if not (needed or sizes.data_size) and {"data", "data_at"} & set(handler.__code__.co_names):
+                where = f"{handler.__code__.co_filename}:{handler.__code__.co_firstlineno}"
+                raise PluginError(f"{where}: {handler.__name__}() uses the data of an instance: set DATA_SIZE, 8 for one word")
         if sizes.data_size is not None and 0 <= sizes.data_size < needed:
             raise UsageError(
                 f"the handlers of {cell.worker} need {needed} bytes an instance, --data-size says {sizes.data_size}"
@@ -160,24 +177,30 @@ class Prepared:
         if not callable(write):
             raise PluginError(f"{self.build.worker.path}: script is {write!r}, not a function")
         path = self.build.worker.path
-        try:
+        with blamed([path], f"script({cpus})"):
             script = np.asarray(write(cpus, np.random.default_rng(self.seed)))
-        except Exception as error:
-            raise PluginError(f"{path}: script({cpus}) raised {type(error).__name__}: {error}") from error
         if script.ndim != 1 or not len(script) or script.dtype.kind not in "iu":
             kind = f"an array of {script.dtype} of shape {script.shape}"
             raise PluginError(f"{path}: script({cpus}) returned {kind}, not of whole numbers in a row")
+        if script.max() > np.iinfo(np.int64).max:
+            raise PluginError(f"{path}: script({cpus}) returned {script.max()}, which is no signed 64-bit number")
         return script.astype(np.int64)
 
     def compile(self) -> None:
         """Rehearse what is the user's own, and compile what repetitions will run. Raises PluginError, UnfitMachine."""
-        plugins = (self.build.worker, self.build.scheme, self.build.lock, self.build.arch)
-        if not all(plugin.path.parent == plugin.kind.folder for plugin in plugins):
+        if self.cell.peer != OURS:
+            _ = self._bodies
+            return
+        with signals.on_the_spot():  # a callback of LLVM's would swallow an interrupt
+            if all(plugin.path.parent == plugin.kind.folder for plugin in self.build.plugins):
+                _ = self._bodies
+                return
             # On two CPUs at least, whatever is measured: a lock that nobody contends for proves nothing.
             cpus = max(2, self.cell.cpus)
-            sizes = replace(self.sizes, probes=None, tasks=None)
-            self.rehearsal = rehearse(replace(self.build, nr_cpus=cpus), sizes, self._script(cpus))
-        _ = self._bodies
+            rehearsed = replace(self.build, nr_cpus=cpus), replace(self.sizes, probes=None, tasks=None), self._script(cpus)
+            step_through(*rehearsed)
+            _ = self._bodies
+            self.rehearsal = rehearse(*rehearsed)
 
     @cached_property
     def _bodies(self) -> native.Bodies:
@@ -186,7 +209,16 @@ class Prepared:
     def _bodies_of(self, build: Build) -> native.Bodies:
         if self.cell.peer != OURS:
             return native.peer(build, self.cell.peer)
-        return native.uncompiled(build, self.sizes) if self.cell.params.plain else native.compiled(build, self.sizes)
+        with signals.on_the_spot():
+            return native.uncompiled(build, self.sizes) if self.cell.params.plain else native.compiled(build, self.sizes)
+
+    @property
+    def _patience_s(self) -> float:
+        """How long a CPU may take to look at the phase: it does between two batches of rounds."""
+        declared = getattr(self.build.worker.module, "HANDLER_NS", 0)
+        handler_ns = declared if self.sizes.handler_ns is None else self.sizes.handler_ns
+        round_s = (self.sizes.work_ns + 2 * handler_ns) / 1e9
+        return PATIENCE_S + 2 * cpu.BATCH * self.cell.params.workers_per_core * round_s
 
     def repeat(self, seconds: float, warm_up: float = 0.05) -> Sample:
         """One repetition, in fresh processes on a fresh arena. A worker that dies, hangs or sees a bug is a flaw."""
@@ -216,7 +248,7 @@ class Prepared:
             try:
                 native.free_locks(arena, machine, build, self.sizes)
                 before = transfer.slowest_ns(self.cores, cache)
-                flaws, seen = _window(bodies(arena, machine), self.cores, arena, seconds, warm_up)
+                flaws, seen = _window(bodies(arena, machine), self.cores, arena, seconds, warm_up, self._patience_s)
                 after = transfer.slowest_ns(self.cores, cache)
                 if before is not None and after is not None:
                     seen = seen._replace(transfer_ns=(before, after))
@@ -243,11 +275,13 @@ class Prepared:
             flaws = ("no call hit a kretprobe: there is nothing to measure",)
         counts = books(arena) | {name: int(cpus[name].sum()) for name in CPU_COUNTS}
         rate, concurrency = (None, 0.0) if flaws else _rate(cpus)
+        if rate == 0:
+            rate, flaws = None, ("no call was made in the measured window: do all tasks sleep?",)
         return Sample(rate, counts, concurrency, seen, flaws)
 
 
 def _window(
-    bodies: list[Callable[[], None]], cores: list[int], arena: Arena, seconds: float, warm_up: float
+    bodies: list[Callable[[], None]], cores: list[int], arena: Arena, seconds: float, warm_up: float, patience_s: float
 ) -> tuple[tuple[str, ...], Conditions]:
     """Run the bodies through the phases; returns the flaws of a run that failed, and what the machine did in the window."""
     cpus = arena.records("cpus")
@@ -259,20 +293,20 @@ def _window(
     seen = Conditions()
     try:
         with Crew(bodies, cores) as crew:
-            crew.watch_until(all_or_bug("ready"), PATIENCE_S, "reached the gate")
+            crew.watch_until(all_or_bug("ready"), patience_s, "reached the gate")
             phase[0] = cpu.WARM_UP
             crew.watch(warm_up)
             phase[0] = cpu.MEASURE
-            crew.watch_until(all_or_bug("began_ns"), PATIENCE_S, "seen the window begin")
+            crew.watch_until(all_or_bug("began_ns"), patience_s, "seen the window begin")
             before, began = conditions.read(crew.pids, cores), time.monotonic()
             if not cpus["bug"].any():
                 crew.watch(seconds)
             seen = conditions.between(before, conditions.read(crew.pids, cores), cores, time.monotonic() - began)
             phase[0] = cpu.COOL_DOWN
-            crew.watch_until(all_or_bug("ended_ns"), PATIENCE_S, "seen the window end")
+            crew.watch_until(all_or_bug("ended_ns"), patience_s, "seen the window end")
             phase[0] = cpu.STOP
             if not cpus["bug"].any():
-                crew.join(PATIENCE_S)
+                crew.join(patience_s)
     except WorkerHung as error:
         return (f"{error}{_why_hung(cpus, crew)}",), seen
     except WorkerLost:

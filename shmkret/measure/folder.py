@@ -53,7 +53,7 @@ def write_folder(folder: Path, result: Json) -> list[Path]:
 
 def _write_files(folder: Path, result: Json) -> list[Path]:
     texts = {
-        "results.json": json.dumps(result, indent=1) + "\n",
+        "results.json": json.dumps(result, indent=1, allow_nan=False) + "\n",
         "cells.csv": _csv(_flat(cell) for cell in result["cells"]),
         "samples.csv": _csv(_samples(result["cells"])),
     }

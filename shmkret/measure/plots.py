@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -117,7 +118,7 @@ def latency(result: Json) -> Any:
 
 def waits(result: Json) -> Any:
     """The length of walks, and the mean waits for each class of locks, against what varies."""
-    rows = [row for row in rows_of(result["cells"]) if row["median"] and has_waits(row)]
+    rows = [row for row in rows_of(result["cells"]) if row["median"] and row["walk_mean"] and has_waits(row)]
     if not rows:
         return None
     key = "tasks" if len({row["tasks"] for row in rows}) > 1 else "cpus"
@@ -168,12 +169,16 @@ def _figure(width_in: float, height_in: float, result: Json) -> Any:
     mpl.use("Agg")
     mpl.rcParams["svg.hashsalt"] = "shmkret"
     mpl.rcParams["svg.fonttype"] = "none"
+    mpl.rcParams["text.parse_math"] = False
     for key in ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"):
         mpl.rcParams[key] = INK
     from matplotlib.figure import Figure
 
     figure = Figure(layout="constrained", figsize=(width_in, height_in))
-    figure.supxlabel(f"suite {result['suite']}, seed {result['seed']}; {in_a_line(result['machine'])}", fontsize=7)
+    withheld = sum(cell["verdict"] == "withheld" for cell in result["cells"])
+    hidden = f"; {withheld} of {len(result['cells'])} cells are withheld and not drawn" if withheld else ""
+    about = f"suite {result['suite']}, seed {result['seed']}{hidden}; {in_a_line(result['machine'])}"
+    figure.supxlabel(textwrap.fill(about, int(16 * width_in)), fontsize=7)
     return figure
 
 

@@ -6,10 +6,10 @@ test suite does with everything that comes with shmkret.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,11 @@ from shmkret.errors import PluginError
 from shmkret.explored import REGISTRATION, ExploredMachine, Scenario, Snapshot, WaitsForever, explore
 from shmkret.kernel import Sizes, create_arena, geometry_of
 from shmkret.layout import Geometry, Kernel
+from shmkret.plugin_calls import blamed, place
 
 ROUNDS = 3
 MOST_STATES = 50_000
+LONGEST_S = 30.0
 LARGEST = 20_000
 LONGEST_SEARCH = 2_000
 IS_PRIVATE = "is private to one CPU"
@@ -36,14 +38,38 @@ class Rehearsal(NamedTuple):
     doubts: tuple[str, ...] = ()
 
 
-def rehearse(build: Build, sizes: Sizes, script: NDArray[np.int64]) -> Rehearsal:
-    """What is wrong with a user's plug-ins, before any process runs them.
+def step_through(build: Build, sizes: Sizes, script: NDArray[np.int64]) -> None:
+    """A few rounds on each CPU in turn, every index checked.
 
-    Raises: PluginError, with file and line, when the code raises, leaves its arrays, or makes no call.
+    Raises: PluginError, with file and line, when the code raises, leaves its arrays, waits for ever, or makes no call.
     """
+    small = _small(build, sizes, script)
+    if small is not None:
+        with create_arena(build, sizes, script, small) as arena:
+            _in_turn(build, Snapshot(arena, build, sizes))
+
+
+def _small(build: Build, sizes: Sizes, script: NDArray[np.int64]) -> Geometry | None:
+    """A geometry that is small enough to be stepped through; None when there is none."""
     geometry = geometry_of(build, sizes, len(script))
     small = replace(geometry, maxactive=min(geometry.maxactive, 2), data_size=min(geometry.data_size, 64))
-    if small.nr_instances + small.script_words > LARGEST:
+    return small if small.nr_instances + small.script_words <= LARGEST else None
+
+
+def rehearse(build: Build, sizes: Sizes, script: NDArray[np.int64]) -> Rehearsal:
+    """What is wrong with a user's plug-ins, before any process runs them: one round on each CPU, every interleaving."""
+    key = (replace(build, padding="cacheline"), sizes, script.tobytes())
+    if key not in _known:
+        _known[key] = _rehearse_anew(build, sizes, script)
+    return _known[key]
+
+
+_known: dict[Any, Rehearsal] = {}
+
+
+def _rehearse_anew(build: Build, sizes: Sizes, script: NDArray[np.int64]) -> Rehearsal:
+    small = _small(build, sizes, script)
+    if small is None:
         return Rehearsal(doubts=("not rehearsed: the arena is too large to step through",))
     found = _rehearse(build, sizes, script, small, REGISTRATION if _registers(build) else ())
     if any(IS_PRIVATE in flaw for flaw in found.flaws):  # it registers probes by a way that we do not recognise
@@ -63,12 +89,16 @@ def _rehearse(build: Build, sizes: Sizes, script: NDArray[np.int64], small: Geom
 
             return Scenario([body(0), body(1)], lambda: snapshot.audit(machine, k))
 
-        _in_turn(build, snapshot)
-        outcome = explore(scenario, MOST_STATES)
+        outcome = explore(scenario, MOST_STATES, LONGEST_S)
     if outcome.violations:
-        return Rehearsal(tuple(f"rehearsal: under some interleaving of one round each: {v.what}" for v in outcome.violations))
+        by_nature = " and ".join(sorted(getattr(build.scheme.module, "BUGS", ())))
+        note = f" ({build.scheme.name} has {by_nature} by nature)" if by_nature else ""
+        return Rehearsal(
+            tuple(f"rehearsal: under some interleaving of round 0 on two CPUs: {v.what}{note}" for v in outcome.violations)
+        )
     if not outcome.complete:
-        return Rehearsal(doubts=(f"the rehearsal gave up after {outcome.states} states",))
+        gave_up = f"the rehearsal gave up after {outcome.states} states: not all interleavings were tried"
+        return Rehearsal(doubts=(f"{gave_up}; does a loop spin without wait_until()?",))
     return Rehearsal()
 
 
@@ -105,21 +135,20 @@ def locate(build: Build, sizes: Sizes, script: NDArray[np.int64]) -> str:
             except WaitsForever:
                 return ""
             except Exception as error:
-                return f"{_place(error, build)}: {type(error).__name__}: {error}"
+                return f"{place(error, _paths(build))}: {type(error).__name__}: {error}"
     return ""
 
 
 def _step(build: Build, k: Kernel, i: int, n: int) -> None:
     try:
-        one_round(k, i, i, n)
-    except WaitsForever as error:
-        raise PluginError(f"{_place(error, build)}: one CPU alone waits for ever: {error}") from error
-    except (Exception, SystemExit) as error:
-        raise PluginError(f"{_place(error, build)}: {type(error).__name__}: {error}") from error
+        with blamed(_paths(build), f"a round of CPU {i}, uncompiled,"):
+            one_round(k, i, i, n)
+    except PluginError as error:
+        if isinstance(error.__cause__, WaitsForever):
+            where = place(error.__cause__, _paths(build))
+            raise PluginError(f"{where}: one CPU alone waits for ever: {error.__cause__}") from error
+        raise
 
 
-def _place(error: BaseException, build: Build) -> str:
-    """The last line of a file of the user's that the error went through."""
-    own = {str(p.path) for p in (build.worker, build.scheme, build.lock, build.arch)}
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in own]
-    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else str(build.worker.path)
+def _paths(build: Build) -> list[Path]:
+    return [build.worker.path, build.scheme.path, build.lock.path, build.arch.path]

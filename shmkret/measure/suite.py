@@ -93,7 +93,7 @@ def plan(suite: str, options: dict[str, Any], seed: int) -> Plan:
         _positive("cpus", cpus)
     _positive("repeat", values["repeat"], MOST_REPETITIONS)
     if not 0 < values["seconds"] <= LONGEST_WINDOW_S:
-        raise UsageError(f"--seconds is {values['seconds']:g}: give more than 0 and at most {LONGEST_WINDOW_S:g}")
+        raise UsageError(f"--seconds is {values['seconds']}: give more than 0 and at most {LONGEST_WINDOW_S:g}")
     cells = []
     for choice in itertools.product(*map(_unique, chosen.values())):
         one = dict(zip(chosen, choice, strict=True))
@@ -131,7 +131,7 @@ def _read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text())
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # TOML's and UTF-8's errors are ValueErrors
         raise UsageError(f"{path} is not TOML: {error}") from error
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from shmkret.measure.machine import in_a_line
-from shmkret.measure.rows import KEY, KNOBS, NUMBERS, Json, has_waits, mean_wait, name_of, rows_of, shown, value_of
+from shmkret.measure.rows import KEY, KNOBS, NUMBERS, Json, has_waits, mean_wait, row_name, rows_of, shown, value_of
 
 
 def print_tables(result: Json, to: TextIO) -> None:
@@ -37,7 +37,7 @@ def doubts(cells: list[Json]) -> list[str]:
     for cell in cells:
         for reason in cell["reasons"]:
             kind = cell["verdict"], re.sub(r"\d[\d.]*", "#", reason)
-            alike.setdefault(kind, []).append(f"{name_of(cell)}: {reason}")
+            alike.setdefault(kind, []).append(f"{row_name(cell, cells)}: {reason}")
     return [
         f"{verdict}: {said[0]}" + (f" (and {len(said) - 1} more cells like it)" if len(said) > 1 else "")
         for (verdict, _), said in alike.items()
@@ -71,7 +71,8 @@ def _waits(cell: Json) -> tuple[str, ...]:
     """The mean length of a walk, and the mean wait in acquire() without what the clock cost; - where not measured."""
     if not has_waits(cell):
         return ("-", "-", "-")
-    return (f"{cell['walk_mean']:.1f}", f"{mean_wait(cell, 'table_lock'):.0f}", f"{mean_wait(cell, 'probe_lock'):.0f}")
+    walk = "-" if cell["walk_mean"] is None else f"{cell['walk_mean']:.1f}"
+    return (walk, f"{mean_wait(cell, 'table_lock'):.0f}", f"{mean_wait(cell, 'probe_lock'):.0f}")
 
 
 def _figures(cell: Json) -> tuple[str, str, str, str]:

@@ -1,0 +1,64 @@
+"""How the user's own functions are called outside the text: their errors named by file and line, and never for ever.
+
+Source    setitimer(2)
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from shmkret.errors import PluginError, ShmkretError
+
+PATIENCE_S = 10.0
+
+
+class TakesTooLong(BaseException):
+    """The user's function is still running; not an Exception, so that the user's own `except` does not hold it up."""
+
+
+@contextmanager
+def blamed(paths: Sequence[Path], what: str, seconds: float = PATIENCE_S) -> Iterator[None]:
+    """What this block raises is a PluginError about the last line of `paths` that the error went through.
+
+    A block that takes longer than `seconds` is ended there, in the main thread; errors of ours pass as they are.
+    """
+    try:
+        with _within(seconds):
+            yield
+    except (ShmkretError, KeyboardInterrupt):
+        raise
+    except TakesTooLong as error:
+        raise PluginError(f"{place(error, paths)}: {what} takes longer than {seconds:g} s") from error
+    except BaseException as error:
+        raise PluginError(f"{place(error, paths)}: {type(error).__name__}: {error}, in {what}") from error
+
+
+def place(error: BaseException, paths: Sequence[Path]) -> str:
+    """The last line of these files that an error went through; the first file where it went through none."""
+    own = {str(path) for path in paths}
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in own]
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else str(paths[0])
+
+
+@contextmanager
+def _within(seconds: float) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread() or signal.getitimer(signal.ITIMER_REAL)[0]:
+        yield  # no signal would come here, or an outer block is counting
+        return
+    before = signal.signal(signal.SIGALRM, _too_long)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _too_long(number: int, frame: FrameType | None) -> None:
+    raise TakesTooLong
