@@ -86,6 +86,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"shmkret {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_bench(commands)
+    _add_compare(commands)
+    again = commands.add_parser("report", help="write the report of a result folder again", allow_abbrev=False)
+    again.add_argument("folder", type=Path, metavar="DIR", help="a folder that `shmkret bench` wrote")
+    again.set_defaults(run=_report)
+    doctor = commands.add_parser("doctor", help="what about this machine makes measurements doubtful", allow_abbrev=False)
+    doctor.add_argument("--json", metavar="FILE|-", help="one JSON object; - is standard output")
+    doctor.set_defaults(run=_doctor)
     listing = commands.add_parser("list", help="what there is to choose from", allow_abbrev=False)
     listing.add_argument("what", metavar="WHAT", help=", ".join(LISTS))
     listing.add_argument("--json", metavar="FILE|-", help="one JSON object; - is standard output")
@@ -135,6 +142,21 @@ def _add_bench(commands: Any) -> None:
     how.add_argument("--out", type=Path, metavar="DIR", help="the result folder; default shmkret-results/SUITE-TIME-PID")
     how.add_argument("--json", metavar="FILE|-", help="the whole result as one JSON object; - is standard output")
     bench.set_defaults(run=_bench)
+
+
+def _add_compare(commands: Any) -> None:
+    compare = commands.add_parser(
+        "compare",
+        help="ratios with intervals of two result folders",
+        description="Compares B with A, cell by cell. What counts is an interval that lies beyond the margin as a whole.",
+        allow_abbrev=False,
+    )
+    compare.add_argument("before", type=Path, metavar="A", help="a result folder")
+    compare.add_argument("after", type=Path, metavar="B", help="another, of the same suite")
+    compare.add_argument("--margin", type=float, default=2.0, metavar="PERCENT", help="differences up to this do not count; 2")
+    compare.add_argument("--fail-on", metavar="CONDITION", help="exit 1 when it holds of a cell: regression>=5%%")
+    compare.add_argument("--json", metavar="FILE|-", help="one JSON object; - is standard output")
+    compare.set_defaults(run=_compare)
 
 
 def _names(text: str) -> list[str]:
@@ -200,6 +222,55 @@ def _bench(options: argparse.Namespace, argv: list[str]) -> int:
     if withheld:
         print(f"{withheld} of {len(measured)} cells are withheld; again: {_replay(argv, seed)}", file=sys.stderr)
     return EXIT_FAILED if withheld else EXIT_HELD
+
+
+def _compare(options: argparse.Namespace, argv: list[str]) -> int:
+    from shmkret.measure import compare, folder, machine, tables
+
+    least = compare.threshold(options.fail_on) if options.fail_on is not None else None
+    if not 0 <= options.margin < 100:
+        raise UsageError(f"--margin is {options.margin:g}: give percent, from 0 to less than 100")
+    before, after = folder.load(options.before), folder.load(options.after)
+    cells = compare.compare(before, after, options.margin / 100)
+    worse = compare.regressions(cells, least) if least is not None else []
+    head = {"schema": SCHEMA, "command": "compare", "argv": argv, "version": __version__, "seed": before["seed"]}
+    result = {**head, "machine": machine.describe(), "margin": options.margin / 100, "cells": cells}
+    result |= {**compare.alone(before, after), "regressions": len(worse)}
+    tables.print_comparison(result, sys.stderr if options.json == "-" else sys.stdout)
+    if before["machine"]["cpu"] != after["machine"]["cpu"]:
+        _say(f"two machines: {before['machine']['cpu']} and {after['machine']['cpu']}")
+    _write_json(options.json, result)
+    if worse:
+        _say(f"{len(worse)} of {len(cells)} cells are slower: {options.fail_on}")
+    return EXIT_FAILED if worse else EXIT_HELD
+
+
+def _report(options: argparse.Namespace, argv: list[str]) -> int:
+    from shmkret.measure import folder
+
+    result = folder.load(options.folder)
+    try:
+        written = folder.rewrite(options.folder, result)
+    except OSError as error:
+        raise UsageError(f"{options.folder}: {error.strerror}") from error
+    _say(f"wrote {', '.join(path.name for path in written)} to {options.folder}")
+    return EXIT_HELD
+
+
+def _doctor(options: argparse.Namespace, argv: list[str]) -> int:
+    from shmkret.measure import doctor, machine
+
+    _say("looking at this machine, some seconds ...")
+    found = doctor.examine()
+    if options.json:
+        head = {"schema": SCHEMA, "command": "doctor", "argv": argv, "version": __version__, "seed": None}
+        _write_json(options.json, {**head, "machine": machine.describe(), "findings": [one._asdict() for one in found]})
+        if options.json == "-":
+            return EXIT_HELD
+    for one in found:
+        remedy = f"; {one.remedy}" if one.remedy and one.state != doctor.OK else ""
+        print(f"{one.state:8}{one.name:12}{one.words}{remedy}")
+    return EXIT_HELD
 
 
 def _replay(argv: list[str], seed: int) -> str:

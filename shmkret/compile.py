@@ -565,9 +565,8 @@ def compile_cpu(run_cpu: Callable[..., None], build: Any, cache: Path | None) ->
         run_cpu(k, cpu)
 
     try:
-        return _compile(
-            loop, types.void(*[types.int64] * (len(SECTIONS) + len(layout.INTEGERS) + 1)), cache and cache / build.digest
-        )
+        integers = [types.int64] * (len(SECTIONS) + len(layout.INTEGERS) + 1)
+        return _compile(loop, types.void(*integers), cache and cache / f"{build.digest}-{run_cpu.__name__}")
     except Exception as error:  # Numba raises more than its own errors
         raise PluginError(f"the CPU's loop does not compile: {_innermost(str(error))}") from error
 

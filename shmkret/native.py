@@ -34,11 +34,11 @@ def still_held(arena: Arena, machine: plain.PlainMachine, build: Build, sizes: S
     return held_locks(machine, kernel(arena, build, sizes), arena, build)
 
 
-def compiled(build: Build, sizes: Sizes) -> Bodies:
-    """The text compiled. Raises PluginError when a plug-in's function does not compile."""
+def compiled(build: Build, sizes: Sizes, loop_of: Callable[[Kernel, int], None] = cpu.run_cpu) -> Bodies:
+    """The text compiled: a CPU's loop. Raises PluginError when a plug-in's function does not compile."""
     from shmkret import compile as compiling
 
-    loop = compiling.compile_cpu(cpu.run_cpu, build, build.cache())
+    loop = compiling.compile_cpu(loop_of, build, build.cache())
 
     def bodies(arena: Arena, _: plain.PlainMachine) -> list[Body]:
         addresses = [arena.address + section.offset for section in arena.sections.values()]

@@ -10,15 +10,8 @@ from shmkret.arch import call_insn, epilogue, has_feature, prologue
 from shmkret.atomics import NIL, load_acquire, store_release
 from shmkret.bugs import has_bug
 from shmkret.handlers import Kprobe, Kretprobe, data_at, regs_return_value, set_return_value
-from shmkret.probes import (
-    WORKER_BUG,
-    call_and_return,
-    call_site,
-    check_return,
-    check_return_value,
-    fork_task,
-    report_bug,
-)  # fmt: skip
+from shmkret.oracle import WORKER_BUG, report_bug
+from shmkret.probes import call_and_return, call_site, check_return, check_return_value, fork_task
 from shmkret.registration import (
     EINVAL,
     ENOMEM,

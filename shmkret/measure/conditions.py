@@ -59,7 +59,7 @@ class Conditions(NamedTuple):
 
 
 def read(pids: Sequence[int], cores: Sequence[int]) -> Reading:
-    """The books of these workers, pids[i] on cores[i]."""
+    """The books of these workers, pids[i] on cores[i]; without pids, those of the cores alone."""
     return Reading(
         _each(pids, lambda pid: int(_text(f"{pid}/schedstat").split()[1])),
         _each(pids, lambda pid: _status(pid, "nonvoluntary_ctxt_switches")),
@@ -78,7 +78,7 @@ def between(before: Reading, after: Reading, cores: Sequence[int], window_s: flo
         waited=None if waited is None else waited / 1e9 / window_s,
         preempted=_sum(before.preempted, after.preempted),
         slept=_sum(before.slept, after.slept),
-        moved=None if after.cores is None else sum(seen != core for seen, core in zip(after.cores, cores, strict=True)),
+        moved=None if not after.cores else sum(seen != core for seen, core in zip(after.cores, cores, strict=True)),
         stolen=None if stolen is None else stolen / window_s,
         mhz=(min(mhz), max(mhz)) if mhz else None,
     )
@@ -92,7 +92,7 @@ def _each(subjects: Sequence[int], ask: Callable[[int], T]) -> list[T] | None:
 
 
 def _most(before: Sequence[float] | None, after: Sequence[float] | None) -> float | None:
-    if before is None or after is None:
+    if not before or not after:
         return None
     return max(b - a for a, b in zip(before, after, strict=True))
 

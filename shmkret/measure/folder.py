@@ -51,6 +51,13 @@ def write_folder(folder: Path, result: Json) -> list[Path]:
     return [folder / path.name for path in written]
 
 
+def rewrite(folder: Path, result: Json) -> list[Path]:
+    """Make the report, the tables and the plots of a folder again, from its result. Raises OSError, UsageError."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder")
+    return _write_files(folder, result)
+
+
 def _write_files(folder: Path, result: Json) -> list[Path]:
     texts = {
         "results.json": json.dumps(result, indent=1, allow_nan=False) + "\n",

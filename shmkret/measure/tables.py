@@ -60,7 +60,7 @@ def _cell_table(cells: list[Json]) -> Table:
     waits = ("walk", "table lock ns", "other locks ns") if timed else ()
     for heading in ("Mcalls/s, all CPUs", "95 %", "ns a call, each CPU", "nmissed", *waits):
         table.add_column(heading, justify="right", no_wrap=not timed or heading == "95 %")
-    table.add_column("verdict")
+    table.add_column("verdict", no_wrap=True)
     for row in rows:
         extra = _waits(row) if timed else ()
         table.add_row(*(value_of(row[key]) for key in keys), *_figures(row), *extra, row["verdict"])
@@ -101,3 +101,24 @@ def _ratio_table(ratios: list[Json], by: str) -> Table:
         pair = f"{value_of(ratio['over'])} / {value_of(ratio['under'])}"
         table.add_row(*(value_of(ratio[key]) for key in keys), pair, figure, _interval(ratio["ci95"]))
     return table
+
+
+def print_comparison(result: Json, to: TextIO) -> None:
+    """The ratios of a comparison, and in how many cells there is a difference."""
+    console = Console(file=to, highlight=False, markup=False, width=None if to.isatty() else 120)
+    rows = rows_of(result["cells"])
+    keys = shown(rows, (*KEY, *KNOBS))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for key in keys:
+        table.add_column(key.replace("_", "-"), justify="right" if key in NUMBERS else "left")
+    for heading in ("B / A", "95 %", ""):
+        table.add_column(heading, justify="left" if not heading else "right", no_wrap=True)
+    for row in rows:
+        figure = "-" if row["median"] is None else f"{row['median']:.3f}"
+        table.add_row(*(value_of(row[key]) for key in keys), figure, _interval(row["ci95"]), row["significance"])
+    console.print(table)
+    differ = sum(row["significance"].endswith(", significant") for row in rows)
+    alone = "".join(
+        f"; {result[key]} only in {name}" for key, name in (("only_before", "A"), ("only_after", "B")) if result[key]
+    )
+    console.print(f"{differ} of {len(rows)} cells differ by more than {result['margin']:.0%}{alone}", soft_wrap=True)

@@ -1,0 +1,157 @@
+"""What about this machine makes measurements doubtful, said beforehand, with what to do about it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from shmkret import peers, topology
+from shmkret.errors import ShmkretError
+from shmkret.measure import conditions, machine, transfer
+from shmkret.measure.validity import LONGEST_WAIT, MOST_STOLEN, WIDEST_MHZ, WIDEST_TRANSFER
+
+WATCHED_S = 0.5
+MOST_HARNESS_NS, MOST_HISTOGRAM_NS = 2.0, 10.0
+LEAST_SHM = 64 << 20
+OK, DOUBT, UNKNOWN = "ok", "doubt", "unknown"
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at: `state` is ok, doubt or unknown; `remedy` is empty where there is nothing to do."""
+
+    name: str
+    state: str
+    words: str
+    remedy: str = ""
+
+
+def examine() -> list[Finding]:
+    """Look at everything; takes some seconds. Raises UnfitMachine."""
+    about = machine.describe()
+    cores = topology.allowed_cores()
+    before = conditions.read([], cores)
+    busy = _busy_s(cores)
+    time.sleep(WATCHED_S)
+    seen = conditions.between(before, conditions.read([], cores), cores, WATCHED_S)
+    load = [(core, (after - then) / WATCHED_S) for core, then, after in zip(cores, busy, _busy_s(cores), strict=True)]
+    return [
+        *_cores(about, cores),
+        *_virtual(about),
+        *_frequency(about, seen),
+        _steal(seen),
+        *_load(load),
+        *_transfer(cores),
+        *_overhead(),
+        _shm(),
+        _compiler(),
+    ]
+
+
+def _cores(about: dict[str, Any], cores: list[int]) -> Iterator[Finding]:
+    words = f"{len(cores)} cores may be used, of {about['cores_online']} online"
+    few = "two cores show whether a design scales, not how far: use a larger machine"
+    yield Finding("cores", OK if len(cores) > 2 else DOUBT, words, "" if len(cores) > 2 else few)
+    quota = about["cpu_quota"]
+    if quota is not None and quota < len(cores):
+        yield Finding("quota", DOUBT, f"the control group may use {quota:g} CPUs at once", "raise its cpu.max, or lower --cpus")
+    threads = [core for core in topology.topology() if core.thread]
+    if threads:
+        numbers = ", ".join(str(core.number) for core in threads)
+        yield Finding("siblings", DOUBT, f"cores {numbers} are second threads", "--cpus up to the number of whole cores")
+    isolated = about["isolated"]
+    yield Finding(
+        "isolated", OK if isolated else UNKNOWN, f"isolated cores: {isolated or 'none'}", "isolcpus= and nohz_full= help"
+    )
+
+
+def _virtual(about: dict[str, Any]) -> Iterator[Finding]:
+    if about["hypervisor"]:
+        driver = about["idle_driver"] or "unknown"
+        words = f"a virtual machine, idle driver {driver}: a sleeper's wake-up is the hypervisor's"
+        yield Finding("hypervisor", DOUBT, words, "compare sleeping locks on bare metal")
+    clock = about["clocksource"]
+    good = clock in ("tsc", "kvm-clock", "arch_sys_counter", None)
+    yield Finding(
+        "clock",
+        OK if good else DOUBT,
+        f"clock source {clock or 'unknown'}",
+        "" if good else "tsc is read without a system call",
+    )
+
+
+def _frequency(about: dict[str, Any], seen: conditions.Conditions) -> Iterator[Finding]:
+    governor = about["governor"]
+    fix = "cpupower frequency-set -g performance"
+    if governor is None:
+        yield Finding("governor", UNKNOWN, "the kernel does not tell the frequency governor")
+    else:
+        yield Finding("governor", OK if governor == "performance" else DOUBT, f"governor {governor}", fix)
+    if seen.mhz is None:
+        yield Finding("frequency", UNKNOWN, "the kernel does not tell the frequency of the cores")
+    else:
+        low, high = seen.mhz
+        even = high <= WIDEST_MHZ * low
+        yield Finding("frequency", OK if even else DOUBT, f"{low:.0f} to {high:.0f} MHz", "" if even else "switch boost off")
+
+
+def _steal(seen: conditions.Conditions) -> Finding:
+    if seen.stolen is None:
+        return Finding("steal", UNKNOWN, "the kernel does not tell what the hypervisor takes")
+    state = OK if seen.stolen <= MOST_STOLEN else DOUBT
+    return Finding("steal", state, f"the hypervisor took {seen.stolen:.0%} of a core", "" if state == OK else "another machine")
+
+
+def _load(load: list[tuple[int, float]]) -> Iterator[Finding]:
+    for core, part in load:
+        state = OK if part <= LONGEST_WAIT else DOUBT
+        yield Finding(f"core {core}", state, f"{part:.0%} busy with others", "" if state == OK else "end what runs there")
+
+
+def _transfer(cores: list[int]) -> Iterator[Finding]:
+    ways = [way for way in (transfer.slowest_ns(cores, None) for _ in range(3)) if way is not None]
+    if ways:
+        steady = max(ways) <= WIDEST_TRANSFER * min(ways)
+        words = f"a cache line takes {min(ways):.0f} to {max(ways):.0f} ns from core to core, the slowest neighbours"
+        yield Finding(
+            "transfer", OK if steady else DOUBT, words, "" if steady else "a virtual CPU moves: measure when it does not"
+        )
+
+
+def _overhead() -> Iterator[Finding]:
+    from shmkret.measure import overhead
+
+    cost = overhead.measure()
+    for name, ns, most in (("harness", cost.harness, MOST_HARNESS_NS), ("histogram", cost.histogram, MOST_HISTOGRAM_NS)):
+        state = OK if ns < most else DOUBT
+        words = {"harness": "the measuring loop adds to a call", "histogram": "a histogram entry takes"}[name]
+        yield Finding(
+            name, state, f"{words} {ns:.1f} ns", "" if state == OK else f"more than {most:g} ns: is the machine quiet?"
+        )
+    yield Finding("clock cost", OK, f"two readings of the clock take {cost.clock:.0f} ns")
+
+
+def _shm() -> Finding:
+    try:
+        free = shutil.disk_usage("/dev/shm").free
+    except OSError:
+        return Finding("/dev/shm", DOUBT, "there is none: named arenas and semaphores cannot be made", "mount a tmpfs there")
+    state = OK if free >= LEAST_SHM else DOUBT
+    return Finding("/dev/shm", state, f"{free >> 20} MiB free", "" if state == OK else "remount it with a larger size=")
+
+
+def _compiler() -> Finding:
+    try:
+        return Finding("compiler", OK, f"{peers.compiler()} compiles the C peers")
+    except ShmkretError as error:
+        return Finding("compiler", DOUBT, str(error))
+
+
+def _busy_s(cores: list[int]) -> list[float]:
+    """Seconds that each core was busy since it came up."""
+    lines = {line.split()[0]: line.split()[1:] for line in Path("/proc/stat").read_text().splitlines()}
+    tick = os.sysconf("SC_CLK_TCK")
+    return [sum(int(part) for i, part in enumerate(lines[f"cpu{core}"][:8]) if i not in (3, 4)) / tick for core in cores]
