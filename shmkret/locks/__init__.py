@@ -18,7 +18,6 @@ What a lock can use, from shmkret.atomics (i: the index of the lock):
     cmpxchg(words, i, old, new)         what it held: it was written if that is `old`
     wait_until(words, i, EQ, v)         nothing, once words[i] == v; NE waits until it is not
     delay_ns(ns)                        nothing, after being busy for that long, to some 20 ns: for backoff
-    cpu_relax()                         nothing: the CPU's hint that it spins
 
 Wait with wait_until(): a loop that spins by itself has no end under the scheduler that rehearses a lock.
 
