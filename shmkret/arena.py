@@ -121,10 +121,15 @@ class Arena:
         """The header, one record of layout.HEADER."""
         return self._bytes[: layout.HEADER.itemsize].view(layout.HEADER)
 
+    def statistics(self) -> dict[str, Any]:
+        """What is in it, as plain numbers, strings, lists and dicts: see statistics()."""
+        return statistics(self)
+
     def close(self) -> None:
         """Unlink the name and close the descriptor. The memory goes when the last view of it does. Again is harmless."""
         if self.fd >= 0:
             fd, self.fd = self.fd, -1
+            fcntl.flock(fd, fcntl.LOCK_UN)  # the mapping holds a duplicate, which would keep us alive
             self._bytes = np.empty(0, np.uint8)
             _discard(fd, self.name)
 
@@ -207,6 +212,44 @@ class Arena:
         header["magic"] = layout.MAGIC  # last: an arena that is half built is none
 
 
+def statistics(arena: Arena) -> dict[str, Any]:
+    """What is in an arena: its plug-ins and sizes, CPUs, probes that are registered, chains that are not empty, the slab.
+
+    Every index is checked: the arena may hold anything.
+    """
+    header, g = arena.header[0], arena.geometry
+    following = arena.records("instances")["next"].tolist()
+    tasks = arena.records("instances")["task"].tolist()
+    probes = arena.records("probes")
+    slab, torn = chain(following, int(arena.records("registry")["slab"][0]))
+    return {
+        "plugins": {
+            kind: header[kind].decode("ascii", "replace") for kind in ("scheme", "lock", "arch", "hash", "task_address")
+        },
+        "creator_pid": int(header["creator_pid"]),
+        "size": arena.size,
+        "geometry": {field: getattr(g, field) for field in layout.GEOMETRY_FIELDS},
+        "phase": int(arena.records("run")["phase"][0]),
+        "cpus": [_numbers(cpu) for cpu in arena.records("cpus")],
+        "probes": [
+            {**_numbers(probe), "probe": p, "free": len(order), **({"torn": flaw} if flaw else {})}
+            for p, probe in enumerate(probes)
+            if probe["registered"]
+            for order, flaw in [chain(following, int(probe["free"]))]
+        ],
+        "buckets": {
+            bucket: [{"instance": ri, "task": tasks[ri]} for ri in order]
+            for bucket, order in enumerate(buckets(arena))
+            if order
+        },
+        "slab": {"instances": len(slab), **({"torn": torn} if torn else {})},
+    }
+
+
+def _numbers(record: np.void) -> dict[str, int]:
+    return {field: int(record[field]) for field in record.dtype.names or ()}
+
+
 def chain(following: list[int], first: int) -> tuple[list[int], str]:
     """The instances from `first` on, and what stopped the walk early (empty: nothing)."""
     seen: set[int] = set()
@@ -245,6 +288,7 @@ def _reserve(size: int, named: bool) -> tuple[int, str | None]:
     name = f"{NAME_PREFIX}{secrets.token_hex(8)}" if named else None
     if name:
         fd = os.open(SHM / name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_SH)  # says that it is live, for as long as this process or a worker of it is
     else:
         fd = os.memfd_create("shmkret", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:

@@ -93,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="what about this machine makes measurements doubtful", allow_abbrev=False)
     doctor.add_argument("--json", metavar="FILE|-", help="one JSON object; - is standard output")
     doctor.set_defaults(run=_doctor)
+    _add_arenas(commands)
     listing = commands.add_parser("list", help="what there is to choose from", allow_abbrev=False)
     listing.add_argument("what", metavar="WHAT", help=", ".join(LISTS))
     listing.add_argument("--json", metavar="FILE|-", help="one JSON object; - is standard output")
@@ -139,6 +140,7 @@ def _add_bench(commands: Any) -> None:
     how.add_argument("--plain", action="store_true", default=None, help="run the same functions uncompiled")
     how.add_argument("--lock-wait", action="store_true", default=None, help="time every acquire, in a run apart")
     how.add_argument("--latency", action="store_true", default=None, help="time entry and return of calls, in a run apart")
+    how.add_argument("--named", action="store_true", help="give the arenas names, so that `shmkret inspect` can attach")
     how.add_argument("--out", type=Path, metavar="DIR", help="the result folder; default shmkret-results/SUITE-TIME-PID")
     how.add_argument("--json", metavar="FILE|-", help="the whole result as one JSON object; - is standard output")
     bench.set_defaults(run=_bench)
@@ -157,6 +159,16 @@ def _add_compare(commands: Any) -> None:
     compare.add_argument("--fail-on", metavar="CONDITION", help="exit 1 when it holds of a cell: regression>=5%%")
     compare.add_argument("--json", metavar="FILE|-", help="one JSON object; - is standard output")
     compare.set_defaults(run=_compare)
+
+
+def _add_arenas(commands: Any) -> None:
+    inspect = commands.add_parser("inspect", help="what is in a named arena, live or left over", allow_abbrev=False)
+    inspect.add_argument("arena", metavar="ARENA", help="a name that `shmkret list arenas` shows")
+    inspect.add_argument("--audit", action="store_true", help="check every list and count; exit 1 when something is wrong")
+    inspect.add_argument("--json", metavar="FILE|-", help="one JSON object; - is standard output")
+    inspect.set_defaults(run=_inspect)
+    clean = commands.add_parser("clean", help="remove what killed runs have left over, and nothing else", allow_abbrev=False)
+    clean.set_defaults(run=_clean)
 
 
 def _names(text: str) -> list[str]:
@@ -190,7 +202,7 @@ def _bench(options: argparse.Namespace, argv: list[str]) -> int:
         if Path(options.json).is_dir() or not Path(options.json).parent.is_dir():
             raise UsageError(f"{options.json} cannot be written: it is a folder, or lies in none")
     posix.sweep_names()
-    prepared = bench.prepare(plan)
+    prepared = bench.prepare(plan, options.named)
     try:
         with _progress(len(plan.cells) * plan.repeat, plan.seconds) as progress:
             measured = bench.run(plan, prepared, progress)
@@ -231,10 +243,12 @@ def _compare(options: argparse.Namespace, argv: list[str]) -> int:
     if not 0 <= options.margin < 100:
         raise UsageError(f"--margin is {options.margin:g}: give percent, from 0 to less than 100")
     before, after = folder.load(options.before), folder.load(options.after)
-    cells = compare.compare(before, after, options.margin / 100)
+    drift = compare.drift(before, after)
+    margin = max(options.margin / 100, drift)
+    cells = compare.compare(before, after, margin)
     worse = compare.regressions(cells, least) if least is not None else []
     head = {"schema": SCHEMA, "command": "compare", "argv": argv, "version": __version__, "seed": before["seed"]}
-    result = {**head, "machine": machine.describe(), "margin": options.margin / 100, "cells": cells}
+    result = {**head, "machine": machine.describe(), "margin": margin, "drift": drift, "cells": cells}
     result |= {**compare.alone(before, after), "regressions": len(worse)}
     tables.print_comparison(result, sys.stderr if options.json == "-" else sys.stdout)
     if before["machine"]["cpu"] != after["machine"]["cpu"]:
@@ -271,6 +285,39 @@ def _doctor(options: argparse.Namespace, argv: list[str]) -> int:
         remedy = f"; {one.remedy}" if one.remedy and one.state != doctor.OK else ""
         print(f"{one.state:8}{one.name:12}{one.words}{remedy}")
     return EXIT_HELD
+
+
+def _inspect(options: argparse.Namespace, argv: list[str]) -> int:
+    from shmkret import named
+    from shmkret.audit import audit
+    from shmkret.measure import machine, tables
+
+    with named.copied(options.arena) as arena:
+        found: dict[str, Any] = {**arena.statistics(), "held_locks": named.held_locks(arena)}
+        if options.audit:
+            scheme = registry.find(registry.SCHEME, found["plugins"]["scheme"])
+            found["audit"] = audit(arena, scheme, at_rest=False)
+    if options.json:
+        head = {"schema": SCHEMA, "command": "inspect", "argv": argv, "version": __version__, "seed": None}
+        _write_json(options.json, {**head, "machine": machine.describe(), **found})
+    if options.json != "-":
+        tables.print_arena(found, sys.stdout)
+    return EXIT_FAILED if found.get("audit") else EXIT_HELD
+
+
+def _clean(options: argparse.Namespace, argv: list[str]) -> int:
+    from shmkret import named
+
+    posix.sweep_names()
+    for name in named.clean():
+        print(name)
+    return EXIT_HELD
+
+
+def _arenas() -> list[dict[str, str]]:
+    from shmkret import named
+
+    return [{"name": n.name, "summary": f"{n.state}, pid {n.pid}, {n.size >> 10} KiB, {n.summary}"} for n in named.listing()]
 
 
 def _replay(argv: list[str], seed: int) -> str:
@@ -362,6 +409,7 @@ LISTS: dict[str, Callable[[], list[dict[str, str]]]] = {
     "workers": lambda: _plugins(registry.WORKER),
     "suites": _suites,
     "bugs": lambda: [{"name": b.name, "summary": f"{b.summary} (fixed: {b.fixed})"} for b in bugs.CATALOGUE],
+    "arenas": _arenas,
     "peers": lambda: [{"name": name, "summary": peers.summary(name)} for name in peers.names()],
 }
 

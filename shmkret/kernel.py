@@ -60,7 +60,9 @@ def geometry_of(build: Build, sizes: Sizes, script_words: int) -> Geometry:
     )
 
 
-def create_arena(build: Build, sizes: Sizes, script: NDArray[np.int64], geometry: Geometry | None = None) -> Arena:
+def create_arena(
+    build: Build, sizes: Sizes, script: NDArray[np.int64], geometry: Geometry | None = None, *, named: bool = False
+) -> Arena:
     """An arena with the worker's probes registered and its script written; the locks are not initialised yet.
 
     Raises: ArenaError, GeometryError, PluginError, UnknownName.
@@ -72,6 +74,7 @@ def create_arena(build: Build, sizes: Sizes, script: NDArray[np.int64], geometry
         names={kind: getattr(build, kind).name for kind in ("scheme", "lock", "arch")},
         hash_name=sizes.hash,
         task_address=sizes.task_address,
+        named=named,
         boot=_boot(build, min(_maxactive(build, sizes), geometry.maxactive), geometry),
     )
     arena.records("script")["word"] = script

@@ -11,11 +11,13 @@ import builtins
 import dis
 import hashlib
 import importlib
+import importlib.util
 import inspect
 import sys
 import sysconfig
 from dataclasses import dataclass
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -112,8 +114,25 @@ class Plugin:
 
 
 def names(kind: Kind) -> list[str]:
-    """The names of everything in the kind's folder, in order."""
-    return sorted(_name(path) for path in kind.folder.glob("*.py") if not path.stem.startswith("__"))
+    """The names of everything in the kind's folder, and of what is installed for it, in order."""
+    own = (_name(path) for path in kind.folder.glob("*.py") if not path.stem.startswith("__"))
+    return sorted({*own, *_installed(kind)})
+
+
+@cache
+def _installed(kind: Kind) -> dict[str, str]:
+    """Plug-ins of other packages by name: the modules that their entry points name."""
+    return {point.name: point.module for point in metadata.entry_points(group=f"shmkret.{kind.name}s")}
+
+
+def _module_file(name: str, module: str) -> Path:
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError) as error:
+        raise PluginError(f"the entry point {name!r} names the module {module}: {error}") from error
+    if found is None or not found.origin or not found.origin.endswith(".py"):
+        raise PluginError(f"the entry point {name!r} names the module {module}, which is no Python file")
+    return Path(found.origin)
 
 
 def find(kind: Kind, name: str) -> Plugin:
@@ -129,6 +148,8 @@ def find(kind: Kind, name: str) -> Plugin:
     for path in kind.folder.glob("*.py"):
         if _name(path) == name.replace("_", "-") and not path.stem.startswith("__"):
             return _load(kind, path)
+    if name in _installed(kind):
+        return _load(kind, _module_file(name, _installed(kind)[name]))
     raise UnknownName(kind.name, name, names(kind))
 
 

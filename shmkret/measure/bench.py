@@ -65,9 +65,9 @@ class Ratio:
     estimate: Estimate | None
 
 
-def prepare(plan: Plan) -> list[Prepared]:
+def prepare(plan: Plan, named: bool = False) -> list[Prepared]:
     """Resolve and check every cell before anything runs. Raises UsageError and its kinds."""
-    return [Prepared(cell, plan.seed) for cell in plan.cells]
+    return [Prepared(cell, plan.seed, named) for cell in plan.cells]
 
 
 def run(plan: Plan, prepared: list[Prepared], progress: Progress) -> list[Measured]:

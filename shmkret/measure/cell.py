@@ -108,11 +108,14 @@ class Sample:
 class Prepared:
     """A cell whose names are resolved and whose code is compiled; runs any number of repetitions.
 
+    named: its arenas have names in /dev/shm, so that other programs can attach.
+
     Raises: UsageError and its kinds for anything that cannot be; UnfitMachine when a peer has no compiler.
     """
 
-    def __init__(self, cell: Cell, seed: int) -> None:
+    def __init__(self, cell: Cell, seed: int, named: bool = False) -> None:
         self.cell = cell
+        self.named = named
         self.seed = seed
         params = cell.params
         self.build = Build(
@@ -244,7 +247,7 @@ class Prepared:
     def _run(self, build: Build, bodies: native.Bodies, seconds: float, warm_up: float) -> tuple[Sample, dict[str, Histogram]]:
         cache = build.cache()
         machine = plain.PlainMachine(cache)
-        with create_arena(build, self.sizes, self.script) as arena:
+        with create_arena(build, self.sizes, self.script, named=self.named) as arena:
             try:
                 native.free_locks(arena, machine, build, self.sizes)
                 before = transfer.slowest_ns(self.cores, cache)

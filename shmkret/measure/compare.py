@@ -1,7 +1,9 @@
 """Two result folders, cell by cell: the ratio of the medians with its interval, and what may be said of it.
 
 Two runs have no rounds in common, so nothing cancels a drift between them. A difference counts as significant only when the
-whole interval lies farther from 1 than a margin; samples are drawn in blocks of neighbours, because neighbours are alike.
+whole interval lies farther from 1 than a margin; samples are drawn in blocks of neighbours, because neighbours are alike. The
+margin is what was asked for, or the drift that the runs show by themselves where that is more: the upper quartile, over the
+cells of both, of the difference between the first half of a cell's samples and the second.
 
 Source    Kuensch, Annals of Statistics 17(3), 1989 (the blocks); Kalibera & Jones, ISMM 2013 (ratios with intervals)
 """
@@ -19,6 +21,8 @@ from shmkret.measure import statistics
 from shmkret.measure.rows import KEY, Json
 
 MARGIN = 0.02
+FEWEST_SAMPLES = 4
+DRIFT_QUANTILE = 0.75
 
 
 def compare(before: Json, after: Json, margin: float = MARGIN) -> list[Json]:
@@ -46,6 +50,17 @@ def compare(before: Json, after: Json, margin: float = MARGIN) -> list[Json]:
     if not found:
         raise UsageError("the two results have no cell in common: measure the same suite twice")
     return found
+
+
+def drift(before: Json, after: Json) -> float:
+    """By how much the runs drifted by themselves, as a part of the speed; 0 where there are too few samples to tell."""
+    found = []
+    for cell in (*before["cells"], *after["cells"]):
+        rates = np.array([rate for rate in cell["samples"] if rate is not None])
+        if len(rates) >= FEWEST_SAMPLES:
+            half = len(rates) // 2
+            found.append(abs(np.median(rates[:half]) / np.median(rates[half:]) - 1))
+    return float(np.quantile(found, DRIFT_QUANTILE)) if found else 0.0
 
 
 def _key(cell: Json) -> str:

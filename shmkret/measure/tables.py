@@ -121,4 +121,33 @@ def print_comparison(result: Json, to: TextIO) -> None:
     alone = "".join(
         f"; {result[key]} only in {name}" for key, name in (("only_before", "A"), ("only_after", "B")) if result[key]
     )
-    console.print(f"{differ} of {len(rows)} cells differ by more than {result['margin']:.0%}{alone}", soft_wrap=True)
+    console.print(f"{differ} of {len(rows)} cells differ by more than {result['margin']:.1%}{alone}", soft_wrap=True)
+    console.print(f"the runs drifted by {result['drift']:.1%} themselves, first half against second", soft_wrap=True)
+
+
+def print_arena(found: Json, to: TextIO) -> None:
+    """What is in an arena: plug-ins, CPUs, probes, chains, locks, and what the audit says if it was asked."""
+    console = Console(file=to, highlight=False, markup=False, width=None if to.isatty() else 120)
+    plugins = ", ".join(f"{kind} {name}" for kind, name in found["plugins"].items())
+    console.print(f"{plugins}; made by pid {found['creator_pid']}; {found['size'] >> 10} KiB", soft_wrap=True)
+    console.print(", ".join(f"{key} {value}" for key, value in found["geometry"].items()), soft_wrap=True)
+    for title, rows, fields in (
+        ("cpu", found["cpus"], ("task", "current_kprobe", "preempt_count", "irqs_off", "calls", "hits", "returns", "bug")),
+        ("probe", found["probes"], ("function", "maxactive", "free", "nmissed", "kp_nmissed")),
+    ):
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        for heading in (title, *fields):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for i, row in enumerate(rows):
+            table.add_row(str(row.get("probe", i)), *(str(row[key]) for key in fields))
+        console.print(table)
+    for bucket, chain in found["buckets"].items():
+        links = " -> ".join(f"instance {link['instance']} of task {link['task']}" for link in chain)
+        console.print(f"bucket {bucket}: {links}", soft_wrap=True)
+    console.print(f"slab: {found['slab']['instances']} instances")
+    console.print(f"locks held: {', '.join(found['held_locks']) or 'none'}", soft_wrap=True)
+    for torn in [row for row in (*found["probes"], found["slab"]) if "torn" in row]:
+        console.print(f"torn: {torn['torn']}", soft_wrap=True)
+    if "audit" in found:
+        for what in found["audit"] or ["every instance is in one place, and the books balance"]:
+            console.print(f"audit: {what}", soft_wrap=True)
