@@ -106,7 +106,7 @@ def test_more_workers_than_cores_are_suspect(tmp_path):
 
 
 @pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="there is no C compiler")
-@pytest.mark.parametrize("padding", ["cacheline", "packed"])
+@pytest.mark.parametrize("padding", ["cacheline", pytest.param("packed", marks=pytest.mark.full)])
 def test_the_c_peer_does_the_same_work_on_the_same_arena(tmp_path, padding):
     """The oracle and the audit judge the C program's lists as they judge ours."""
     suites = ["parity"] if padding == "packed" else ["parity-handlers", "--scheme", "hashed"]
@@ -591,10 +591,17 @@ def test_what_was_ignored_stays_ignored(monkeypatch):
         signal.signal(signal.SIGHUP, before)
 
 
+DAMAGES = [lambda f: f.write_bytes(b""), lambda f: f.write_bytes(b"\0" * 99), lambda f: (f.unlink(), f.mkdir())]
+
+
 @pytest.mark.parametrize(
-    "damage", [lambda f: f.write_bytes(b""), lambda f: f.write_bytes(b"\0" * 99), lambda f: (f.unlink(), f.mkdir())]
+    ("which", "damage"),
+    [
+        pytest.param(which, damage, marks=[] if i == j else pytest.mark.full)
+        for i, which in enumerate(["*.nbi", "*.nbc"])
+        for j, damage in enumerate(DAMAGES)
+    ],
 )
-@pytest.mark.parametrize("which", ["*.nbi", "*.nbc"])
 def test_a_damaged_cache_heals(which, damage, tmp_path, monkeypatch):
     monkeypatch.setenv("SHMKRET_CACHE_DIR", str(tmp_path / "cache"))
     options = ["--worker", "hot", "--scheme", "hashed", "--lock", "ttas", "--cpus", "1"]

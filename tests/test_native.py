@@ -202,8 +202,10 @@ def test_chains_of_hit_and_missed_calls_come_back_right(worker):
 
 
 @needs_two_cores
-@pytest.mark.parametrize("plain", [False, True])
-@pytest.mark.parametrize("lock", ["busted", "empty"])
+@pytest.mark.parametrize(
+    ("lock", "plain"),
+    [("busted", False), ("busted", True), ("empty", True), pytest.param("empty", False, marks=pytest.mark.full)],
+)
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_the_control_is_caught_by_the_oracle_or_the_audit(scheme, lock, plain):
     sample = run(scheme=scheme, lock=lock, cpus=2, seconds=2.0 if plain else 0.3, plain=plain)

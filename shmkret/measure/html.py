@@ -28,7 +28,7 @@ div.wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: left; white-space: nowrap; }
 td.number, th.number { text-align: right; }
-figure { margin: 1.5rem 0; color: var(--ink); } svg { max-width: 100%; height: auto; }
+figure { margin: 1.5rem 0; color: var(--ink); } svg { max-width: 100%; min-width: 34rem; height: auto; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; } dt { color: var(--faint); }
 dd { margin: 0; overflow-wrap: anywhere; }
 @media (max-width: 40rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: .5rem; } }
@@ -78,7 +78,7 @@ def _figures(result: Json) -> Iterable[str]:
     captions = plots.captions()
     for name, figure in plots.figures(result).items():
         yield f"<h2>{name.capitalize()}</h2>"
-        yield f"<figure>{_svg(figure, name)}<figcaption>{escape(captions[name])}</figcaption></figure>"
+        yield f"<figure><div class=wide>{_svg(figure, name)}</div><figcaption>{escape(captions[name])}</figcaption></figure>"
 
 
 def _svg(figure: Any, name: str) -> str:

@@ -92,7 +92,7 @@ def ratios(result: Json) -> Any:
         axis.axvline(0.95, color="gray", linewidth=0.8, linestyle=":")
     axis.set_yticks(range(len(found)), [row_name(ratio, found) for ratio in found])
     axis.invert_yaxis()
-    axis.set_xlabel("calls a second, one over the other; 1 is equal speed, more is faster")
+    axis.set_xlabel("ratio of calls a second; more is faster")
     return figure
 
 

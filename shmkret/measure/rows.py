@@ -42,9 +42,14 @@ def row_name(row: Json, rows: list[Json]) -> str:
     flat = rows_of(rows)
     own = {**row, **row["params"]}
     by = (row.get("by"),)
-    told = " ".join(value_of(own[key]) for key in shown(flat, tuple(key for key in (*KEY, *KNOBS) if key not in by)))
+    told = " ".join(_told(key, own[key]) for key in shown(flat, tuple(key for key in (*KEY, *KNOBS) if key not in by)))
     pair = f": {value_of(row['over'])} / {value_of(row['under'])}" if "by" in row and row["by"] != "peer" else ""
     return f"{told}{pair}"
+
+
+def _told(key: str, value: Any) -> str:
+    """A number says what it counts."""
+    return f"{key.replace('_', '-')} {value_of(value)}" if key in NUMBERS else value_of(value)
 
 
 def has_waits(cell: Json) -> bool:
