@@ -15,7 +15,7 @@ from shmkret.errors import UnfitMachine
 from shmkret.measure.cell import Cell, Params, Prepared, Sample
 
 from .conftest import TWO_CORES, needs_two_cores
-from .worlds import ARCHS, SCHEMES, SOUND, WORKERS
+from .worlds import ARCHS, HERE, SCHEMES, SOUND, WORKERS
 
 CPUS = 2 if TWO_CORES else 1
 
@@ -95,6 +95,15 @@ def test_churn_waits_for_grace_periods_and_counts_what_they_cost():
 def test_without_grace_periods_churn_is_caught():
     """By chance, so in one of several runs; the explorer finds it for sure (test_scenarios.py)."""
     assert any(run(worker="churn", seconds=1.0, bug="no-grace-period").flaws for _ in range(10))
+
+
+@needs_two_cores
+def test_a_grace_period_ends_beside_a_cpu_that_only_calls():
+    """What it waits for is the quiescent state between two batches of rounds: that CPU is never idle."""
+    sample = run(worker=str(HERE / "one_churns.py"), seconds=0.2)
+
+    assert_right(sample)
+    assert sample.counts["grace_periods"] > 0
 
 
 @needs_two_cores
