@@ -1,9 +1,12 @@
 """The library: a worker program on N CPUs in a few lines, and its results as plain records.
 
-import shmkret
+    import shmkret
 
-result = shmkret.run("./mine.py", lock="sem", cpus=2)
-print(result.median, result.verdict, result.reasons)
+    result = shmkret.run("./mine.py", lock="sem", cpus=2)
+    print(result.median, result.verdict, result.reasons)
+
+A worker file that runs itself, shmkret.run(__file__), guards that with `if __name__ == "__main__"`: it is loaded again as a
+plug-in.
 """
 
 from __future__ import annotations

@@ -1,14 +1,17 @@
 """The conformance suite for locks, for pytest: a lock of your own takes part in one line.
 
-from shmkret.conformance import lock_suite
+    from shmkret.conformance import lock_suite
 
-TestMyLock = lock_suite("mylock.py")      # beside this test file; or the name of an installed lock
+    TestMyLock = lock_suite("mylock.py")      # beside this test file; or the name of an installed lock
+
+Source    the suites of trio and Concurrency Kit, which run every lock through the same tests
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from shmkret import topology
@@ -41,10 +44,7 @@ class _LockSuite:
     def test_it_lets_one_in_under_every_interleaving(self) -> None:
         """One call on each of two CPUs, explored; every index checked before."""
         prepared = self._prepared("hashed", 1)
-        two = Prepared(prepared.cell, seed=1).build
-        from dataclasses import replace
-
-        build = replace(two, nr_cpus=2)
+        build = replace(prepared.build, nr_cpus=2)
         step_through(build, prepared.sizes, prepared.script)
         found = rehearse(build, prepared.sizes, prepared.script)
         assert found.flaws == ()

@@ -1,6 +1,8 @@
 """Fixtures for pytest, there as soon as shmkret is installed.
 
-shmkret_leaks    what this test leaves behind of ours fails it: processes, arenas, semaphores
+    shmkret_leaks    what this test leaves behind of ours fails it: processes, arenas, semaphores
+
+Use it by name, or for all tests of a file with `pytestmark = pytest.mark.usefixtures("shmkret_leaks")`.
 """
 
 from __future__ import annotations

@@ -153,13 +153,15 @@ def test_an_audit_of_a_damaged_arena_fails(live, capsys):
     ],
 )
 def test_attaching_refuses_with_the_reason(left_over, damage, words, capsys):
-    damage(arenas.SHM / left_over)
+    path = arenas.SHM / left_over
+    damage(path)
+    is_arena = path.read_bytes().startswith(layout.MAGIC)
 
     with pytest.raises((ArenaError, UsageError), match=words):
         named.attach(left_over)
     assert main(["inspect", left_over]) == 2
     assert words in capsys.readouterr().err
-    assert named.clean() == [left_over] or words == "not an arena"
+    assert named.clean() == ([left_over] if is_arena else [])  # what has no magic may be an arena that is being built
 
 
 def patched(path, field, value):
