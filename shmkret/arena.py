@@ -148,10 +148,12 @@ class Arena:
         order = np.arange(g.nr_tasks)
         entities["state"] = layout.QUEUED
         entities["cpu"] = order % g.nr_cpus
+        entities["on"] = NIL
         entities["next"] = np.where(order + g.nr_cpus < g.nr_tasks, order + g.nr_cpus, NIL)
         cpus = np.arange(g.nr_cpus)
-        queues["first"] = np.where(cpus < g.nr_tasks, cpus, NIL)
-        queues["last"] = np.where(cpus < g.nr_tasks, cpus + (g.nr_tasks - 1 - cpus) // g.nr_cpus * g.nr_cpus, NIL)
+        queues["first"] = queues["last"] = NIL
+        queues["first"][: g.nr_cpus] = np.where(cpus < g.nr_tasks, cpus, NIL)
+        queues["last"][: g.nr_cpus] = np.where(cpus < g.nr_tasks, cpus + (g.nr_tasks - 1 - cpus) // g.nr_cpus * g.nr_cpus, NIL)
         queues["quiescent"] = 1
         self.records("cpus")["task"] = NIL
         self.records("cpus")["current_kprobe"] = NIL

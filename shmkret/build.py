@@ -11,14 +11,16 @@ from typing import Any
 from shmkret import bugs as catalogue
 from shmkret import handlers
 from shmkret.clock import CLOCKS
-from shmkret.errors import PluginError
+from shmkret.errors import PluginError, UsageError
 from shmkret.handlers import Declared, Kretprobe
+from shmkret.intents import FAMILIES, GATE, Unprotected, protected
 from shmkret.irq import Enabled
 from shmkret.irqflags import Off
 from shmkret.locking import HASH_LOCK, NR_PRIMITIVES, Unprobed
 from shmkret.mode import Mode
 from shmkret.plugin_calls import blamed
 from shmkret.probes import Probed, Running
+from shmkret.redo import Gated, Survived
 from shmkret.registry import Plugin
 
 MOST = 1 << 25
@@ -38,6 +40,8 @@ class Build:
     nr_cpus: int
     extra_bugs: frozenset[str] = frozenset()
     timed: str = ""
+    recoverable: bool = False
+    mutant: str = ""
     mode = Mode
 
     @property
@@ -100,6 +104,21 @@ class Build:
         return hasattr(self.worker.module, "interrupt")
 
     @property
+    def recovery_class(self) -> type:
+        """The class of Mode.recovery. Raises UsageError for a lock or a scheme that cannot be recovered."""
+        if not self.recoverable:
+            return Unprotected
+        family = getattr(self.lock.module, "RECOVERY", None)
+        if family not in FAMILIES:
+            raise UsageError(
+                f"the lock {self.lock.name} is not recoverable: its file says no RECOVERY, of {', '.join(FAMILIES)}; "
+                "see shmkret/locks/__init__.py"
+            )
+        if not getattr(self.scheme.module, "RECOVERABLE", False):
+            raise UsageError(f"the scheme {self.scheme.name} is not recoverable: its file does not say RECOVERABLE = True")
+        return protected(Gated if family == GATE else Survived, family, self.mutant)
+
+    @property
     def mode_classes(self) -> tuple[type, ...]:
         """The class of each field of Mode."""
         return (
@@ -107,6 +126,7 @@ class Build:
             Enabled if self.has_interrupts else Off,
             Probed if self.has_primitives else Unprobed,
             CLOCKS[self.timed],
+            self.recovery_class,
             self.declared.handlers,
             _bugs_class(self.bugs),
         )

@@ -19,10 +19,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from shmkret.atomics import bit_length, monotonic_ns
-from shmkret.locks import acquire
+from shmkret.intents import take as take_lock
 from shmkret.text import generic, inline
 
 ENTRY, RETURN, TABLE_LOCK, PROBE_LOCK = range(4)
+# TABLE_LOCK + section is the class of a section's locks.
 CLASSES = ("entry", "return", "table_lock", "probe_lock")
 LINEAR_BITS = 6
 HALF = 1 << (LINEAR_BITS - 1)
@@ -38,7 +39,7 @@ class Untimed(NamedTuple):
     unused: int
 
     def take(self, k: Any, cpu: int, locks: Any, i: int, which: int) -> None:
-        acquire(locks, i)
+        take_lock(k.mode.recovery, k, cpu, locks, i, which - TABLE_LOCK)
 
     def began(self) -> int:
         return 0
@@ -54,7 +55,7 @@ class LocksTimed(NamedTuple):
 
     def take(self, k: Any, cpu: int, locks: Any, i: int, which: int) -> None:
         at = monotonic_ns()
-        acquire(locks, i)
+        take_lock(k.mode.recovery, k, cpu, locks, i, which - TABLE_LOCK)
         record(k, cpu, which, monotonic_ns() - at)
 
     def began(self) -> int:
@@ -70,7 +71,7 @@ class CallsTimed(NamedTuple):
     unused: int
 
     def take(self, k: Any, cpu: int, locks: Any, i: int, which: int) -> None:
-        acquire(locks, i)
+        take_lock(k.mode.recovery, k, cpu, locks, i, which - TABLE_LOCK)
 
     def began(self) -> int:
         return monotonic_ns()

@@ -13,12 +13,14 @@ Never     inline assembly (it aborts the process), dispatchers as arguments (nev
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import operator
 import os
 import platform
 import re
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -45,11 +47,12 @@ from numba.extending import (
     type_callable,
 )
 
-from shmkret import atomics, layout, libc, text
+from shmkret import atomics, layout, libc, posix, text
 from shmkret.arch import has_feature
 from shmkret.atomics import EQ
 from shmkret.bugs import has_bug
 from shmkret.errors import PluginError, UnfitMachine
+from shmkret.intents import recovers
 from shmkret.handlers import ask, has_handlers, tell
 from shmkret.mode import with_mode
 
@@ -302,6 +305,48 @@ def _wait_until(words: Any, i: Any, relation: Any, value: Any) -> Any:
     return until_equal if relation.literal_value == atomics.EQ else until_not_equal
 
 
+@overload(atomics.wait_unless, jit_options=INLINE, prefer_literal=True)
+def _wait_unless(words: Any, i: Any, relation: Any, value: Any, stop: Any) -> Any:
+    def unless_equal(words: Any, i: Any, relation: Any, value: Any, stop: Any) -> bool:
+        while atomics.load_acquire(words, i) != value:
+            if atomics.load_acquire(stop, 0) != 0:
+                return False
+            cpu_relax()
+        return True
+
+    def unless_not_equal(words: Any, i: Any, relation: Any, value: Any, stop: Any) -> bool:
+        while atomics.load_acquire(words, i) == value:
+            if atomics.load_acquire(stop, 0) != 0:
+                return False
+            cpu_relax()
+        return True
+
+    if not isinstance(relation, types.IntegerLiteral):
+        raise numba.TypingError("wait_unless()'s relation must be the constant EQ or NE")
+    return unless_equal if relation.literal_value == atomics.EQ else unless_not_equal
+
+
+_syscall = types.ExternalFunction("syscall", types.int64(*[types.int64] * 7))
+FUTEX_WAIT, FUTEX_WAKE = 0, 1
+_SYS_FUTEX = 202 if platform.machine() == "x86_64" else 98
+
+
+@overload(atomics.futex_wait, jit_options=OUTLINE)
+def _futex_wait(words: Any, i: Any, value: Any) -> Any:
+    def wait(words: Any, i: Any, value: Any) -> None:
+        _syscall(_SYS_FUTEX, atomics.address_of(words, i), FUTEX_WAIT, value, 0, 0, 0)
+
+    return wait
+
+
+@overload(atomics.futex_wake, jit_options=OUTLINE)
+def _futex_wake(words: Any, i: Any, most: Any) -> Any:
+    def wake(words: Any, i: Any, most: Any) -> None:
+        _syscall(_SYS_FUTEX, atomics.address_of(words, i), FUTEX_WAKE, most, 0, 0, 0)
+
+    return wake
+
+
 @intrinsic
 def _clock(typing: Any, clock_id: Any) -> Any:
     """clock_gettime(clock_id) in nanoseconds, through libc."""
@@ -360,6 +405,7 @@ def _constant(question: Callable[..., bool], answer: Callable[[Any, str], bool])
 
 _constant(has_feature, lambda arch, name: name in sys.modules[arch.__module__].FEATURES)
 _constant(has_bug, lambda bugs, name: name in bugs.names)
+_constant(recovers, lambda recovery, name: name in recovery.names)
 _constant(has_handlers, lambda declared, table: bool(getattr(declared, table)))
 
 
@@ -450,6 +496,177 @@ def _libc_mutex_unlock(address: Any) -> Any:
     return unlock
 
 
+LOOK_AGAIN_NS = 20_000_000
+"""A wait that may be given up looks that often by itself: a signal can come before it sleeps."""
+
+
+def _timed_wait(name: str) -> Any:
+    """A call of libc's that waits until a time: name(address, CLOCK_MONOTONIC, in LOOK_AGAIN_NS)."""
+
+    @intrinsic
+    def timed(typing: Any, address: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            timespec = cgutils.alloca_once(builder, ir.ArrayType(I64, 2))
+            place = builder.bitcast(timespec, cgutils.voidptr_t)
+            clock_type = ir.FunctionType(I32, [I32, cgutils.voidptr_t])
+            clock_gettime = cgutils.get_or_insert_function(builder.module, clock_type, "clock_gettime")
+            builder.call(clock_gettime, [I32(time.CLOCK_MONOTONIC), place])
+            seconds, ns = cgutils.unpack_tuple(builder, builder.load(timespec), 2)
+            later = builder.add(ns, I64(LOOK_AGAIN_NS))
+            carries = builder.icmp_signed(">=", later, I64(1_000_000_000))
+            seconds = builder.select(carries, builder.add(seconds, I64(1)), seconds)
+            later = builder.select(carries, builder.sub(later, I64(1_000_000_000)), later)
+            builder.store(cgutils.pack_array(builder, [seconds, later]), timespec)
+            wait_type = ir.FunctionType(I32, [I64, I32, cgutils.voidptr_t])
+            wait = cgutils.get_or_insert_function(builder.module, wait_type, name)
+            status = builder.call(wait, [args[0], I32(time.CLOCK_MONOTONIC), place])
+            return builder.sext(status, I64)
+
+        return types.int64(types.int64), generate
+
+    return timed
+
+
+_sem_clockwait = _timed_wait("sem_clockwait")
+_mutex_clocklock = _timed_wait("pthread_mutex_clocklock")
+_sem_trywait = types.ExternalFunction("sem_trywait", types.int32(types.intp))
+_sem_init = types.ExternalFunction("sem_init", types.int32(types.intp, types.int32, types.uint32))
+_mutex_trylock = types.ExternalFunction("pthread_mutex_trylock", types.int32(types.intp))
+_mutex_consistent = types.ExternalFunction("pthread_mutex_consistent", types.int32(types.intp))
+_kill = types.ExternalFunction("kill", types.int32(types.int32, types.int32))
+
+
+@overload(libc.sem_wait_unless, jit_options=INLINE)
+def _libc_sem_wait_unless(address: Any, stop: Any) -> Any:
+    def wait(address: Any, stop: Any) -> bool:
+        if _sem_trywait(address) == 0:
+            return True
+        while atomics.load_acquire(stop, 0) == 0:
+            if _sem_clockwait(address) == 0:
+                return True
+        return False
+
+    return wait
+
+
+@overload(libc.sem_reset, jit_options=INLINE)
+def _libc_sem_reset(address: Any, value: Any) -> Any:
+    def reset(address: Any, value: Any) -> None:
+        _sem_init(address, np.int32(1), np.uint32(value))
+
+    return reset
+
+
+@intrinsic
+def _scratch(typing: Any) -> Any:
+    """The address of 64 bytes of the stack."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ptrtoint(cgutils.alloca_once(builder, ir.ArrayType(I64, 8)), I64)
+
+    return types.int64(), generate
+
+
+_mutexattr_init = types.ExternalFunction("pthread_mutexattr_init", types.int32(types.intp))
+_mutexattr_setpshared = types.ExternalFunction("pthread_mutexattr_setpshared", types.int32(types.intp, types.int32))
+_mutex_init = types.ExternalFunction("pthread_mutex_init", types.int32(types.intp, types.intp))
+
+
+@overload(libc.mutex_init, jit_options=OUTLINE)
+def _libc_mutex_init(address: Any) -> Any:
+    def make(address: Any) -> None:
+        attributes = _scratch()
+        _mutexattr_init(attributes)
+        _mutexattr_setpshared(attributes, np.int32(1))
+        _mutex_init(address, attributes)
+
+    return make
+
+
+@overload(libc.mutex_lock_unless, jit_options=INLINE)
+def _libc_mutex_lock_unless(address: Any, stop: Any) -> Any:
+    def lock(address: Any, stop: Any) -> bool:
+        if _mutex_trylock(address) == 0:
+            return True
+        while atomics.load_acquire(stop, 0) == 0:
+            if _mutex_clocklock(address) == 0:
+                return True
+        return False
+
+    return lock
+
+
+@overload(libc.robust_lock, jit_options=INLINE)
+def _libc_robust_lock(address: Any) -> Any:
+    def lock(address: Any) -> int:
+        if _mutex_lock(address) == 0:
+            return 0
+        _mutex_consistent(address)
+        return libc.OWNER_DIED
+
+    return lock
+
+
+@overload(libc.robust_trylock, jit_options=INLINE)
+def _libc_robust_trylock(address: Any) -> Any:
+    def lock(address: Any) -> int:
+        status = _mutex_trylock(address)
+        if status == 0:
+            return 0
+        if status != errno.EOWNERDEAD:
+            return libc.REFUSED
+        _mutex_consistent(address)
+        return libc.OWNER_DIED
+
+    return lock
+
+
+@overload(libc.robust_unlock, jit_options=INLINE)
+def _libc_robust_unlock(address: Any) -> Any:
+    def unlock(address: Any) -> None:
+        _mutex_unlock(address)
+
+    return unlock
+
+
+@overload(libc.kick, jit_options=INLINE)
+def _libc_kick(pid: Any) -> Any:
+    def kick(pid: Any) -> None:
+        if pid > 0:
+            _kill(np.int32(pid), np.int32(signal.SIGURG.value))
+
+    return kick
+
+
+_fork = types.ExternalFunction("_Fork", types.int32())
+_exit = types.ExternalFunction("_exit", types.void(types.int32))
+_prctl = types.ExternalFunction("prctl", types.int32(types.int32, types.int64, types.int64, types.int64, types.int64))
+
+
+@overload(libc.fork_process, jit_options=OUTLINE)
+def _libc_fork_process() -> Any:
+    def fork() -> int:
+        return np.int64(_fork())
+
+    return fork
+
+
+@overload(libc.exit_process, jit_options=OUTLINE)
+def _libc_exit_process() -> Any:
+    def leave() -> None:
+        _exit(np.int32(0))
+
+    return leave
+
+
+@overload(libc.die_with_parent, jit_options=OUTLINE)
+def _libc_die_with_parent() -> Any:
+    def die() -> None:
+        _prctl(np.int32(posix.PR_SET_PDEATHSIG), np.int64(signal.SIGKILL.value), 0, 0, 0)
+
+    return die
+
+
 def _wrapping(function: Callable[..., Any], compiled: Callable[..., Any]) -> None:
     overload(function, jit_options=INLINE, strict=False)(lambda a, b: compiled)
 
@@ -491,9 +708,16 @@ def teach() -> None:
     _verbs_taught = len(text.generics)
 
 
+def _without_last(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda lock, i, cpu: function(lock, i)
+
+
 def _teach_verb(verb: Callable[..., Any]) -> None:
     def choose(subject: Any, *args: Any) -> Any:
-        return text.implementation(subject.instance_class, verb.__name__)
+        function = text.implementation(subject.instance_class, verb.__name__)
+        if function.__code__.co_argcount == len(args):  # one argument fewer: a lock that does not ask which CPU it is
+            return _without_last(register_jitable(**INLINE)(function))
+        return function
 
     overload(verb, jit_options=INLINE, strict=False)(choose)
 
@@ -513,22 +737,22 @@ def compile_cpu(run_cpu: Callable[..., None], build: Any, cache: Path | None) ->
     """
     teach()
     arch, scheme, lock, worker = (plugin.record for plugin in (build.arch, build.scheme, build.lock, build.worker))
-    context, irq, primitives, clock, handlers, bugs = build.mode_classes
+    context, irq, primitives, clock, recovery_mode, handlers, bugs = build.mode_classes
     R = layout.records_with(lock)  # noqa: N806
     run_s, cpus_s, runqueues_s, tasks_s, entities_s, stack_s, functions_s, probes_s, instances_s, buckets_s, registry_s, \
-        script_s, data_s, latencies_s, table_locks_s, locks_s, system_locks_s = (
+        recovery_s, misses_s, script_s, data_s, latencies_s, table_locks_s, locks_s, system_locks_s = (
         layout.stride_of(name, record, layout.padding_of(name, build.padding, build.table_padding))
         for name, record in R.items()
     )  # fmt: skip
     Run, Cpus, Runqueues, Tasks, Entities, Stack, Functions, Probes, \
-        Instances, Buckets, Registry, Script, Data, Latencies, _, _, _ = R.values()  # fmt: skip  # noqa: N806
+        Instances, Buckets, Registry, Recovery, Misses, Script, Data, Latencies, _, _, _ = R.values()  # fmt: skip  # noqa: N806
     Mode = build.mode  # noqa: N806
 
     # Each section's address is an argument: one register. Sums of the arena's address and an offset would be two.
     def loop(  # type: ignore[no-untyped-def]
-        run, cpus, runqueues, tasks, entities, stack, functions, probes, instances, buckets, registry, script, data, latencies,
-        table_locks, locks, system_locks,
-        nr_cpus, nr_tasks, nr_functions, nr_probes, nr_instances, script_words, data_words, hash_multiplier,
+        run, cpus, runqueues, tasks, entities, stack, functions, probes, instances, buckets, registry, recovery, misses,
+        script, data, latencies, table_locks, locks, system_locks,
+        nr_cpus, nr_slots, nr_tasks, nr_functions, nr_probes, nr_instances, nr_locks, script_words, data_words, hash_multiplier,
         handler_ns, cpu,
     ):  # fmt: skip
         k = make_kernel(
@@ -543,6 +767,8 @@ def compile_cpu(run_cpu: Callable[..., None], build: Any, cache: Path | None) ->
                 bind(Instances, instances_s, instances),
                 bind(Buckets, buckets_s, buckets),
                 bind(Registry, registry_s, registry),
+                bind(Recovery, recovery_s, recovery),
+                bind(Misses, misses_s, misses),
                 bind(Script, script_s, script),
                 bind(Data, data_s, data),
                 bind(Latencies, latencies_s, latencies),
@@ -550,12 +776,14 @@ def compile_cpu(run_cpu: Callable[..., None], build: Any, cache: Path | None) ->
                 arch(bind(Stack, stack_s, stack)),
                 scheme(bind(lock, table_locks_s, table_locks), bind(lock, locks_s, locks)),
                 worker(0),
-                Mode(context(0), irq(0), primitives(0), clock(0), handlers(0), bugs(0)),
+                Mode(context(0), irq(0), primitives(0), clock(0), recovery_mode(0), handlers(0), bugs(0)),
                 nr_cpus,
+                nr_slots,
                 nr_tasks,
                 nr_functions,
                 nr_probes,
                 nr_instances,
+                nr_locks,
                 script_words,
                 data_words,
                 hash_multiplier,
@@ -757,7 +985,28 @@ def compile_helpers(cache: Path | None) -> dict[str, Callable[..., int]]:
             least = min(least, np.int64(atomics.monotonic_ns() - began))
         return least
 
+    def futex_wait(at, value):  # type: ignore[no-untyped-def]
+        atomics.futex_wait(bind(Column, 8, at).word, 0, value)
+        return 0
+
+    def futex_wake(at, most):  # type: ignore[no-untyped-def]
+        atomics.futex_wake(bind(Column, 8, at).word, 0, most)
+        return 0
+
+    def sem_wait_unless(at, stop):  # type: ignore[no-untyped-def]
+        return np.int64(libc.sem_wait_unless(at, bind(Column, 8, stop).word))
+
+    def mutex_lock_unless(at, stop):  # type: ignore[no-untyped-def]
+        return np.int64(libc.mutex_lock_unless(at, bind(Column, 8, stop).word))
+
+    def robust_lock(at):  # type: ignore[no-untyped-def]
+        return np.int64(libc.robust_lock(at))
+
+    def robust_trylock(at):  # type: ignore[no-untyped-def]
+        return np.int64(libc.robust_trylock(at))
+
     functions = (
+        futex_wait, futex_wake, sem_wait_unless, mutex_lock_unless, robust_lock, robust_trylock,
         clock_pair, ping_pong, load_acquire, store_release, exchange, fetch_add, cmpxchg,
         sem_wait, sem_post, mutex_lock, mutex_unlock,
     )  # fmt: skip

@@ -12,6 +12,7 @@ Order     a CPU's store_release(ended_ns) pairs with the parent's load; its mark
 from __future__ import annotations
 
 from shmkret.atomics import NE, NIL, cpu_relax, delay_ns, load_acquire, monotonic_ns, store_release, wait_until
+from shmkret.intents import begin_wait, end_wait, pass_gate
 from shmkret.layout import Kernel
 from shmkret.oracle import PREEMPTED, report_bug
 from shmkret.program import step
@@ -27,8 +28,10 @@ BATCH = 64
 @inline
 def run_cpu(k: Kernel, cpu: int) -> None:
     """Run the worker program on `cpu` until the parent says STOP, or this CPU has seen a bug."""
+    begin_wait(k.mode.recovery, k, cpu)
     store_release(k.cpus.ready, cpu, 1)
     wait_until(k.run.phase, PHASE, NE, GATE)
+    end_wait(k.mode.recovery, k, cpu)
     idle_exit(k, cpu)
     phase = GATE
     k.cpus.need_resched[cpu] = WORK if k.run.work_ns[PHASE] != 0 else 0
@@ -47,11 +50,13 @@ def run_cpu(k: Kernel, cpu: int) -> None:
                         break
             task = tick(k, cpu, task)
             quiescent_state(k, cpu)
+        pass_gate(k.mode.recovery, k, cpu)
         now = load_acquire(k.run.phase, PHASE)
         if now != phase:
             phase = now
             mark(k, cpu, phase)
     idle_enter(k, cpu)
+    begin_wait(k.mode.recovery, k, cpu)
     store_release(k.cpus.ready, cpu, 2)
 
 
@@ -90,6 +95,7 @@ def idle(k: Kernel, cpu: int, phase: int) -> int:
     """No task may run here: wait for one, or for the next phase. Grace periods do not wait for an idle CPU."""
     idle_enter(k, cpu)
     while not has_next(k, cpu) and load_acquire(k.run.phase, PHASE) == phase:
+        pass_gate(k.mode.recovery, k, cpu)
         cpu_relax()
     idle_exit(k, cpu)
     return schedule(k, cpu, NIL)

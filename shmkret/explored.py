@@ -3,7 +3,8 @@
 Each CPU is a greenlet. Every access to a shared word, and every step of a lock, is a scheduling point: the CPU says what it
 is about to do and hands control to the scheduler, which goes on with any CPU whose step is possible. A depth-first search
 visits every state once: a state is the contents of all words and, for each CPU, everything that it has read so far, which
-determines where its code stands.
+determines where its code stands. A step on a word that only one CPU uses is done at once, before any other; which words these
+are is found out as the search goes, and it starts again when one turns out to be shared.
 
 Model     sequential consistency. A race is reported when two CPUs are about to access one word, one of them writing and one of
           them plainly: text without races, whose locks are right, has no other outcomes on weaker machines. A lock that relies
@@ -28,17 +29,21 @@ from shmkret import atomics, oracle
 from shmkret.arena import Arena
 from shmkret.audit import audit
 from shmkret.build import Build
+from shmkret.hash import NR_BUCKETS
 from shmkret.kernel import Sizes, held_locks, init_locks, kernel_of
 from shmkret.layout import Kernel, fields_of
+from shmkret.libc import OWNER_DIED, REFUSED
 
 LARGEST_SEARCH = 2_000_000
 LONGEST_RUN = 3_000
+DIES = -1
+"""In a schedule, DIES - i is the death of CPU i."""
 LONGEST_REHEARSAL = 1_000_000
 REGISTRATION = frozenset({"functions", "registry.initialized"}) | {
     f"probes.{field}" for field in ("next", "kind", "entry_handler", "handler", "function", "maxactive", "registered")
 }
 """Words that only registering and unregistering write."""
-NOT_SHARED = frozenset({"run", "cpus", "tasks", "stack", "script"}) | REGISTRATION
+NOT_SHARED = frozenset({"run.phase", "run.work_ns", "cpus", "tasks", "stack", "script"}) | REGISTRATION
 
 
 class Step(NamedTuple):
@@ -58,6 +63,8 @@ class ExploredWords:
         self.column = column
         self.values = list(values)
         self.private = private
+        self.nobodys: Collection[int] = ()
+        """Words that one CPU at most will use, and that it is not worth to interleave."""
         self._machine = machine
 
     def __getitem__(self, i: int) -> int:
@@ -104,6 +111,12 @@ class ExploredMachine:
         self._seen: dict[greenlet.greenlet, list[int]] = {}
         self._private: dict[tuple[str, int], tuple[greenlet.greenlet, bool]] = {}
         self._alone = 0
+        self._written: set[tuple[str, int]] = set()
+        self._accessed: dict[tuple[str, int], dict[greenlet.greenlet, bool]] = {}
+        self.contended: set[tuple[str, int]] = set()
+        """Places that two CPUs alive at once were seen to use, one of them writing."""
+        self._killed: set[greenlet.greenlet] = set()
+        self._sleepers: list[tuple[str, int, greenlet.greenlet]] = []
 
     def words(self, column: str, values: Sequence[int], private: bool = False) -> ExploredWords:
         """A new column. Columns have different names."""
@@ -135,16 +148,27 @@ class ExploredMachine:
             self._alone += 1
             if self._alone > LONGEST_REHEARSAL or (possible is not None and not possible()):
                 raise WaitsForever(f"{kind} of {words.column}[{i}], which is {words.values[i]}")
-        elif words.private:
+        elif words.private or i in words.nobodys:
             self._check_private(place, writes)
         else:
             seen = self._seen[greenlet.getcurrent()]
             if len(seen) > LONGEST_RUN:
                 raise NotExplorable(f"{kind} of {words.column}[{i}] after {len(seen)} steps: wait with wait_until()")
             self._scheduler.switch(Step(kind, place, writes, plain, possible))
+            self._note(place, writes)
             # The values read, one a step, stand for the CPU's local variables and its place in the code.
             seen.append(int(words.values[i]))
         return int(words.values[i])
+
+    def _note(self, place: tuple[str, int], writes: bool) -> None:
+        """The running CPU accesses a shared word."""
+        if writes:
+            self._written.add(place)
+        users = self._accessed.setdefault(place, {})
+        me = greenlet.getcurrent()
+        users[me] = users.get(me, False) or writes
+        if place not in self.contended and len(users) > 1 and (users[me] or any(users.values())):
+            self.contended.add(place)
 
     def _check_private(self, place: tuple[str, int], writes: bool) -> None:
         me = greenlet.getcurrent()
@@ -155,8 +179,9 @@ class ExploredMachine:
 
     def state(self, cpus: Sequence[greenlet.greenlet]) -> tuple[Any, ...]:
         """Everything that the future depends on."""
-        shared = tuple(tuple(words.values) for words in self._columns.values())
-        return shared, tuple(tuple(self._seen[cpu]) for cpu in cpus)
+        shared = tuple((place, self._columns[place[0]].values[place[1]]) for place in sorted(self._written))
+        asleep = tuple((column, i, cpus.index(cpu)) for column, i, cpu in self._sleepers if cpu in cpus)
+        return asleep, shared, tuple(None if cpu in self._killed else tuple(self._seen[cpu]) for cpu in cpus)
 
     def start(self, bodies: Sequence[Callable[[], None]]) -> list[greenlet.greenlet]:
         """A greenlet for each body, not yet run."""
@@ -164,6 +189,25 @@ class ExploredMachine:
         cpus = [greenlet.greenlet(body) for body in bodies]
         self._seen = {cpu: [] for cpu in cpus}
         return cpus
+
+    def kill(self, cpu: greenlet.greenlet) -> None:
+        """SIGKILL: it does nothing more, and what it alone used is free for others."""
+        scheduler, self._scheduler = self._scheduler, None
+        cpu.throw()
+        self._scheduler = scheduler
+        self._killed.add(cpu)
+        self._sleepers = [sleeper for sleeper in self._sleepers if sleeper[2] is not cpu]
+        # What it alone has written is now part of the state: its own past no longer stands for it.
+        self._written |= {place for place, (owner, wrote) in self._private.items() if owner is cpu and wrote}
+        self._private = {place: owner for place, owner in self._private.items() if owner[0] is not cpu}
+        for users in self._accessed.values():
+            users.pop(cpu, None)
+
+    def alone(self, act: Callable[[], None]) -> None:
+        """Do something in one step, while every CPU stands still."""
+        scheduler, self._scheduler = self._scheduler, None
+        act()
+        self._scheduler = scheduler
 
     def stop(self, cpus: Sequence[greenlet.greenlet]) -> None:
         """End every CPU: a suspended greenlet keeps its frames alive."""
@@ -200,6 +244,32 @@ class ExploredMachine:
             return bool((words.values[i] == value) == (relation == atomics.EQ))
 
         self.access("wait_until", words, i, writes=False, possible=holds)
+
+    def wait_unless(self, words: Any, i: int, relation: int, value: int, stop: Any) -> bool:
+        def holds() -> bool:
+            return bool((words.values[i] == value) == (relation == atomics.EQ))
+
+        self.access("wait_unless", words, i, writes=False, possible=lambda: holds() or stop.values[0] != 0)
+        return self._settled(holds(), stop)
+
+    def _settled(self, holds: bool, stop: Any) -> bool:
+        """What a wait that may be given up came to; what it has seen of both words goes into the state."""
+        if self._scheduler is not None:
+            self._seen[greenlet.getcurrent()].append(int(holds))
+        return holds
+
+    def futex_wait(self, words: Any, i: int, value: int) -> None:
+        before = self.access("futex_wait", words, i, writes=False)
+        if before != value:
+            return
+        sleeper = (words.column, i, greenlet.getcurrent())
+        self._sleepers.append(sleeper)
+        self.access("asleep", words, i, writes=False, possible=lambda: sleeper not in self._sleepers)
+
+    def futex_wake(self, words: Any, i: int, most: int) -> None:
+        self.access("futex_wake", words, i, writes=False)
+        woken = [sleeper for sleeper in self._sleepers if sleeper[:2] == (words.column, i)][:most]
+        self._sleepers = [sleeper for sleeper in self._sleepers if sleeper not in woken]
 
     def address_of(self, words: Any, i: int) -> int:
         address = hash((words.column, i))
@@ -244,6 +314,60 @@ class ExploredMachine:
     def mutex_lock(self, address: int) -> None:
         self.sem_wait(address)
 
+    def sem_wait_unless(self, address: int, stop: Any) -> bool:
+        words, i = self._addresses[address]
+        before = self.access(
+            "sem_wait_unless", words, i, writes=True, possible=lambda: words.values[i] > 0 or stop.values[0] != 0
+        )
+        taken = before > 0
+        if taken:
+            words.values[i] = before - 1
+        return self._settled(taken, stop)
+
+    def sem_reset(self, address: int, value: int) -> None:
+        words, i = self._addresses[address]
+        self.access("sem_reset", words, i, writes=True)
+        words.values[i] = value
+
+    def mutex_lock_unless(self, address: int, stop: Any) -> bool:
+        return self.sem_wait_unless(address, stop)
+
+    def robust_init(self, address: int) -> None:
+        """0: free; OWNED + n: the n-th CPU has it."""
+        self.sem_init(address, 0)
+
+    def robust_lock(self, address: int) -> int:
+        words, i = self._addresses[address]
+        before = self.access("robust_lock", words, i, writes=True, possible=lambda: not self._is_owned(words.values[i]))
+        words.values[i] = self._number_of(greenlet.getcurrent())
+        return OWNER_DIED if before else 0
+
+    def robust_trylock(self, address: int) -> int:
+        words, i = self._addresses[address]
+        before = self.access("robust_trylock", words, i, writes=True)
+        if self._is_owned(before):
+            return REFUSED
+        words.values[i] = self._number_of(greenlet.getcurrent())
+        return OWNER_DIED if before else 0
+
+    def robust_is_free(self, address: int) -> bool:
+        return self.sem_value(address) == 0
+
+    def robust_unlock(self, address: int) -> None:
+        words, i = self._addresses[address]
+        if self.access("robust_unlock", words, i, writes=True) != self._number_of(greenlet.getcurrent()):
+            raise NotExplorable(f"robust_unlock of {words.column}[{i}] by another than its holder")
+        words.values[i] = 0
+
+    def _number_of(self, cpu: greenlet.greenlet) -> int:
+        return 1 + next((n for n, other in enumerate(self._seen) if other is cpu), 0)
+
+    def _is_owned(self, word: int) -> bool:
+        return word != 0 and not (self._seen and list(self._seen)[word - 1].dead)
+
+    def kick(self, pid: int) -> None:
+        """Who waits here sees the gate at once."""
+
     def mutex_unlock(self, address: int) -> None:
         words, i = self._addresses[address]
         if self.access("mutex_unlock", words, i, writes=True) != 0:
@@ -254,10 +378,14 @@ class ExploredMachine:
 class Snapshot:
     """An arena's words, from which any number of explored worlds are made; nothing of the layout is built twice.
 
+    buckets: the buckets whose locks several CPUs use; None: all.
     shared: what several CPUs use and write beside the usual: REGISTRATION where probes come and go, "tasks" where tasks move.
     """
 
-    def __init__(self, arena: Arena, build: Build, sizes: Sizes, shared: Collection[str] = ()) -> None:
+    def __init__(
+        self, arena: Arena, build: Build, sizes: Sizes, shared: Collection[str] = (), buckets: Collection[int] | None = None
+    ) -> None:
+        self._quiet = () if buckets is None else frozenset(range(NR_BUCKETS)) - set(buckets)
         self._arena = arena
         self._build = build
         self._sizes = sizes
@@ -274,7 +402,10 @@ class Snapshot:
         def column(section: str, name: str) -> ExploredWords:
             values = self._values[section, name]
             private = section in self._private or f"{section}.{name}" in self._private
-            return machine.words(f"{section}.{name}", values, private=private)
+            words = machine.words(f"{section}.{name}", values, private=private)
+            if section == "table_locks":
+                words.nobodys = self._quiet
+            return words
 
         k = kernel_of(self._arena, column, self._build, self._sizes)
         init_locks(machine, k, self._arena, self._build)
@@ -296,10 +427,16 @@ class Snapshot:
 
 
 class Scenario(NamedTuple):
-    """A fresh world: the code of each CPU, and the check to make when all have ended (empty: all is well)."""
+    """A fresh world: the code of each CPU, and the check to make when all have ended (empty: all is well).
+
+    mortal: CPUs that may die before any of their steps, `deaths` of them in one run; announce(cpu): what is known at once then.
+    """
 
     bodies: Sequence[Callable[[], None]]
     check: Callable[[], list[str]]
+    mortal: Collection[int] = ()
+    deaths: int = 1
+    announce: Callable[[int], None] = lambda cpu: None
 
 
 def explore(scenario: Callable[[ExploredMachine], Scenario], limit: int = LARGEST_SEARCH, seconds: float = math.inf) -> Outcome:
@@ -308,20 +445,28 @@ def explore(scenario: Callable[[ExploredMachine], Scenario], limit: int = LARGES
     Args:    scenario: builds a fresh world on the machine it is given; it must do the same each time.
              limit, seconds: the states, and the time, after which the search gives up and is not complete.
     """
-    outcome = Outcome()
-    visited: set[tuple[Any, ...]] = set()
-    prefixes: list[list[int]] = [[]]
     end = time.monotonic() + seconds
-    while prefixes and not outcome.violations and len(visited) <= limit and time.monotonic() < end:
-        _run(scenario, prefixes.pop(), visited, prefixes, outcome)
-    outcome.complete = not prefixes and not outcome.violations
-    outcome.states = len(visited)
-    return outcome
+    contended: set[tuple[str, int]] = set()
+    while True:
+        outcome = Outcome()
+        known = frozenset(contended)
+        visited: set[tuple[Any, ...]] = set()
+        prefixes: list[list[int]] = [[]]
+        while prefixes and not outcome.violations and len(visited) <= limit and time.monotonic() < end:
+            _run(scenario, prefixes.pop(), known, contended, visited, prefixes, outcome)
+            if len(contended) > len(known):
+                break  # what was left out for a word that only one CPU uses must be looked at after all
+        outcome.complete = not prefixes and not outcome.violations
+        outcome.states = len(visited)
+        if len(contended) == len(known) or outcome.violations or time.monotonic() >= end:
+            return outcome
 
 
 def _run(
     scenario: Callable[[ExploredMachine], Scenario],
     prefix: list[int],
+    known: frozenset[tuple[str, int]],
+    contended: set[tuple[str, int]],
     visited: set[tuple[Any, ...]],
     prefixes: list[list[int]],
     outcome: Outcome,
@@ -329,13 +474,13 @@ def _run(
     """Replay `prefix`, then go on with the lowest possible CPU until a state is known; note the roads not taken."""
     machine = ExploredMachine()
     with atomics.use(machine):
-        bodies, check = scenario(machine)
-        cpus = machine.start(bodies)
+        world = scenario(machine)
+        cpus = machine.start(world.bodies)
         schedule = list(prefix)
         try:
             pending: list[Step | None] = [cpu.switch() for cpu in cpus]
             for choice in prefix:
-                pending[choice] = cpus[choice].switch()
+                _go_on(machine, world, cpus, pending, choice)
             while True:
                 state = machine.state(cpus)
                 if state in visited:
@@ -346,19 +491,42 @@ def _run(
                 if not possible and not wrong:
                     stuck = [f"cpu {i} waits in {step.kind} of {step.place}" for i, step in enumerate(pending) if step]
                     machine.stop(cpus)
-                    wrong = f"deadlock: {'; '.join(stuck)}" if stuck else "; ".join(check())
+                    wrong = f"deadlock: {'; '.join(stuck)}" if stuck else "; ".join(world.check())
                     outcome.schedules += 1
                 if wrong:
                     outcome.violations.append(Violation(wrong, schedule))
                 if wrong or not possible:
                     return
-                prefixes.extend([*schedule, other] for other in possible[1:])
+                # A step on a word that nobody else uses commutes with all that others do: it is done at once.
+                alone = next((i for i in possible if _place(pending[i]) not in known), None)
+                choices = possible if alone is None else [alone]
+                prefixes.extend([*schedule, other] for other in choices[1:])
+                if sum(choice < 0 for choice in schedule) < world.deaths:
+                    prefixes.extend([*schedule, DIES - i] for i in world.mortal if pending[i] and alone in (None, i))
+                possible = choices
                 schedule.append(possible[0])
-                pending[possible[0]] = cpus[possible[0]].switch()
+                _go_on(machine, world, cpus, pending, possible[0])
         except (IndexError, NotExplorable) as error:
             outcome.violations.append(Violation(str(error), schedule))
         finally:
             machine.stop(cpus)
+            contended |= machine.contended
+
+
+def _place(step: Step | None) -> tuple[str, int] | None:
+    return step.place if step else None
+
+
+def _go_on(
+    machine: ExploredMachine, world: Scenario, cpus: Sequence[greenlet.greenlet], pending: list[Step | None], choice: int
+) -> None:
+    """CPU `choice` does its step, or CPU DIES - choice dies before its step."""
+    if choice >= 0:
+        pending[choice] = cpus[choice].switch()
+    else:
+        machine.kill(cpus[DIES - choice])
+        pending[DIES - choice] = None
+        machine.alone(lambda: world.announce(DIES - choice))
 
 
 def _race(pending: Sequence[Step | None]) -> str:

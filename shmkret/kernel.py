@@ -40,7 +40,7 @@ def default_maxactive(nr_cpus: int) -> int:
     return max(10, 2 * nr_cpus)
 
 
-def geometry_of(build: Build, sizes: Sizes, script_words: int) -> Geometry:
+def geometry_of(build: Build, sizes: Sizes, script_words: int, nr_recoverers: int = 0) -> Geometry:
     """The geometry of an arena for this build. Raises GeometryError, PluginError."""
     declared = build.declared.boot
     nr_probes = len(declared) if sizes.probes is None else sizes.probes
@@ -54,6 +54,8 @@ def geometry_of(build: Build, sizes: Sizes, script_words: int) -> Geometry:
         nr_locks=ask_size(build.scheme, "nr_locks", max(1, nr_probes)),
         data_size=own_data if sizes.data_size is None else sizes.data_size,
         script_words=script_words,
+        nr_recoverers=nr_recoverers,
+        recoverable=int(build.recoverable),
         latency_words=build.nr_cpus * len(CLASSES) * HISTOGRAM_WORDS if build.timed else 1,
         padding=build.padding,
         table_padding=build.table_padding,

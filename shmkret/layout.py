@@ -12,6 +12,8 @@
              instances  struct kretprobe_instance
              buckets    kretprobe_inst_table
              registry   the slab of free instances
+             recovery   one a CPU: what others need when it dies
+             misses     one a CPU and probe, where a run is recoverable
              script     words that a worker program reads, such as a drawn sequence of system calls
              data       data_size bytes an instance
              table_locks, locks, system_locks
@@ -44,6 +46,8 @@ PAGE = 4096
 PADDINGS = ("cacheline", "packed")
 STACK_WORDS = 64
 LARGEST_ARENA = 1 << 40
+MOST_RECOVERABLE = 1 << 24
+"""Instances of a recoverable run: an intent names two of them and more in one word."""
 
 
 class Run(NamedTuple):
@@ -51,6 +55,8 @@ class Run(NamedTuple):
 
     phase: Words
     work_ns: Words
+    gate: Words
+    deaths: Words
 
 
 class Cpus(NamedTuple):
@@ -108,11 +114,12 @@ class Tasks(NamedTuple):
 
 
 class Entities(NamedTuple):
-    """struct sched_entity: a task as the run queues see it."""
+    """struct sched_entity: a task as the run queues see it. `on`: the CPU that runs it, if one does."""
 
     state: Words
     next: Words
     cpu: Words
+    on: Words
 
 
 class Stack(NamedTuple):
@@ -145,7 +152,10 @@ class Probes(NamedTuple):
 
 
 class Instances(NamedTuple):
-    """struct kretprobe_instance; `next` chains the free list, the bucket and the slab, the used_ links `used`."""
+    """struct kretprobe_instance; `next` chains the free list, the bucket and the slab, the used_ links `used`.
+
+    `state` is kept where a run is recoverable: see shmkret.intents.
+    """
 
     next: Words
     rp: Words
@@ -153,6 +163,7 @@ class Instances(NamedTuple):
     task: Words
     used_next: Words
     used_prev: Words
+    state: Words
 
 
 class Buckets(NamedTuple):
@@ -168,6 +179,27 @@ class Registry(NamedTuple):
     slab: Words
     gone_nmissed: Words
     gone_kp_nmissed: Words
+
+
+class Recovery(NamedTuple):
+    """What others need when a CPU dies, one record a CPU and a recoverer: see shmkret.intents and shmkret.recovery."""
+
+    intent: Words
+    held: Words
+    parked: Words
+    life: Words
+    pid: Words
+    generation: Words
+    since_ns: Words
+    recovered_ns: Words
+    open_calls: Words
+
+
+class Misses(NamedTuple):
+    """The misses of one CPU on one probe, which it alone counts: cpu * nr_probes + probe. Only where a run is recoverable."""
+
+    nmissed: Words
+    kp_nmissed: Words
 
 
 class Script(NamedTuple):
@@ -201,6 +233,8 @@ class Kernel(NamedTuple):
     instances: Instances
     buckets: Buckets
     registry: Registry
+    recovery: Recovery
+    misses: Misses
     script: Script
     data: Data
     latencies: Latencies
@@ -210,10 +244,12 @@ class Kernel(NamedTuple):
     worker: Any
     mode: Any
     nr_cpus: int
+    nr_slots: int
     nr_tasks: int
     nr_functions: int
     nr_probes: int
     nr_instances: int
+    nr_locks: int
     script_words: int
     data_words: int
     hash_multiplier: int
@@ -246,7 +282,7 @@ class Boot(NamedTuple):
 
 
 KRETPROBE, KPROBE = 1, 2
-RUNNING, WOKEN, QUEUED, BLOCKED = range(4)
+RUNNING, WOKEN, QUEUED, BLOCKED, QUEUING = range(5)
 
 
 @dataclass(frozen=True)
@@ -265,6 +301,8 @@ class Geometry:
     data_size: int = 0
     script_words: int = 1
     latency_words: int = 1
+    nr_recoverers: int = 0
+    recoverable: int = 0
     padding: str = "cacheline"
     table_padding: str = ""
 
@@ -283,6 +321,8 @@ class Geometry:
             ("data_size", 0, 1 << 20),
             ("script_words", 1, 1 << 28),
             ("latency_words", 1, 1 << 28),
+            ("nr_recoverers", 0, 8),
+            ("recoverable", 0, 1),
         ):
             value = getattr(self, name)
             if not low <= value <= high:
@@ -295,11 +335,21 @@ class Geometry:
                 f"{self.nr_probes} probes of {self.maxactive} instances are {self.nr_instances} instances: "
                 f"the limit is {(1 << 31) - 1}; lower --probes or --maxactive"
             )
+        if self.recoverable and self.nr_instances > MOST_RECOVERABLE:
+            raise GeometryError(
+                f"{self.nr_instances} instances do not fit into an intent: a recoverable run has at most {MOST_RECOVERABLE}; "
+                "lower --probes or --maxactive"
+            )
 
     @property
     def nr_instances(self) -> int:
         """Instances of all probes."""
         return self.nr_probes * self.maxactive
+
+    @property
+    def nr_slots(self) -> int:
+        """CPUs and recoverers."""
+        return self.nr_cpus + self.nr_recoverers
 
     @property
     def data_words(self) -> int:
@@ -314,7 +364,7 @@ class Geometry:
 
 KPROBE_MUTEX, SLAB_LOCK, RUNQUEUE_LOCKS = range(3)
 PADDED = frozenset({"probes", "buckets", "locks", "table_locks"})
-PRIVATE = frozenset({"run", "cpus", "runqueues", "tasks", "entities", "instances", "system_locks"})
+PRIVATE = frozenset({"run", "cpus", "runqueues", "recovery", "tasks", "entities", "instances", "system_locks"})
 RECORDS: dict[str, type | None] = {
     "run": Run,
     "cpus": Cpus,
@@ -327,6 +377,8 @@ RECORDS: dict[str, type | None] = {
     "instances": Instances,
     "buckets": Buckets,
     "registry": Registry,
+    "recovery": Recovery,
+    "misses": Misses,
     "script": Script,
     "data": Data,
     "latencies": Latencies,
@@ -356,7 +408,7 @@ def fields_of(record: type) -> tuple[str, ...]:
 def stride_of(name: str, record: type, padding: str) -> int:
     """Bytes from one record of a section to the next."""
     size = record_bytes(record)
-    if name in ("cpus", "runqueues"):
+    if name in ("cpus", "runqueues", "recovery"):
         return _round_up(size, 2 * CACHE_LINE)
     if name in PRIVATE or (name in PADDED and padding == "cacheline"):
         return _round_up(size, CACHE_LINE)
@@ -389,8 +441,8 @@ def sections(geometry: Geometry, lock: type) -> tuple[Section, ...]:
     g = geometry
     counts = {
         "run": 1,
-        "cpus": g.nr_cpus,
-        "runqueues": g.nr_cpus,
+        "cpus": g.nr_slots,
+        "runqueues": g.nr_slots,
         "tasks": g.nr_tasks,
         "entities": g.nr_tasks,
         "stack": g.nr_tasks * STACK_WORDS,
@@ -399,6 +451,8 @@ def sections(geometry: Geometry, lock: type) -> tuple[Section, ...]:
         "instances": g.nr_instances,
         "buckets": NR_BUCKETS,
         "registry": 1,
+        "recovery": g.nr_slots,
+        "misses": g.nr_slots * g.nr_probes if g.recoverable else 1,
         "script": g.script_words,
         "data": max(1, g.nr_instances * g.data_words),
         "latencies": g.latency_words,
@@ -441,14 +495,15 @@ HEADER = np.dtype(
         ("hash", "S32"),
         ("task_address", "S32"),
         ("hash_multiplier", "<i8"),
-        ("geometry", "<i8", (9,)),
+        ("geometry", "<i8", (11,)),
         ("sections", "<i8", (len(RECORDS), 3)),
     ]
 )
 MAGIC = b"shmkret"
-VERSION = 3
+VERSION = 4
 GEOMETRY_FIELDS = (
     "nr_cpus", "nr_tasks", "nr_probes", "maxactive", "nr_locks", "nr_functions", "data_size", "script_words", "latency_words",
+    "nr_recoverers", "recoverable",
 )  # fmt: skip
 
 

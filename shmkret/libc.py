@@ -6,8 +6,12 @@ Source    sem_overview(7), pthread_mutexattr_setpshared(3)
 
 from __future__ import annotations
 
-from shmkret.atomics import machine
+from shmkret.atomics import Words, machine
 
+OWNER_DIED = 1
+"""What robust_lock() returns: the mutex is ours, and the process that held it died in it."""
+REFUSED = 2
+"""What robust_trylock() returns: another process holds it."""
 SIZEOF_SEM_T = 32
 SIZEOF_PTHREAD_MUTEX_T = 48  # on 64-bit Arm; 40 on x86-64
 
@@ -42,6 +46,11 @@ def mutex_is_free(address: int) -> bool:
     return machine().mutex_is_free(address)
 
 
+def robust_is_free(address: int) -> bool:
+    """As mutex_is_free(); a robust mutex whose owner died is not free. For audits, not part of the text."""
+    return machine().robust_is_free(address)
+
+
 def mutex_init(address: int) -> None:
     """Make a process-shared mutex of the default type in the pthread_mutex_t at `address`."""
     machine().mutex_init(address)
@@ -55,3 +64,59 @@ def mutex_lock(address: int) -> None:
 def mutex_unlock(address: int) -> None:
     """Unlock the mutex that this CPU holds."""
     machine().mutex_unlock(address)
+
+
+def sem_wait_unless(address: int, stop: Words) -> bool:
+    """As sem_wait(), but give up, and return False, once `stop[0]` is not 0. A signal makes it look at once, else it looks
+    every 20 ms."""
+    return machine().sem_wait_unless(address, stop)
+
+
+def sem_reset(address: int, value: int) -> None:
+    """Make it a fresh semaphore of that value. Nobody may be inside sem_wait() or sem_post() of it."""
+    machine().sem_reset(address, value)
+
+
+def mutex_lock_unless(address: int, stop: Words) -> bool:
+    """As mutex_lock(), but give up, and return False, once `stop[0]` is not 0; it looks every 20 ms."""
+    return machine().mutex_lock_unless(address, stop)
+
+
+def robust_init(address: int) -> None:
+    """Make a process-shared robust mutex in the pthread_mutex_t at `address`."""
+    machine().robust_init(address)
+
+
+def robust_lock(address: int) -> int:
+    """Lock a robust mutex. Returns 0, or OWNER_DIED: then it is ours, and consistent again."""
+    return machine().robust_lock(address)
+
+
+def robust_trylock(address: int) -> int:
+    """As robust_lock(), but do not wait: REFUSED when a live process holds it."""
+    return machine().robust_trylock(address)
+
+
+def robust_unlock(address: int) -> None:
+    """Unlock the robust mutex that this CPU holds."""
+    machine().robust_unlock(address)
+
+
+def kick(pid: int) -> None:
+    """Let a process that sleeps in sem_wait_unless() or futex_wait() look again: SIGURG, which nobody else minds."""
+    machine().kick(pid)
+
+
+def fork_process() -> int:
+    """_Fork(3): 0 in the child, its pid in the parent. Compiled code only: nothing of Python is made ready for the child."""
+    raise NotImplementedError
+
+
+def exit_process() -> None:
+    """_exit(2), with status 0. Compiled code only."""
+    raise NotImplementedError
+
+
+def die_with_parent() -> None:
+    """PR_SET_PDEATHSIG: SIGKILL when the process that forked this one dies. Compiled code only."""
+    raise NotImplementedError

@@ -1,30 +1,116 @@
-"""The list moves that the schemes share. The caller holds the lock that protects the list."""
+"""The list moves that the schemes share. The caller holds the lock that protects the list.
+
+Each follows the order of shmkret.intents: prepare, commit, apply, clear. Where a run is not recoverable, what remains is the
+plain stores of the kernel's hlist functions.
+"""
 
 from __future__ import annotations
 
-from shmkret.atomics import NIL
+from shmkret.atomics import NIL, store_ordered
+from shmkret.intents import (
+    BUSY,
+    HAND,
+    HANG,
+    IDLE,
+    NOTHING,
+    POP,
+    PUSH,
+    REM,
+    apply_to,
+    commit,
+    finish,
+    intent_of,
+    new_count,
+    put,
+    recovers,
+    set_count,
+    settle,
+)
 from shmkret.layout import Kernel
 from shmkret.text import inline
 
 
 @inline
-def push_free(k: Kernel, ri: int, rp: int) -> None:
-    """hlist_add_head(&ri->hlist, &rp->free_instances)."""
-    k.instances.next[ri] = k.probes.free[rp]
-    k.probes.free[rp] = ri
+def pop_free(k: Kernel, cpu: int, ri: int, rp: int) -> None:
+    """Take `ri`, the first of the free list of `rp`."""
+    apply_to(k, cpu, intent_of(POP, NOTHING, k.cpus.calls[cpu], ri, NIL), k.probes.free, rp, k.instances.next[ri])
+    settle(k, cpu, ri, HAND + cpu)
+    finish(k, cpu)
 
 
 @inline
-def push_bucket(k: Kernel, ri: int, bucket: int) -> None:
-    """hlist_add_head(&ri->hlist, &kretprobe_inst_table[bucket])."""
-    k.instances.next[ri] = k.buckets.first[bucket]
-    k.buckets.first[bucket] = ri
+def push(k: Kernel, cpu: int, intent: int, ri: int, slot: object, j: int) -> None:
+    """hlist_add_head(): `ri`, which is on no list, in front of slot[j]."""
+    if recovers(k.mode.recovery, "late-next"):
+        commit(k, cpu, intent)
+        put(k, k.instances.next, ri, slot[j])  # type: ignore[index]
+        put(k, slot, j, ri)
+    else:
+        k.instances.next[ri] = slot[j]  # type: ignore[index]
+        apply_to(k, cpu, intent, slot, j, ri)
+
+
+@inline
+def push_free(k: Kernel, cpu: int, ri: int, rp: int, why: int) -> None:
+    """hlist_add_head(&ri->hlist, &rp->free_instances). why: what it counts as, if the run is recoverable."""
+    count = new_count(k, cpu, why) if recovers(k.mode.recovery, "moves") else 0
+    push(k, cpu, intent_of(PUSH, why, count, ri, NIL), ri, k.probes.free, rp)
+    settle(k, cpu, ri, IDLE)
+    if recovers(k.mode.recovery, "moves"):
+        set_count(k, cpu, why, count)
+    finish(k, cpu)
+
+
+@inline
+def push_bucket(k: Kernel, cpu: int, ri: int, bucket: int) -> None:
+    """hlist_add_head(&ri->hlist, &kretprobe_inst_table[bucket]); a recoverable run counts the hit."""
+    hits = k.cpus.hits[cpu] + 1
+    push(k, cpu, intent_of(HANG, NOTHING, hits, ri, NIL), ri, k.buckets.first, bucket)
+    hung(k, cpu, ri, hits)
+
+
+@inline
+def hung(k: Kernel, cpu: int, ri: int, hits: int) -> None:
+    """The end of a move into a bucket."""
+    settle(k, cpu, ri, BUSY)
+    if recovers(k.mode.recovery, "moves"):
+        store_ordered(k.cpus.hits, cpu, hits)
+    finish(k, cpu)
 
 
 @inline
 def unlink_bucket(k: Kernel, ri: int, prev: int, bucket: int) -> None:
     """hlist_del(&ri->hlist); the walk knows what stands before `ri`, so that no back link is kept."""
     if prev == NIL:
-        k.buckets.first[bucket] = k.instances.next[ri]
+        put(k, k.buckets.first, bucket, k.instances.next[ri])
     else:
-        k.instances.next[prev] = k.instances.next[ri]
+        put(k, k.instances.next, prev, k.instances.next[ri])
+
+
+@inline
+def take_out(k: Kernel, cpu: int, ri: int, prev: int, bucket: int, why: int) -> None:
+    """unlink_bucket(), where push_free() or take_in_hand() ends the move. A recoverable run has both locks by now."""
+    intent = intent_of(REM, why, new_count(k, cpu, why), ri, prev)
+    if prev == NIL:
+        apply_to(k, cpu, intent, k.buckets.first, bucket, k.instances.next[ri])
+    else:
+        apply_to(k, cpu, intent, k.instances.next, prev, k.instances.next[ri])
+
+
+@inline
+def take_in_hand(k: Kernel, cpu: int, ri: int, why: int) -> None:
+    """The end of a move out of a bucket whose instance has no probe any more."""
+    count = new_count(k, cpu, why)
+    settle(k, cpu, ri, HAND + cpu)
+    set_count(k, cpu, why, count)
+    finish(k, cpu)
+
+
+@inline
+def count_missed(k: Kernel, cpu: int, rp: int) -> None:
+    """rp->nmissed++. A recoverable run keeps it for each CPU apart, so that it is one store."""
+    if recovers(k.mode.recovery, "moves"):
+        place = cpu * k.nr_probes + rp
+        store_ordered(k.misses.nmissed, place, k.misses.nmissed[place] + 1)
+    else:
+        k.probes.nmissed[rp] += 1

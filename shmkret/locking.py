@@ -2,7 +2,8 @@
 
     lock_table(k, cpu, table, bucket)   take a bucket lock
     lock_probe(k, cpu, locks, i)        take another lock of the scheme's
-    unlock(k, cpu, locks, i)            give back either
+    unlock_table, unlock_probe          give them back
+    lock_system, unlock_system          the same for kprobe_mutex, the slab's lock and the run queues', which no run times or probes
 
 The lock primitives of 2008 were functions like others, and somebody did put a return probe on one. A worker file that says
 PRIMITIVES = True has four functions after its own: SPIN_LOCK and SPIN_UNLOCK, HASH_LOCK, the helper that takes a bucket lock,
@@ -17,7 +18,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from shmkret.clock import PROBE_LOCK, TABLE_LOCK, take
-from shmkret.locks import release
+from shmkret.intents import PROBE, SYSTEM, TABLE, give
+from shmkret.intents import take as take_lock
 from shmkret.text import generic, inline
 
 SPIN_LOCK, SPIN_UNLOCK, HASH_LOCK, KFREE = range(4)
@@ -67,8 +69,28 @@ def lock_probe(k: Any, cpu: int, locks: Any, i: int) -> None:
 
 
 @inline
-def unlock(k: Any, cpu: int, locks: Any, i: int) -> None:
-    """Give back a lock of either kind."""
+def unlock_table(k: Any, cpu: int, table: Any, bucket: int) -> None:
+    """Give back a bucket lock."""
     enter_primitive(k.mode.primitives, k, cpu, SPIN_UNLOCK)
-    release(locks, i)
+    give(k.mode.recovery, k, cpu, table, bucket, TABLE)
     leave_primitive(k.mode.primitives, k, cpu)
+
+
+@inline
+def unlock_probe(k: Any, cpu: int, locks: Any, i: int) -> None:
+    """Give back any other."""
+    enter_primitive(k.mode.primitives, k, cpu, SPIN_UNLOCK)
+    give(k.mode.recovery, k, cpu, locks, i, PROBE)
+    leave_primitive(k.mode.primitives, k, cpu)
+
+
+@inline
+def lock_system(k: Any, cpu: int, i: int) -> None:
+    """Take a system lock."""
+    take_lock(k.mode.recovery, k, cpu, k.system_locks, i, SYSTEM)
+
+
+@inline
+def unlock_system(k: Any, cpu: int, i: int) -> None:
+    """Give it back."""
+    give(k.mode.recovery, k, cpu, k.system_locks, i, SYSTEM)

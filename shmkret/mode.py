@@ -22,12 +22,13 @@ from shmkret.text import inline
 
 
 class Mode(NamedTuple):
-    """context: Running or Busy. irq: Off or Enabled. primitives, clock: see shmkret.locking. handlers, bugs: of the run."""
+    """context: Running or Busy. irq: Off or Enabled. primitives, clock: see shmkret.locking. recovery: see shmkret.intents. handlers, bugs: of the run."""
 
     context: Any
     irq: Any
     primitives: Any
     clock: Any
+    recovery: Any
     handlers: Any
     bugs: Any
 
@@ -41,11 +42,11 @@ def with_mode(k: Kernel, mode: Mode) -> Kernel:
 def masked(k: Kernel) -> Kernel:
     """The kernel as an interrupt sees it."""
     m = k.mode
-    return with_mode(k, Mode(m.context, Off(0), m.primitives, m.clock, m.handlers, m.bugs))
+    return with_mode(k, Mode(m.context, Off(0), m.primitives, m.clock, m.recovery, m.handlers, m.bugs))
 
 
 @inline
 def primitive(k: Kernel) -> Kernel:
     """The kernel as a probe sees it that was hit on one of the path's own functions; those it calls itself are not probed."""
     m = k.mode
-    return with_mode(k, Mode(m.context, m.irq, Unprobed(0), m.clock, m.handlers, m.bugs))
+    return with_mode(k, Mode(m.context, m.irq, Unprobed(0), m.clock, m.recovery, m.handlers, m.bugs))

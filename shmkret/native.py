@@ -43,7 +43,7 @@ def compiled(build: Build, sizes: Sizes, loop_of: Callable[[Kernel, int], None] 
     def bodies(arena: Arena, _: plain.PlainMachine) -> list[Body]:
         addresses = [arena.address + section.offset for section in arena.sections.values()]
         integers = integers_of(arena, build, sizes).values()
-        return [partial(loop, *addresses, *integers, i) for i in range(arena.geometry.nr_cpus)]
+        return [partial(loop, *addresses, *integers, i) for i in range(arena.geometry.nr_slots)]
 
     return bodies
 

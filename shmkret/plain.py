@@ -7,7 +7,9 @@ semaphores through posix_ipc.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import time
 from functools import cache
 from pathlib import Path
@@ -80,6 +82,19 @@ class PlainMachine:
         while (self.load_acquire(words, i) == value) != (relation == atomics.EQ):
             os.sched_yield()
 
+    def wait_unless(self, words: Any, i: int, relation: int, value: int, stop: Any) -> bool:
+        while (self.load_acquire(words, i) == value) != (relation == atomics.EQ):
+            if self.load_acquire(stop, 0) != 0:
+                return False
+            os.sched_yield()
+        return True
+
+    def futex_wait(self, words: Any, i: int, value: int) -> None:
+        self._call("futex_wait", words.at(i), value)
+
+    def futex_wake(self, words: Any, i: int, most: int) -> None:
+        self._call("futex_wake", words.at(i), most)
+
     def address_of(self, words: Any, i: int) -> int:
         return words.at(i)  # type: ignore[no-any-return]
 
@@ -128,6 +143,35 @@ class PlainMachine:
 
     def mutex_unlock(self, address: int) -> None:
         self._call("mutex_unlock", address)
+
+    def sem_wait_unless(self, address: int, stop: Any) -> bool:
+        return bool(self._call("sem_wait_unless", address, stop.at(0)))
+
+    def sem_reset(self, address: int, value: int) -> None:
+        posix.sem_init(address, value)
+
+    def mutex_lock_unless(self, address: int, stop: Any) -> bool:
+        return bool(self._call("mutex_lock_unless", address, stop.at(0)))
+
+    def robust_init(self, address: int) -> None:
+        posix.mutex_init(address, robust=True)
+
+    def robust_lock(self, address: int) -> int:
+        return self._call("robust_lock", address)
+
+    def robust_trylock(self, address: int) -> int:
+        return self._call("robust_trylock", address)
+
+    def robust_is_free(self, address: int) -> bool:
+        return posix.mutex_is_free(address)
+
+    def robust_unlock(self, address: int) -> None:
+        self._call("mutex_unlock", address)
+
+    def kick(self, pid: int) -> None:
+        if pid > 0:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGURG)
 
     def close(self) -> None:
         """Unmap the named semaphores. Again is harmless."""

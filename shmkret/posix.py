@@ -30,6 +30,7 @@ SHM = Path("/dev/shm")
 MAKING_FAILS: tuple[type[Exception], ...] = (OSError, posix_ipc.Error) if posix_ipc else (OSError,)
 PR_SET_PDEATHSIG = 1
 PTHREAD_PROCESS_SHARED = 1
+PTHREAD_MUTEX_ROBUST = 1
 O_CREAT_EXCL = os.O_CREAT | os.O_EXCL
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -47,11 +48,13 @@ def sem_init(address: int, value: int) -> None:
     _check(_libc.sem_init(ctypes.c_void_p(address), 1, value), "sem_init")
 
 
-def mutex_init(address: int) -> None:
-    """pthread_mutex_init(3), process-shared, default type. Raises OSError."""
+def mutex_init(address: int, *, robust: bool = False) -> None:
+    """pthread_mutex_init(3), process-shared, default type, robust if asked for. Raises OSError."""
     attributes = ctypes.create_string_buffer(64)
     _check(_libc.pthread_mutexattr_init(attributes), "pthread_mutexattr_init")
     _check(_libc.pthread_mutexattr_setpshared(attributes, PTHREAD_PROCESS_SHARED), "pthread_mutexattr_setpshared")
+    if robust:
+        _check(_libc.pthread_mutexattr_setrobust(attributes, PTHREAD_MUTEX_ROBUST), "pthread_mutexattr_setrobust")
     _check(_libc.pthread_mutex_init(ctypes.c_void_p(address), attributes), "pthread_mutex_init")
 
 

@@ -27,14 +27,15 @@ from shmkret.arch import (
     resume_at,
     return_insn,
 )
-from shmkret.atomics import NIL, fetch_add, load_acquire
+from shmkret.atomics import NIL, fetch_add, load_acquire, store_ordered
 from shmkret.bugs import has_bug
 from shmkret.busy import kprobe_busy_begin, kprobe_busy_end
 from shmkret.clock import ENTRY, RETURN, began, ended
 from shmkret.handlers import ask, has_handlers, tell
+from shmkret.intents import FLUSHED, RETURNED, put, recovers
 from shmkret.irqflags import Off, irqrestore, irqsave, poll
 from shmkret.layout import KPROBE, KRETPROBE, STACK_WORDS, Kernel
-from shmkret.lists import unlink_bucket
+from shmkret.lists import take_in_hand, take_out, unlink_bucket
 from shmkret.locking import NR_PRIMITIVES
 from shmkret.mode import Mode, primitive, with_mode
 from shmkret.oracle import (
@@ -170,7 +171,10 @@ def kprobes_inc_nmissed_count(k: Kernel, cpu: int, p: int) -> None:
     """Every probe of the function misses this hit."""
     q = p
     while q != NIL:
-        if has_bug(k.mode.bugs, "racy-nmissed"):
+        if recovers(k.mode.recovery, "moves"):
+            place = cpu * k.nr_probes + q
+            store_ordered(k.misses.kp_nmissed, place, k.misses.kp_nmissed[place] + 1)
+        elif has_bug(k.mode.bugs, "racy-nmissed"):
             k.probes.kp_nmissed[q] += 1
         else:
             fetch_add(k.probes.kp_nmissed, q, 1)
@@ -185,22 +189,24 @@ def pre_handler_kretprobe(k: Kernel, cpu: int, task: int, rp: int) -> None:
     k.cpus.calls[cpu] += 1
     ri = obtain(k.scheme, k, cpu, rp)
     if ri != NIL:
-        k.instances.rp[ri] = rp
-        k.instances.task[ri] = task
+        put(k, k.instances.rp, ri, rp)
+        put(k, k.instances.task, ri, task)
         if run_entry_handler(k, cpu, task, rp, ri):
             refuse(k.scheme, k, cpu, rp, ri)
-            k.cpus.refused[cpu] += 1
+            if not recovers(k.mode.recovery, "moves"):
+                k.cpus.refused[cpu] += 1
         else:
             prepare_kretprobe(k.arch, k, ri, task)
             hang(k.scheme, k, cpu, ri, task)
-            k.cpus.hits[cpu] += 1
+            if not recovers(k.mode.recovery, "moves"):
+                k.cpus.hits[cpu] += 1
 
 
 @inline
 def busy(k: Kernel) -> Kernel:
     """The kernel as a handler sees it."""
     m = k.mode
-    return with_mode(k, Mode(Busy(0), Off(0), m.primitives, m.clock, m.handlers, m.bugs))
+    return with_mode(k, Mode(Busy(0), Off(0), m.primitives, m.clock, m.recovery, m.handlers, m.bugs))
 
 
 @inline
@@ -271,8 +277,9 @@ def trampoline_handler(k: Kernel, cpu: int, task: int) -> None:
         if k.instances.task[ri] == task:
             run_return_handler(k, cpu, task, ri)
             orig_ret_address = k.instances.ret_addr[ri]
-            empty_rp = recycle_rp_inst(k, cpu, bucket, prev, ri, empty_rp)
-            k.cpus.returns[cpu] += 1
+            empty_rp = recycle_rp_inst(k, cpu, bucket, prev, ri, empty_rp, RETURNED)
+            if not recovers(k.mode.recovery, "moves"):
+                k.cpus.returns[cpu] += 1
         else:
             prev = ri
         ri = following
@@ -312,13 +319,17 @@ def kretprobe_assert(k: Kernel, cpu: int, task: int, orig_ret_address: int) -> N
 
 
 @inline
-def recycle_rp_inst(k: Kernel, cpu: int, bucket: int, prev: int, ri: int, empty_rp: int) -> int:
+def recycle_rp_inst(k: Kernel, cpu: int, bucket: int, prev: int, ri: int, empty_rp: int, why: int) -> int:
     """Give `ri`, which follows `prev`, back to its probe; or onto the list of orphans, whose new head is returned."""
     if k.instances.rp[ri] == NIL:  # unregistered meanwhile
-        unlink_bucket(k, ri, prev, bucket)
+        if recovers(k.mode.recovery, "moves"):
+            take_out(k, cpu, ri, prev, bucket, why)
+            take_in_hand(k, cpu, ri, why)
+        else:
+            unlink_bucket(k, ri, prev, bucket)
         k.instances.next[ri] = empty_rp
         return ri
-    recycle(k.scheme, k, cpu, bucket, prev, ri)
+    recycle(k.scheme, k, cpu, bucket, prev, ri, why)
     return empty_rp
 
 
@@ -343,8 +354,9 @@ def flush_bucket(k: Kernel, cpu: int, task: int) -> None:
         walked += 1
         following = k.instances.next[ri]
         if k.instances.task[ri] == task:
-            empty_rp = recycle_rp_inst(k, cpu, bucket, prev, ri, empty_rp)
-            k.cpus.flushed[cpu] += 1
+            empty_rp = recycle_rp_inst(k, cpu, bucket, prev, ri, empty_rp, FLUSHED)
+            if not recovers(k.mode.recovery, "moves"):
+                k.cpus.flushed[cpu] += 1
         else:
             prev = ri
         ri = following

@@ -19,8 +19,9 @@ Source    synchronize_sched(), Linux 2.6.26; the counter is that of dynticks, Li
 from __future__ import annotations
 
 from shmkret.atomics import NE, NIL, fetch_add, monotonic_ns, wait_until
+from shmkret.intents import begin_wait, end_wait
 from shmkret.layout import KPROBE_MUTEX, Kernel
-from shmkret.locks import acquire, release
+from shmkret.locking import lock_system, unlock_system
 from shmkret.oracle import MAY_NOT_SLEEP, report_bug
 from shmkret.text import inline
 
@@ -60,7 +61,9 @@ def synchronize_sched(k: Kernel, cpu: int) -> None:
         seen = fetch_add(k.runqueues.quiescent, other, 0)
         if other != cpu and seen & 1 == 0:
             k.cpus.waits_for[cpu] = other
+            begin_wait(k.mode.recovery, k, cpu)
             wait_until(k.runqueues.quiescent, other, NE, seen)
+            end_wait(k.mode.recovery, k, cpu)
     k.cpus.waits_for[cpu] = NIL
     idle_exit(k, cpu)
     k.cpus.grace_periods[cpu] += 1
@@ -72,11 +75,11 @@ def mutex_lock(k: Kernel, cpu: int) -> None:
     """kprobe_mutex: who waits for it sleeps, and whoever holds it may wait for a grace period meanwhile."""
     might_sleep(k, cpu)
     idle_enter(k, cpu)
-    acquire(k.system_locks, KPROBE_MUTEX)
+    lock_system(k, cpu, KPROBE_MUTEX)
     idle_exit(k, cpu)
 
 
 @inline
-def mutex_unlock(k: Kernel) -> None:
+def mutex_unlock(k: Kernel, cpu: int) -> None:
     """Give kprobe_mutex back."""
-    release(k.system_locks, KPROBE_MUTEX)
+    unlock_system(k, cpu, KPROBE_MUTEX)

@@ -22,24 +22,36 @@ import errno
 from shmkret.atomics import NIL, cmpxchg, fetch_add, load_acquire, store_release
 from shmkret.bugs import has_bug
 from shmkret.busy import kprobe_busy_begin, kprobe_busy_end
+from shmkret.intents import (
+    HAND,
+    IDLE as AT_REST,
+    NOTHING,
+    SLAB_POP,
+    SLAB_PUSH,
+    apply_to,
+    finish,
+    intent_of,
+    put,
+    recovers,
+    settle,
+)
 from shmkret.layout import KRETPROBE, SLAB_LOCK, Kernel
-from shmkret.lists import push_free
-from shmkret.locking import KFREE, enter_primitive, leave_primitive
-from shmkret.locks import acquire, release
+from shmkret.lists import pop_free, push, push_free
+from shmkret.locking import KFREE, enter_primitive, leave_primitive, lock_system, unlock_system
 from shmkret.rcu import mutex_lock, mutex_unlock, synchronize_sched
-from shmkret.schemes import orphan
+from shmkret.schemes import lock_free, orphan, unlock_free
 from shmkret.text import inline, outline
 
 EINVAL, ENOMEM = errno.EINVAL, errno.ENOMEM
 REGISTERING, IDLE, REGISTERED, LEAVING = range(-1, 3)
-"""States of `registered`. REGISTERING: only the CPU that made it so may touch the probe. LEAVING + cpu: only that CPU, after
-its own grace period, may take it apart."""
+"""States of `registered`. REGISTERING - cpu: only that CPU may touch the probe. LEAVING + cpu: only that CPU, after its own grace
+period, may take it apart. When it is dead, whoever recovers it goes on in its place."""
 
 
 @outline
 def register_kprobe(k: Kernel, cpu: int, p: int) -> int:
     """Put probe `p` at the head of its function's chain. Returns 0, or -EINVAL: no such function, blacklisted, registered."""
-    if not may_be_probed(k, p) or cmpxchg(k.probes.registered, p, IDLE, REGISTERING) != IDLE:
+    if not may_be_probed(k, p) or cmpxchg(k.probes.registered, p, IDLE, REGISTERING - cpu) != IDLE:
         return -EINVAL
     arm(k, cpu, p)
     return 0
@@ -52,22 +64,23 @@ def register_kretprobe(k: Kernel, cpu: int, rp: int) -> int:
     Returns: 0; -EINVAL as register_kprobe(); -ENOMEM when the slab has too few instances: then nothing has changed but a
              maxactive that was not above 0.
     """
-    if not may_be_probed(k, rp) or cmpxchg(k.probes.registered, rp, IDLE, REGISTERING) != IDLE:
+    if not may_be_probed(k, rp) or cmpxchg(k.probes.registered, rp, IDLE, REGISTERING - cpu) != IDLE:
         return -EINVAL
     if k.probes.maxactive[rp] <= 0:
         k.probes.maxactive[rp] = max(10, 2 * k.nr_cpus)
     for _ in range(k.probes.maxactive[rp]):
-        ri = slab_alloc(k)
+        ri = slab_alloc(k, cpu)
         if ri == NIL:
             free_rp_inst(k, cpu, rp)
             store_release(k.probes.registered, rp, IDLE)
             return -ENOMEM
-        k.instances.rp[ri] = rp
-        push_free(k, ri, rp)
-    fetch_add(k.registry.gone_nmissed, 0, k.probes.nmissed[rp])
-    fetch_add(k.registry.gone_kp_nmissed, 0, load_acquire(k.probes.kp_nmissed, rp))
-    k.probes.nmissed[rp] = 0
-    store_release(k.probes.kp_nmissed, rp, 0)
+        put(k, k.instances.rp, ri, rp)
+        give_free(k, cpu, ri, rp)
+    if not recovers(k.mode.recovery, "moves"):
+        fetch_add(k.registry.gone_nmissed, 0, k.probes.nmissed[rp])
+        fetch_add(k.registry.gone_kp_nmissed, 0, load_acquire(k.probes.kp_nmissed, rp))
+        k.probes.nmissed[rp] = 0
+        store_release(k.probes.kp_nmissed, rp, 0)
     arm(k, cpu, rp)
     return 0
 
@@ -89,7 +102,7 @@ def arm(k: Kernel, cpu: int, p: int) -> None:
     store_release(k.probes.next, p, load_acquire(k.functions.kprobe, function))
     store_release(k.functions.kprobe, function, p)
     store_release(k.probes.registered, p, REGISTERED)
-    mutex_unlock(k)
+    mutex_unlock(k, cpu)
 
 
 @inline
@@ -127,18 +140,24 @@ def unregister_probes(k: Kernel, cpu: int, first: int, count: int) -> int:
             store_release(k.probes.registered, p, LEAVING + cpu)
             unlink_probe(k, p)
             leaving += 1
-    mutex_unlock(k)
+    mutex_unlock(k, cpu)
     if leaving == 0:
         return -EINVAL
     if not has_bug(k.mode.bugs, "no-grace-period"):
         synchronize_sched(k, cpu)
     for p in range(first, first + count):
         if load_acquire(k.probes.registered, p) == LEAVING + cpu:
-            if k.probes.kind[p] == KRETPROBE:
-                cleanup_rp_inst(k, cpu, p)
-                free_rp_inst(k, cpu, p)
+            take_apart(k, cpu, p)
             store_release(k.probes.registered, p, IDLE)
     return 0
+
+
+@inline
+def take_apart(k: Kernel, cpu: int, p: int) -> None:
+    """No CPU can find probe `p` any more: its instances in flight lose it, and its free ones go back to the slab."""
+    if k.probes.kind[p] == KRETPROBE:
+        cleanup_rp_inst(k, cpu, p)
+        free_rp_inst(k, cpu, p)
 
 
 @inline
@@ -172,13 +191,15 @@ def unlink_probe(k: Kernel, p: int) -> None:
 
 
 @inline
-def slab_alloc(k: Kernel) -> int:
+def slab_alloc(k: Kernel, cpu: int) -> int:
     """kmalloc(): an instance, or NIL."""
-    acquire(k.system_locks, SLAB_LOCK)
+    lock_system(k, cpu, SLAB_LOCK)
     ri = k.registry.slab[0]
     if ri != NIL:
-        k.registry.slab[0] = k.instances.next[ri]
-    release(k.system_locks, SLAB_LOCK)
+        apply_to(k, cpu, intent_of(SLAB_POP, NOTHING, 0, ri, NIL), k.registry.slab, 0, k.instances.next[ri])
+        settle(k, cpu, ri, HAND + cpu)
+        finish(k, cpu)
+    unlock_system(k, cpu, SLAB_LOCK)
     return ri
 
 
@@ -186,24 +207,43 @@ def slab_alloc(k: Kernel) -> int:
 def slab_free(k: Kernel, cpu: int, ri: int) -> None:
     """kfree(). Never under a lock of the path: kfree may be probed itself."""
     enter_primitive(k.mode.primitives, k, cpu, KFREE)
-    k.instances.rp[ri] = NIL
-    k.instances.task[ri] = NIL
-    acquire(k.system_locks, SLAB_LOCK)
-    k.instances.next[ri] = k.registry.slab[0]
-    k.registry.slab[0] = ri
-    release(k.system_locks, SLAB_LOCK)
+    put(k, k.instances.rp, ri, NIL)
+    put(k, k.instances.task, ri, NIL)
+    lock_system(k, cpu, SLAB_LOCK)
+    push(k, cpu, intent_of(SLAB_PUSH, NOTHING, 0, ri, NIL), ri, k.registry.slab, 0)
+    settle(k, cpu, ri, AT_REST)
+    finish(k, cpu)
+    unlock_system(k, cpu, SLAB_LOCK)
     leave_primitive(k.mode.primitives, k, cpu)
+
+
+@inline
+def give_free(k: Kernel, cpu: int, ri: int, rp: int) -> None:
+    """An instance in hand goes onto the free list of `rp`; a list that nobody can find needs its lock only for recovery."""
+    if recovers(k.mode.recovery, "moves"):
+        lock_free(k.scheme, k, cpu, rp)
+    push_free(k, cpu, ri, rp, NOTHING)
+    if recovers(k.mode.recovery, "moves"):
+        unlock_free(k.scheme, k, cpu, rp)
 
 
 @inline
 def free_rp_inst(k: Kernel, cpu: int, rp: int) -> None:
     """The free list of a probe that no CPU can find goes back to the slab."""
     ri = k.probes.free[rp]
-    k.probes.free[rp] = NIL
-    while ri != NIL:
-        following = k.instances.next[ri]
-        slab_free(k, cpu, ri)
-        ri = following
+    if recovers(k.mode.recovery, "moves"):
+        while ri != NIL:
+            lock_free(k.scheme, k, cpu, rp)
+            pop_free(k, cpu, ri, rp)
+            unlock_free(k.scheme, k, cpu, rp)
+            slab_free(k, cpu, ri)
+            ri = k.probes.free[rp]
+    else:
+        k.probes.free[rp] = NIL
+        while ri != NIL:
+            following = k.instances.next[ri]
+            slab_free(k, cpu, ri)
+            ri = following
 
 
 @outline

@@ -59,6 +59,8 @@ def data_folder(name: str) -> Path:
     return installed if installed.is_dir() else PACKAGE.parent / name
 
 
+ASKS_WHO = frozenset({"acquire"})
+"""Verbs that may take one argument more: the CPU that calls."""
 LOCK = Kind("lock", PACKAGE / "locks", "shmkret.locks", (("acquire", 2), ("release", 2)))
 SCHEME = Kind(
     "scheme",
@@ -71,7 +73,7 @@ SCHEME = Kind(
         ("hang", 5),
         ("lock_bucket", 4),
         ("unlock_bucket", 5),
-        ("recycle", 6),
+        ("recycle", 7),
         ("orphan", 4),
     ),
 )
@@ -250,7 +252,7 @@ def _require(kind: Kind, path: Path, module: ModuleType, verb: str, nr_args: int
         raise PluginError(f"{path}: {verb}() must be a plain function, neither async nor a generator")
     parameters = inspect.signature(function).parameters.values()
     found = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
-    if found != nr_args:
+    if found not in (nr_args, nr_args + (verb in ASKS_WHO)):
         line = function.__code__.co_firstlineno
         raise PluginError(
             f"{path}:{line}: {verb}() of {kind.article} {kind.name} takes {nr_args} arguments, this one takes {found}"

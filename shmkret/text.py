@@ -17,6 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 inlines: list[Callable[..., Any]] = []
 outlines: list[Callable[..., Any]] = []
 generics: list[Callable[..., Any]] = []
+defaults: dict[str, Callable[..., Any]] = {}
 
 
 def inline(function: F) -> F:
@@ -35,22 +36,31 @@ def generic(contract: F) -> F:
     """Make a verb that dispatches on its first argument: `acquire(lock, i)` runs the `acquire` of lock's own module.
 
     The class of the first argument, or the module that defines it, must hold a function of the same name. Plain Python
-    looks it up at the call; compiled code at compile time, at no cost.
+    looks it up at the call; compiled code at compile time, at no cost. It may leave out the last arguments.
     """
     name = contract.__name__
 
     def dispatch(subject: Any, *args: Any) -> Any:
-        return implementation(type(subject), name)(subject, *args)
+        function = implementation(type(subject), name)
+        return function(subject, *args[: function.__code__.co_argcount - 1])
 
     verb = functools.wraps(contract)(dispatch)
     generics.append(verb)
     return verb  # type: ignore[return-value]
 
 
+def optional(contract: F) -> F:
+    """A verb as generic() makes them, which a plug-in may leave out: then the contract's own body runs."""
+    defaults[contract.__name__] = contract
+    return generic(contract)
+
+
 def implementation(subject_class: type, name: str) -> Callable[..., Any]:
-    """The function `name` of `subject_class`, or else of the module that defines it."""
+    """The function `name` of `subject_class`, or else of the module that defines it, or else the verb's default."""
     own = vars(subject_class).get(name)
     if inspect.isfunction(own):
         return own
-    function: Callable[..., Any] = getattr(sys.modules[subject_class.__module__], name)
+    function: Callable[..., Any] | None = getattr(sys.modules[subject_class.__module__], name, defaults.get(name))
+    if function is None:
+        raise AttributeError(f"{sys.modules[subject_class.__module__].__name__} has no {name}()")
     return function

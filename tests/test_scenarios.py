@@ -193,7 +193,7 @@ def test_no_wakeup_is_lost_between_deciding_to_block_and_sleeping():
 
             def wakes():
                 wait_until(k.runqueues.irq, 0, EQ, 1)
-                wake(k, 0)
+                wake(k, 1, 0)
 
             return [sleeps, wakes]
 

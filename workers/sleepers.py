@@ -21,7 +21,7 @@ def step(worker: Any, k: Kernel, cpu: int, task: int, n: int) -> None:
         k.tasks.place[task] = 1 + n
         call(k, cpu, task, 0, call_site(task, n))
         following = task + k.nr_cpus
-        wake(k, following if following < k.nr_tasks else cpu)
+        wake(k, cpu, following if following < k.nr_tasks else cpu)
         block(k, cpu)
     else:
         called = k.tasks.place[task] - 1

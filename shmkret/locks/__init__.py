@@ -3,7 +3,7 @@
 A file defines one NamedTuple class, whose fields are the words of a lock, and these functions on it. `lock` is the array of
 all locks of a run, `i` the one meant:
 
-    acquire(lock, i)      take it, waiting
+    acquire(lock, i)      take it, waiting; or acquire(lock, i, cpu), for a lock that asks who comes
     release(lock, i)      give it back; only its holder calls this
     init(lock, i)         optional: make it free, where all zeros is not free
     is_free(lock, i)      optional, outside the text: whether nobody holds it; asked when every CPU has stopped
@@ -21,8 +21,16 @@ What a lock can use, from shmkret.atomics (i: the index of the lock):
 
 Wait with wait_until(): a loop that spins by itself has no end under the scheduler that rehearses a lock.
 
-A field is one word. Padding goes around the whole lock, not between its words, and the verbs are not told which CPU calls them:
-queue locks with a node a CPU do not fit in yet.
+A field is one word. Padding goes around the whole lock, not between its words: queue locks with a node a CPU do not fit in yet.
+
+What a lock must have so that others survive the death of its holder (`--recoverable`); RECOVERY in the file says which way:
+
+    "gate"      acquire_unless(lock, i, stop) -> bool   take it; or let go of it and return False once stop[0] is not 0
+                reset(lock, i, held)                    every waiter has let go: make it held, or free
+    "owner"     take_over(lock, i, dead, cpu) -> bool   if CPU `dead` has it: now `cpu` has it
+                wake_all(lock, i)                       let everybody who sleeps look again
+    "robust"    acquire_robust(lock, i, cpu) -> int     0; or OWNER_DIED (shmkret.libc): its holder died, it is ours
+                try_acquire_robust(lock, i, cpu) -> int the same without waiting; REFUSED when a live CPU has it
 
 Optional in the file: SIZE, the bytes of a lock whose words libc owns; CONTROL = True, for a lock that must fail.
 """
@@ -31,12 +39,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from shmkret.text import generic
+from shmkret.text import generic, optional
 
 
 @generic
-def acquire(lock: Any, i: int) -> None:
-    """Take lock `i`, waiting until it is free."""
+def acquire(lock: Any, i: int, cpu: int) -> None:
+    """Take lock `i`, waiting until it is free; `cpu` asks for it."""
     raise NotImplementedError
 
 
@@ -44,3 +52,37 @@ def acquire(lock: Any, i: int) -> None:
 def release(lock: Any, i: int) -> None:
     """Give lock `i` back; only its holder calls this."""
     raise NotImplementedError
+
+
+@optional
+def acquire_unless(lock: Any, i: int, stop: Any) -> bool:
+    """Take lock `i`, or let go of it and return False once `stop[0]` is not 0."""
+    return True
+
+
+@optional
+def reset(lock: Any, i: int, held: bool) -> None:
+    """No CPU is inside acquire_unless() or release(), and whoever waited has let go: make the lock held, or free."""
+
+
+@optional
+def take_over(lock: Any, i: int, dead: int, cpu: int) -> bool:
+    """If CPU `dead` has lock `i`, then `cpu` has it now, and the answer is True."""
+    return True
+
+
+@optional
+def wake_all(lock: Any, i: int) -> None:
+    """Let everybody who sleeps on lock `i` look again."""
+
+
+@optional
+def acquire_robust(lock: Any, i: int, cpu: int) -> int:
+    """Take lock `i`. Returns 0, or OWNER_DIED: its holder died in it."""
+    return 0
+
+
+@optional
+def try_acquire_robust(lock: Any, i: int, cpu: int) -> int:
+    """As acquire_robust(), without waiting: REFUSED when a live CPU has it."""
+    return 0

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from shmkret import libc
 from shmkret.atomics import Words, address_of
 
+RECOVERY = "gate"
 SIZE = libc.SIZEOF_PTHREAD_MUTEX_T
 
 
@@ -38,3 +39,12 @@ def is_free(lock: Pthread, i: int) -> bool:
 
 def release(lock: Pthread, i: int) -> None:
     libc.mutex_unlock(address_of(lock.mutex, i))
+
+
+def acquire_unless(lock: Pthread, i: int, stop: Words) -> bool:
+    return libc.mutex_lock_unless(address_of(lock.mutex, i), stop)
+
+
+def reset(lock: Pthread, i: int, held: bool) -> None:
+    if not held:
+        libc.mutex_init(address_of(lock.mutex, i))

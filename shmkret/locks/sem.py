@@ -5,7 +5,8 @@
 Moves     acquire  1 -> 0   sleeps in the kernel while it is 0
           release  0 -> 1   wakes one sleeper
 Always    value <= 1 while only holders release
-Dies      a killed holder takes the token with it: everybody waits for ever
+Dies      a killed holder takes the token with it: everybody waits for ever. A killed waiter leaves its count behind; one who
+          dies in sem_post() between adding and waking leaves a sleeper. reset() cures all three, when nobody is inside
 Source    sem_init(3) with pshared
 """
 
@@ -16,6 +17,7 @@ from typing import NamedTuple
 from shmkret import libc
 from shmkret.atomics import Words, address_of
 
+RECOVERY = "gate"
 SIZE = libc.SIZEOF_SEM_T
 
 
@@ -39,3 +41,11 @@ def is_free(lock: Sem, i: int) -> bool:
 
 def release(lock: Sem, i: int) -> None:
     libc.sem_post(address_of(lock.sem, i))
+
+
+def acquire_unless(lock: Sem, i: int, stop: Words) -> bool:
+    return libc.sem_wait_unless(address_of(lock.sem, i), stop)
+
+
+def reset(lock: Sem, i: int, held: bool) -> None:
+    libc.sem_reset(address_of(lock.sem, i), 0 if held else 1)

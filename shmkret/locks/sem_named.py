@@ -17,6 +17,8 @@ from typing import NamedTuple
 from shmkret import libc
 from shmkret.atomics import Words
 
+RECOVERY = "gate"
+
 
 class SemNamed(NamedTuple):
     """Where the semaphore is mapped."""
@@ -38,3 +40,11 @@ def is_free(lock: SemNamed, i: int) -> bool:
 
 def release(lock: SemNamed, i: int) -> None:
     libc.sem_post(lock.address[i])
+
+
+def acquire_unless(lock: SemNamed, i: int, stop: Words) -> bool:
+    return libc.sem_wait_unless(lock.address[i], stop)
+
+
+def reset(lock: SemNamed, i: int, held: bool) -> None:
+    libc.sem_reset(lock.address[i], 0 if held else 1)

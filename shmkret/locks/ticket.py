@@ -7,7 +7,7 @@ Moves     acquire  next,owner -> next+1,owner   then wait until owner == my tick
           release  next,owner -> next,owner+1   holder only
 Always    0 <= next - owner <= nr_cpus (mod 2**64)
 Order     acquire's load of owner, in wait_until, pairs with release's store_release(owner)
-Dies      a killed holder or waiter stops everybody behind it
+Dies      a killed holder or waiter stops everybody behind it. A drawn ticket cannot be handed back: reset() takes all of them
 Source    Mellor-Crummey & Scott, ACM TOCS 9(1), 1991
 """
 
@@ -15,7 +15,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shmkret.atomics import EQ, Words, add64, fetch_add, store_release, wait_until
+from shmkret.atomics import EQ, Words, add64, fetch_add, store_release, wait_unless, wait_until
+
+RECOVERY = "gate"
 
 
 class Ticket(NamedTuple):
@@ -37,3 +39,13 @@ def is_free(lock: Ticket, i: int) -> bool:
 def release(lock: Ticket, i: int) -> None:
     # Only the holder writes owner, so its own plain read is current.
     store_release(lock.owner, i, add64(lock.owner[i], 1))
+
+
+def acquire_unless(lock: Ticket, i: int, stop: Words) -> bool:
+    ticket = fetch_add(lock.next, i, 1)
+    return wait_unless(lock.owner, i, EQ, ticket, stop)
+
+
+def reset(lock: Ticket, i: int, held: bool) -> None:
+    store_release(lock.owner, i, 0)
+    store_release(lock.next, i, 1 if held else 0)

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shmkret.atomics import EQ, Words, exchange, store_release, wait_until
+from shmkret.atomics import EQ, Words, exchange, store_release, wait_unless, wait_until
+
+RECOVERY = "gate"
 
 
 class Ttas(NamedTuple):
@@ -33,3 +35,14 @@ def is_free(lock: Ttas, i: int) -> bool:
 
 def release(lock: Ttas, i: int) -> None:
     store_release(lock.locked, i, 0)
+
+
+def acquire_unless(lock: Ttas, i: int, stop: Words) -> bool:
+    while exchange(lock.locked, i, 1) != 0:
+        if not wait_unless(lock.locked, i, EQ, 0, stop):
+            return False
+    return True
+
+
+def reset(lock: Ttas, i: int, held: bool) -> None:
+    store_release(lock.locked, i, 1 if held else 0)

@@ -17,13 +17,29 @@ from shmkret.arena import Arena, buckets
 from shmkret.atomics import NIL
 from shmkret.bugs import has_bug
 from shmkret.hash import hash_ptr
+from shmkret.intents import (
+    HANG,
+    NOTHING,
+    ORPHAN,
+    PROBE,
+    REFUSED,
+    commit,
+    finish,
+    intent_of,
+    lock_name,
+    new_count,
+    put,
+    recovers,
+    set_count,
+)
 from shmkret.irqflags import irqrestore_held, irqsave_held
 from shmkret.layout import Kernel
-from shmkret.lists import push_bucket, push_free, unlink_bucket
-from shmkret.locking import lock_probe, unlock
+from shmkret.lists import count_missed, hung, pop_free, push, push_bucket, push_free, take_out, unlink_bucket
+from shmkret.locking import lock_probe, unlock_probe
 from shmkret.locks import release
 from shmkret.text import inline
 
+RECOVERABLE = True
 KRETPROBE_LOCK = 0
 
 
@@ -46,7 +62,7 @@ def obtain(scheme: Global, k: Kernel, cpu: int, rp: int) -> int:
     take_kretprobe_lock(scheme, k, cpu)
     ri = k.probes.free[rp]
     if ri == NIL:
-        k.probes.nmissed[rp] += 1
+        count_missed(k, cpu, rp)
         drop_kretprobe_lock(scheme, k, cpu)
     return ri
 
@@ -54,7 +70,9 @@ def obtain(scheme: Global, k: Kernel, cpu: int, rp: int) -> int:
 def refuse(scheme: Global, k: Kernel, cpu: int, rp: int, ri: int) -> None:
     # It has not left the free list.
     if has_bug(k.mode.bugs, "leak-on-refusal"):
-        k.probes.free[rp] = k.instances.next[ri]
+        pop_free(k, cpu, ri, rp)
+    if recovers(k.mode.recovery, "moves"):
+        set_count(k, cpu, REFUSED, new_count(k, cpu, REFUSED))
     drop_kretprobe_lock(scheme, k, cpu)
     if has_bug(k.mode.bugs, "double-unlock"):
         release(scheme.locks, KRETPROBE_LOCK)
@@ -62,9 +80,20 @@ def refuse(scheme: Global, k: Kernel, cpu: int, rp: int, ri: int) -> None:
 
 def hang(scheme: Global, k: Kernel, cpu: int, ri: int, task: int) -> None:
     rp = k.instances.rp[ri]
-    k.probes.free[rp] = k.instances.next[ri]
-    push_used(k, ri, rp)
-    push_bucket(k, ri, hash_ptr(k.tasks.address[task], k.hash_multiplier))
+    bucket = hash_ptr(k.tasks.address[task], k.hash_multiplier)
+    pop_free(k, cpu, ri, rp)
+    if recovers(k.mode.recovery, "moves"):
+        # Two lists, one move: what both need is prepared before the commit.
+        hits = k.cpus.hits[cpu] + 1
+        intent = intent_of(HANG, NOTHING, hits, ri, NIL)
+        k.instances.used_next[ri] = k.probes.used[rp]
+        k.instances.used_prev[ri] = NIL
+        push(k, cpu, intent, ri, k.buckets.first, bucket)
+        finish_hang(scheme, k, ri)
+        hung(k, cpu, ri, hits)
+    else:
+        push_used(k, ri, rp)
+        push_bucket(k, cpu, ri, bucket)
     drop_kretprobe_lock(scheme, k, cpu)
 
 
@@ -77,20 +106,21 @@ def unlock_bucket(scheme: Global, k: Kernel, cpu: int, bucket: int, task: int) -
     drop_kretprobe_lock(scheme, k, cpu)
 
 
-def recycle(scheme: Global, k: Kernel, cpu: int, bucket: int, prev: int, ri: int) -> None:
+def recycle(scheme: Global, k: Kernel, cpu: int, bucket: int, prev: int, ri: int, why: int) -> None:
     rp = k.instances.rp[ri]
-    unlink_bucket(k, ri, prev, bucket)
+    if recovers(k.mode.recovery, "moves"):
+        take_out(k, cpu, ri, prev, bucket, why)
+    else:
+        unlink_bucket(k, ri, prev, bucket)
     unlink_used(k, ri, rp)
-    push_free(k, ri, rp)
+    push_free(k, cpu, ri, rp, why)
 
 
 def orphan(scheme: Global, k: Kernel, cpu: int, rp: int) -> None:
     take_kretprobe_lock(scheme, k, cpu)
-    ri = k.probes.used[rp]
-    while ri != NIL:
-        k.instances.rp[ri] = NIL
-        ri = k.instances.used_next[ri]
-    k.probes.used[rp] = NIL
+    commit(k, cpu, intent_of(ORPHAN, NOTHING, 0, rp, NIL))
+    finish_orphan(scheme, k, rp)
+    finish(k, cpu)
     drop_kretprobe_lock(scheme, k, cpu)
 
 
@@ -102,7 +132,7 @@ def take_kretprobe_lock(scheme: Global, k: Kernel, cpu: int) -> None:
 
 @inline
 def drop_kretprobe_lock(scheme: Global, k: Kernel, cpu: int) -> None:
-    unlock(k, cpu, scheme.locks, KRETPROBE_LOCK)
+    unlock_probe(k, cpu, scheme.locks, KRETPROBE_LOCK)
     irqrestore_held(k.mode.irq, k, cpu)
 
 
@@ -135,11 +165,49 @@ def push_used(k: Kernel, ri: int, rp: int) -> None:
 
 @inline
 def unlink_used(k: Kernel, ri: int, rp: int) -> None:
+    """Twice is harmless: the links of `ri` itself stay."""
     after = k.instances.used_next[ri]
     before = k.instances.used_prev[ri]
     if before == NIL:
-        k.probes.used[rp] = after
+        put(k, k.probes.used, rp, after)
     else:
-        k.instances.used_next[before] = after
+        put(k, k.instances.used_next, before, after)
     if after != NIL:
-        k.instances.used_prev[after] = before
+        put(k, k.instances.used_prev, after, before)
+
+
+def lock_free(scheme: Global, k: Kernel, cpu: int, rp: int) -> None:
+    lock_probe(k, cpu, scheme.locks, KRETPROBE_LOCK)
+
+
+def unlock_free(scheme: Global, k: Kernel, cpu: int, rp: int) -> None:
+    unlock_probe(k, cpu, scheme.locks, KRETPROBE_LOCK)
+
+
+def lock_of(scheme: Global, k: Kernel, op: int, ri: int) -> int:
+    return lock_name(KRETPROBE_LOCK, PROBE)
+
+
+@inline
+def finish_hang(scheme: Global, k: Kernel, ri: int) -> None:
+    rp = k.instances.rp[ri]
+    first = k.instances.used_next[ri]
+    if first != NIL:
+        put(k, k.instances.used_prev, first, ri)
+    put(k, k.probes.used, rp, ri)
+
+
+@inline
+def finish_remove(scheme: Global, k: Kernel, ri: int) -> None:
+    rp = k.instances.rp[ri]
+    if rp != NIL:
+        unlink_used(k, ri, rp)
+
+
+@inline
+def finish_orphan(scheme: Global, k: Kernel, rp: int) -> None:
+    ri = k.probes.used[rp]
+    while ri != NIL:
+        put(k, k.instances.rp, ri, NIL)
+        ri = k.instances.used_next[ri]
+    put(k, k.probes.used, rp, NIL)

@@ -15,15 +15,18 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from shmkret.atomics import NIL
+from shmkret.atomics import NIL, load_acquire
 from shmkret.bugs import has_bug
 from shmkret.hash import NR_BUCKETS, hash_ptr
+from shmkret.intents import POP, PROBE, PUSH, REFUSED, TABLE, lock_name, put, recovers
 from shmkret.irqflags import irqrestore, irqrestore_held, irqsave, irqsave_held
 from shmkret.layout import Kernel
-from shmkret.lists import push_bucket, push_free, unlink_bucket
-from shmkret.locking import lock_probe, lock_table, unlock
+from shmkret.lists import count_missed, pop_free, push_bucket, push_free, take_out, unlink_bucket
+from shmkret.locking import lock_probe, lock_table, unlock_probe, unlock_table
 from shmkret.locks import release
 from shmkret.text import inline
+
+RECOVERABLE = True
 
 
 class Hashed(NamedTuple):
@@ -42,10 +45,10 @@ def obtain(scheme: Hashed, k: Kernel, cpu: int, rp: int) -> int:
     lock_probe(k, cpu, scheme.locks, rp)
     ri = k.probes.free[rp]
     if ri == NIL:
-        k.probes.nmissed[rp] += 1
+        count_missed(k, cpu, rp)
     else:
-        k.probes.free[rp] = k.instances.next[ri]
-    unlock(k, cpu, scheme.locks, rp)
+        pop_free(k, cpu, ri, rp)
+    unlock_probe(k, cpu, scheme.locks, rp)
     irqrestore(k.mode.irq, k, cpu, flags)
     return ri
 
@@ -56,14 +59,14 @@ def refuse(scheme: Hashed, k: Kernel, cpu: int, rp: int, ri: int) -> None:
     if not has_bug(k.mode.bugs, "leak-on-refusal"):
         flags = irqsave(k.mode.irq, k, cpu)
         lock_probe(k, cpu, scheme.locks, rp)
-        push_free(k, ri, rp)
-        unlock(k, cpu, scheme.locks, rp)
+        push_free(k, cpu, ri, rp, REFUSED)
+        unlock_probe(k, cpu, scheme.locks, rp)
         irqrestore(k.mode.irq, k, cpu, flags)
 
 
 def hang(scheme: Hashed, k: Kernel, cpu: int, ri: int, task: int) -> None:
     bucket = kretprobe_hash_lock(scheme, k, cpu, task)
-    push_bucket(k, ri, bucket)
+    push_bucket(k, cpu, ri, bucket)
     kretprobe_table_unlock(scheme, k, cpu, bucket)
 
 
@@ -75,12 +78,17 @@ def unlock_bucket(scheme: Hashed, k: Kernel, cpu: int, bucket: int, task: int) -
     kretprobe_table_unlock(scheme, k, cpu, bucket)
 
 
-def recycle(scheme: Hashed, k: Kernel, cpu: int, bucket: int, prev: int, ri: int) -> None:
+def recycle(scheme: Hashed, k: Kernel, cpu: int, bucket: int, prev: int, ri: int, why: int) -> None:
     rp = k.instances.rp[ri]
-    unlink_bucket(k, ri, prev, bucket)
-    lock_probe(k, cpu, scheme.locks, rp)
-    push_free(k, ri, rp)
-    unlock(k, cpu, scheme.locks, rp)
+    if recovers(k.mode.recovery, "moves"):
+        # Both locks first: between the two halves of the move the instance is in nobody's hands.
+        lock_probe(k, cpu, scheme.locks, rp)
+        take_out(k, cpu, ri, prev, bucket, why)
+    else:
+        unlink_bucket(k, ri, prev, bucket)
+        lock_probe(k, cpu, scheme.locks, rp)
+    push_free(k, cpu, ri, rp, why)
+    unlock_probe(k, cpu, scheme.locks, rp)
 
 
 def orphan(scheme: Hashed, k: Kernel, cpu: int, rp: int) -> None:
@@ -89,7 +97,7 @@ def orphan(scheme: Hashed, k: Kernel, cpu: int, rp: int) -> None:
         ri = k.buckets.first[bucket]
         while ri != NIL:
             if k.instances.rp[ri] == rp:
-                k.instances.rp[ri] = NIL
+                put(k, k.instances.rp, ri, NIL)
             ri = k.instances.next[ri]
         kretprobe_table_unlock(scheme, k, cpu, bucket)
 
@@ -109,5 +117,31 @@ def kretprobe_table_lock(scheme: Any, k: Kernel, cpu: int, bucket: int) -> None:
 
 @inline
 def kretprobe_table_unlock(scheme: Any, k: Kernel, cpu: int, bucket: int) -> None:
-    unlock(k, cpu, scheme.table, bucket)
+    unlock_table(k, cpu, scheme.table, bucket)
     irqrestore_held(k.mode.irq, k, cpu)
+
+
+def lock_free(scheme: Hashed, k: Kernel, cpu: int, rp: int) -> None:
+    lock_probe(k, cpu, scheme.locks, rp)
+
+
+def unlock_free(scheme: Hashed, k: Kernel, cpu: int, rp: int) -> None:
+    unlock_probe(k, cpu, scheme.locks, rp)
+
+
+def lock_of(scheme: Hashed, k: Kernel, op: int, ri: int) -> int:
+    if op == POP or op == PUSH:  # noqa: SIM109, PLR1714 (the text has no containers)
+        return lock_name(load_acquire(k.instances.rp, ri), PROBE)
+    return lock_name(hash_ptr(k.tasks.address[load_acquire(k.instances.task, ri)], k.hash_multiplier), TABLE)
+
+
+def finish_hang(scheme: Hashed, k: Kernel, ri: int) -> None:
+    pass
+
+
+def finish_remove(scheme: Hashed, k: Kernel, ri: int) -> None:
+    pass
+
+
+def finish_orphan(scheme: Hashed, k: Kernel, rp: int) -> None:
+    pass

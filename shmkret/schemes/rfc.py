@@ -23,7 +23,7 @@ from shmkret.hash import NR_BUCKETS, hash_ptr
 from shmkret.irqflags import irqrestore_held, irqsave_held
 from shmkret.layout import Kernel
 from shmkret.lists import push_bucket
-from shmkret.locking import lock_probe, lock_table, unlock
+from shmkret.locking import lock_probe, lock_table, unlock_probe
 from shmkret.schemes.hashed import nr_locks, obtain, recycle, refuse
 from shmkret.text import inline
 
@@ -54,7 +54,7 @@ class Rfc(NamedTuple):
 def hang(scheme: Rfc, k: Kernel, cpu: int, ri: int, task: int) -> None:
     bucket = hash_ptr(k.tasks.address[task], k.hash_multiplier)
     lock_open_coded(scheme, k, cpu, bucket)
-    push_bucket(k, ri, bucket)
+    push_bucket(k, cpu, ri, bucket)
     unlock_open_coded(scheme, k, cpu, bucket)
 
 
@@ -90,5 +90,5 @@ def lock_open_coded(scheme: Rfc, k: Kernel, cpu: int, bucket: int) -> None:
 
 @inline
 def unlock_open_coded(scheme: Rfc, k: Kernel, cpu: int, bucket: int) -> None:
-    unlock(k, cpu, scheme.table, bucket)
+    unlock_probe(k, cpu, scheme.table, bucket)
     irqrestore_held(k.mode.irq, k, cpu)

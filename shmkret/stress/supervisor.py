@@ -1,0 +1,186 @@
+"""The processes of a run that survives deaths: CPUs that are replaced, and a recoverer.
+
+    supervisor          holds the arena; forks, watches by pidfd, says who is dead, starts a new CPU in the slot of a recovered one
+      +-- CPU 0 ... n   run_cpu(), compiled
+      +-- recoverer     run_recoverer(), compiled; when it dies another takes its place, in the other of two slots
+
+A CPU's process does nothing but run machine code on the arena, so that it is forked without the memory of this one: what Python
+and LLVM have allocated is marked MADV_DONTFORK first. Making a CPU then takes some 100 us and not several ms.
+
+Nobody is killed or signalled but children, through their pidfds. A child dies with the supervisor (PR_SET_PDEATHSIG).
+
+Source    pidfd_open(2), madvise(2), waitid(2)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import re
+import select
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from shmkret.arena import Arena
+from shmkret.errors import RunFailed, UnfitMachine
+from shmkret.recovery import BURIED, DEAD, DYING, EMPTY, LIVE
+
+MADV_DONTFORK = 10
+LEAST_BYTES = 1 << 20
+NR_RECOVERERS = 2
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Died(RunFailed):
+    """A process of the run ended though nobody had killed it."""
+
+
+class Supervisor:
+    """CPU i runs on core cores[i % len(cores)].
+
+    start[i](): fork the process of slot i. announce[i](): say that slot i is dead. Both are compiled.
+    """
+
+    def __init__(
+        self, arena: Arena, start: Sequence[Callable[[], None]], announce: Sequence[Callable[[], None]], cores: Sequence[int]
+    ) -> None:
+        self.arena = arena
+        self.nr_cpus = arena.geometry.nr_cpus
+        self.words = arena.records("recovery")
+        self._start = start
+        self._announce = announce
+        self._cores = cores
+        self._pidfds: dict[int, int] = {}
+        self._slots: dict[int, int] = {}
+        self._epoll = select.epoll()
+        self.expected: set[int] = set()
+        """Slots that were sent a SIGKILL on purpose."""
+
+    def __enter__(self) -> Self:
+        self._life = self.words["life"]
+        take_kicks()
+        forget_memory()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for pidfd in self._pidfds.values():
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        for slot in list(self._pidfds):
+            self._reap(slot)
+        self._epoll.close()
+
+    @property
+    def recoverer(self) -> int:
+        """The slot of the recoverer that runs; -1: none."""
+        return next((slot for slot in self._pidfds if slot >= self.nr_cpus), -1)
+
+    def start(self, slot: int) -> None:
+        """Start the process of a slot that is empty."""
+        self._start[slot]()
+        pid = int(self.words["pid"][slot])
+        if pid <= 0:
+            self._life[slot] = EMPTY
+            raise UnfitMachine(f"cannot start the process of slot {slot}: is ulimit -u reached?")
+        if slot < self.nr_cpus:
+            os.sched_setaffinity(pid, {self._cores[slot % len(self._cores)]})
+        pidfd = os.pidfd_open(pid)
+        self._pidfds[slot] = pidfd
+        self._slots[pidfd] = slot
+        self._epoll.register(pidfd, select.EPOLLIN)
+
+    def start_missing(self) -> None:
+        """Start a CPU in every slot that is empty, and a recoverer if there is none."""
+        life = self._life.tolist()
+        for slot in range(self.nr_cpus):
+            if life[slot] == EMPTY and slot not in self._pidfds:
+                self.start(slot)
+        if self.recoverer < 0:
+            free = [slot for slot in range(self.nr_cpus, len(life)) if life[slot] == EMPTY]
+            if free:
+                self.start(free[0])
+
+    def send(self, slot: int, number: int) -> bool:
+        """Signal the process of a slot; False when it is gone already."""
+        if slot not in self._pidfds:
+            return False
+        if number == signal.SIGKILL:
+            self.expected.add(slot)
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfds[slot], number)
+            return True
+        return False
+
+    def bury(self, wait_ms: float) -> list[int]:
+        """Wait that long for a death; reap and announce who died. Returns their slots. Raises Died for one that nobody killed."""
+        dead = [self._slots[pidfd] for pidfd, _ in self._epoll.poll(wait_ms / 1000)]
+        for slot in dead:
+            how = self._reap(slot)
+            self._announce[slot]()
+            if slot not in self.expected or how != "SIGKILL":
+                raise Died(f"slot {slot} ended by {how}, and nobody had killed it")
+            self.expected.discard(slot)
+        return dead
+
+    def recovered(self, slots: Sequence[int]) -> bool:
+        """Whether these slots are empty again, or in use."""
+        return not any(life in (DEAD, DYING, BURIED) for life in self._life[list(slots)].tolist())
+
+    def _reap(self, slot: int) -> str:
+        """Take the exit status of a process that has ended or is about to; returns how it ended."""
+        pidfd = self._pidfds.pop(slot)
+        del self._slots[pidfd]
+        with contextlib.suppress(OSError):
+            self._epoll.unregister(pidfd)
+        status = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+        os.close(pidfd)
+        if status is None:
+            return "nothing"
+        if status.si_code == os.CLD_EXITED:
+            return f"exit status {status.si_status}"
+        return signal.Signals(status.si_status).name
+
+
+def take_kicks() -> None:
+    """Let SIGURG interrupt a system call and do nothing else, in this process and its children.
+
+    Not through Python, whose handler would need memory that the children do not have.
+    """
+    nothing = ctypes.cast(_libc.getpid, ctypes.c_void_p)
+    _libc.signal(signal.SIGURG, nothing)
+    _libc.siginterrupt(signal.SIGURG, 1)
+
+
+def forget_memory() -> None:
+    """Keep what Python, numpy and LLVM have allocated from children that never touch it: forking copies page tables."""
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    file_ended = -1
+    for line in lines:
+        first, last, flags, path = re.match(r"(\w+)-(\w+) (\S+) \S+ \S+ \S+ *(.*)", line).groups()  # type: ignore[union-attr]
+        start, end = int(first, 16), int(last, 16)
+        if path and not path.startswith("["):
+            file_ended = end
+        elif flags == "rw-p" and path in ("", "[heap]") and start != file_ended and end - start >= LEAST_BYTES:
+            _libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), MADV_DONTFORK)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Poll for that long; whether it holds."""
+    deadline = time.monotonic() + seconds
+    pause = 0.00002
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(pause)
+        pause = min(0.002, pause * 1.3)
+    return True
+
+
+__all__ = ["Died", "Supervisor", "forget_memory", "take_kicks", "wait_until", "LIVE", "np"]
