@@ -5,7 +5,7 @@
     ordered   store_ordered               a release store that recovery relies on: no earlier store sinks below it
 
 Words     one column of 64-bit signed integers in the arena: `words[i]` is the word of record i
-Waiting   goes through wait_until(), wait_unless() and futex_wait() only, so that a spin can be explored without running for ever
+Waiting   goes through wait_until(), wait_unless() and futex_wait() only, so that a spin can be explored and has an end
 Order     load_acquire pairs with store_release; exchange, fetch_add and cmpxchg are sequentially consistent
 Wrapping  add64 ... sub32 wrap as the kernel's integers do, whoever executes them
 
@@ -130,12 +130,16 @@ def wait_until(words: Words, i: int, relation: int, value: int) -> None:
 
 
 def wait_unless(words: Words, i: int, relation: int, value: int, stop: Words) -> bool:
-    """As wait_until(), but give up, and return False, once `stop[0]` is not 0."""
+    """As wait_until(), but give up, and return False, once `stop[0]` is not 0. Compiled, it sleeps between two looks when that
+    takes long: who waits may be of a higher priority than who is waited for.
+    """
     return _machine.wait_unless(words, i, relation, value, stop)
 
 
 def futex_wait(words: Words, i: int, value: int) -> None:
-    """futex(2): sleep if words[i], of which the low 32 bits count, is `value`. Returns when woken, or for no reason at all."""
+    """futex(2): sleep if words[i], of which the low 32 bits count, is `value`. Returns when woken, or for no
+    reason at all: compiled, after 20 ms.
+    """
     _machine.futex_wait(words, i, value)
 
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkret.arena import Arena, chain
+from shmkret.arena import Arena, buckets, chain
 from shmkret.errors import PluginError
 from shmkret.hash import hash_ptr
+from shmkret.intents import BUSY, IDLE
 from shmkret.layout import KRETPROBE
 from shmkret.plugin_calls import blamed
 from shmkret.registry import Plugin
@@ -34,11 +35,26 @@ def audit(arena: Arena, scheme: Plugin, *, at_rest: bool = True) -> list[str]:
         if what.any():
             example = int(np.flatnonzero(what)[0])
             wrong.append(f"{int(what.sum())} instances {name}, such as instance {example}")
+    if arena.geometry.recoverable:
+        wrong += _states(arena)
     outside = int((arena.records("tasks")["place"][owners] == 0).sum())
     if at_rest and outside:
         wrong.append(f"{outside} instances are in buckets, and their tasks are at rest")
     own = getattr(scheme.module, "audit", None)
     return wrong + _books(arena, in_flight) + (_ask_scheme(scheme, arena) if own else [])
+
+
+def _states(arena: Arena) -> list[str]:
+    """Where a run is recoverable, every instance says itself where it is, and nobody has one in hand."""
+    states = arena.records("instances")["state"]
+    hung = np.zeros(len(states), bool)
+    hung[[ri for order in buckets(arena) for ri in order]] = True
+    wrong = np.flatnonzero(states != np.where(hung, BUSY, IDLE))
+    if not len(wrong):
+        return []
+    example = int(wrong[0])
+    where = "in a bucket" if hung[example] else "in none"
+    return [f"{len(wrong)} instances are not where they say, such as {example}: it says {int(states[example])}, and is {where}"]
 
 
 def _ask_scheme(scheme: Plugin, arena: Arena) -> list[str]:
@@ -100,6 +116,11 @@ def books(arena: Arena) -> dict[str, int]:
     counts = {field: int(cpus[field].sum()) for field in ("calls", "hits", "returns", "flushed", "refused", "walked")}
     counts["nmissed"] = int(probes["nmissed"].sum() + registry["gone_nmissed"][0])
     counts["kp_nmissed"] = int(probes["kp_nmissed"][of_kretprobes].sum() + registry["gone_kp_nmissed"][0])
+    if arena.geometry.recoverable:  # then each CPU keeps them apart
+        misses = arena.records("misses")
+        of_each = misses["kp_nmissed"].reshape(arena.geometry.nr_slots, -1)
+        counts["nmissed"] += int(misses["nmissed"].sum())
+        counts["kp_nmissed"] += int(of_each[:, of_kretprobes].sum())
     return counts
 
 

@@ -20,8 +20,8 @@ from shmkret.locking import HASH_LOCK, NR_PRIMITIVES, Unprobed
 from shmkret.mode import Mode
 from shmkret.plugin_calls import blamed
 from shmkret.probes import Probed, Running
-from shmkret.redo import Gated, Survived
 from shmkret.registry import Plugin
+from shmkret.survive import Gated, Survived
 
 MOST = 1 << 25
 """No sizing function may answer with more."""

@@ -93,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="what about this machine makes measurements doubtful", allow_abbrev=False)
     doctor.add_argument("--json", metavar="FILE|-", help="one JSON object; - is standard output")
     doctor.set_defaults(run=_doctor)
+    _add_stress(commands)
     _add_arenas(commands)
     listing = commands.add_parser("list", help="what there is to choose from", allow_abbrev=False)
     listing.add_argument("what", metavar="WHAT", help=", ".join(LISTS))
@@ -138,6 +139,9 @@ def _add_bench(commands: Any) -> None:
     how.add_argument("--repeat", type=int, metavar="N", help="repetitions, each in fresh processes")
     how.add_argument("--seed", type=int, metavar="N", help="for what is drawn at random; default a new one, printed")
     how.add_argument("--plain", action="store_true", default=None, help="run the same functions uncompiled")
+    how.add_argument(
+        "--recoverable", action="store_true", default=None, help="compile in what lets others survive the death of a CPU"
+    )
     how.add_argument("--lock-wait", action="store_true", default=None, help="time every acquire, in a run apart")
     how.add_argument("--latency", action="store_true", default=None, help="time entry and return of calls, in a run apart")
     how.add_argument("--named", action="store_true", help="give the arenas names, so that `shmkret inspect` can attach")
@@ -159,6 +163,36 @@ def _add_compare(commands: Any) -> None:
     compare.add_argument("--fail-on", metavar="CONDITION", help="exit 1 when it holds of a cell: regression>=5%%")
     compare.add_argument("--json", metavar="FILE|-", help="one JSON object; - is standard output")
     compare.set_defaults(run=_compare)
+
+
+def _add_stress(commands: Any) -> None:
+    stress = commands.add_parser(
+        "stress",
+        help="kill CPUs at any instant; the others recover, and nothing may be lost",
+        description="Kills worker processes while they run, lets a recoverer repair the arena, and audits it after each round.",
+        allow_abbrev=False,
+    )
+    stress.add_argument("--worker", type=_names, default=["hot"], metavar="A,B", help="worker programs; hot")
+    stress.add_argument("--scheme", type=_names, default=["hashed"], metavar="A,B", help="global, hashed; hashed")
+    stress.add_argument(
+        "--lock", type=_names, default=["owner", "pthread-robust", "sem"], metavar="A,B", help="owner,pthread-robust,sem"
+    )
+    stress.add_argument("--cpus", type=int, default=2, metavar="N", help="CPUs, more than cores if you like; 2")
+    stress.add_argument("--kills", type=int, default=2000, metavar="N", help="deaths, for each combination; 2000")
+    stress.add_argument("--round", type=int, default=None, metavar="N", help="deaths between two audits; a tenth of --kills")
+    stress.add_argument("--seconds", type=float, default=None, metavar="S", help="stop after that long, for each combination")
+    stress.add_argument(
+        "--fault", default="random=kill", metavar="SPEC", help="what goes wrong: see `shmkret list faults`; random=kill"
+    )
+    stress.add_argument("--mutant", default="", metavar="NAME", help="a wrong order of writes, which must be caught")
+    stress.add_argument("--probes", type=int, metavar="N", help="probe records; default what the worker needs")
+    stress.add_argument("--maxactive", type=int, metavar="N", help="instances a probe; few of them are soon exhausted")
+    stress.add_argument(
+        "--unprotected", action="store_true", help="instead: what a death does to each lock where nothing is recoverable"
+    )
+    stress.add_argument("--seed", type=int, metavar="N", help="of the faults; default a new one, printed")
+    stress.add_argument("--json", metavar="FILE|-", help="one JSON object; - is standard output")
+    stress.set_defaults(run=_stress)
 
 
 def _add_arenas(commands: Any) -> None:
@@ -287,6 +321,26 @@ def _doctor(options: argparse.Namespace, argv: list[str]) -> int:
     return EXIT_HELD
 
 
+def _stress(options: argparse.Namespace, argv: list[str]) -> int:
+    from shmkret.measure import machine
+    from shmkret.stress import command
+
+    seed = secrets.randbelow(1 << 31) if options.seed is None else options.seed
+    asked = command.Asked.of(options, seed)
+    if options.json not in (None, "-"):
+        _require_writable(Path(options.json).parent)
+    posix.sweep_names()
+    output = sys.stderr if options.json == "-" else sys.stdout
+    runs = command.unprotected(asked, output) if options.unprotected else command.stress(asked, output)
+    failed = [run for run in runs if run.get("findings")] if not options.unprotected else []
+    head = {"schema": SCHEMA, "command": "stress", "argv": argv, "version": __version__, "seed": seed}
+    replay = _replay(argv, seed)
+    _write_json(options.json, {**head, "machine": machine.describe(), "runs": [{**run, "replay": replay} for run in runs]})
+    if failed:
+        _say(f"{len(failed)} of {len(runs)} runs failed; again: {replay}")
+    return EXIT_FAILED if failed else EXIT_HELD
+
+
 def _inspect(options: argparse.Namespace, argv: list[str]) -> int:
     from shmkret import named
     from shmkret.audit import audit
@@ -392,6 +446,19 @@ def _list(options: argparse.Namespace, argv: list[str]) -> int:
     return EXIT_HELD
 
 
+def _faults() -> list[dict[str, str]]:
+    from shmkret.stress import spec
+
+    points = [{"name": name, "summary": f"where: {summary}"} for name, summary in spec.POINTS.items()]
+    return points + [{"name": name, "summary": f"what: {summary}"} for name, summary in spec.ACTIONS.items()]
+
+
+def _mutants() -> list[dict[str, str]]:
+    from shmkret.intents import MUTANTS
+
+    return [{"name": name, "summary": summary} for name, summary in MUTANTS.items()]
+
+
 def _plugins(kind: registry.Kind) -> list[dict[str, str]]:
     return [{"name": name, "summary": registry.find(kind, name).summary} for name in registry.names(kind)]
 
@@ -410,6 +477,8 @@ LISTS: dict[str, Callable[[], list[dict[str, str]]]] = {
     "suites": _suites,
     "bugs": lambda: [{"name": b.name, "summary": f"{b.summary} (fixed: {b.fixed})"} for b in bugs.CATALOGUE],
     "arenas": _arenas,
+    "faults": _faults,
+    "mutants": _mutants,
     "peers": lambda: [{"name": name, "summary": peers.summary(name)} for name in peers.names()],
 }
 

@@ -52,8 +52,8 @@ from shmkret.arch import has_feature
 from shmkret.atomics import EQ
 from shmkret.bugs import has_bug
 from shmkret.errors import PluginError, UnfitMachine
-from shmkret.intents import recovers
 from shmkret.handlers import ask, has_handlers, tell
+from shmkret.intents import recovers
 from shmkret.mode import with_mode
 
 NO_WRAPPERS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -305,20 +305,37 @@ def _wait_until(words: Any, i: Any, relation: Any, value: Any) -> Any:
     return until_equal if relation.literal_value == atomics.EQ else until_not_equal
 
 
+_usleep = types.ExternalFunction("usleep", types.int32(types.uint32))
+SPINS_BEFORE_SLEEP = 2000
+NAP_US = 30
+
+
+@register_jitable(**OUTLINE)
+def _pause_after(looks: Any) -> None:
+    if looks < SPINS_BEFORE_SLEEP:
+        cpu_relax()
+    else:
+        _usleep(np.uint32(NAP_US))
+
+
 @overload(atomics.wait_unless, jit_options=INLINE, prefer_literal=True)
 def _wait_unless(words: Any, i: Any, relation: Any, value: Any, stop: Any) -> Any:
     def unless_equal(words: Any, i: Any, relation: Any, value: Any, stop: Any) -> bool:
+        looks = 0
         while atomics.load_acquire(words, i) != value:
             if atomics.load_acquire(stop, 0) != 0:
                 return False
-            cpu_relax()
+            looks += 1
+            _pause_after(looks)
         return True
 
     def unless_not_equal(words: Any, i: Any, relation: Any, value: Any, stop: Any) -> bool:
+        looks = 0
         while atomics.load_acquire(words, i) == value:
             if atomics.load_acquire(stop, 0) != 0:
                 return False
-            cpu_relax()
+            looks += 1
+            _pause_after(looks)
         return True
 
     if not isinstance(relation, types.IntegerLiteral):
@@ -329,12 +346,26 @@ def _wait_unless(words: Any, i: Any, relation: Any, value: Any, stop: Any) -> An
 _syscall = types.ExternalFunction("syscall", types.int64(*[types.int64] * 7))
 FUTEX_WAIT, FUTEX_WAKE = 0, 1
 _SYS_FUTEX = 202 if platform.machine() == "x86_64" else 98
+LOOK_AGAIN_NS = 20_000_000
+"""A wait that may be given up looks that often by itself: a signal can come before it sleeps."""
+
+
+@intrinsic
+def _look_again(typing: Any) -> Any:
+    """The address of a timespec of LOOK_AGAIN_NS."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        timespec = cgutils.alloca_once(builder, ir.ArrayType(I64, 2))
+        builder.store(cgutils.pack_array(builder, [I64(0), I64(LOOK_AGAIN_NS)]), timespec)
+        return builder.ptrtoint(timespec, I64)
+
+    return types.int64(), generate
 
 
 @overload(atomics.futex_wait, jit_options=OUTLINE)
 def _futex_wait(words: Any, i: Any, value: Any) -> Any:
     def wait(words: Any, i: Any, value: Any) -> None:
-        _syscall(_SYS_FUTEX, atomics.address_of(words, i), FUTEX_WAIT, value, 0, 0, 0)
+        _syscall(_SYS_FUTEX, atomics.address_of(words, i), FUTEX_WAIT, value, _look_again(), 0, 0)
 
     return wait
 
@@ -496,10 +527,6 @@ def _libc_mutex_unlock(address: Any) -> Any:
     return unlock
 
 
-LOOK_AGAIN_NS = 20_000_000
-"""A wait that may be given up looks that often by itself: a signal can come before it sleeps."""
-
-
 def _timed_wait(name: str) -> Any:
     """A call of libc's that waits until a time: name(address, CLOCK_MONOTONIC, in LOOK_AGAIN_NS)."""
 
@@ -645,7 +672,7 @@ _prctl = types.ExternalFunction("prctl", types.int32(types.int32, types.int64, t
 
 @overload(libc.fork_process, jit_options=OUTLINE)
 def _libc_fork_process() -> Any:
-    def fork() -> int:
+    def fork() -> Any:
         return np.int64(_fork())
 
     return fork
@@ -709,7 +736,9 @@ def teach() -> None:
 
 
 def _without_last(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda lock, i, cpu: function(lock, i)
+    if function.__code__.co_argcount == 2:
+        return lambda lock, i, cpu: function(lock, i)
+    return lambda lock, i, stop, cpu: function(lock, i, stop)
 
 
 def _teach_verb(verb: Callable[..., Any]) -> None:

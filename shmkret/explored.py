@@ -250,9 +250,9 @@ class ExploredMachine:
             return bool((words.values[i] == value) == (relation == atomics.EQ))
 
         self.access("wait_unless", words, i, writes=False, possible=lambda: holds() or stop.values[0] != 0)
-        return self._settled(holds(), stop)
+        return self._settled(holds())
 
-    def _settled(self, holds: bool, stop: Any) -> bool:
+    def _settled(self, holds: bool) -> bool:
         """What a wait that may be given up came to; what it has seen of both words goes into the state."""
         if self._scheduler is not None:
             self._seen[greenlet.getcurrent()].append(int(holds))
@@ -322,7 +322,7 @@ class ExploredMachine:
         taken = before > 0
         if taken:
             words.values[i] = before - 1
-        return self._settled(taken, stop)
+        return self._settled(taken)
 
     def sem_reset(self, address: int, value: int) -> None:
         words, i = self._addresses[address]
@@ -436,7 +436,7 @@ class Scenario(NamedTuple):
     check: Callable[[], list[str]]
     mortal: Collection[int] = ()
     deaths: int = 1
-    announce: Callable[[int], None] = lambda cpu: None
+    announce: Callable[[int], None] = lambda _: None
 
 
 def explore(scenario: Callable[[ExploredMachine], Scenario], limit: int = LARGEST_SEARCH, seconds: float = math.inf) -> Outcome:

@@ -139,26 +139,31 @@ def intent_of(op: int, why: int, count: int, ri: int, other: int) -> int:
 
 @inline
 def op_of(intent: int) -> int:
+    """What is done."""
     return intent & 15
 
 
 @inline
 def why_of(intent: int) -> int:
+    """What it counts as."""
     return (intent >> 4) & 3
 
 
 @inline
 def count_of(intent: int) -> int:
+    """The low bits of the new count."""
     return (intent >> COUNT_AT) & COUNT_MASK
 
 
 @inline
 def instance_of(intent: int) -> int:
+    """To which instance, task or probe."""
     return (intent >> INDEX_AT) & INDEX_MASK
 
 
 @inline
 def other_of(intent: int) -> int:
+    """What stood before it, or NIL."""
     return ((intent >> OTHER_AT) & INDEX_MASK) - 1
 
 
@@ -212,7 +217,7 @@ def finish(k: Any, cpu: int) -> None:
 
 
 @inline
-def new_count(k: Any, cpu: int, why: int) -> int:
+def new_count(k: Any, cpu: int, why: int) -> Any:
     """What the counter that `why` names will be."""
     if why == RETURNED:
         return k.cpus.returns[cpu] + 1
@@ -238,4 +243,3 @@ def set_count(k: Any, cpu: int, why: int, count: int) -> None:
 def counted(low: int, seen: int) -> int:
     """The counter after the move: `seen`, or one more if its low bits do not say so yet."""
     return seen if seen & COUNT_MASK == low else seen + 1
-

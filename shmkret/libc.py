@@ -68,7 +68,8 @@ def mutex_unlock(address: int) -> None:
 
 def sem_wait_unless(address: int, stop: Words) -> bool:
     """As sem_wait(), but give up, and return False, once `stop[0]` is not 0. A signal makes it look at once, else it looks
-    every 20 ms."""
+    every 20 ms.
+    """
     return machine().sem_wait_unless(address, stop)
 
 

@@ -3,7 +3,7 @@
     lock_table(k, cpu, table, bucket)   take a bucket lock
     lock_probe(k, cpu, locks, i)        take another lock of the scheme's
     unlock_table, unlock_probe          give them back
-    lock_system, unlock_system          the same for kprobe_mutex, the slab's lock and the run queues', which no run times or probes
+    lock_system, unlock_system          kprobe_mutex, the slab's lock and the run queues', which no run times or probes
 
 The lock primitives of 2008 were functions like others, and somebody did put a return probe on one. A worker file that says
 PRIMITIVES = True has four functions after its own: SPIN_LOCK and SPIN_UNLOCK, HASH_LOCK, the helper that takes a bucket lock,

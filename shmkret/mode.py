@@ -22,7 +22,10 @@ from shmkret.text import inline
 
 
 class Mode(NamedTuple):
-    """context: Running or Busy. irq: Off or Enabled. primitives, clock: see shmkret.locking. recovery: see shmkret.intents. handlers, bugs: of the run."""
+    """context: Running or Busy. irq: Off or Enabled. primitives, clock: see shmkret.locking. recovery: see shmkret.survive.
+
+    handlers, bugs: of the run.
+    """
 
     context: Any
     irq: Any

@@ -27,7 +27,7 @@ from shmkret.hash import KPROBE_HASH_BITS, NR_BUCKETS
 from shmkret.registry import data_folder
 
 FLAGS = ("-std=gnu11", "-pthread")
-DOES = {"arch": "x86-64", "bug": "none", "work_ns": 0, "plain": False}
+DOES = {"arch": "x86-64", "bug": "none", "work_ns": 0, "plain": False, "recoverable": False}
 """What peers are written for."""
 FOLDER = data_folder("bench") / "peers"
 

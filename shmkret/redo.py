@@ -1,7 +1,4 @@
-"""How a lock is taken in a recoverable run, and how the move of a dead CPU is finished.
-
-    Survived    the lock says that its owner died (RECOVERY "robust"), or somebody takes it over ("owner")
-    Gated       nothing says who holds a lock ("gate"): while locks are repaired, every other CPU is parked at the gate
+"""How the move of a dead CPU is finished.
 
 An intent names the lock that its move is made under. It is finished only by whoever holds that lock now, or while everybody is
 parked; so two survivors never finish one move. What is finished are the words of the dead CPU itself, its intent cleared last:
@@ -15,9 +12,7 @@ Source    the robust-futex protocol of Linux, whose list_op_pending closes the s
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-from shmkret.atomics import NIL, exchange, futex_wait, futex_wake, load_acquire, store_ordered
+from shmkret.atomics import NIL, load_acquire, store_ordered
 from shmkret.hash import hash_ptr
 from shmkret.intents import (
     BUSY,
@@ -37,7 +32,6 @@ from shmkret.intents import (
     SLAB_POP,
     SLAB_PUSH,
     SYSTEM,
-    TABLE,
     count_of,
     counted,
     instance_of,
@@ -51,77 +45,10 @@ from shmkret.intents import (
 )
 from shmkret.layout import RUNQUEUE_LOCKS, SLAB_LOCK, Kernel
 from shmkret.libc import OWNER_DIED
-from shmkret.locks import acquire, acquire_robust, acquire_unless, release
+from shmkret.locks import acquire_robust, release
 from shmkret.sched import link, unlink
 from shmkret.schemes import finish_hang, finish_orphan, finish_remove, lock_of
 from shmkret.text import inline, outline
-
-
-class Survived(NamedTuple):
-    """Locks that can be taken from a dead owner."""
-
-    unused: int
-
-    def take(self, k: Kernel, cpu: int, locks: object, i: int, section: int) -> None:
-        if recovers(k.mode.recovery, "robust"):
-            if acquire_robust(locks, i, cpu) == OWNER_DIED:
-                inherit(k, cpu, lock_name(i, section))
-        else:
-            acquire(locks, i, cpu)
-
-    def give(self, k: Kernel, cpu: int, locks: object, i: int, section: int) -> None:
-        release(locks, i)
-        if recovers(k.mode.recovery, "early-unlock"):
-            store_ordered(k.recovery.intent, cpu, 0)
-
-    def pass_gate(self, k: Kernel, cpu: int) -> None:
-        pass
-
-    def begin_wait(self, k: Kernel, cpu: int) -> None:
-        pass
-
-    def end_wait(self, k: Kernel, cpu: int) -> None:
-        pass
-
-
-class Gated(NamedTuple):
-    """Locks that nobody can be asked about."""
-
-    unused: int
-
-    def take(self, k: Kernel, cpu: int, locks: object, i: int, section: int) -> None:
-        while load_acquire(k.run.gate, 0) != 0 or not acquire_unless(locks, i, k.run.gate):
-            park(k, cpu)
-        if section == TABLE:  # the others are never held where a CPU can park
-            store_ordered(k.recovery.held, cpu, i + 1)
-
-    def give(self, k: Kernel, cpu: int, locks: object, i: int, section: int) -> None:
-        if section == TABLE:
-            store_ordered(k.recovery.held, cpu, 0)
-        release(locks, i)
-        if recovers(k.mode.recovery, "early-unlock"):
-            store_ordered(k.recovery.intent, cpu, 0)
-
-    def pass_gate(self, k: Kernel, cpu: int) -> None:
-        if load_acquire(k.run.gate, 0) != 0:
-            park(k, cpu)
-
-    def begin_wait(self, k: Kernel, cpu: int) -> None:
-        exchange(k.recovery.parked, cpu, 1)
-        futex_wake(k.recovery.parked, cpu, 1)
-
-    def end_wait(self, k: Kernel, cpu: int) -> None:
-        exchange(k.recovery.parked, cpu, 0)
-
-
-@outline
-def park(k: Kernel, cpu: int) -> None:
-    """Wait until the gate is open. It may close again at once: whoever comes from here looks again."""
-    exchange(k.recovery.parked, cpu, 1)
-    futex_wake(k.recovery.parked, cpu, 1)
-    while load_acquire(k.run.gate, 0) != 0:
-        futex_wait(k.run.gate, 0, 1)
-    exchange(k.recovery.parked, cpu, 0)
 
 
 @outline
@@ -136,7 +63,8 @@ def inherit(k: Kernel, cpu: int, name: int) -> None:
 @inline
 def is_under(k: Kernel, dead: int, intent: int, name: int) -> bool:
     """Whether that is still the intent of the CPU, and of that lock. A live CPU may have ended its move while we looked at the
-    instance, which another has by now; no live one has a move under a lock that is ours."""
+    instance, which another has by now; no live one has a move under a lock that is ours.
+    """
     return named_lock(k, intent) == name and load_acquire(k.recovery.intent, dead) == intent
 
 
@@ -145,9 +73,9 @@ def named_lock(k: Kernel, intent: int) -> int:
     """The lock that a move is made under."""
     op = op_of(intent)
     ri = instance_of(intent)
-    if op == SLAB_POP or op == SLAB_PUSH:  # noqa: SIM109, PLR1714 (the text has no containers)
+    if op == SLAB_POP or op == SLAB_PUSH:  # noqa: SIM109 (the text has no containers)
         return lock_name(SLAB_LOCK, SYSTEM)
-    if op == ENQUEUE or op == DEQUEUE:  # noqa: SIM109, PLR1714
+    if op == ENQUEUE or op == DEQUEUE:  # noqa: SIM109
         return lock_name(RUNQUEUE_LOCKS + load_acquire(k.entities.cpu, ri), SYSTEM)
     return lock_of(k.scheme, k, op, ri)
 
@@ -195,6 +123,7 @@ def end_move(k: Kernel, dead: int, ri: int, state: int) -> None:
 
 @inline
 def redo_hang(k: Kernel, dead: int, intent: int, ri: int) -> None:
+    """Into the bucket."""
     bucket = hash_ptr(k.tasks.address[k.instances.task[ri]], k.hash_multiplier)
     store_ordered(k.buckets.first, bucket, ri)
     finish_hang(k.scheme, k, ri)
@@ -204,6 +133,7 @@ def redo_hang(k: Kernel, dead: int, intent: int, ri: int) -> None:
 
 @inline
 def redo_push(k: Kernel, dead: int, intent: int, ri: int) -> None:
+    """Onto the free list."""
     store_ordered(k.probes.free, k.instances.rp[ri], ri)
     count_again(k, dead, intent)
     end_move(k, dead, ri, IDLE)
@@ -211,6 +141,7 @@ def redo_push(k: Kernel, dead: int, intent: int, ri: int) -> None:
 
 @inline
 def count_again(k: Kernel, dead: int, intent: int) -> None:
+    """Let the count be what the intent says."""
     why = why_of(intent)
     if why == RETURNED:
         seen = k.cpus.returns[dead]
@@ -257,6 +188,7 @@ def lock_inner(k: Kernel, cpu: int, ri: int) -> None:
 
 @inline
 def unlock_inner(k: Kernel, ri: int) -> None:
+    """The end of lock_inner()."""
     if recovers(k.mode.recovery, "robust"):
         outer, inner = lock_of(k.scheme, k, REM, ri), lock_of(k.scheme, k, PUSH, ri)
         if inner != outer:

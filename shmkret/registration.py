@@ -24,7 +24,6 @@ from shmkret.bugs import has_bug
 from shmkret.busy import kprobe_busy_begin, kprobe_busy_end
 from shmkret.intents import (
     HAND,
-    IDLE as AT_REST,
     NOTHING,
     SLAB_POP,
     SLAB_PUSH,
@@ -35,6 +34,9 @@ from shmkret.intents import (
     recovers,
     settle,
 )
+from shmkret.intents import (
+    IDLE as AT_REST,
+)
 from shmkret.layout import KRETPROBE, SLAB_LOCK, Kernel
 from shmkret.lists import pop_free, push, push_free
 from shmkret.locking import KFREE, enter_primitive, leave_primitive, lock_system, unlock_system
@@ -44,8 +46,8 @@ from shmkret.text import inline, outline
 
 EINVAL, ENOMEM = errno.EINVAL, errno.ENOMEM
 REGISTERING, IDLE, REGISTERED, LEAVING = range(-1, 3)
-"""States of `registered`. REGISTERING - cpu: only that CPU may touch the probe. LEAVING + cpu: only that CPU, after its own grace
-period, may take it apart. When it is dead, whoever recovers it goes on in its place."""
+"""States of `registered`. REGISTERING - cpu: only that CPU may touch the probe. LEAVING + cpu: only that CPU, after its own
+grace period, may take it apart. When it is dead, whoever recovers it goes on in its place."""
 
 
 @outline

@@ -27,7 +27,8 @@ What a lock must have so that others survive the death of its holder (`--recover
 
     "gate"      acquire_unless(lock, i, stop) -> bool   take it; or let go of it and return False once stop[0] is not 0
                 reset(lock, i, held)                    every waiter has let go: make it held, or free
-    "owner"     take_over(lock, i, dead, cpu) -> bool   if CPU `dead` has it: now `cpu` has it
+    "owner"     acquire_unless(lock, i, stop, cpu)      the same, for the CPU that asks
+                take_over(lock, i, dead, cpu) -> bool   if CPU `dead` has it: now `cpu` has it
                 wake_all(lock, i)                       let everybody who sleeps look again
     "robust"    acquire_robust(lock, i, cpu) -> int     0; or OWNER_DIED (shmkret.libc): its holder died, it is ours
                 try_acquire_robust(lock, i, cpu) -> int the same without waiting; REFUSED when a live CPU has it
@@ -55,7 +56,7 @@ def release(lock: Any, i: int) -> None:
 
 
 @optional
-def acquire_unless(lock: Any, i: int, stop: Any) -> bool:
+def acquire_unless(lock: Any, i: int, stop: Any, cpu: int) -> bool:
     """Take lock `i`, or let go of it and return False once `stop[0]` is not 0."""
     return True
 

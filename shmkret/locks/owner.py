@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shmkret.atomics import Words, cmpxchg, exchange, futex_wait, futex_wake, load_acquire
+from shmkret.atomics import EQ, Words, cmpxchg, exchange, futex_wait, futex_wake, load_acquire, wait_unless
 from shmkret.text import outline
 
 RECOVERY = "owner"
@@ -41,6 +41,14 @@ def wait(lock: Owner, i: int, cpu: int) -> None:
         seen = load_acquire(lock.owner, i)
         if seen != 0 and (seen & SLEEPERS != 0 or cmpxchg(lock.owner, i, seen, seen | SLEEPERS) == seen):
             futex_wait(lock.owner, i, seen | SLEEPERS)
+
+
+def acquire_unless(lock: Owner, i: int, stop: Words, cpu: int) -> bool:
+    """Without sleeping: only recoverers come this way."""
+    while cmpxchg(lock.owner, i, 0, cpu + 1) != 0:
+        if not wait_unless(lock.owner, i, EQ, 0, stop):
+            return False
+    return True
 
 
 def release(lock: Owner, i: int) -> None:

@@ -50,6 +50,7 @@ class Params(Sizes):
     plain: bool = False
     lock_wait: bool = False
     latency: bool = False
+    recoverable: bool = False
 
     @property
     def bugs(self) -> frozenset[str]:
@@ -126,10 +127,12 @@ class Prepared:
             padding=cell.padding,
             nr_cpus=cell.cpus,
             extra_bugs=params.bugs,
+            recoverable=params.recoverable,
         )
         with blamed(self._paths, "reading its declarations"):
             bugs.chosen(self.build.bugs)
             _ = self.build.declared
+        _ = self.build.recovery_class
         if cell.peer != OURS:
             peers.require(cell.peer, cell.worker, cell.scheme, cell.lock, {knob: cell.value(knob) for knob in peers.DOES})
         self.cores = topology.place(cell.cpus, params.workers_per_core, params.pin_order)

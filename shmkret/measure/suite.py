@@ -38,6 +38,7 @@ PARAMS: dict[str, type] = {
     "plain": bool,
     "lock_wait": bool,
     "latency": bool,
+    "recoverable": bool,
 }
 RUN: dict[str, type] = {"seconds": float, "repeat": int, "peer": str, "title": str}
 DEFAULTS: dict[str, Any] = {

@@ -130,7 +130,7 @@ def unlock_free(scheme: Hashed, k: Kernel, cpu: int, rp: int) -> None:
 
 
 def lock_of(scheme: Hashed, k: Kernel, op: int, ri: int) -> int:
-    if op == POP or op == PUSH:  # noqa: SIM109, PLR1714 (the text has no containers)
+    if op == POP or op == PUSH:  # noqa: SIM109 (the text has no containers)
         return lock_name(load_acquire(k.instances.rp, ri), PROBE)
     return lock_name(hash_ptr(k.tasks.address[load_acquire(k.instances.task, ri)], k.hash_multiplier), TABLE)
 

@@ -1,11 +1,14 @@
 """The processes of a run that survives deaths: CPUs that are replaced, and a recoverer.
 
-    supervisor          holds the arena; forks, watches by pidfd, says who is dead, starts a new CPU in the slot of a recovered one
+    supervisor          holds the arena; forks, watches by pidfd, says who is dead, starts a new CPU in its slot
       +-- CPU 0 ... n   run_cpu(), compiled
       +-- recoverer     run_recoverer(), compiled; when it dies another takes its place, in the other of two slots
 
 A CPU's process does nothing but run machine code on the arena, so that it is forked without the memory of this one: what Python
 and LLVM have allocated is marked MADV_DONTFORK first. Making a CPU then takes some 100 us and not several ms.
+
+CPUs spin, and there may be no core left for who watches them: the supervisor and the recoverer, which would be interrupts in a
+kernel, run at SCHED_RR where that is permitted.
 
 Nobody is killed or signalled but children, through their pidfds. A child dies with the supervisor (PR_SET_PDEATHSIG).
 
@@ -26,14 +29,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-
 from shmkret.arena import Arena
 from shmkret.errors import RunFailed, UnfitMachine
-from shmkret.recovery import BURIED, DEAD, DYING, EMPTY, LIVE
+from shmkret.survive import BURIED, DEAD, DYING, EMPTY
 
 MADV_DONTFORK = 10
-LEAST_BYTES = 1 << 20
+LEAST_BYTES = 1 << 17
+NEEDED = re.compile(r"/(libc|ld|libm|libgcc_s|libpthread|ld-linux-[^/]*)[-.0-9]*\.so|\[stack|\[v")
 NR_RECOVERERS = 2
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -60,12 +62,16 @@ class Supervisor:
         self._pidfds: dict[int, int] = {}
         self._slots: dict[int, int] = {}
         self._epoll = select.epoll()
+        self.is_realtime = False
         self.expected: set[int] = set()
         """Slots that were sent a SIGKILL on purpose."""
+        self.expected_exit: set[int] = set()
+        """Slots that were told to stop."""
 
     def __enter__(self) -> Self:
         self._life = self.words["life"]
         take_kicks()
+        come_first(0)
         forget_memory()
         return self
 
@@ -74,7 +80,7 @@ class Supervisor:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         for slot in list(self._pidfds):
-            self._reap(slot)
+            self.reap(slot)
         self._epoll.close()
 
     @property
@@ -91,6 +97,8 @@ class Supervisor:
             raise UnfitMachine(f"cannot start the process of slot {slot}: is ulimit -u reached?")
         if slot < self.nr_cpus:
             os.sched_setaffinity(pid, {self._cores[slot % len(self._cores)]})
+        else:
+            self.is_realtime = come_first(pid)
         pidfd = os.pidfd_open(pid)
         self._pidfds[slot] = pidfd
         self._slots[pidfd] = slot
@@ -119,21 +127,27 @@ class Supervisor:
         return False
 
     def bury(self, wait_ms: float) -> list[int]:
-        """Wait that long for a death; reap and announce who died. Returns their slots. Raises Died for one that nobody killed."""
+        """Wait that long for a death; reap and announce who died. Returns their slots. Raises Died if nobody had killed one."""
         dead = [self._slots[pidfd] for pidfd, _ in self._epoll.poll(wait_ms / 1000)]
         for slot in dead:
-            how = self._reap(slot)
+            how = self.reap(slot)
             self._announce[slot]()
-            if slot not in self.expected or how != "SIGKILL":
+            told = slot in self.expected_exit and how == "exit status 0"
+            self.expected_exit.discard(slot)
+            if not told and (slot not in self.expected or how != "SIGKILL"):
                 raise Died(f"slot {slot} ended by {how}, and nobody had killed it")
             self.expected.discard(slot)
         return dead
+
+    def running(self) -> list[int]:
+        """The slots that have a process."""
+        return sorted(self._pidfds)
 
     def recovered(self, slots: Sequence[int]) -> bool:
         """Whether these slots are empty again, or in use."""
         return not any(life in (DEAD, DYING, BURIED) for life in self._life[list(slots)].tolist())
 
-    def _reap(self, slot: int) -> str:
+    def reap(self, slot: int) -> str:
         """Take the exit status of a process that has ended or is about to; returns how it ended."""
         pidfd = self._pidfds.pop(slot)
         del self._slots[pidfd]
@@ -148,6 +162,15 @@ class Supervisor:
         return signal.Signals(status.si_status).name
 
 
+def come_first(pid: int) -> bool:
+    """Let a process run before all ordinary ones; whether that is permitted. Its children are ordinary."""
+    try:
+        os.sched_setscheduler(pid, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+    except PermissionError:
+        return False
+    return True
+
+
 def take_kicks() -> None:
     """Let SIGURG interrupt a system call and do nothing else, in this process and its children.
 
@@ -159,16 +182,19 @@ def take_kicks() -> None:
 
 
 def forget_memory() -> None:
-    """Keep what Python, numpy and LLVM have allocated from children that never touch it: forking copies page tables."""
-    lines = Path("/proc/self/maps").read_text().splitlines()
-    file_ended = -1
-    for line in lines:
+    """Keep what Python, numpy and LLVM have mapped from children that never touch it: forking and dying walk page tables.
+
+    Children need libc, the machine code that LLVM has made, the stack, and the arena, which is shared.
+    """
+    owner, ended = "", 0
+    for line in Path("/proc/self/maps").read_text().splitlines():
         first, last, flags, path = re.match(r"(\w+)-(\w+) (\S+) \S+ \S+ \S+ *(.*)", line).groups()  # type: ignore[union-attr]
-        start, end = int(first, 16), int(last, 16)
-        if path and not path.startswith("["):
-            file_ended = end
-        elif flags == "rw-p" and path in ("", "[heap]") and start != file_ended and end - start >= LEAST_BYTES:
-            _libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), MADV_DONTFORK)
+        start, size = int(first, 16), int(last, 16) - int(first, 16)
+        owner = path or owner  # what has no name may be the end of the file before it
+        is_needed = (path or start == ended) and NEEDED.search(owner)
+        ended = start + size
+        if flags == "rw-p" and size >= LEAST_BYTES and not is_needed:
+            _libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(size), MADV_DONTFORK)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
@@ -181,6 +207,3 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
         time.sleep(pause)
         pause = min(0.002, pause * 1.3)
     return True
-
-
-__all__ = ["Died", "Supervisor", "forget_memory", "take_kicks", "wait_until", "LIVE", "np"]

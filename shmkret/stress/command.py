@@ -1,0 +1,138 @@
+"""`shmkret stress`: every combination that was asked for, a line for each, and a live display meanwhile."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from shmkret.build import Build
+from shmkret.errors import UsageError
+from shmkret.kernel import Sizes
+from shmkret.registry import ARCH, LOCK, SCHEME, WORKER, find
+from shmkret.stress import spec
+from shmkret.stress import unprotected as bare
+from shmkret.stress.nemesis import Plan, Record
+from shmkret.stress.session import run
+
+MOST_CPUS = 64
+MOST_KILLS = 100_000_000
+TRIALS = 20
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options of the command, checked."""
+
+    builds: tuple[Build, ...]
+    sizes: Sizes
+    plan: Plan
+
+    @classmethod
+    def of(cls, options: argparse.Namespace, seed: int) -> Asked:
+        """Raises UsageError and its kinds for anything that cannot be."""
+        for name, value, most in (("cpus", options.cpus, MOST_CPUS), ("kills", options.kills, MOST_KILLS)):
+            if not 1 <= value <= most:
+                raise UsageError(f"--{name} is {value}: give a number from 1 to {most}")
+        if options.round is not None and options.round < 1:
+            raise UsageError(f"--round is {options.round}: give a number from 1")
+        if options.seconds is not None and not options.seconds > 0:
+            raise UsageError(f"--seconds is {options.seconds:g}: give more than 0")
+        if seed < 0:
+            raise UsageError(f"--seed is {seed}: give a number that is not negative")
+        for what in ("worker", "scheme", "lock"):
+            if not getattr(options, what):
+                raise UsageError(f"--{what} names nothing: give one value or several, with commas between them")
+        terms = spec.parse(options.fault)
+        builds = tuple(
+            Build(
+                arch=find(ARCH, "x86-64"),
+                scheme=find(SCHEME, scheme),
+                lock=find(LOCK, lock),
+                worker=find(WORKER, worker),
+                padding="cacheline",
+                nr_cpus=options.cpus,
+                recoverable=True,
+                mutant=options.mutant,
+            )
+            for worker in options.worker
+            for scheme in options.scheme
+            for lock in options.lock
+        )
+        for build in builds:
+            if not options.unprotected:
+                _ = build.recovery_class
+            _ = build.declared
+        sizes = Sizes(probes=options.probes, maxactive=options.maxactive)
+        round_kills = options.round or max(1, options.kills // 10)
+        return cls(builds, sizes, Plan(options.kills, round_kills, terms, seed, seconds=options.seconds or float("inf")))
+
+
+def stress(asked: Asked, output: TextIO) -> list[dict[str, Any]]:
+    """Run them; a line for each on `output`."""
+    print(HEAD, file=output)
+    runs = []
+    for build in asked.builds:
+        name = f"{build.worker.name} {build.scheme.name} {build.lock.name}"
+        with _display(name, asked.plan.kills) as watch:
+            found = run(build, asked.sizes, asked.plan, watch)
+        runs.append(found)
+        print(_line(found), file=output, flush=True)
+        for what in found["findings"]:
+            print(f"    {what}", file=output, flush=True)
+    print("ms: from SIGKILL until every lock of the dead CPU was free again", file=output)
+    return runs
+
+
+HEAD = (
+    f"{'worker':10}{'scheme':8}{'lock':16}{'kills':>9}{'audits':>7}{'calls':>15}{'lost':>6}{'doubled':>8}{'stuck':>6}{'miscounted':>11}"
+    f"{'other':>6}{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}"
+)
+
+
+def _line(found: dict[str, Any]) -> str:
+    times = ["-" if value is None else f"{value:.3f}" for value in found["recovery_ms"].values()]
+    return (
+        f"{found['worker']:10}{found['scheme']:8}{found['lock']:16}{found['kills']:9,}{found['rounds']:7}{found['calls']:15,}"
+        f"{found['lost']:6}{found['doubled']:8}{found['stuck']:6}{found['count_errors']:11}{found['other']:6}"
+        f"{times[0]:>9}{times[1]:>9}{times[2]:>9}"
+    )
+
+
+def unprotected(asked: Asked, output: TextIO) -> list[dict[str, Any]]:
+    """The same kill where nothing is recoverable."""
+    trials = min(asked.plan.kills, TRIALS)
+    print(f"{'worker':10}{'scheme':8}{'lock':16}{'deaths':>7}" + "".join(f"{name:>10}" for name in bare.OUTCOMES), file=output)
+    runs = []
+    for build in asked.builds:
+        found = bare.trials(build, asked.sizes, trials, asked.plan.seed)
+        runs.append(found)
+        counts = "".join(f"{found[name]:10}" for name in bare.OUTCOMES)
+        print(f"{found['worker']:10}{found['scheme']:8}{found['lock']:16}{trials:7}{counts}", file=output, flush=True)
+    return runs
+
+
+class _display:
+    """A bar with kills, recoveries and times on a terminal; nothing elsewhere."""
+
+    def __init__(self, name: str, kills: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        console = Console(stderr=True)
+        columns = (TextColumn(name, markup=False), BarColumn(24), MofNCompleteColumn(), TextColumn("{task.description}"))
+        self._bar = Progress(*columns, console=console, auto_refresh=False, transient=True, disable=not console.is_terminal)
+        self._task = self._bar.add_task("", total=kills)
+
+    def __enter__(self) -> Any:
+        self._bar.start()
+        return self._watch
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def _watch(self, record: Record, seconds: float) -> None:
+        rate = record["kills"] / seconds if seconds else 0.0
+        p50 = record.times_ms()["p50"]
+        words = f"kills  {rate:.0f}/s  recovered {record['recoveries']}  p50 {p50} ms  audits {record['rounds']}"
+        self._bar.update(self._task, completed=record["kills"], description=words, refresh=True)

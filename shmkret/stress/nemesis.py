@@ -1,0 +1,320 @@
+"""The nemesis: faults at random from a seed, and the verdict after each round of them.
+
+    guardian (the command)      holds the arena; restarts the nemesis when that is what the fault says
+      +-- nemesis               supervises (shmkret.stress.supervisor), kills, and audits
+            +-- CPUs, recoverer
+
+    round    faults, with the CPUs at work
+    heal     the CPUs are told to stop, and are recovered like the dead
+    audit    lists, books, locks; then the next round goes on with the same arena
+
+A count is kept in a shared page, so that it survives the nemesis.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from shmkret import native, oracle, posix
+from shmkret.arena import Arena
+from shmkret.audit import audit
+from shmkret.build import Build
+from shmkret.cpu import GATE, MEASURE, STOP
+from shmkret.kernel import Sizes
+from shmkret.plain import PlainMachine
+from shmkret.stress.spec import Term
+from shmkret.stress.supervisor import Died, Supervisor, wait_until
+from shmkret.survive import DEAD, LIVE
+
+PATIENCE_S = 20.0
+MOST_TIMES = 1 << 20
+"""Recovery times that are kept; later ones replace the oldest."""
+COUNTS = (
+    "kills",
+    "recoveries",
+    "stops",
+    "rounds",
+    "lost",
+    "doubled",
+    "stuck",
+    "count_errors",
+    "other",
+    "times",
+    "done",
+    "open_calls",
+)
+
+
+class Machines(NamedTuple):
+    """What a run needs to have compiled, for each slot."""
+
+    start: list[Callable[[], None]]
+    announce: list[Callable[[], None]]
+    dismiss: list[Callable[[], None]]
+
+
+class Record:
+    """Counts and recovery times (us) in shared memory."""
+
+    def __init__(self) -> None:
+        self._map = mmap.mmap(-1, 8 * len(COUNTS) + 4 * MOST_TIMES + (1 << 16))
+        self.counts = np.frombuffer(self._map, np.int64, len(COUNTS))
+        self._times = np.frombuffer(self._map, np.uint32, MOST_TIMES, 8 * len(COUNTS))
+        self._words = 8 * len(COUNTS) + 4 * MOST_TIMES
+
+    def add(self, name: str, n: int = 1) -> None:
+        """Count."""
+        self.counts[COUNTS.index(name)] += n
+
+    def __getitem__(self, name: str) -> int:
+        return int(self.counts[COUNTS.index(name)])
+
+    def add_time(self, ns: int) -> None:
+        """From SIGKILL until every lock of the dead CPU was free, in ns."""
+        self._times[self["times"] % MOST_TIMES] = min(max(0, ns // 1000), (1 << 32) - 1)
+        self.add("times")
+
+    def times_ms(self) -> dict[str, float | None]:
+        """p50, p99 and max of the recovery times."""
+        times = self._times[: min(self["times"], MOST_TIMES)] / 1000
+        if not len(times):
+            return {"p50": None, "p99": None, "max": None}
+        p50, p99, most = np.percentile(times, [50, 99, 100]).tolist()
+        return {"p50": round(p50, 4), "p99": round(p99, 4), "max": round(most, 4)}
+
+    def say(self, findings: list[str]) -> None:
+        """Keep what was found."""
+        text = json.dumps(findings[:20]).encode()[: (1 << 16) - 9]
+        self._map[self._words : self._words + 8] = len(text).to_bytes(8, "little")
+        self._map[self._words + 8 : self._words + 8 + len(text)] = text
+
+    def said(self) -> list[str]:
+        """What was found."""
+        size = int.from_bytes(self._map[self._words : self._words + 8], "little")
+        found: list[str] = json.loads(self._map[self._words + 8 : self._words + 8 + size] or b"[]")
+        return found
+
+
+@dataclass
+class Plan:
+    """kills: how many; round_kills: after how many there is an audit."""
+
+    kills: int
+    round_kills: int
+    terms: list[Term]
+    seed: int
+    pause_s: float = 0.0002
+    seconds: float = float("inf")
+
+
+class Nemesis:
+    """One process of faults."""
+
+    def __init__(self, arena: Arena, build: Build, sizes: Sizes, machines: Machines, cores: list[int], record: Record) -> None:
+        self.arena = arena
+        self.build = build
+        self.sizes = sizes
+        self.machines = machines
+        self.record = record
+        self.cores = cores
+        self.cpus = arena.records("cpus")
+        self.run_words = arena.records("run")
+        self.nr_cpus = arena.geometry.nr_cpus
+
+    def run(self, plan: Plan, incarnation: int) -> None:
+        """Rounds until the kills are done, or something is wrong."""
+        self.rng = random.Random(f"{plan.seed} {incarnation}")
+        self.plan = plan
+        self.deadline = time.monotonic() + plan.seconds
+        with Supervisor(self.arena, self.machines.start, self.machines.announce, self.cores) as self.crew:
+            self._take_up()
+            while not self._is_over():
+                wrong = self._round()
+                if wrong:
+                    self.record.say(wrong)
+                    self.record.add("done", 2)
+                    return
+            self.record.add("done")
+
+    def _is_over(self) -> bool:
+        return self.record["kills"] >= self.plan.kills or time.monotonic() > self.deadline
+
+    def _take_up(self) -> None:
+        """Whoever the arena says is alive died with the nemesis before us."""
+        life = self.crew.words["life"]
+        dead = [slot for slot in range(len(life)) if life[slot] in (LIVE, DEAD)]
+        for slot in dead:
+            if life[slot] == LIVE and slot < self.nr_cpus:
+                self.record.add("kills")
+            self.machines.announce[slot]()
+
+    def _round(self) -> list[str]:
+        """Faults, then healing and the audit; what is wrong."""
+        self.run_words["phase"] = GATE
+        self.crew.start_missing()
+        if not self._recovered(range(len(self.crew.words))):
+            return self._stuck("a recovery at the start of a round")
+        self.crew.start_missing()
+        if not wait_until(lambda: bool(self.cpus["ready"][: self.nr_cpus].all()), PATIENCE_S):
+            return self._stuck("the start of a round")
+        self.run_words["phase"] = MEASURE
+        goal = min(self.plan.kills, self.record["kills"] + self.plan.round_kills)
+        n = 0
+        try:
+            while self.record["kills"] < goal and time.monotonic() < self.deadline:
+                time.sleep(self.rng.random() * self.plan.pause_s)
+                wrong = self._fault(n)
+                n += 1
+                if wrong:
+                    return wrong
+            return self._heal() or self._audit()
+        except Died as error:
+            bugs = self._bugs()
+            self.record.add("other")
+            return bugs or [str(error)]
+
+    def _fault(self, n: int) -> list[str]:
+        possible = [term for term in self.plan.terms if term.may(n)]
+        if not possible:
+            return []
+        term = self.rng.choices(possible, [term.share for term in possible])[0]
+        term.done += 1
+        if term.point == "parent":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if term.action == "stop":
+            return self._stop(term)
+        victims = self._victims(term)
+        at = time.monotonic_ns()
+        sent = [slot for slot in victims if self.crew.send(slot, signal.SIGKILL)]
+        self.record.add("kills", len(sent))
+        if term.point == "recoverer":
+            pause = time.monotonic_ns() + self.rng.randrange(300_000)
+            dead = self._bury(sent)
+            while time.monotonic_ns() < pause:
+                pass
+            recoverer = self.crew.recoverer
+            if recoverer >= 0 and self.crew.send(recoverer, signal.SIGKILL):
+                dead += self._bury([recoverer])
+            self.crew.start_missing()
+        else:
+            dead = self._bury(sent)
+        if not self._recovered(dead):
+            return self._stuck(f"the recovery of slots {dead}")
+        for slot in sent:
+            self.record.add("recoveries")
+            if term.point != "recoverer":
+                self.record.add_time(int(self.crew.words["since_ns"][slot]) - at)
+        bugs = self._bugs()
+        self.crew.start_missing()
+        return bugs
+
+    def _bury(self, sent: list[int]) -> list[int]:
+        dead: list[int] = []
+        end = time.monotonic() + PATIENCE_S
+        while not set(sent) <= set(dead) and time.monotonic() < end:
+            dead += self.crew.bury(1000)
+        return dead
+
+    def _recovered(self, slots: Any) -> bool:
+        return wait_until(lambda: self.crew.recovered(list(slots)), PATIENCE_S)
+
+    def _victims(self, term: Term) -> list[int]:
+        among = [cpu for cpu in term.cpus or range(self.nr_cpus) if cpu < self.nr_cpus]
+        if term.point == "all":
+            return among
+        words = self.crew.words
+        look = {"mover": "intent", "holder": "held", "waiter": ""}.get(term.point)
+        if look is not None:
+            for _ in range(200):
+                found = [cpu for cpu in among if (words[look][cpu] or words["intent"][cpu] if look else self._sleeps(cpu))]
+                if found:
+                    return [self.rng.choice(found)]
+        return [self.rng.choice(among)]
+
+    def _sleeps(self, cpu: int) -> bool:
+        try:
+            return Path(f"/proc/{int(self.crew.words['pid'][cpu])}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+        except OSError:
+            return False
+
+    def _stop(self, term: Term) -> list[str]:
+        """Let some CPUs stand still, and go on in another order. Stopped is not dead: nobody may take anything from them."""
+        stopped = self._victims(term)
+        for slot in stopped:
+            self.crew.send(slot, signal.SIGSTOP)
+        time.sleep(term.arg * self.rng.random())
+        self.rng.shuffle(stopped)
+        for slot in stopped:
+            self.crew.send(slot, signal.SIGCONT)
+        self.record.add("stops", len(stopped))
+        return []
+
+    def _heal(self) -> list[str]:
+        """Every CPU stops, and is recovered like a dead one: its task goes back to the queue, the arena is quiet."""
+        self.run_words["phase"] = STOP
+        for slot in range(self.nr_cpus):
+            self.crew.expected_exit.add(slot)
+        left = set(range(self.nr_cpus)) & set(self.crew.running())
+        end = time.monotonic() + PATIENCE_S
+        while left:
+            left -= set(self.crew.bury(100))
+            if time.monotonic() > end:
+                return self._stuck(f"CPUs {sorted(left)}, which were told to stop")
+        if not self._recovered(range(self.nr_cpus)):
+            return self._stuck("the recovery of CPUs that had stopped")
+        return self._bugs()
+
+    def _audit(self) -> list[str]:
+        self.record.add("rounds")
+        machine = PlainMachine(None)
+        wrong = audit(self.arena, self.build.scheme)
+        held = native.still_held(self.arena, machine, self.build, self.sizes)
+        intents = np.flatnonzero(self.crew.words["intent"]).tolist()
+        wrong += held + [f"the intent of slot {slot} is not cleared" for slot in intents]
+        for what in wrong:
+            kind = next((name for name in ("lost", "doubled") if f"instances {name}" in what), "")
+            if kind:
+                self.record.add(kind, int(what.split()[0]))
+            else:
+                self.record.add("count_errors" if " hits, but " in what or " calls, but " in what else "other")
+        return wrong
+
+    def _bugs(self) -> list[str]:
+        found = [f"cpu {cpu}: {oracle.BUGS[bug]}" for cpu, bug in enumerate(self.cpus["bug"].tolist()) if bug]
+        self.record.add("other", len(found))
+        return found
+
+    def _stuck(self, what: str) -> list[str]:
+        self.record.add("stuck")
+        life = self.crew.words["life"].tolist()
+        return [f"stuck for {PATIENCE_S:g} s: {what}; states of the slots: {life}", *self._bugs()]
+
+
+def execute(nemesis: Nemesis, plan: Plan, incarnation: int) -> int:
+    """Run the nemesis in a child; returns its pid."""
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            posix.die_with_parent(parent)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            nemesis.run(plan, incarnation)
+            status = 0
+        except BaseException as error:  # the guardian prints it
+            nemesis.record.say([f"{type(error).__name__}: {error}"])
+            nemesis.record.add("done", 2)
+        finally:
+            os._exit(status)
+    return pid

@@ -1,0 +1,93 @@
+"""One run of `shmkret stress`: prepare, let the nemesis work, judge.
+
+What a run returns is a plain dict, as the command prints it with --json.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from shmkret import native, recovery, topology
+from shmkret.audit import books
+from shmkret.build import Build
+from shmkret.errors import UnfitMachine
+from shmkret.kernel import Sizes, create_arena, geometry_of
+from shmkret.plain import PlainMachine
+from shmkret.stress.nemesis import Machines, Nemesis, Plan, Record, execute
+from shmkret.stress.supervisor import NR_RECOVERERS
+
+Watch = Callable[[Record, float], None]
+
+
+def _nobody(_: Record, __: float) -> None:
+    pass
+
+
+def run(build: Build, sizes: Sizes, plan: Plan, watch: Watch = _nobody) -> dict[str, Any]:
+    """Stress one build. watch(record, seconds): called now and then.
+
+    Returns: worker, scheme, lock, kills, recoveries, stops, rounds, calls, lost, doubled, stuck, count_errors, other,
+             recovery_ms (p50, p99, max: from SIGKILL until every lock of the dead CPU is free), open_calls, findings, seconds.
+    Raises:  PluginError, UsageError, ArenaError, UnfitMachine.
+    """
+    cores = topology.allowed_cores()
+    script = getattr(build.worker.module, "script", None)
+    words = script(build.nr_cpus, np.random.default_rng(plan.seed)) if script else np.zeros(1, np.int64)
+    compiled = [native.compiled(build, sizes, text) for text in (recovery.start, recovery.announce, recovery.dismiss)]
+    machine = PlainMachine(build.cache())
+    record = Record()
+    began = time.monotonic()
+    geometry = geometry_of(build, sizes, len(words), NR_RECOVERERS)
+    with create_arena(build, sizes, np.asarray(words, np.int64), geometry) as arena:
+        try:
+            native.free_locks(arena, machine, build, sizes)
+            arena.records("runqueues")["quiescent"] = 1
+            bodies = [make(arena, machine) for make in compiled]
+            nemesis = Nemesis(arena, build, sizes, Machines(*bodies), cores, record)
+            _guard(nemesis, plan, record, watch, began)
+            calls = books(arena)["calls"]
+            open_calls = int(arena.records("recovery")["open_calls"].sum())
+        finally:
+            machine.close()
+    return {
+        "worker": build.worker.name,
+        "scheme": build.scheme.name,
+        "lock": build.lock.name,
+        "mutant": build.mutant,
+        **{name: record[name] for name in ("kills", "recoveries", "stops", "rounds")},
+        "calls": calls,
+        **{name: record[name] for name in ("lost", "doubled", "stuck", "count_errors", "other")},
+        "recovery_ms": record.times_ms(),
+        "open_calls": open_calls,
+        "findings": record.said(),
+        "seconds": round(time.monotonic() - began, 1),
+    }
+
+
+def _guard(nemesis: Nemesis, plan: Plan, record: Record, watch: Watch, began: float) -> None:
+    """Keep a nemesis at work until one has a verdict; it may be killed by its own hand."""
+    incarnation = 0
+    while not record["done"]:
+        pid = execute(nemesis, plan, incarnation)
+        pidfd = os.pidfd_open(pid)
+        try:
+            ended = select.poll()
+            ended.register(pidfd, select.POLLIN)
+            while not ended.poll(200):
+                watch(record, time.monotonic() - began)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+            os.close(pidfd)
+        incarnation += 1
+        if incarnation > 1 + plan.kills:
+            raise UnfitMachine("the nemesis dies again and again: is memory short?")

@@ -1,0 +1,95 @@
+"""What one death does where nothing is recoverable: the same kill, on the same path, with each lock as it is.
+
+Each trial is a fresh arena. CPU 0 is killed, if it can be caught in the middle of a move or holding a lock; then the others are
+watched: does everybody still make calls? At the end the lists are audited.
+
+Outcomes   hangs       a survivor makes no call for HANG_S seconds
+           corrupts    the survivors go on, and an oracle or the audit of the lists finds more than what the dead CPU had
+           leaks       the survivors go on, and what the dead CPU had in hand, or its task had in a bucket, is never given back
+           unharmed    neither; only the call of the dead CPU itself is missing
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from shmkret import native, posix, recovery, topology
+from shmkret.audit import audit
+from shmkret.build import Build
+from shmkret.cpu import MEASURE
+from shmkret.kernel import Sizes, create_arena
+from shmkret.plain import PlainMachine
+from shmkret.stress.supervisor import Supervisor, wait_until
+
+HANG_S = 0.15
+OUTCOMES = ("hangs", "corrupts", "leaks", "unharmed")
+
+
+def trials(build: Build, sizes: Sizes, count: int, seed: int) -> dict[str, Any]:
+    """`count` deaths. Returns worker, scheme, lock, trials, and how many ended in each of OUTCOMES."""
+    build = replace(build, recoverable=False, mutant="")
+    rng = random.Random(seed)
+    start = native.compiled(build, sizes, recovery.start_mortal)
+    script = getattr(build.worker.module, "script", None)
+    words = script(build.nr_cpus, np.random.default_rng(seed)) if script else np.zeros(1, np.int64)
+    found = Counter(_in_child(build, sizes, np.asarray(words, np.int64), start, rng.random()) for _ in range(count))
+    key = {"worker": build.worker.name, "scheme": build.scheme.name, "lock": build.lock.name}
+    return {**key, "trials": count, **{outcome: found[i] for i, outcome in enumerate(OUTCOMES)}}
+
+
+def _in_child(build: Build, sizes: Sizes, script: Any, start: native.Bodies, after: float) -> int:
+    """One trial in a process of its own, which forgets its memory for its children; its exit status is the outcome."""
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        status = 255
+        try:
+            posix.die_with_parent(parent)
+            status = _trial(build, sizes, script, start, after)
+        finally:
+            os._exit(status)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if status not in range(len(OUTCOMES)):
+        raise RuntimeError(f"a trial ended with status {status}")
+    return status
+
+
+def _trial(build: Build, sizes: Sizes, script: Any, start: native.Bodies, after: float) -> int:
+    machine = PlainMachine(build.cache())
+    with create_arena(build, sizes, script) as arena:
+        native.free_locks(arena, machine, build, sizes)
+        cpus, run = arena.records("cpus"), arena.records("run")
+        with Supervisor(arena, start(arena, machine), [], topology.allowed_cores()) as crew:
+            for cpu in range(build.nr_cpus):
+                crew.start(cpu)
+            wait_until(lambda: bool(cpus["ready"].all()), 10)
+            run["phase"] = MEASURE
+            time.sleep(0.002 + after * 0.003)
+            crew.send(0, signal.SIGKILL)
+            crew.reap(0)
+            time.sleep(0.005)
+            before = cpus["calls"][1:].copy()
+            moves = wait_until(lambda: bool((cpus["calls"][1:] > before).all()) or bool(cpus["bug"].any()), HANG_S)
+            if cpus["bug"].any():
+                return OUTCOMES.index("corrupts")
+            if not moves:
+                return OUTCOMES.index("hangs")
+            for cpu in range(1, build.nr_cpus):
+                crew.send(cpu, signal.SIGSTOP)
+        return OUTCOMES.index(_judge(arena, build))
+
+
+def _judge(arena: Any, build: Build) -> str:
+    wrong = audit(arena, build.scheme, at_rest=False)
+    lists = [what for what in wrong if "hits, but" not in what and "calls, but" not in what and "instances lost" not in what]
+    if lists:
+        return "corrupts"
+    return "leaks" if wrong else "unharmed"
