@@ -1,14 +1,11 @@
-"""What a number is worth: each doubt provoked, intervals, laws, histograms, reports, comparisons, the doctor."""
+"""What a number is worth: each doubt provoked, intervals, laws, histograms, result folders, comparisons, the doctor."""
 
 import csv
-import html as html_module
-import html.parser
 import json
 import math
 import os
 import shutil
 import subprocess
-import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +21,6 @@ from shmkret.measure import (
     folder,
     latency,
     machine,
-    plots,
     scaling,
     statistics,
     transfer,
@@ -248,7 +244,7 @@ def test_quantiles_are_those_of_the_times_within_three_percent():
     assert sum(count for _, count in found.statistics()["bins"]) == 20_000
 
 
-# The folder, the report, the comparison.
+# The folder, the comparison.
 
 
 @pytest.fixture(scope="module")
@@ -257,40 +253,6 @@ def measured(tmp_path_factory):
     cells = ["--worker", "hot", "--scheme", "global,hashed", "--cpus", "1", "--lock-wait", "--latency"]
     assert main(["bench", *cells, *QUICK, "--out", str(out)]) == 0
     return out
-
-
-class Page(html.parser.HTMLParser):
-    """Collects the tags and the addresses that a page would load."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.loads = [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append(tag)
-        known = dict(attributes)
-        if tag in ("script", "link", "img", "iframe") or (tag == "a" and not known["href"].startswith("data:")):
-            self.loads.append((tag, known))
-
-
-def test_the_report_is_one_file_that_loads_nothing(measured):
-    text = (measured / "report.html").read_text()
-    page = Page(text)
-
-    assert page.loads == []
-    assert page.tags.count("svg") == len(plots.figures(folder.load(measured))) >= 3
-    assert len(text) < 900_000
-    assert text.index("<h2>Doubts") < text.index("<h2>Throughput") < text.index("<h2>Cells")
-    assert 'download="results.json"' in text
-    assert "currentColor" in text
-    assert plots.INK not in text.split("</style>")[1]
-
-
-def test_every_plot_is_there_as_svg_and_png(measured):
-    for name in plots.figures(folder.load(measured)):
-        assert ET.parse(measured / f"{name}.svg").getroot().tag.endswith("svg")
-        assert (measured / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_csv_has_numbers_where_numbers_are(measured):
@@ -403,48 +365,3 @@ def test_the_doctor_says_what_to_do():
         ("doubt", "switch boost off"),
     ]
     assert [one.state for one in virtual] == ["doubt", "doubt"]
-
-
-# The report in a real browser.
-
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-LOOK = """<script>
-const style = one => getComputedStyle(document.querySelector(one));
-document.title = JSON.stringify({
-  wide: document.documentElement.scrollWidth, window: innerWidth, plots: document.querySelectorAll("svg").length,
-  ink: style("body").color, page: style("body").backgroundColor, axes: style("svg text").fill,
-  loaded: performance.getEntriesByType("resource").map(entry => entry.name),
-});
-</script>"""
-
-
-def look(report, tmp_path, width, dark):
-    """What a browser makes of the report: sizes, colours, and what it loaded."""
-    page = tmp_path / "look.html"
-    page.write_text(report.read_text().replace("</body>", f"{LOOK}</body>"))
-    # Chromium's own number for a preferred colour scheme: 0 is dark, 1 is light.
-    scheme = f"--blink-settings=preferredColorScheme={0 if dark else 1}"
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", scheme]
-    command += [f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},900", "--dump-dom", page.as_uri()]
-    dom = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100).stdout
-    title = dom.partition("<title>")[2].partition("</title>")[0]
-    return json.loads(html_module.unescape(title))
-
-
-def brightness(colour):
-    return sum(float(part) for part in colour[colour.index("(") + 1 : -1].split(",")[:3]) / 3
-
-
-@pytest.mark.skipif(BROWSER is None, reason="no chromium here: apt-get install chromium")
-@pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("width", [500, 1400])
-def test_the_report_is_readable_in_a_browser(measured, tmp_path, width, dark):
-    seen = look(measured / "report.html", tmp_path, width, dark)
-
-    assert seen["loaded"] == []
-    assert seen["plots"] >= 3
-    assert seen["wide"] <= seen["window"]  # tables scroll inside, the page does not
-    darkest, brightest = sorted((brightness(seen["ink"]), brightness(seen["page"])))
-    assert brightest - darkest > 150
-    assert (brightness(seen["page"]) < 100) == dark
-    assert seen["axes"] == seen["ink"]

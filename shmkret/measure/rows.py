@@ -42,12 +42,12 @@ def row_name(row: Json, rows: list[Json]) -> str:
     flat = rows_of(rows)
     own = {**row, **row["params"]}
     by = (row.get("by"),)
-    told = " ".join(_told(key, own[key]) for key in shown(flat, tuple(key for key in (*KEY, *KNOBS) if key not in by)))
+    name = " ".join(told(key, own[key]) for key in shown(flat, tuple(key for key in (*KEY, *KNOBS) if key not in by)))
     pair = f": {value_of(row['over'])} / {value_of(row['under'])}" if "by" in row and row["by"] != "peer" else ""
-    return f"{told}{pair}"
+    return f"{name}{pair}"
 
 
-def _told(key: str, value: Any) -> str:
+def told(key: str, value: Any) -> str:
     """A number says what it counts."""
     return f"{key.replace('_', '-')} {value_of(value)}" if key in NUMBERS else value_of(value)
 
@@ -57,7 +57,7 @@ def has_waits(cell: Json) -> bool:
     return bool(cell["latency_ns"] and {"table_lock", "probe_lock"} & cell["latency_ns"].keys())
 
 
-def mean_wait(cell: Json, which: str) -> float:
-    """The mean wait for a class of locks in ns, without what the clock cost; 0 for a class that the scheme has not."""
+def mean_wait(cell: Json, which: str) -> float | None:
+    """The mean wait for a class of locks in ns, without what the clock cost; None for a class that the scheme has not."""
     found = cell["latency_ns"].get(which)
-    return max(0.0, found["mean"] - cell["latency_ns"]["clock"]) if found else 0.0
+    return max(0.0, found["mean"] - cell["latency_ns"]["clock"]) if found else None

@@ -72,7 +72,8 @@ def _waits(cell: Json) -> tuple[str, ...]:
     if not has_waits(cell):
         return ("-", "-", "-")
     walk = "-" if cell["walk_mean"] is None else f"{cell['walk_mean']:.1f}"
-    return (walk, f"{mean_wait(cell, 'table_lock'):.0f}", f"{mean_wait(cell, 'probe_lock'):.0f}")
+    waited = (mean_wait(cell, which) for which in ("table_lock", "probe_lock"))
+    return (walk, *("-" if ns is None else f"{ns:.0f}" for ns in waited))
 
 
 def _figures(cell: Json) -> tuple[str, str, str, str]:
