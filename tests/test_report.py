@@ -225,6 +225,24 @@ def test_misses_of_both_kinds_are_in_report_table_and_plot(seen):
     assert f">{5 * count}</td>" in page
 
 
+def test_the_terminal_shows_percentiles_where_waits_were_timed():
+    result = made(classes=("table_lock", "probe_lock"), cpus=[1, 2])
+    said = io.StringIO()
+    tables.print_tables(result, said)
+    found = result["cells"][0]["latency_ns"]["table_lock"]
+    (line,) = [line for line in said.getvalue().splitlines() if "table lock" in line and line.split()[2:3] == ["1"]]
+
+    assert line.split()[-5:] == [f"{found[q] - 20:,.0f}" for q in ("p50", "p90", "p99", "p99_9", "max")]
+
+
+@pytest.mark.parametrize("seen", [0, 701])
+def test_the_terminal_shows_calls_missed_by_reentry_where_there_were_any(seen):
+    said = io.StringIO()
+    tables.print_tables(made(cpus=[1], kp_nmissed=seen), said)
+
+    assert ["kp_nmissed" in said.getvalue(), "3,505" in said.getvalue()] == [bool(seen)] * 2
+
+
 def test_each_row_of_the_table_of_latencies_names_its_cell():
     page = html.report(made(classes=("entry", "return"), tasks=[2, 8, 32]), {})
     table = re.search("<h2>Latency in nanoseconds.*?</table>", page, re.DOTALL)[0]

@@ -9,6 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from shmkret.measure.latency import QUANTILES
 from shmkret.measure.machine import in_a_line
 from shmkret.measure.rows import KEY, KNOBS, NUMBERS, Json, has_waits, mean_wait, row_name, rows_of, shown, value_of
 
@@ -17,6 +18,8 @@ def print_tables(result: Json, to: TextIO) -> None:
     """The cells, the ratios, the doubts and the machine, 80 columns wide where nothing is long."""
     console = Console(file=to, highlight=False, markup=False, width=None if to.isatty() else 120)
     console.print(_cell_table(result["cells"]))
+    if any(cell["latency_ns"] for cell in result["cells"]):
+        console.print(_latency_table(result["cells"]))
     kinds = list(dict.fromkeys(ratio["by"] for ratio in result["ratios"]))
     for by in ["peer"] if "peer" in kinds else kinds:
         console.print(_ratio_table([r for r in result["ratios"] if r["by"] == by], by))
@@ -57,13 +60,33 @@ def _cell_table(cells: list[Json]) -> Table:
     for key in keys:
         table.add_column(key.replace("_", "-"), justify="right" if key in NUMBERS else "left", no_wrap=True)
     timed = any(has_waits(cell) for cell in cells)
+    busy = any(cell["kp_nmissed"] for cell in cells)
     waits = ("walk", "table lock ns", "other locks ns") if timed else ()
-    for heading in ("Mcalls/s, all CPUs", "95 %", "ns a call, each CPU", "nmissed", *waits):
+    for heading in ("Mcalls/s, all CPUs", "95 %", "ns a call, each CPU", "nmissed", *(("kp_nmissed",) if busy else ()), *waits):
         table.add_column(heading, justify="right", no_wrap=not timed or heading == "95 %")
     table.add_column("verdict", no_wrap=True)
     for row in rows:
-        extra = _waits(row) if timed else ()
+        extra = ((f"{row['kp_nmissed']:,}",) if busy else ()) + (_waits(row) if timed else ())
         table.add_row(*(value_of(row[key]) for key in keys), *_figures(row), *extra, row["verdict"])
+    return table
+
+
+def _latency_table(cells: list[Json]) -> Table:
+    """A line a cell and class of lock, or half of a call; times in ns, without what the clock cost."""
+    rows = [row for row in rows_of(cells) if row["latency_ns"]]
+    keys = shown(rows_of(cells), (*KEY, *KNOBS))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for key in keys:
+        table.add_column(key.replace("_", "-"), justify="right" if key in NUMBERS else "left", no_wrap=True)
+    table.add_column("ns of", no_wrap=True)
+    for quantile in (*QUANTILES, "max"):
+        table.add_column(quantile.replace("_", "."), justify="right", no_wrap=True)
+    for row in rows:
+        clock_ns = row["latency_ns"]["clock"]
+        for which, found in row["latency_ns"].items():
+            if which != "clock":
+                times = (f"{max(0.0, found[quantile] - clock_ns):,.0f}" for quantile in (*QUANTILES, "max"))
+                table.add_row(*(value_of(row[key]) for key in keys), which.replace("_", " "), *times)
     return table
 
 
