@@ -49,12 +49,27 @@ def results(folder: str):
     return json.loads((RESULTS / folder / "results.json").read_text())
 
 
-def estimate(ratio) -> str:
-    return f"{ratio['median']:.2f} ({ratio['ci95'][0]:.2f} .. {ratio['ci95'][1]:.2f})"
+def doubt(*cells) -> str:
+    """The mark of a figure that some suspect cell is behind."""
+    return "" if all(cell["verdict"] == "valid" for cell in cells) else " ?"
+
+
+def estimate(ratio, cells=()) -> str:
+    return f"{ratio['median']:.2f}{doubt(*cells)} ({ratio['ci95'][0]:.2f} .. {ratio['ci95'][1]:.2f})"
+
+
+def parities(folder: str) -> list[tuple[tuple[str, str, str], str]]:
+    """Each ratio to a peer, by worker, scheme and lock, marked where our cell or the peer's is suspect."""
+    recorded = results(folder)
+    cells: dict[tuple[str, str, str], list] = {}
+    for cell in recorded["cells"]:
+        cells.setdefault((cell["worker"], cell["scheme"], cell["lock"]), []).append(cell)
+    keyed = [((r["worker"], r["scheme"], r["lock"]), r) for r in recorded["ratios"] if r["by"] == "peer"]
+    return [(key, estimate(ratio, cells[key])) for key, ratio in keyed]
 
 
 def throughput(cell) -> str:
-    return f"{cell['median'] / 1e6:.1f}" + ("" if cell["verdict"] == "valid" else " ?")
+    return f"{cell['median'] / 1e6:.1f}{doubt(cell)}"
 
 
 def test_readme_has_its_tables():
@@ -77,18 +92,18 @@ def test_the_scaling_table_is_the_recorded_one(folder):
 
 @pytest.mark.parametrize("folder", [folder for folder in tables() if folder.endswith("parity-handlers")])
 def test_the_table_of_parity_with_handlers_is_the_recorded_one(folder):
-    ratios = [r for r in results(folder)["ratios"] if r["by"] == "peer"]
-    expected = [[f"`{r['worker']}`", f"`{r['scheme']}`", f"`{r['lock']}`", estimate(r)] for r in ratios]
-
-    assert tables()[folder] == expected
+    assert tables()[folder] == [[*(f"`{part}`" for part in key), figure] for key, figure in parities(folder)]
 
 
 @pytest.mark.parametrize("folder", [folder for folder in tables() if folder.endswith("features")])
 def test_the_table_of_features_is_the_recorded_one(folder):
-    ns = {(c["worker"], c["params"]["bug"]): 1e9 / c["median"] for c in results(folder)["cells"]}
-    hot = ns["hot", "none"]
-    added = [ns[worker, "none"] - hot for worker in ("handlers", "irqsave", "interrupts", "switches")]
-    expected = [f"{hot:.1f}", *(f"{more:+.1f}" for more in added), f"{hot - ns['hot', 'no-reentrancy-check']:+.1f}"]
+    cells = {(c["worker"], c["params"]["bug"]): c for c in results(folder)["cells"]}
+    hot, unchecked = cells["hot", "none"], cells["hot", "no-reentrancy-check"]
+    pairs = [(cells[worker, "none"], hot) for worker in ("handlers", "irqsave", "interrupts", "switches")]
+    added = [
+        f"{1e9 / more['median'] - 1e9 / less['median']:+.1f}{doubt(more, less)}" for more, less in [*pairs, (hot, unchecked)]
+    ]
+    expected = [f"{1e9 / hot['median']:.1f}{doubt(hot)}", *added]
 
     assert [row[-1] for row in tables()[folder]] == expected
 
@@ -101,7 +116,7 @@ def test_the_table_of_hashes_is_the_recorded_one(folder):
     expected = []
     for model in ("slab", "page", "ia64-stack", "pid"):
         pair = [cells[model, name] for name in ("mult-2008-64", "mult-2016")]
-        figures = [f"{c['walk_mean']:.1f}, {c['median'] / 1e6:.1f}" for c in pair]
+        figures = [f"{c['walk_mean']:.1f}, {throughput(c)}" for c in pair]
         expected.append([f"`{model}`", *figures])
 
     assert tables()[folder] == expected
@@ -109,15 +124,18 @@ def test_the_table_of_hashes_is_the_recorded_one(folder):
 
 @pytest.mark.parametrize("folder", [folder for folder in tables() if folder.endswith("parity")])
 def test_the_parity_table_is_the_recorded_one(folder):
-    expected = []
-    for scheme in ("global", "hashed"):
-        ratios = [
-            {r["lock"]: estimate(r) for r in results(place)["ratios"] if r["by"] == "peer" and r["scheme"] == scheme}
-            for place in (folder, f"{folder}-static")
-        ]
-        expected += [[f"`{scheme}`", f"`{lock}`", *(of[lock] for of in ratios)] for lock in ratios[0]]
+    over, over_static = parities(folder), dict(parities(f"{folder}-static"))
 
-    assert tables()[folder] == expected
+    assert tables()[folder] == [[f"`{key[1]}`", f"`{key[2]}`", figure, over_static[key]] for key, figure in over]
+
+
+@pytest.mark.parametrize("folder", [*tables(), "2026-11-24-epyc-2-cores/parity-static", "2026-11-24-epyc-2-cores/padding"])
+def test_readme_says_how_many_cells_of_a_recording_are_valid(folder):
+    """Between the recording's name and the end of its section."""
+    verdicts = [cell["verdict"] for cell in results(folder)["cells"]]
+    section = next(part for part in re.split(r"^## ", README, flags=re.MULTILINE) if re.search(rf"{folder}\b(?!-)", part))
+
+    assert re.search(rf"\b{verdicts.count('valid')} of {len(verdicts)}\s+cells", section)
 
 
 def test_every_file_that_the_documents_name_is_there():
