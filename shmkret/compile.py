@@ -5,7 +5,8 @@ Words     in compiled code a section is a bare pointer (RecordsType), a column o
           little cost of compiling. They are built inside the loop, from the arena's addresses, and never leave it.
 Inlining  every function of the text and every verb is forced into the loop; only the loop itself is a compiled function.
 Cache     Numba's own freshness check misses edited callees and mixes up plug-ins, so the folder is named by a digest of all
-          sources that a loop can contain, and of the versions of Python, numpy and Numba.
+          sources that a loop can contain, of the versions of Python, numpy and Numba, of Numba's settings and of the CPU.
+Threads   what is changed of Numba while a loop is compiled is changed under Numba's own lock: nobody else compiles then.
 Never     inline assembly (it aborts the process), dispatchers as arguments (never found in the cache), two integer types
           (a signed and an unsigned 64-bit value compare as floating point)
 """
@@ -24,6 +25,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,8 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.caching import FunctionCache
+from numba.core.caching import CompileResultCacheImpl, FunctionCache
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 from numba.core.typing.templates import AttributeTemplate, infer_getattr
 from numba.extending import (
@@ -723,6 +726,11 @@ _verbs_taught = 0
 
 def teach() -> None:
     """Teach Numba every function that the text has marked so far, plug-ins included."""
+    with global_compiler_lock:
+        _teach()
+
+
+def _teach() -> None:
     global _taught, _outlines_taught, _verbs_taught
     for function in text.inlines[_taught:]:
         register_jitable(**INLINE)(function)
@@ -840,12 +848,43 @@ def _innermost(words: str) -> str:
     return f"{place[1]}:{place[2]}: {reason}"
 
 
+class _Folder:
+    """Tells Numba where compiled code lies. Its own locators ask settings that are everybody's, and may choose other places."""
+
+    def __init__(self, folder: Path, function: Callable[..., Any]) -> None:
+        self._folder = folder
+        self._py_file = function.__code__.co_filename
+
+    def ensure_cache_path(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def get_cache_path(self) -> str:
+        return str(self._folder)
+
+    def get_source_stamp(self) -> str:
+        return ""
+
+    def get_disambiguator(self) -> str:
+        return ""
+
+
+class _FolderImpl(CompileResultCacheImpl):  # type: ignore[misc]
+    def __init__(self, folder: Path, function: Callable[..., Any]) -> None:
+        self._lineno = function.__code__.co_firstlineno
+        self._locator = _Folder(folder, function)
+        self._filename_base = function.__name__
+
+
 class _FolderCache(FunctionCache):  # type: ignore[misc]
     """A cache whose folder says what was compiled, so that the key need not.
 
     Numba's key pickles the closure: it differs from run to run for classes made at run time. One folder a loop also keeps
     two processes that compile at once from numbering their files alike.
     """
+
+    def __init__(self, folder: Path, function: Callable[..., Any]) -> None:
+        self._impl_class = partial(_FolderImpl, folder)
+        super().__init__(function)
 
     def _index_key(self, signature: Any, codegen: Any) -> Any:
         return signature, codegen.magic_tuple()
@@ -902,9 +941,8 @@ def _linked_only() -> Iterator[None]:
 def _compile(function: Callable[..., Any], signature: Any, folder: Path | None) -> Callable[..., Any]:
     dispatcher = numba.njit(function)
     if folder:
-        numba.config.CACHE_DIR = str(folder)
-        dispatcher._cache = _FolderCache(function)
-    with _linked_only():
+        dispatcher._cache = _FolderCache(folder, function)
+    with global_compiler_lock, _linked_only():
         dispatcher.compile(signature)
     dispatcher.disable_compile()
     return dispatcher  # type: ignore[no-any-return]
@@ -920,11 +958,34 @@ def _package_digest() -> bytes:
 
 
 _PACKAGE_DIGEST = _package_digest()
+DEFAULTS = {
+    "OPT": 3, "BOUNDSCHECK": None, "DEBUGINFO_DEFAULT": 0, "LOOP_VECTORIZE": 1, "SLP_VECTORIZE": 0, "CPU_NAME": None,
+    "CPU_FEATURES": None, "ENABLE_PROFILING": 0,
+}  # fmt: skip
+"""Settings of Numba that make another machine code, and what they are when nobody sets them."""
+
+
+def _settings_digest() -> bytes:
+    """All of Numba's settings, and the CPU: one too many costs a compilation, one that is left out a wrong number."""
+    settings = {
+        name: str(value)
+        for name, value in vars(numba.config).items()
+        # Threads are as many as there are cores to use, and no loop is parallel; where caches lie is not in them.
+        if name.isupper() and "THREAD" not in name and not name.startswith("CACHE_")
+    }
+    return repr((sorted(settings.items()), cpu_target.target_context.codegen().magic_tuple())).encode()
+
+
+def unusual_settings() -> list[str]:
+    """The settings of Numba by which this process compiles other machine code than others do, as `NUMBA_OPT=0`."""
+    found = {name: getattr(numba.config, name, default) for name, default in DEFAULTS.items()}
+    found["OPT"] = getattr(found["OPT"], "_raw_value", found["OPT"])  # "max" is 3, and more
+    return [f"NUMBA_{name.removesuffix('_DEFAULT')}={value}" for name, value in found.items() if value != DEFAULTS[name]]
 
 
 def cache_folder(plugins: tuple[str, ...]) -> Path | None:
     """The folder of compiled code for our sources and plug-ins of these digests; None when the place is not writable."""
-    name = hashlib.sha256(_PACKAGE_DIGEST + "\0".join(plugins).encode()).hexdigest()[:24]
+    name = hashlib.sha256(_PACKAGE_DIGEST + _settings_digest() + "\0".join(plugins).encode()).hexdigest()[:24]
     try:
         root = Path(os.environ.get("SHMKRET_CACHE_DIR") or _user_cache() / "shmkret")
         folder = root / name

@@ -48,6 +48,7 @@ def examine() -> list[Finding]:
         *_overhead(),
         _shm(),
         _compiler(),
+        _settings(),
     ]
 
 
@@ -148,6 +149,14 @@ def _compiler() -> Finding:
         return Finding("compiler", OK, f"{peers.compiler()} compiles the C peers")
     except ShmkretError as error:
         return Finding("compiler", DOUBT, str(error))
+
+
+def _settings() -> Finding:
+    from shmkret import compile as compiling
+
+    unusual = compiling.unusual_settings()
+    words = f"Numba's settings are {', '.join(unusual) or 'its own'}"
+    return Finding("numba", DOUBT if unusual else OK, words, "unset them: they change the code" if unusual else "")
 
 
 def _busy_s(cores: list[int]) -> list[float]:

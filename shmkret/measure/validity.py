@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from shmkret.measure.cell import Cell, Sample
+from shmkret.measure.cell import OURS, Cell, Sample
 from shmkret.measure.conditions import Conditions
 from shmkret.measure.statistics import Estimate
 
@@ -36,6 +36,7 @@ def doubts(
     yield from _of_the_scheduler(cell, conditions, seconds)
     yield from _of_the_cores(cell, conditions)
     yield from _of_the_machine(cell, conditions, machine, seconds)
+    yield from _of_the_compiler(cell)
 
 
 def _of_the_run(cell: Cell, samples: Sequence[Sample], estimate: Estimate) -> Iterator[str]:
@@ -96,6 +97,15 @@ def _of_the_machine(cell: Cell, conditions: Sequence[Conditions], machine: Mappi
             f"waiters slept {slept:.0f} times a second: on a virtual machine (idle driver: {driver}) "
             "that measures how the hypervisor wakes a CPU"
         )
+
+
+def _of_the_compiler(cell: Cell) -> Iterator[str]:
+    if cell.peer == OURS:
+        from shmkret import compile as compiling
+
+        unusual = compiling.unusual_settings()
+        if unusual:
+            yield f"Numba compiled with {', '.join(unusual)}: unset that, nobody else's numbers are made so"
 
 
 def _worst(values: Iterable[float | int | None]) -> float:
