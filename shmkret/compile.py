@@ -30,7 +30,15 @@ from pathlib import Path
 from typing import Any
 
 import llvmlite
-import numba
+
+from shmkret import errors
+
+try:
+    import numba
+except Exception as error:  # its settings are checked as it is imported
+    words = f"Numba cannot be used: {error}; see the variables of the environment that begin with NUMBA_"
+    raise errors.UnfitMachine(words) from error
+
 import numpy as np
 from llvmlite import ir
 from numba import types

@@ -72,6 +72,14 @@ def test_the_number_of_threads_that_numba_may_use_makes_no_other_code(monkeypatc
     assert compiling.cache_folder(()) == usual
 
 
+def test_settings_that_numba_does_not_start_with_are_said_in_a_sentence(tmp_path):
+    done, _ = bench(tmp_path, "--worker", "hot", "--lock", "ttas", NUMBA_NUM_THREADS="0")
+
+    assert done.returncode == 3
+    assert "Numba cannot be used: Number of threads specified must be > 0" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_numba_is_left_as_it_was_for_the_users_own_functions(tmp_path, monkeypatch):
     """Its folder would be ours, whoever decorates a function with cache=True afterwards."""
     monkeypatch.setattr(compiling.numba.config, "CACHE_DIR", "theirs")
