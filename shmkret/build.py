@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from shmkret import bugs as catalogue
-from shmkret import handlers
+from shmkret import handlers, sources
 from shmkret.clock import CLOCKS
 from shmkret.errors import PluginError, UsageError
 from shmkret.handlers import Declared, Kretprobe
@@ -135,7 +135,8 @@ class Build:
     def digest(self) -> str:
         """A name for what is compiled: whatever of the choice reaches the compiler. Sources are in the cache's own digest."""
         plugins = [(p.record.__module__, p.record.__name__) for p in (self.arch, self.scheme, self.lock, self.worker)]
-        tables = [[f.__qualname__ for f in getattr(self.declared.handlers, table)] for table in ("asked", "told")]
+        # Handlers come from wherever probes() took them: their files are in no plug-in's digest, nor what they refer to.
+        tables = sources.digest_of(getattr(self.declared.handlers, table) for table in ("asked", "told"))
         modes = [c.__name__ for c in self.mode_classes]
         choice = (plugins, self.padding, self.table_padding, modes, tables, self.declared.handlers.kprobes, sorted(self.bugs))  # type: ignore[attr-defined]
         return (

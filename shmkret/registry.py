@@ -8,13 +8,14 @@ A name with a slash, or that ends in .py, is a path to a file of the user's.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import dis
 import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
-import sysconfig
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -22,12 +23,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
+from shmkret import sources
 from shmkret.errors import PluginError, UnknownName
+from shmkret.plugin_calls import blamed
 
 LARGEST_LOCK = 4096
 SCHEME_FIELDS = ("table", "locks")
 NUMBERS = {"DATA_SIZE": (0, 1 << 20), "TASKS_PER_CPU": (1, 1 << 24), "HANDLER_NS": (0, 1_000_000_000)}
 """Constants of plug-ins, and the least and the most that they may be; the least is the default."""
+IMPORT_PATIENCE_S = 60.0
 FEATURES = ("trap", "two-pass", "irqs-off")
 PACKAGE = Path(__file__).parent
 
@@ -159,9 +163,29 @@ def _name(path: Path) -> str:
     return path.stem.rstrip("_").replace("_", "-")
 
 
-@cache
+_loaded: dict[tuple[Kind, Path], tuple[Plugin, dict[Path, str]]] = {}
+"""What has been loaded, and the digests of the files that it was loaded from."""
+_editions: dict[str, int] = {}
+
+
 def _load(kind: Kind, path: Path) -> Plugin:
+    """The plug-in in that file: the same as long as neither the file nor what it imports is edited."""
+    if (kind, path) in _loaded:
+        plugin, files = _loaded[kind, path]
+        if all(sources.file_digest(file) == digest for file, digest in files.items()):
+            return plugin
     module = _import(kind, path)
+    if not _is_ours(kind, path):
+        with blamed([path], "importing it again", IMPORT_PATIENCE_S), contextlib.redirect_stdout(sys.stderr):
+            outdated = sources.refresh(module)
+        module = _import(kind, path) if outdated else module
+    plugin = _checked(kind, path, module)
+    own = {} if _is_ours(kind, path) else {path: str(getattr(module, "__source_digest__", "")), **sources.stamps(module)}
+    _loaded[kind, path] = plugin, own
+    return plugin
+
+
+def _checked(kind: Kind, path: Path, module: ModuleType) -> Plugin:
     for verb, nr_args in kind.verbs:
         _require(kind, path, module, verb, nr_args)
     _require_constants(kind, path, module)
@@ -170,7 +194,9 @@ def _load(kind: Kind, path: Path) -> Plugin:
         if "interrupt" in vars(module):
             _require(kind, path, module, "interrupt", 4)
     _require_defined_names(path, module)
-    return Plugin(kind, _name(path), path, module, _record(kind, path, module), _digest(module))
+    record = _record(kind, path, module)
+    digest = hashlib.sha256(f"{getattr(module, '__source_digest__', '')} {sources.digest(module)}".encode()).hexdigest()
+    return Plugin(kind, _name(path), path, module, record, digest)
 
 
 def _require_constants(kind: Kind, path: Path, module: ModuleType) -> None:
@@ -189,59 +215,39 @@ def _require_constants(kind: Kind, path: Path, module: ModuleType) -> None:
             raise UnknownName(f"feature in {path.name}", name, FEATURES)
 
 
+def _is_ours(kind: Kind, path: Path) -> bool:
+    """Whether it is a module of the package, which is imported once as all of it is."""
+    return path.parent == kind.folder and kind.package.startswith("shmkret.")
+
+
 def _import(kind: Kind, path: Path) -> ModuleType:
-    if path.parent == kind.folder and kind.package.startswith("shmkret."):
+    if _is_ours(kind, path):
         return importlib.import_module(f"{kind.package}.{path.stem}")
     if not path.is_file():
         raise PluginError(f"{path}: there is no such {kind.name} file")
-    digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
     name = f"{kind.package}_{digest}_{path.stem}".replace(".", "_").replace("-", "_")
-    module = sys.modules[name] = ModuleType(name)
+    # One that was edited gets a name of its own: verbs are found by the module of a record's class, and the old may be in use.
+    _editions[name] = _editions.get(name, 0) + 1
+    name += f"_{_editions[name]}" if _editions[name] > 1 else ""
+    module = ModuleType(name)
     module.__file__ = str(path)
+    source = path.read_bytes()
+    # The bytes that are run are the bytes that the compile cache is keyed by, whoever edits the file meanwhile.
+    module.__dict__["__source_digest__"] = hashlib.sha256(source).hexdigest()
     try:
-        source = path.read_bytes()
-        # The bytes that are run are the bytes that the compile cache is keyed by, whoever edits the file meanwhile.
-        module.__dict__["__source_digest__"] = hashlib.sha256(source).hexdigest()
-        exec(compile(source, str(path), "exec"), module.__dict__)  # noqa: S102
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            raise
+        code = compile(source, str(path), "exec")
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None) or 0
+        raise PluginError(f"{path}:{line}: {type(error).__name__}: {error}") from error
+    sys.modules[name] = module
+    try:
+        with blamed([path], "importing it", IMPORT_PATIENCE_S), contextlib.redirect_stdout(sys.stderr):
+            exec(code, module.__dict__)  # noqa: S102
+    except BaseException:
         del sys.modules[name]
-        raise PluginError(f"{path}:{_line(error, path)}: {type(error).__name__}: {error}") from error
+        raise
     return module
-
-
-def _digest(module: ModuleType) -> str:
-    """Everything of a plug-in that can be part of compiled code: its source, what it imports of the user's, its constants."""
-    digest = hashlib.sha256(getattr(module, "__source_digest__", "").encode())
-    for name, value in sorted(vars(module).items()):
-        if isinstance(value, int | float | str | tuple):
-            digest.update(f"{name} = {value!r}\n".encode())
-        source = getattr(
-            sys.modules.get(str(getattr(value, "__module__", None) or getattr(value, "__name__", ""))), "__file__", None
-        )
-        if source and source != module.__file__ and _is_the_users(Path(source)):
-            digest.update(Path(source).read_bytes())
-    return digest.hexdigest()
-
-
-def _is_the_users(source: Path) -> bool:
-    """Whether a module's file is neither ours, nor Python's, nor an installed package's."""
-    others = [PACKAGE, *(Path(path) for path in {*sysconfig.get_paths().values(), sys.base_prefix, sys.prefix})]
-    return source.is_file() and not any(source.is_relative_to(place) for place in others)
-
-
-def _line(error: BaseException, path: Path) -> int:
-    """The last line of the user's file that the error went through."""
-    if isinstance(error, SyntaxError) and error.lineno:
-        return error.lineno
-    line = 0
-    trace = error.__traceback__
-    while trace:
-        if trace.tb_frame.f_code.co_filename == str(path):
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line
 
 
 def _require(kind: Kind, path: Path, module: ModuleType, verb: str, nr_args: int) -> None:

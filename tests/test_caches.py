@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
+import shmkret
 from shmkret import compile as compiling
+from shmkret import registry, sources, text
+from shmkret.errors import PluginError
 from shmkret.measure import doctor
+from shmkret.measure.cell import Cell, Prepared
 
 REPOSITORY = Path(__file__).parent.parent
 QUICK = ["--scheme", "hashed", "--cpus", "1", "--seconds", "0.05", "--repeat", "3", "--seed", "1"]
@@ -19,8 +23,9 @@ QUICK = ["--scheme", "hashed", "--cpus", "1", "--seconds", "0.05", "--repeat", "
 def bench(folder, *options, **settings):
     """`shmkret bench` in a process of its own, in `folder`; the completed process, and its cell where it has one."""
     cache = folder / "cache"
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "SHMKRET_CACHE_DIR": str(cache), **settings}
-    environment["PYTHONDONTWRITEBYTECODE"] = "1"  # Python's own cache looks at whole seconds and sizes
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "SHMKRET_CACHE_DIR": str(cache)}
+    # Python's own cache looks at whole seconds and sizes.
+    environment |= {"PYTHONDONTWRITEBYTECODE": "1", **settings}
     out = folder / f"out-{len(list(folder.iterdir()))}"
     command = [sys.executable, "-m", "shmkret", "bench", *QUICK, *options, "--out", str(out)]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=110)
@@ -106,3 +111,281 @@ def test_two_threads_that_compile_do_not_see_each_others_changes_of_numba(tmp_pa
 
     assert len(found) == 3
     assert min(found) >= 0
+
+
+# Plug-ins: what a file imports, and what its functions refer to.
+
+WORKER = """
+{imports}
+from shmkret.probes import call_and_return
+
+def nr_probes(nr_cpus):
+    return 1
+
+def step(worker, k, cpu, task, n):
+    call_and_return(k, cpu, task, 0, n)
+    k.cpus.hits[cpu] += {extra}
+"""
+LYING = "calls, but"
+
+
+def written(folder, *files):
+    for name, words in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(words)
+
+
+def digest_of(folder, *files, **settings):
+    """Of the worker own.py, in a process of its own: it names the folder of its machine code."""
+    written(folder, *files)
+    path = f"{REPOSITORY}:{folder}:{folder / 'site-packages'}"
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", **settings}
+    script = "from shmkret import registry; print(registry.find(registry.WORKER, './own.py').digest)"
+    return subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, env=environment, capture_output=True, text=True, check=True
+    ).stdout
+
+
+CHAIN = WORKER.format(imports="from mid import extra", extra="extra(n)")
+MID = "from shmkret.text import inline\nimport deep\n\n@inline\ndef extra(n):\n    return {}\n"
+
+
+@pytest.mark.parametrize(
+    ("returns", "deep"),
+    [
+        ("deep.N", "N = {}\n"),
+        ("deep.NUMBERS[1]", "import numpy as np\nNUMBERS = np.array([0, {}])\n"),
+        ("N", "N = {}\n"),
+        ("deep.ONE.n", "class C:\n    n = {}\nONE = C()\n"),
+    ],
+    ids=["module", "array", "name", "object"],
+)
+def test_an_edit_two_imports_away_makes_another_digest(returns, deep, tmp_path):
+    mid = MID.format(returns)
+    mid = mid.replace("import deep", "from deep import N") if returns == "N" else mid
+    first = digest_of(tmp_path, ("own.py", CHAIN), ("mid.py", mid), ("deep.py", deep.format(0)))
+
+    assert digest_of(tmp_path) == first != digest_of(tmp_path, ("deep.py", deep.format(3)))
+
+
+def test_an_edit_two_imports_away_takes_effect_at_the_next_run(tmp_path):
+    """From the edit to the verdict: the digest is what the machine code is found by."""
+    written(tmp_path, ("own.py", CHAIN), ("mid.py", MID.format("deep.N")), ("deep.py", "N = 0\n"))
+    options = {"PYTHONPATH": f"{REPOSITORY}:{tmp_path}"}
+    first, _ = bench(tmp_path, "--worker", "./own.py", "--lock", "ttas", **options)
+    written(tmp_path, ("deep.py", "N = 3\n"))
+    lying, _ = bench(tmp_path, "--worker", "./own.py", "--lock", "ttas", **options)
+
+    assert (first.returncode, lying.returncode) == (0, 1)
+    assert LYING in lying.stdout
+
+
+def test_an_edit_of_an_installed_module_makes_another_digest(tmp_path):
+    mid = MID.replace("import deep", "")
+    first = digest_of(tmp_path, ("own.py", CHAIN), ("site-packages/mid.py", mid.format("0")))
+
+    assert first != digest_of(tmp_path, ("site-packages/mid.py", mid.format("3")))
+
+
+def test_what_lies_below_pythons_own_folder_is_pythons_own_unless_it_was_installed_there(beside, monkeypatch):
+    monkeypatch.setattr(sources, "_PYTHON", {beside})
+    monkeypatch.syspath_prepend(str(beside / "site-packages"))
+    written(beside, ("own.py", WORKER.format(imports="import mid, deep, json", extra="0")))
+    written(beside, ("site-packages/mid.py", ""), ("deep.py", ""))
+    found = registry.find(registry.WORKER, str(beside / "own.py"))
+
+    assert [module.__name__ for module in sources.imported(found.module) if module.__name__ in ("mid", "deep")] == ["mid"]
+
+
+COMPUTED = "import json, numpy as np\nN = np.int64(json.load(open('number.json')))\n"
+IMPORTED = "from shmkret.text import inline\n@inline\ndef extra(n):\n    return {}\n"
+
+
+@pytest.mark.parametrize(
+    ("own", "mid"),
+    [
+        (WORKER.format(imports=COMPUTED, extra="N"), ""),
+        (WORKER.format(imports=f"{COMPUTED}TABLE = {{'a': [N]}}", extra="TABLE['a'][0]"), ""),
+        (WORKER.format(imports=f"{COMPUTED}class C:\n    M = N\ndel N", extra="C.M"), ""),
+        (
+            WORKER.format(imports=f"{COMPUTED}def made(M):\n    return lambda n: M\nextra = made(N)\ndel N", extra="extra(n)"),
+            "",
+        ),
+        (WORKER.format(imports=f"{COMPUTED}def extra(n, M=N):\n    return M\ndel N", extra="extra(n)"), ""),
+        (CHAIN, COMPUTED + IMPORTED.format("N")),
+        (CHAIN, COMPUTED + "NUMBERS = np.array([N])\n" + IMPORTED.format("NUMBERS[0]")),
+        (WORKER.format(imports="import mid", extra="mid.N"), COMPUTED),
+    ],
+    ids=["own", "table", "class", "closure", "default", "callee", "array", "attribute"],
+)
+def test_a_constant_that_was_computed_makes_another_digest(own, mid, tmp_path):
+    first = digest_of(tmp_path, ("own.py", own), ("mid.py", mid), ("number.json", "0"))
+
+    assert digest_of(tmp_path) == first != digest_of(tmp_path, ("number.json", "3"))
+
+
+HANDLERS = """
+from shmkret.handlers import Kretprobe
+from shmkret.probes import call_and_return
+
+def probes(nr_cpus):
+    from mid import handler
+    return [Kretprobe(0, handler)]
+
+def step(worker, k, cpu, task, n):
+    call_and_return(k, cpu, task, 0, n)
+"""
+HANDLER = "import numpy as np\nN = np.int64(0)\ndef handler(k, cpu, task, ri):\n    k.cpus.irqs[cpu] += N\n"
+
+
+def test_what_a_handler_refers_to_names_the_code_wherever_probes_took_it_from(beside):
+    (beside / "mid.py").write_text(HANDLER)
+    own = beside / "own.py"
+    own.write_text(HANDLERS)
+
+    def digest():
+        return Prepared(Cell(str(own), "hashed", "ttas", "x86-64", "cacheline", 1), seed=1).build.digest
+
+    first = digest()
+    sys.modules["mid"].N += 3
+    assert first != digest()
+    sys.modules["mid"].N -= 3
+    assert first == digest()
+
+
+def test_the_digest_of_a_plugin_is_the_same_in_every_process(tmp_path):
+    """Sets have another order, and objects another place, in each."""
+    deep = "NAMES = {'a', 'b', 'c', 'd'}\nODD = object()\nTABLE = {('a', frozenset('pqr')): {'x', 'y', 'z'}}\n"
+    imports = "import numpy as np\nimport deep\nfrom deep import NAMES, ODD, TABLE\nimport enum\nE = enum.Enum('E', 'A B')"
+    extra = "(n in {'v', 'w'}) + len(NAMES) + len(TABLE) + (ODD is E.A)"
+    written(tmp_path, ("own.py", WORKER.format(imports=imports, extra=extra)), ("deep.py", deep))
+
+    assert len({digest_of(tmp_path, PYTHONHASHSEED=str(seed)) for seed in range(4)}) == 1
+
+
+def test_modules_that_import_each_other_and_themselves_are_followed_once(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "ring_a.py").write_text(
+        "import ring_b\nimport ring_a\nN = 1\ndef f(n):\n    return ring_b.ring_a.N + ring_b.f(n)\n"
+    )
+    (tmp_path / "ring_b.py").write_text("import ring_a\ndef f(n):\n    return ring_a.ring_b.f(n)\n")
+    (tmp_path / "own.py").write_text(WORKER.format(imports="import ring_a", extra="ring_a.f(n)"))
+    found = registry.find(registry.WORKER, str(tmp_path / "own.py"))
+
+    assert {module.__name__ for module in sources.imported(found.module)} == {"ring_a", "ring_b"}
+
+
+# An edit between two runs in one process.
+
+
+@pytest.fixture
+def beside(tmp_path, monkeypatch):
+    """Modules beside the plug-in can be imported, and are forgotten again."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    yield tmp_path
+    for name in ("mid", "deep"):
+        sys.modules.pop(name, None)
+
+
+def verdict(worker, plain=True):
+    result = shmkret.run(worker, lock="ttas", cpus=1, seconds=0.02, repeat=1, plain=plain)
+    return "lies" if any(LYING in reason for reason in result.reasons) else "holds"
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_an_edit_of_a_plugin_between_two_runs_in_a_process_takes_effect(plain, beside):
+    own = beside / "own.py"
+    found = []
+    for extra in ("0", "3", "0"):
+        own.write_text(WORKER.format(imports="", extra=extra))
+        found.append(verdict(own, plain=plain))
+
+    assert found == ["holds", "lies", "holds"]
+
+
+@pytest.mark.parametrize(("imports", "returns"), [("import deep", "deep.N"), ("from deep import N", "N")])
+def test_an_edit_of_what_a_plugin_imports_takes_effect_in_every_plugin_that_imports_it(imports, returns, beside):
+    for name in ("first.py", "second.py"):
+        (beside / name).write_text(CHAIN)
+    (beside / "mid.py").write_text(MID.format(returns).replace("import deep", imports))
+    found = []
+    for n in (0, 3, 0):
+        (beside / "deep.py").write_text(f"N = {n}\n")
+        found += [verdict(beside / "first.py"), verdict(beside / "second.py")]
+
+    assert found == ["holds", "holds", "lies", "lies", "holds", "holds"]
+
+
+def test_a_plugin_that_imports_what_was_edited_before_it_was_loaded_gets_the_edit(beside):
+    (beside / "mid.py").write_text(MID.format("0").replace("import deep", ""))
+    (beside / "first.py").write_text(CHAIN)
+    (beside / "second.py").write_text(CHAIN)
+    before = verdict(beside / "first.py")
+    (beside / "mid.py").write_text(MID.format("3").replace("import deep", ""))
+
+    assert (before, verdict(beside / "second.py")) == ("holds", "lies")
+
+
+def test_what_was_not_edited_is_not_loaded_again(beside):
+    (beside / "mid.py").write_text(MID.format("0").replace("import deep", ""))
+    own = beside / "own.py"
+    own.write_text(CHAIN)
+
+    assert registry.find(registry.WORKER, str(own)) is registry.find(registry.WORKER, str(own))
+
+
+def test_who_holds_the_old_edition_goes_on_with_it(beside):
+    own = beside / "own.py"
+    own.write_text(WORKER.format(imports="", extra="0"))
+    old = registry.find(registry.WORKER, str(own))
+    own.write_text(WORKER.format(imports="", extra="3"))
+    new = registry.find(registry.WORKER, str(own))
+
+    assert text.implementation(old.record, "step") is old.module.step is not new.module.step
+    assert old.digest != new.digest
+
+
+def test_an_edit_that_does_not_compile_is_reported_and_the_next_one_taken(beside):
+    own = beside / "own.py"
+    own.write_text(CHAIN)
+    (beside / "mid.py").write_text(MID.format("0").replace("import deep", ""))
+    first = verdict(own)
+    (beside / "mid.py").write_text("def extra(:\n")
+    with pytest.raises(PluginError, match="SyntaxError"):
+        registry.find(registry.WORKER, str(own))
+    (beside / "mid.py").write_text(MID.format("3").replace("import deep", ""))
+
+    assert (first, verdict(own)) == ("holds", "lies")
+
+
+# A plug-in while it is imported.
+
+
+def test_a_plugin_that_loops_while_it_is_imported_is_ended_and_blamed(tmp_path):
+    """In a process of its own: pytest's time-out has the timer of this one."""
+    (tmp_path / "own.py").write_text("x = 1\nwhile True:\n    x += 1\n")
+    script = "import sys\nfrom shmkret import registry, cli\nregistry.IMPORT_PATIENCE_S = 0.2\nsys.exit(cli.main())"
+    command = [sys.executable, "-c", script, "bench", "--worker", "./own.py"]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+    assert done.returncode == 2
+    assert "importing it takes longer than 0.2 s" in done.stderr
+    assert "own.py:2" in done.stderr or "own.py:3" in done.stderr
+
+
+def test_what_a_plugin_prints_while_it_is_imported_are_words(tmp_path, capsys):
+    (tmp_path / "own.py").write_text(WORKER.format(imports="print('imported')", extra="0"))
+    registry.find(registry.WORKER, str(tmp_path / "own.py"))
+
+    assert capsys.readouterr() == ("", "imported\n")
+
+
+def test_what_a_plugin_prints_is_no_part_of_the_result(tmp_path):
+    own = WORKER.format(imports="print('imported')", extra="0").replace("return 1", "print('asked'); return 1")
+    (tmp_path / "own.py").write_text(own.replace("    call_and", "    if n == 2000:\n        print('called')\n    call_and"))
+    done, _ = bench(tmp_path, "--worker", "./own.py", "--lock", "ttas", "--json", "-")
+
+    assert json.loads(done.stdout)["command"] == "bench"
+    assert {"imported", "asked", "called"} <= set(done.stderr.split())
