@@ -236,10 +236,12 @@ def _bench(options: argparse.Namespace, argv: list[str]) -> int:
         if Path(options.json).is_dir() or not Path(options.json).parent.is_dir():
             raise UsageError(f"{options.json} cannot be written: it is a folder, or lies in none")
     posix.sweep_names()
-    prepared = bench.prepare(plan, options.named)
     try:
-        with _progress(len(plan.cells) * plan.repeat, plan.seconds) as progress:
-            measured = bench.run(plan, prepared, progress)
+        # What a plug-in prints are words, not data.
+        with contextlib.redirect_stdout(sys.stderr):
+            prepared = bench.prepare(plan, options.named)
+            with _progress(len(plan.cells) * plan.repeat, plan.seconds) as progress:
+                measured = bench.run(plan, prepared, progress)
     except RunFailed as error:
         raise RunFailed(f"{error}\nagain: {_replay(argv, seed)}") from error
     result = {
