@@ -1,5 +1,6 @@
 """`python -m shmkret`, and the installed `shmkret`: owns the signals from the first moment to the last."""
 
+import contextlib
 import os
 import sys
 
@@ -13,8 +14,13 @@ def main() -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with signals.on_the_spot():
         from shmkret import cli
-    code = cli.main()
-    signals.ignore()
+    code = signals.EXIT_INTERRUPTED
+    with contextlib.suppress(KeyboardInterrupt):
+        try:
+            code = cli.main()
+        finally:
+            signals.over()
+    signals.over()  # again, if it was interrupted: this time nothing can
     return code
 
 

@@ -265,6 +265,7 @@ def _bench(options: argparse.Namespace, argv: list[str]) -> int:
         raise UsageError(f"{out} cannot be written ({error.strerror}): name another place with --out") from error
     tables.print_tables(result, sys.stderr if options.json == "-" else sys.stdout)
     _write_json(options.json, result)
+    signals.ignore()  # an interrupt would be raised where the compiler's objects are freed, and come to nothing but noise
     print(f"wrote {', '.join(path.name for path in written)} to {out}", file=sys.stderr)
     withheld = sum(m.verdict == "withheld" for m in measured)
     if withheld:

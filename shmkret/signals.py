@@ -29,9 +29,20 @@ def install() -> None:
 
 
 def ignore() -> None:
-    """From now on the end is near anyway: ignore them."""
+    """From now on the end is near anyway: ignore those that were taken over. Raises KeyboardInterrupt for one that waits."""
     for number in NUMBERS:
-        signal.signal(number, _nothing)  # SIG_IGN would complain of a signal that waits for its Python handler
+        if signal.getsignal(number) is _interrupt:
+            signal.signal(number, _nothing)  # SIG_IGN would complain of a signal that waits for its Python handler
+
+
+def over() -> None:
+    """The command is done, and no signal changes that any more. Raises KeyboardInterrupt for one that came just before.
+
+    Blocked, for a handler of ours does not last: the interpreter, as it closes, leaves the signal to the kernel, which kills.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, NUMBERS)
+    for number in NUMBERS:  # other threads do not have our mask
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _nothing(number: int, frame: FrameType | None) -> None:
