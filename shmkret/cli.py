@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import io
 import json
 import os
@@ -25,7 +26,7 @@ from shmkret.errors import RunFailed, ShmkretError, UnfitMachine, UnknownName, U
 EXIT_HELD, EXIT_FAILED, EXIT_BROKEN_PIPE = 0, 1, 141
 SCHEMA = 1
 _kept: list[Path] = []
-"""The folders that this process has written."""
+"""The folders that this process has written, or was about to write."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say(f"shmkret: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        _say(f"{signals.KEPT} {_kept[-1]}" if _kept else signals.WORDS)
+        there = _kept and (_kept[-1] / "results.json").is_file()
+        _say(f"{signals.KEPT} {_kept[-1]}" if there else signals.WORDS)
         return signals.EXIT_INTERRUPTED
     except MemoryError:
         _say("shmkret: out of memory: raise ulimit -v, or lower --probes, --maxactive, --data-size or --tasks")
@@ -228,13 +230,9 @@ def _bench(options: argparse.Namespace, argv: list[str]) -> int:
     if options.out is not None and not options.out.name:
         raise UsageError("--out names no folder")
     out = options.out or Path("shmkret-results") / f"{plan.suite}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} is there already and is no empty folder: name another one with --out")
-    _require_writable(out)
+    place = folder.place(out)
     if options.json not in (None, "-"):
-        _require_writable(Path(options.json).parent)
-        if Path(options.json).is_dir() or not Path(options.json).parent.is_dir():
-            raise UsageError(f"{options.json} cannot be written: it is a folder, or lies in none")
+        _require_writable(Path(options.json))
     posix.sweep_names()
     try:
         # What a plug-in prints are words, not data.
@@ -258,11 +256,15 @@ def _bench(options: argparse.Namespace, argv: list[str]) -> int:
         "ratios": [bench.ratio_object(r) for r in bench.ratios(measured, plan.seed)],
         "scaling": bench.scaling_objects(measured),
     }
+    _kept.append(out)
     try:
-        written = folder.write_folder(out, result)
-        _kept.append(out)
+        written = folder.write_folder(place, result)
     except OSError as error:
-        raise UsageError(f"{out} cannot be written ({error.strerror}): name another place with --out") from error
+        words = f"{out} cannot be written ({error.strerror})"
+        raise UsageError(f"{words}: {_rescue(options.json, result)}") from error
+    except Exception:
+        _say(f"shmkret: {_rescue(options.json, result)}")
+        raise
     tables.print_tables(result, sys.stderr if options.json == "-" else sys.stdout)
     _write_json(options.json, result)
     signals.ignore()  # an interrupt would be raised where the compiler's objects are freed, and come to nothing but noise
@@ -271,6 +273,23 @@ def _bench(options: argparse.Namespace, argv: list[str]) -> int:
     if withheld:
         print(f"{withheld} of {len(measured)} cells are withheld; again: {_replay(argv, seed)}", file=sys.stderr)
     return EXIT_FAILED if withheld else EXIT_HELD
+
+
+def _rescue(json_place: str | None, result: dict[str, Any]) -> str:
+    """Put a measurement somewhere, after it could not be written to where it should be; returns words that say where."""
+    from shmkret.measure import folder
+
+    if json_place:
+        with contextlib.suppress(ShmkretError, OSError):
+            _write_json(json_place, result)
+            if json_place == "-":
+                return "the measurement is on standard output"
+    try:
+        kept = folder.rescue(result)
+        return f"the measurement is in {kept}; `shmkret report {kept}` makes the rest"
+    except OSError:
+        _write_json("-", result)
+        return "the measurement is on standard output"
 
 
 def _compare(options: argparse.Namespace, argv: list[str]) -> int:
@@ -383,14 +402,16 @@ def _replay(argv: list[str], seed: int) -> str:
 
 
 def _require_writable(path: Path) -> None:
-    """Find out now, not after the run, that the result has no place to go. Raises UsageError."""
-    place = path.absolute()
-    while not place.exists():
-        place = place.parent
+    """Find out now, not after the run, that the object has no place to go. Raises UsageError."""
+    if path.is_dir() or not path.resolve().parent.is_dir():
+        raise UsageError(f"{path} cannot be written: it is a folder, or lies in none")
     try:
-        tempfile.TemporaryFile(dir=place).close()
+        if not path.exists():
+            tempfile.TemporaryFile(dir=path.resolve().parent).close()
+        elif not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        raise UsageError(f"{path} cannot be written ({error.strerror}): name another place with --out or --json") from error
+        raise UsageError(f"{path} cannot be written ({error.strerror}): name another place with --json") from error
 
 
 class _Progress:

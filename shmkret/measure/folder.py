@@ -1,12 +1,22 @@
-"""A result folder: results.json, from which all the rest can be made again; CSV, the report, and every plot as SVG and PNG."""
+"""A result folder: results.json, from which all the rest can be made again; CSV, the report, and every plot as SVG and PNG.
+
+Always    results.json is written once, whole, and never again
+          a file of a folder is the old one or the new one, whenever we are killed: all are written elsewhere and renamed
+Dies      a killed writer leaves .shmkret-HOST.NAMESPACE.PID.*, which the next one removes
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import os
+import platform
+import re
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +27,12 @@ from shmkret.measure.latency import QUANTILES
 from shmkret.measure.rows import KEY, Json
 
 SCHEMA = 2
+RESULT = "results.json"
 
 
 def load(folder: Path) -> Json:
     """The result of a folder, or of a results.json. Raises UsageError when there is none, or one of another schema."""
-    path = folder / "results.json" if folder.is_dir() else folder
+    path = folder / RESULT if folder.is_dir() else folder
     try:
         result = json.loads(path.read_text())
     except OSError as error:
@@ -35,40 +46,108 @@ def load(folder: Path) -> Json:
     return result
 
 
-def write_folder(folder: Path, result: Json) -> list[Path]:
-    """Write all files, or none, and return their paths. Raises OSError."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=".shmkret-", dir=folder.parent))
+def place(folder: Path) -> Path:
+    """Where a result folder will be, links followed. Raises UsageError when it cannot be there, before anything is measured."""
     try:
+        path = folder.resolve()
+        if path.is_dir():
+            _sweep(path)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise UsageError(f"{folder} is there already and is no empty folder: name another one with --out")
+        parent = path
+        while not parent.exists():
+            parent = parent.parent
+        Path(tempfile.mkdtemp(prefix=_prefix(), dir=parent)).rmdir()
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"{folder} cannot be written ({reason}): name another place with --out") from error
+    return path
+
+
+def write_folder(folder: Path, result: Json) -> list[Path]:
+    """Write all files, or none, and return their paths; a folder that is there already is empty. Raises OSError."""
+    if folder.is_dir():
+        return _write_into(folder, result)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _unfinished(folder.parent) as unfinished:
         unfinished.chmod(0o755)
         written = _write_files(unfinished, result)
-        if folder.exists():
-            folder.rmdir()
         unfinished.rename(folder)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
     return [folder / path.name for path in written]
+
+
+def _write_into(folder: Path, result: Json) -> list[Path]:
+    """In place: it may be a mount, or lie in a folder that we may not write."""
+    moved: list[Path] = []
+    try:
+        with _unfinished(folder) as unfinished:
+            for path in _write_files(unfinished, result):
+                moved.append(path.rename(folder / path.name))
+    except BaseException:
+        for path in moved:
+            path.unlink(missing_ok=True)
+        raise
+    return moved
+
+
+def rescue(result: Json) -> Path:
+    """Write results.json alone, to a folder for temporary files, and return that folder. Raises OSError."""
+    folder = Path(tempfile.mkdtemp(prefix="shmkret-"))
+    (folder / RESULT).write_text(_json(result))
+    return folder
 
 
 def rewrite(folder: Path, result: Json) -> list[Path]:
     """Make the report, the tables and the plots of a folder again, from its result. Raises OSError, UsageError."""
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder")
-    return _write_files(folder, result)
+    with _unfinished(folder) as unfinished:
+        return [path.rename(folder / path.name) for path in _write_files(unfinished, result, again=True)]
 
 
-def _write_files(folder: Path, result: Json) -> list[Path]:
+@contextmanager
+def _unfinished(parent: Path) -> Iterator[Path]:
+    """A folder to write in, which goes again, if it was not renamed; and with it those of writers that were killed."""
+    _sweep(parent)
+    path = Path(tempfile.mkdtemp(prefix=_prefix(), dir=parent))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _prefix(pid: int | None = None) -> str:
+    namespace = Path("/proc/self/ns/pid").stat().st_ino
+    return f".shmkret-{platform.node()}.{namespace}.{os.getpid() if pid is None else pid}."
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what writers on this machine, in our pid namespace, left when they were killed."""
+    pattern = re.compile(re.escape(_prefix(0)).replace(r"\.0\.", r"\.(\d+)\."))
+    for path in parent.glob(".shmkret-*"):
+        with suppress(OSError):
+            match = pattern.match(path.name)
+            if match and path.stat().st_uid == os.geteuid() and not Path(f"/proc/{match[1]}").exists():
+                shutil.rmtree(path)
+
+
+def _json(result: Json) -> str:
+    return json.dumps(result, indent=1, allow_nan=False) + "\n"
+
+
+def _write_files(folder: Path, result: Json, *, again: bool = False) -> list[Path]:
+    """The result, unless it is there already, and all that can be made from it."""
     texts = {
-        "results.json": json.dumps(result, indent=1, allow_nan=False) + "\n",
+        RESULT: _json(result),
         "cells.csv": _csv(_flat(cell) for cell in result["cells"]),
         "samples.csv": _csv(_samples(result["cells"])),
     }
     texts["report.html"] = html.report(result, texts)
     texts["pyperf.json"] = pyperf.export(result)
-    for name, text in texts.items():
-        (folder / name).write_text(text)
-    return [folder / name for name in texts] + _save_plots(folder, result)
+    names = [name for name in texts if not (again and name == RESULT)]
+    for name in names:
+        (folder / name).write_text(texts[name])
+    return [folder / name for name in names] + _save_plots(folder, result)
 
 
 def _save_plots(folder: Path, result: Json) -> list[Path]:
