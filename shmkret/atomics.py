@@ -15,6 +15,8 @@ machine in force (`use()`): the plain machine, or the explored one, for which ea
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -76,17 +78,31 @@ class _Unused:
 
 
 _machine: Machine = _Unused()  # type: ignore[assignment]
+_one_thread = threading.RLock()
+
+
+def _forget_threads() -> None:
+    """A forked child has none of the threads that may hold the lock."""
+    global _one_thread
+    _one_thread = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_forget_threads)
 
 
 @contextmanager
 def use(machine: Machine) -> Iterator[None]:
-    """Execute the text that is called inside this block on `machine`."""
+    """Execute the text that is called inside this block on `machine`. Another thread that wants to waits until it is left.
+
+    A machine for each thread would be looked up at every access.
+    """
     global _machine
-    before, _machine = _machine, machine
-    try:
-        yield
-    finally:
-        _machine = before
+    with _one_thread:
+        before, _machine = _machine, machine
+        try:
+            yield
+        finally:
+            _machine = before
 
 
 def machine() -> Machine:

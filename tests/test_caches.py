@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import shmkret
+from shmkret import atomics, registry, sources, text
 from shmkret import compile as compiling
-from shmkret import registry, sources, text
 from shmkret.errors import PluginError
 from shmkret.measure import doctor
 from shmkret.measure.cell import Cell, Prepared
@@ -389,3 +389,99 @@ def test_what_a_plugin_prints_is_no_part_of_the_result(tmp_path):
 
     assert json.loads(done.stdout)["command"] == "bench"
     assert {"imported", "asked", "called"} <= set(done.stderr.split())
+
+
+# Threads: what a process has one of.
+
+
+def test_a_thread_that_wants_another_machine_waits_until_this_one_is_left():
+    order = []
+    begun = threading.Event()
+
+    def other():
+        begun.set()
+        with atomics.use("two"):
+            order.append(atomics.machine())
+
+    thread = threading.Thread(target=other)
+    with atomics.use("one"):
+        thread.start()
+        begun.wait()
+        for _ in range(10_000):
+            os.sched_yield()
+        with atomics.use("one, again"):
+            order.append(atomics.machine())
+        order.append(atomics.machine())
+    thread.join()
+
+    assert order == ["one, again", "one", "two"]
+
+
+def in_a_process(script):
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+
+FORK = """
+import os, threading
+from shmkret import atomics
+
+within, leave = threading.Event(), threading.Event()
+
+def other():
+    with atomics.use("theirs"):
+        within.set()
+        leave.wait()
+
+thread = threading.Thread(target=other)
+thread.start()
+within.wait()
+pid = os.fork()
+if pid == 0:
+    with atomics.use("ours"):
+        os._exit(0)
+leave.set()
+thread.join()
+print(os.waitpid(pid, 0)[1])
+"""
+
+
+def test_a_child_does_not_wait_for_a_thread_that_it_does_not_have():
+    assert in_a_process(FORK).stdout == "0\n"
+
+
+RUN = """
+import threading
+import shmkret
+from shmkret.measure import bench
+
+found, inside, most = [], [], []
+
+def watched(*arguments, run=bench._run):
+    inside.append(1)
+    most.append(len(inside))
+    measured = run(*arguments)
+    inside.pop()
+    return measured
+
+def measure(lock, plain):
+    for _ in range(3):
+        result = shmkret.run("hot", lock=lock, plain=plain, seconds=0.02, repeat=1)
+        found.append((result.median is not None, "oracle" in str(result.reasons), "audit" in str(result.reasons)))
+
+bench._run = watched
+choices = (("sem", True), ("sem-named", True), ("pthread", False))
+threads = [threading.Thread(target=measure, args=choice) for choice in choices]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(found == 9 * [(True, False, False)], max(most))
+"""
+
+
+def test_threads_that_measure_do_not_disturb_each_other():
+    done = in_a_process(RUN)
+
+    assert (done.stdout, done.stderr) == ("True 1\n", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
@@ -67,11 +68,23 @@ class Ratio:
 
 def prepare(plan: Plan, named: bool = False) -> list[Prepared]:
     """Resolve and check every cell before anything runs. Raises UsageError and its kinds."""
-    return [Prepared(cell, plan.seed, named) for cell in plan.cells]
+    with _one_at_a_time:
+        return [Prepared(cell, plan.seed, named) for cell in plan.cells]
+
+
+_one_at_a_time = threading.RLock()
 
 
 def run(plan: Plan, prepared: list[Prepared], progress: Progress) -> list[Measured]:
-    """Measure every cell, but not again one that failed. Raises WorkerLost, PluginError, UnfitMachine."""
+    """Measure every cell, but not again one that failed. Raises WorkerLost, PluginError, UnfitMachine.
+
+    One measurement at a time: while a thread measures, another one that wants to waits here. They would share the cores.
+    """
+    with _one_at_a_time:
+        return _run(plan, prepared, progress)
+
+
+def _run(plan: Plan, prepared: list[Prepared], progress: Progress) -> list[Measured]:
     measured = [Measured(p.cell, getattr(p.build.lock.module, "CONTROL", False)) for p in prepared]
     for turn in range(plan.repeat):
         order = list(zip(prepared, measured, strict=True))
