@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from shmkret import hash as hashing
 from shmkret import layout
 from shmkret.atomics import NIL
-from shmkret.errors import ArenaError, GeometryError, UnknownName
+from shmkret.errors import ArenaError, GeometryError, UnfitMachine, UnknownName
 from shmkret.layout import Boot, Geometry, Section
 
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
@@ -72,7 +72,8 @@ class Arena:
         Args:    geometry: its sizes. lock: the record class of its locks, whose words stay zero here.
                  names: `scheme`, `lock`, `arch`, for programs that attach. named: give it a name in /dev/shm.
                  boot: the probes; empty: a kretprobe on each function, with geometry.maxactive instances.
-        Raises:  ArenaError when it does not fit into memory; GeometryError; UnknownName for the hash or address model.
+        Raises:  ArenaError when it does not fit into memory, UnfitMachine when it cannot have a name; GeometryError;
+                 UnknownName for the hash or address model.
         """
         placed = layout.sections(geometry, lock)
         multiplier = hashing.multiplier(hash_name)
@@ -289,7 +290,10 @@ def require_room(geometry: Geometry, lock: type) -> None:
 def _reserve(size: int, named: bool) -> tuple[int, str | None]:
     name = f"{NAME_PREFIX}{secrets.token_hex(8)}" if named else None
     if name:
-        fd = os.open(SHM / name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            fd = os.open(SHM / name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise UnfitMachine(f"an arena with a name cannot be made in {SHM}: {error.strerror}") from error
         fcntl.flock(fd, fcntl.LOCK_SH)  # says that it is live, for as long as this process or a worker of it is
     else:
         fd = os.memfd_create("shmkret", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
@@ -301,9 +305,11 @@ def _reserve(size: int, named: bool) -> tuple[int, str | None]:
         _discard(fd, name)
         if not isinstance(error, OSError):
             raise
+        if named:
+            words = f"an arena of {_mib(size)} with a name cannot be made: {error.strerror}; is {SHM} full?"
+            raise UnfitMachine(words) from error
         if error.errno in (errno.ENOSPC, errno.ENOMEM, errno.EDQUOT, errno.EFBIG):
-            where = "/dev/shm" if named else "memory"
-            raise ArenaError(f"the arena takes {_mib(size)}, which {where} does not have: {error.strerror}") from error
+            raise ArenaError(f"the arena takes {_mib(size)}, which memory does not have: {error.strerror}") from error
         raise
     return fd, name
 

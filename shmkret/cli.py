@@ -35,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _require_streams()
     options = _parser().parse_args(argv)
     try:
+        _require_text(argv)
         code: int = options.run(options, argv)
         sys.stdout.flush()
         return code
@@ -69,10 +70,19 @@ def _say(words: str) -> None:
 def _require_streams() -> None:
     """Closed streams go to /dev/null, and no name is too odd to be printed."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
+        if getattr(sys, name) is None or getattr(sys, name).closed:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123
         if isinstance(getattr(sys, name), io.TextIOWrapper):
             getattr(sys, name).reconfigure(errors="backslashreplace")
+
+
+def _require_text(argv: Sequence[str]) -> None:
+    """Results say what they were asked for, and are UTF-8. Raises UsageError."""
+    for word in argv:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"{os.fsencode(word)!r} is not UTF-8, as everything in a result is: rename it") from None
 
 
 def _give_up_output() -> None:

@@ -960,7 +960,7 @@ def _package_digest() -> bytes:
     """A digest of our own sources and of the versions; taken once, when they are imported, and not when they are compiled."""
     digest = hashlib.sha256()
     for source in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(str(source).encode() + b"\0" + source.read_bytes() + b"\0")
+        digest.update(os.fsencode(source) + b"\0" + source.read_bytes() + b"\0")
     digest.update(repr((sys.version, np.__version__, numba.__version__, llvmlite.__version__)).encode())
     return digest.digest()
 

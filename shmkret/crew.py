@@ -52,7 +52,7 @@ class Crew:
     def __enter__(self) -> Self:
         self._errors = os.memfd_create("shmkret-errors", os.MFD_CLOEXEC)
         for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
+            if stream is not None and not stream.closed:
                 stream.flush()
         gc.freeze()
         # A Ctrl-C between fork() and the append would lose a child.

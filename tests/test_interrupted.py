@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -290,3 +291,52 @@ def test_an_interrupt_says_whether_the_results_are_there(module, function, words
     assert main([*MEASURE, "--out", str(tmp_path / "out")]) == 130
     assert words in capsys.readouterr().err
     assert (tmp_path / "out" / "results.json").exists() == ("results are in" in words)
+
+
+# Odd places and streams.
+
+
+@pytest.mark.skipif(not namespaces(), reason="this user may not mount, not even in a namespace of its own")
+@pytest.mark.parametrize("options", [["--named"], ["--lock", "sem-named"]])
+def test_a_full_dev_shm_is_a_machine_that_is_not_fit(options, tmp_path):
+    measure = shlex.join([sys.executable, "-m", "shmkret", *MEASURE, *options, "--out", str(tmp_path / "out")])
+    filled = "mount -t tmpfs -o size=64k none /dev/shm && ! dd if=/dev/zero of=/dev/shm/full 2>/dev/null"
+    command = ["unshare", "-rm", "sh", "-c", f"{filled} && {measure}"]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60)
+
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False)
+    assert "is /dev/shm full" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--out", "--worker", "--json"])
+def test_a_name_that_is_not_utf8_is_refused_in_a_sentence(option, tmp_path):
+    """A result says what was asked for."""
+    command = [sys.executable, "-m", "shmkret", *MEASURE, option, os.fsencode(tmp_path) + b"/x\xff.py"]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60)
+
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    assert "x\\xff.py' is not UTF-8" in done.stderr
+    assert names(tmp_path) == set()
+
+
+def test_a_measurement_in_a_folder_whose_name_is_not_utf8_is_made(tmp_path):
+    odd = tmp_path / "x\udcff"
+    odd.mkdir()
+    shutil.copy(REPOSITORY / "shmkret" / "locks" / "ttas.py", odd / "own.py")
+    command = [sys.executable, "-m", "shmkret", *MEASURE, "--lock", "./own.py", "--out", "out"]
+    done = subprocess.run(command, cwd=odd, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60)
+
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+    assert (odd / "out" / "results.json").is_file()
+
+
+@pytest.mark.parametrize("close", ["sys.stdout.close()", "sys.stdout = None", "sys.stdout = sys.stderr = None"])
+@pytest.mark.parametrize(
+    "does", ["cli.main(sys.argv[1:])", "shmkret.run('hot', lock='ttas', seconds=0.02, repeat=1, plain=True)"]
+)
+def test_without_a_standard_output_it_is_measured_all_the_same(close, does, tmp_path):
+    script = f"import os, sys\nimport shmkret\nfrom shmkret import cli\n{close}\n{does}\nos._exit(7)"
+
+    code, _, err = run(script, *MEASURE, "--out", tmp_path / "out")
+
+    assert (code, "Traceback" in err) == (7, False)
