@@ -1,0 +1,139 @@
+"""`shmkret stress`: real processes are killed, and what must hold afterwards holds; what is wrong is caught."""
+
+import json
+import os
+import signal
+from dataclasses import replace
+
+import pytest
+
+from shmkret.cli import main
+from shmkret.errors import UsageError
+from shmkret.kernel import Sizes
+from shmkret.stress import spec, unprotected
+from shmkret.stress.nemesis import Plan
+from shmkret.stress.session import run
+from shmkret.stress.supervisor import Supervisor
+from tests.worlds import build_of
+
+EVERYTHING = (
+    "random=70%kill;mover=10%kill;holder=5%kill;waiter=5%kill;recoverer=10%kill;all=5%kill;random=5%stop(1ms);parent=1%kill"
+)
+FAMILIES = ["owner", "pthread-robust", "sem"]
+SOUND = {"lost": 0, "doubled": 0, "stuck": 0, "count_errors": 0, "other": 0, "findings": []}
+
+
+def stressed(worker="hot", scheme="hashed", lock="owner", kills=300, fault="random=kill", mutant="", nr_cpus=2, **plan):
+    build = replace(build_of(worker, scheme, lock, nr_cpus=nr_cpus), recoverable=True, mutant=mutant)
+    plan = {"round_kills": max(1, kills // 3), "seed": 1, **plan}
+    return run(build, Sizes(), Plan(kills, terms=spec.parse(fault), **plan))
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("lock", FAMILIES)
+def test_thousands_of_real_deaths_lose_nothing(lock):
+    """With the ones below, 20,000 kills in every run of the tests."""
+    found = stressed("hot", "hashed", lock, kills=5500, round_kills=500)
+    assert {name: found[name] for name in SOUND} == SOUND
+    assert found["kills"] >= 5500
+    assert found["recoveries"] == found["kills"]
+    assert found["rounds"] == 11
+    assert found["calls"] > found["kills"]
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize(("worker", "scheme", "lock"), [("exits", "global", "sem"), ("syscalls", "hashed", "owner")])
+def test_whoever_dies_the_others_go_on(worker, scheme, lock):
+    """CPUs in a move, with a lock, asleep, all at once; the recoverer; the supervisor itself."""
+    found = stressed(worker, scheme, lock, kills=1800, fault=EVERYTHING, nr_cpus=3)
+    assert {name: found[name] for name in SOUND} == SOUND
+    assert found["stops"] > 0
+
+
+@pytest.mark.parametrize("mutant", ["no-intent", "late-intent", "early-clear", "early-unlock"])
+def test_wrong_orders_are_caught_under_real_kills(mutant):
+    found = stressed("exits", "hashed", "owner", kills=6000, fault="mover=kill", mutant=mutant, round_kills=50)
+    assert found["findings"]
+
+
+def test_repair_without_the_gate_is_caught():
+    assert stressed("hot", "hashed", "sem", mutant="no-gate", kills=2000, round_kills=50)["findings"]
+
+
+def test_a_lock_that_lets_two_in_is_caught(tmp_path):
+    source = (build_of(lock="busted").lock.path).read_text()
+    path = tmp_path / "busted_gate.py"
+    path.write_text(
+        source.replace("CONTROL = True", 'RECOVERY = "gate"').replace("import EQ, Words", "import EQ, Words, wait_unless")
+        + "\n\ndef acquire_unless(lock, i, stop):\n"
+        "    if not wait_unless(lock.locked, i, EQ, 0, stop):\n        return False\n"
+        "    store_release(lock.locked, i, 1)\n    return True\n\n\n"
+        "def reset(lock, i, held):\n    store_release(lock.locked, i, 1 if held else 0)\n"
+    )
+    assert stressed("hot", "hashed", str(path), kills=2000)["findings"]
+
+
+def test_a_lock_that_says_nothing_of_recovery_is_refused():
+    with pytest.raises(UsageError, match="the lock empty is not recoverable: its file says no RECOVERY"):
+        stressed(lock="empty")
+
+
+def test_a_scheme_that_says_nothing_of_recovery_is_refused():
+    with pytest.raises(UsageError, match="the scheme rfc is not recoverable"):
+        stressed(scheme="rfc")
+
+
+def test_a_semaphore_whose_holder_died_says_nothing_and_a_robust_mutex_does():
+    """The table of --unprotected: where nothing is recoverable, a death in a move costs something."""
+    found = unprotected.trials(build_of("hot", "global", "ttas"), Sizes(), 6, seed=1)
+    assert sum(found[outcome] for outcome in unprotected.OUTCOMES) == found["trials"] == 6
+    assert found["unharmed"] < 6
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("random=klil", "character 8: 'k' where an action (kill, stop, off) is expected"),
+        ("nowhere=kill", "character 1: 'n' where a point (random, mover"),
+        ("random", "character 7: the end where '=' is expected"),
+        ("random=kill;", "character 13: the end where a point"),
+        ("random=kill kill", "character 12: ' ' where ';' or the end is expected"),
+        ("random=stop(5h)", "where a time such as 5ms and ')' is expected"),
+        ("random=0%kill", "0% is no share"),
+        ("random=off", "nothing ever happens"),
+        ("parent=stop", "parent can be killed, not stopped"),
+    ],
+)
+def test_a_malformed_specification_names_the_character_and_what_there_is(text, words, capsys):
+    assert main(["stress", "--fault", text]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_specification_is_read_as_written():
+    first, second = spec.parse("random=90%3*after=2:every=5:cpu=0+1:kill ; holder=stop(5ms)")
+    assert (first.share, first.most, first.after, first.every, first.cpus) == (90.0, 3, 2, 5, (0, 1))
+    assert [n for n in range(14) if first.may(n)] == [2, 7, 12]
+    assert (second.action, second.arg) == ("stop", 0.005)
+
+
+def test_the_command_prints_one_object_as_its_contract_says(capsys):
+    assert main(["stress", "--kills", "60", "--lock", "owner", "--seed", "3", "--json", "-"]) == 0
+    output = capsys.readouterr()
+    found = json.loads(output.out)
+    assert (found["command"], found["seed"]) == ("stress", 3)
+    (one,) = found["runs"]
+    assert one["replay"] == "shmkret stress --kills 60 --lock owner --seed 3 --json -"
+    assert set(one["recovery_ms"]) == {"p50", "p99", "max"}
+    assert one["kills"] >= 60
+
+
+def test_nobody_is_signalled_but_children(monkeypatch):
+    """A slot that has no process of ours is not signalled, whatever pid the arena says."""
+    sent = []
+    monkeypatch.setattr(signal, "pidfd_send_signal", lambda *args: sent.append(args))
+    monkeypatch.setattr(os, "kill", lambda *args: sent.append(args))
+    supervisor = Supervisor.__new__(Supervisor)
+    supervisor._pidfds = {}
+    supervisor.expected = set()
+    assert not supervisor.send(0, signal.SIGKILL)
+    assert sent == []
