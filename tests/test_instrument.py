@@ -310,6 +310,46 @@ def test_a_regression_fails_where_that_is_asked_for(measured, tmp_path, capsys):
     assert main(["compare", slow, str(measured), "--fail-on", "regression>=5%"]) == 0
 
 
+def write(result, place):
+    place.mkdir()
+    (place / "results.json").write_text(json.dumps(result))
+    return str(place)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda r: r.pop("machine"), "the result has no 'machine'"),
+        (lambda r: r.pop("seed"), "the result has no 'seed'"),
+        (lambda r: r["machine"].pop("cpu"), "machine has no 'cpu'"),
+        (lambda r: r.update(cells=[]), "there are no cells"),
+        (lambda r: r.update(cells={}), "the result.cells is {}"),
+        (lambda r: r.update(cells=[1]), "the result.cells is [1]"),
+        (lambda r: r["cells"][0].pop("samples"), "cells[0] has no 'samples'"),
+        (lambda r: r["cells"][1].pop("verdict"), "cells[1] has no 'verdict'"),
+        (lambda r: r["cells"][1].update(verdict="fine"), "the verdict 'fine'"),
+        (lambda r: r["cells"][1].update(samples=["fast"]), "cells[1].samples is"),
+        (lambda r: r["cells"][1].update(samples=[-1.0]), "not above 0"),
+        (lambda r: r["cells"][1].update(cpus=True), "cells[1].cpus is true"),
+        (lambda r: r["cells"][1].update(ci95=[1.0]), "cells[1].ci95 has 1 ends"),
+        (lambda r: r["cells"][1].update(median=None), "its median is None"),
+        (lambda r: r["cells"][1]["params"].pop("tasks"), "cells[1].params has other keys"),
+        (lambda r: r["cells"][0]["latency_ns"].pop("clock"), "latency_ns has no 'clock'"),
+        (lambda r: r["cells"][0]["latency_ns"]["entry"].pop("p99"), "latency_ns.entry has no 'p99'"),
+        (lambda r: r["ratios"][0].pop("by"), "ratios[0] has no 'by'"),
+        (lambda r: r["cells"][1].update(median=math.inf), "Infinity is no number"),
+    ],
+)
+def test_a_damaged_result_is_bad_input(damage, words, measured, tmp_path, capsys):
+    result = folder.load(measured)
+    damage(result)
+    place = write(result, tmp_path / "damaged")
+
+    for command in (["compare", str(measured), place], ["report", place]):
+        assert main(command) == 2
+        assert words in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
