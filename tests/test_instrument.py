@@ -15,6 +15,7 @@ import pytest
 from shmkret import clock, topology
 from shmkret.cli import main
 from shmkret.measure import (
+    bench,
     compare,
     conditions,
     doctor,
@@ -190,8 +191,13 @@ FREELIST = [1.09, 1.81, 2.32, 1.32, 1.12, 0.96, 0.84, 0.68, 0.41]
 """mattwuq/kretprobe on two Xeon 8260: million calls a second of the per-CPU pool, and of the lock-free list that collapses."""
 
 
+def points(rates, error=None):
+    """Rates with intervals as wide as a standard error of that part makes them; without, if it is None."""
+    return [Estimate(rate, None if error is None else (rate * (1 - 1.96 * error), rate * (1 + 1.96 * error))) for rate in rates]
+
+
 def test_the_scaling_law_fits_a_design_that_scales():
-    law = scaling.fit(GOLDEN_CPUS, OBJPOOL)
+    law = scaling.fit(GOLDEN_CPUS, points(OBJPOOL))
 
     assert law.r2 > 0.99
     assert law.contention < 0.01
@@ -199,24 +205,86 @@ def test_the_scaling_law_fits_a_design_that_scales():
     assert "wrong model" not in law.words
 
 
-def test_the_scaling_law_says_where_it_is_the_wrong_model():
-    law = scaling.fit(GOLDEN_CPUS, FREELIST)
+@pytest.mark.parametrize("error", [None, 0.01, 0.1])
+def test_the_scaling_law_says_where_it_is_the_wrong_model(error):
+    law = scaling.fit(GOLDEN_CPUS, points(FREELIST, error))
 
     assert law.r2 < 0.9
     assert 2 < law.peak_cpus < 6
     assert "wrong model" in law.words
 
 
+@pytest.mark.parametrize("error", [None, 0.01])
+def test_a_cliff_is_not_the_laws_shape_however_high_its_r2(error):
+    law = scaling.fit([1, 2, 4, 8, 16, 32], points([1, 2, 4, 8, 8, 8], error))
+
+    assert law.r2 > 0.95
+    assert law.wrong
+
+
+@pytest.mark.parametrize("truth", ["flat", "the law"])
+def test_noise_around_a_law_is_not_called_a_wrong_model(truth):
+    rng, n = np.random.default_rng(4), np.array([1.0, 2, 4, 8, 16])
+    curve = np.ones(5) if truth == "flat" else n / (1 + 0.1 * (n - 1) + 0.003 * n * (n - 1))
+
+    for noise, most in ((0.01, 0), (0.03, 10)):
+        wrong = [scaling.fit(n, points(curve * rng.normal(1, noise, 5), noise)).wrong for _ in range(200)]
+        assert sum(wrong) <= most
+
+
+def test_points_above_and_below_in_long_runs_are_not_noise():
+    alternating, bent = np.tile([0.06, -0.06], 8), np.repeat([0.06, -0.06, 0.06], [5, 6, 5])
+
+    assert not scaling._is_beyond_chance(alternating, points(np.ones(16), 0.1))
+    assert scaling._is_beyond_chance(bent, points(np.ones(16), 0.1))
+
+
+@pytest.mark.parametrize(
+    "rates", [[5, 5, 5, 5, 5], [5, 2, 2, 2, 2], [5, 4, 3, 2, 1], [1, 3, 9, 30, 99], [1, 2, 4, 8, 16], [1e9, 1e-9, 1, 1, 1]]
+)
+def test_coefficients_stay_what_they_mean_whatever_the_rates(rates):
+    law = scaling.fit([1, 2, 4, 8, 16], points(rates, 0.01))
+
+    assert law.rate > 0
+    assert 0 <= law.contention <= 1
+    assert law.coherency >= 0
+    assert law.peak_cpus >= 1
+    assert "nan" not in law.words + str(law.r2) or law.words.count("R2") == 0
+
+
+def test_the_best_fit_within_the_bounds_may_lie_on_one():
+    """More than serial: without the bound its contention would be 2.7; no other pair within them comes nearer."""
+    n, x = np.array([1.0, 2, 4, 8, 16]), np.array([5.0, 2, 2, 2, 2])
+    law = scaling.fit(n, points(x))
+    curve = n / (1 + np.linspace(0, 1, 101)[:, None, None] * (n - 1) + np.linspace(0, 0.5, 101)[:, None] * n * (n - 1))
+    rates = (x / curve).sum(axis=2, keepdims=True) / ((x / curve) ** 2).sum(axis=2, keepdims=True)
+    errors = ((rates * x / curve - 1) ** 2).sum(axis=2)
+    own = n / (1 + law.contention * (n - 1) + law.coherency * n * (n - 1))
+
+    assert law.contention == 1
+    assert ((x / (law.rate * own) - 1) ** 2).sum() <= errors.min() + 1e-9
+
+
 def test_the_scaling_law_is_recovered_from_its_own_curve():
     cpus = np.array([1, 2, 4, 8, 16])
-    law = scaling.fit(cpus, 5e6 * cpus / (1 + 0.05 * (cpus - 1) + 0.002 * cpus * (cpus - 1)))
+    law = scaling.fit(cpus, points(5e6 * cpus / (1 + 0.05 * (cpus - 1) + 0.002 * cpus * (cpus - 1)), 0.01))
 
     assert law[:3] == pytest.approx((5e6, 0.05, 0.002), rel=1e-6)
     assert law.peak_cpus == pytest.approx(math.sqrt(0.95 / 0.002), rel=1e-6)
+    assert not law.wrong
 
 
 def test_four_core_counts_are_too_few_for_a_law():
-    assert scaling.fit([1, 2, 4, 8], [1, 2, 3, 4]) is None
+    assert scaling.fit([1, 2, 4, 8], points([1, 2, 3, 4])) is None
+
+
+def test_laws_are_named_by_what_tells_them_apart_and_hold_only_numbers():
+    cells = [CELL.over(padding=padding, cpus=cpus) for padding in ("packed", "cacheline") for cpus in (1, 2, 4, 8, 16)]
+    measured = [bench.Measured(cell, False, [replace(SOUND, rate=2e6)] * 8, Estimate(2e6, (2e6, 2e6))) for cell in cells]
+    laws = bench.scaling_objects(measured)
+
+    assert [law["name"] for law in laws] == ["hot hashed packed", "hot hashed cacheline"]
+    assert json.dumps(laws, allow_nan=False)
 
 
 # Histograms.

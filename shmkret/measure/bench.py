@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -12,6 +13,7 @@ import numpy as np
 from shmkret.measure import machine, scaling, statistics, validity
 from shmkret.measure.cell import COUNTS, OURS, Cell, Prepared, Sample
 from shmkret.measure.latency import Histogram
+from shmkret.measure.rows import row_name
 from shmkret.measure.statistics import Estimate
 from shmkret.measure.suite import PARAMS, Plan
 
@@ -197,16 +199,16 @@ def scaling_objects(measured: list[Measured]) -> list[dict[str, Any]]:
     lines: dict[Cell, list[Measured]] = {}
     for result in measured:
         lines.setdefault(result.cell.over(cpus=0), []).append(result)
-    return [_scaling_object(cell, line) for cell, line in lines.items() if cell.peer == OURS and len(line) > 1]
+    found = [_scaling_object(cell, line) for cell, line in lines.items() if cell.peer == OURS and len(line) > 1]
+    return [{"name": row_name(law, found), **law} for law in found]
 
 
 def _scaling_object(cell: Cell, line: list[Measured]) -> dict[str, Any]:
-    points = [(result.cell.cpus, result.estimate.median) for result in line if result.estimate]
-    law = scaling.fit([cpus for cpus, _ in points], [rate for _, rate in points])
+    points = [(result.cell.cpus, result.estimate) for result in line if result.estimate]
+    law = scaling.fit([cpus for cpus, _ in points], [estimate for _, estimate in points])
     words = law.words if law else f"not fitted: {len(points)} points, {scaling.FEWEST_POINTS} are needed"
-    name = f"{cell.worker} {cell.scheme} {cell.lock}"
-    finite = {key: None if value == float("inf") else value for key, value in law._asdict().items()} if law else None
-    return {"name": name, **{k: v for k, v in cell.key().items() if k != "cpus"}, "fit": finite, "words": words}
+    finite = {key: value if math.isfinite(value) else None for key, value in law._asdict().items()} if law else None
+    return {**{k: v for k, v in cell.key().items() if k != "cpus"}, "fit": finite, "words": words}
 
 
 def plan_object(plan: Plan) -> dict[str, Any]:

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 4000
+Z95 = 1.96
+"""The bound of 95 % of normal values."""
 
 
 class Estimate(NamedTuple):
