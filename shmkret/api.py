@@ -29,7 +29,7 @@ class Result:
     """What a run gave.
 
     samples: calls per second of all CPUs together, float, one a repetition; empty when it is withheld.
-    median, ci95: calls per second; None when it is withheld, the interval also for one repetition.
+    median, ci95: calls per second; None when it is withheld, the interval also for fewer than 6 repetitions.
     counts: of the whole run, warm-up included: calls, hits, nmissed, kp_nmissed, refused, returns, flushed, walked, irqs,
             switches, grace_periods (numbers) and grace_ns (nanoseconds).
     verdict: valid, suspect or withheld; reasons: why, in sentences.
@@ -76,7 +76,7 @@ def run(
     padding: str = "cacheline",
     cpus: int = 1,
     seconds: float = 0.3,
-    repeat: int = 3,
+    repeat: int = 6,
     seed: int = 0,
     **knobs: Any,
 ) -> Result:

@@ -166,13 +166,14 @@ def _add_compare(commands: Any) -> None:
     compare = commands.add_parser(
         "compare",
         help="ratios with intervals of two result folders",
-        description="Compares B with A, cell by cell. What counts is an interval that lies beyond the margin as a whole.",
+        description="Compares B with A, cell by cell. What counts is an interval without 1 around a ratio beyond the margin. "
+        "With --fail-on: 1 for a regression, or a cell that B has lost; 3 where the data cannot tell.",
         allow_abbrev=False,
     )
     compare.add_argument("before", type=Path, metavar="A", help="a result folder")
     compare.add_argument("after", type=Path, metavar="B", help="another, of the same suite")
     compare.add_argument("--margin", type=float, default=2.0, metavar="PERCENT", help="differences up to this do not count; 2")
-    compare.add_argument("--fail-on", metavar="CONDITION", help="exit 1 when it holds of a cell: regression>=5%%")
+    compare.add_argument("--fail-on", metavar="CONDITION", help="exit 1 if it holds of a cell, 3 if it may: regression>=5%%")
     compare.add_argument("--json", metavar="FILE|-", help="one JSON object; - is standard output")
     compare.set_defaults(run=_compare)
 
@@ -263,7 +264,7 @@ def _bench(options: argparse.Namespace, argv: list[str]) -> int:
         "all_cells_s": round(machine.process_age_s(), 1),
         "peers": {peer: peers.describe(peer) for peer in dict.fromkeys(m.cell.peer for m in measured) if peer != OURS},
         "cells": [bench.cell_object(m) for m in measured],
-        "ratios": [bench.ratio_object(r) for r in bench.ratios(measured, plan.seed)],
+        "ratios": [bench.ratio_object(r) for r in bench.ratios(measured)],
         "scaling": bench.scaling_objects(measured),
     }
     _kept.append(out)
@@ -309,20 +310,24 @@ def _compare(options: argparse.Namespace, argv: list[str]) -> int:
     if not 0 <= options.margin < 100:
         raise UsageError(f"--margin is {options.margin:g}: give percent, from 0 to less than 100")
     before, after = folder.load(options.before), folder.load(options.after)
-    drift = compare.drift(before, after)
-    margin = max(options.margin / 100, drift)
-    cells = compare.compare(before, after, margin)
-    worse = compare.regressions(cells, least) if least is not None else []
+    margin = options.margin / 100
+    cells, together = compare.compare(before, after, margin)
+    said = compare.gate(cells, together, least) if least is not None else []
     head = {"schema": SCHEMA, "command": "compare", "argv": argv, "version": __version__, "seed": before["seed"]}
-    result = {**head, "machine": machine.describe(), "margin": margin, "drift": drift, "cells": cells}
-    result |= {**compare.alone(before, after), "regressions": len(worse)}
+    result = {**head, "machine": machine.describe(), "margin": margin, "cells": cells, "together": together}
+    counts = {"regressions": compare.REGRESSION, "lost": compare.LOST, "cannot_tell": compare.CANNOT_TELL}
+    result |= {**compare.alone(before, after), **{name: said.count(what) for name, what in counts.items()}}
     tables.print_comparison(result, sys.stderr if options.json == "-" else sys.stdout)
     if before["machine"]["cpu"] != after["machine"]["cpu"]:
         _say(f"two machines: {before['machine']['cpu']} and {after['machine']['cpu']}")
     _write_json(options.json, result)
-    if worse:
-        _say(f"{len(worse)} of {len(cells)} cells are slower: {options.fail_on}")
-    return EXIT_FAILED if worse else EXIT_HELD
+    if least is None:
+        return EXIT_HELD
+    for line in compare.verdict(cells, together, said, least):
+        _say(line)
+    if compare.REGRESSION in said or compare.LOST in said:
+        return EXIT_FAILED
+    return UnfitMachine.exit_code if compare.CANNOT_TELL in said else EXIT_HELD
 
 
 def _report(options: argparse.Namespace, argv: list[str]) -> int:

@@ -21,7 +21,7 @@ from shmkret.registry import LOCK, SCHEME
 from .conftest import TWO_CORES, needs_two_cores
 
 REPOSITORY = Path(__file__).parent.parent
-QUICK = ["--seconds", "0.05", "--repeat", "3", "--seed", "1"]
+QUICK = ["--seconds", "0.05", "--repeat", "8", "--seed", "1"]
 CELL_KEYS = {
     "worker", "scheme", "lock", "arch", "padding", "cpus", "params", "samples", "median", "ci95", "calls", "hits", "nmissed",
     "refused", "verdict", "reasons",
@@ -44,7 +44,7 @@ def test_bench_writes_what_the_contract_says(tmp_path, capsys):
     assert [cell["scheme"] for cell in result["cells"]] == suite.load("scaling")["scheme"]
     for cell in result["cells"]:
         assert cell.keys() >= CELL_KEYS
-        assert len(cell["samples"]) == 3
+        assert len(cell["samples"]) == 8
         assert cell["ci95"][0] <= cell["median"] <= cell["ci95"][1]
         assert cell["calls"] == cell["hits"] + cell["nmissed"]
     (ratio,) = result["ratios"]

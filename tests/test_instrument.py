@@ -29,6 +29,7 @@ from shmkret.measure import (
 )
 from shmkret.measure.cell import Cell, Prepared, Sample
 from shmkret.measure.conditions import Conditions
+from shmkret.measure.rows import KEY
 from shmkret.measure.statistics import Estimate
 
 from .conftest import needs_two_cores
@@ -37,10 +38,10 @@ CELL = Cell("hot", "hashed", "sem", "x86-64", "cacheline", 2)
 SOUND = Sample(rate=1e6, counts={"calls": 1000, "nmissed": 0}, concurrency=1.0)
 ABOUT = {"governor": "performance", "hypervisor": False, "idle_driver": None}
 NARROW = Estimate(1e6, (0.99e6, 1.01e6))
-QUICK = ["--seconds", "0.05", "--repeat", "3", "--seed", "1", "--lock", "ttas"]
+QUICK = ["--seconds", "0.05", "--repeat", "8", "--seed", "1", "--lock", "ttas"]
 
 
-def doubts(cell=CELL, estimate=NARROW, about=ABOUT, control=False, repetitions=3, **sample):
+def doubts(cell=CELL, estimate=NARROW, about=ABOUT, control=False, repetitions=6, **sample):
     """The reasons of a cell of which one repetition is as `sample` says."""
     samples = [SOUND] * (repetitions - 1) + [replace(SOUND, **sample)]
     return list(validity.doubts(cell, samples, estimate, about, 0.3, control))
@@ -60,7 +61,7 @@ def test_a_sound_cell_is_not_doubted():
     [
         ({"concurrency": 0.9}, "measured together for 90%"),
         ({"counts": {"calls": 1000, "nmissed": 500}}, "found no free instance"),
-        ({"repetitions": 2}, "2 repetitions"),
+        ({"repetitions": 5}, "5 repetitions are too few for a 95 % interval"),
         ({"estimate": Estimate(1e6, (0.9e6, 1.1e6))}, "the interval spans 20%"),
         ({"control": True}, "wrong by construction"),
         ({"cell": CELL.over(workers_per_core=2)}, "2 workers a core"),
@@ -160,25 +161,75 @@ def test_a_quota_of_a_group_above_ours_counts(tmp_path, monkeypatch):
 # Statistics.
 
 
-def test_an_interval_covers_the_truth_about_as_often_as_it_says():
-    rng = np.random.default_rng(5)
-    covered = 0
-    for _ in range(200):
-        low, high = statistics.median(rng.normal(100, 5, 11), rng).ci95
-        covered += low <= 100 <= high
+DRAWN = {
+    "normal": (lambda rng, n: rng.normal(100, 5, n), 100.0),
+    "a few much slower": (lambda rng, n: 100 - rng.exponential(5, n), 100 - 5 * math.log(2)),
+    "far out on both sides": (lambda rng, n: rng.standard_cauchy(n), 0.0),
+}
 
-    assert 170 <= covered <= 200
+
+@pytest.mark.parametrize("n", range(statistics.FEWEST_SAMPLES, 16))
+@pytest.mark.parametrize("kind", DRAWN)
+def test_an_interval_covers_the_truth_as_often_as_it_says_and_not_more(kind, n):
+    draw, truth = DRAWN[kind]
+    rng = np.random.default_rng(5)
+    ends = np.array([statistics.median(draw(rng, n)).ci95 for _ in range(2000)])
+    covered = float(((ends[:, 0] <= truth) & (truth <= ends[:, 1])).mean())
+
+    assert 0.93 <= covered <= 0.97
+
+
+@pytest.mark.parametrize("n", [8, 11, 12, 15])
+@pytest.mark.parametrize("drift", [0.0, 0.01])
+def test_a_paired_ratio_covers_the_truth_whatever_the_drift(n, drift):
+    rng = np.random.default_rng(6)
+    found = [statistics.paired_ratio(*rounds(rng, n, drift, noise=0.02)) for _ in range(1500)]
+    covered = np.mean([one.ci95[0] <= 1 <= one.ci95[1] for one in found])
+
+    assert 0.935 <= covered <= 0.99  # of 35 ways to fall with 8 rounds, 34 are the nearest to 95 %
+    assert abs(np.mean([math.log(one.median) for one in found])) < 0.001
+
+
+def rounds(rng, n, drift, noise):
+    """Ratios of two variants that are equally fast, in n rounds A B, B A, A B ...: the machine slows down by `drift` a cell."""
+    ratios = np.exp(rng.normal(0, noise, n) + np.where(np.arange(n) % 2, drift, -drift))
+    return ratios[0::2], ratios[1::2]
+
+
+def test_an_odd_number_of_rounds_does_not_let_the_drift_through():
+    assert statistics.paired_ratio(*rounds(np.random.default_rng(1), 11, drift=0.05, noise=0.0)).median == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_too_few_samples_have_a_median_and_no_interval(n):
+    assert statistics.median(np.arange(1.0, 1.0 + n)) == Estimate((n + 1) / 2, None)
+
+
+@pytest.mark.parametrize(("n", "known"), [(1, False), (7, False), (8, True)])
+def test_too_few_rounds_have_a_ratio_and_no_interval(n, known):
+    ratio = statistics.paired_ratio(np.ones((n + 1) // 2), np.ones(n // 2))
+
+    assert ratio.median == 1
+    assert (ratio.ci95 is not None) == known
+
+
+def test_thousands_of_samples_have_an_interval_too():
+    many = np.random.default_rng(2).normal(100, 5, 10_000)
+
+    assert statistics.median(many).ci95 == pytest.approx((100, 100), abs=0.3)
+    assert statistics.paired_ratio(many[:500], many[500:1000]).ci95 == pytest.approx((100, 100), abs=0.6)
 
 
 @pytest.mark.parametrize(
     ("ratio", "margin", "words"),
     [
         (None, 0, "not measured"),
-        (Estimate(0.9, None), 0, "no interval: one repetition"),
+        (Estimate(0.9, None), 0, "no interval: too few repetitions"),
         (Estimate(0.95, (0.94, 0.96)), 0.02, "slower, significant"),
         (Estimate(1.05, (1.04, 1.06)), 0.02, "faster, significant"),
         (Estimate(0.985, (0.98, 0.99)), 0.02, "not significant"),
         (Estimate(0.95, (0.90, 1.00)), 0.0, "not significant"),
+        (Estimate(0.95, (0.91, 0.99)), 0.02, "slower, significant"),
     ],
 )
 def test_significance_is_said_in_words(ratio, margin, words):
@@ -363,25 +414,127 @@ def slowed(measured, tmp_path, factor):
 
 
 def test_a_result_compared_with_itself_does_not_differ(measured, capsys):
-    assert main(["compare", str(measured), str(measured), "--fail-on", "regression>=1%"]) == 0
-    assert "0 of 2 cells differ" in capsys.readouterr().out
+    assert main(["compare", str(measured), str(measured)]) == 0
+    said = capsys.readouterr().out
+    assert "0 of 2 cells differ" in said
+    verdicts = {cell["verdict"] for cell in folder.load(measured)["cells"]}
+    assert any(f"{one}, {one}" in said for one in verdicts)
 
 
 def test_a_regression_fails_where_that_is_asked_for(measured, tmp_path, capsys):
-    slow = slowed(measured, tmp_path, 0.5)
+    slow = slowed(measured, tmp_path, 0.2)
 
     assert main(["compare", str(measured), slow]) == 0
     assert main(["compare", str(measured), slow, "--fail-on", "regression>=5%", "--json", str(tmp_path / "c.json")]) == 1
     compared = json.loads((tmp_path / "c.json").read_text())
     assert compared["regressions"] == 1
     assert {c["scheme"] for c in compared["cells"] if c["significance"] == "slower, significant"} == {"hashed"}
-    assert main(["compare", slow, str(measured), "--fail-on", "regression>=5%"]) == 0
+    assert "1 of 2 cells are slower by 5.0% or more" in capsys.readouterr().err
+
+
+def made(shifts, seed, noise=0.005, n=12, drift=0.0):
+    """A result of one cell a shift (logarithms of the rate), each with normal noise; `drift` a repetition, all cells alike."""
+    rng = np.random.default_rng(seed)
+    key = {**dict.fromkeys(KEY, ""), "cpus": 1, "params": {"tasks": None}, "verdict": "valid"}
+    cells = []
+    for i, shift in enumerate(shifts):
+        rates = 1e6 * np.exp(shift - drift * np.arange(n) + rng.normal(0, noise, n))
+        cells.append({**key, "worker": f"w{i}", "samples": rates.tolist()})
+    return {"cells": cells}
+
+
+def said_of(before, after, least=0.05):
+    """What is significant, and what the gate says of the cells."""
+    cells, together = compare.compare(before, after)
+    return [cell["significance"] for cell in cells], together, compare.gate(cells, together, least)
+
+
+def test_a_slowdown_is_found_where_the_data_allow_it():
+    found, together, gate = said_of(made([0.0] * 24, 1), made([math.log(0.93)] * 24, 2))
+
+    assert found == ["slower, significant"] * 24
+    assert together["significance"] == "slower, significant"
+    assert set(gate) == {compare.REGRESSION}
+
+
+def test_one_slow_cell_among_many_does_not_pass_for_noise_of_the_runs():
+    found, _, gate = said_of(made([0.0] * 24, 1), made([math.log(0.9), *[0.0] * 23], 2))
+
+    assert found == ["slower, significant"] + ["not significant"] * 23
+    assert gate == [compare.REGRESSION] + [compare.HELD] * 23
+
+
+@pytest.mark.parametrize(("noise", "shift"), [(0.005, 0.0), (0.005, 0.03), (0.05, 0.0), (0.05, 0.03)])
+def test_two_runs_of_one_suite_differ_in_one_cell_of_twenty_at_most(noise, shift):
+    """shift: by how much each cell of a run lies beside its own mean, which no repetition shows."""
+    rng = np.random.default_rng(8)
+    significant, failed = 0, 0
+    for seed in range(40):
+        before, after = (made(rng.normal(0, shift, 24), 2 * seed + k, noise) for k in (0, 1))
+        found, _, gate = said_of(before, after)
+        significant += sum(one.endswith(", significant") for one in found)
+        failed += compare.REGRESSION in gate
+
+    assert significant <= 40 * 24 / 20
+    assert failed <= 4
+
+
+def test_a_drift_of_the_runs_makes_the_gate_unsure_and_not_green():
+    """8 % slower while the first half of each run is 9 % faster than the second."""
+    for cells in (1, 24):
+        _, _, gate = said_of(made([0.0] * cells, 1, drift=0.015), made([math.log(0.92)] * cells, 2, drift=0.015))
+        assert set(gate) == {compare.CANNOT_TELL}
+
+
+RECORDED = Path(__file__).parent.parent / "bench" / "results" / "2026-11-24-epyc-2-cores"
+
+
+def test_the_recorded_runs_are_compared_as_readme_says(tmp_path):
+    a, b = (folder.load(RECORDED / name) for name in ("same-a", "same-b"))
+    found, together, gate = said_of(a, b)
+    assert set(found) == {"not significant"}
+    assert together["significance"] == "not significant"
+    assert compare.CANNOT_TELL in gate
+    assert compare.REGRESSION not in gate
+
+    for cell in b["cells"]:
+        cell["samples"] = [0.95 * rate for rate in cell["samples"]]
+    found, together, _ = said_of(a, b)
+    assert found.count("slower, significant") == 2
+    assert together["significance"] == "slower, significant"
+    assert said_of(*(folder.load(RECORDED / name) for name in ("slowed-one", "slowed-two")))[0] == ["slower, significant"]
 
 
 def write(result, place):
     place.mkdir()
     (place / "results.json").write_text(json.dumps(result))
     return str(place)
+
+
+def test_a_cell_without_a_number_in_b_fails(measured, tmp_path, capsys):
+    broken, fewer = folder.load(measured), folder.load(measured)
+    broken["cells"][1] |= {"verdict": "withheld", "median": None, "ci95": None, "reasons": ["the oracle failed"]}
+    del fewer["cells"][1]
+    for name, result, words in (("broken", broken, "withheld in B"), ("fewer", fewer, "not there in B")):
+        place = write(result, tmp_path / name)
+        assert main(["compare", str(measured), place, "--fail-on", "regression>=5%", "--json", str(tmp_path / "c.json")]) == 1
+        out, err = capsys.readouterr()
+        assert words in out
+        assert "1 of 2 cells have no number in B" in err
+        assert json.loads((tmp_path / "c.json").read_text())["lost"] == 1
+
+
+def test_what_the_data_cannot_tell_is_exit_3_with_what_helps(measured, tmp_path, capsys):
+    few = folder.load(measured)
+    for cell in few["cells"]:
+        cell["samples"] = cell["samples"][:5]
+    place = write(few, tmp_path / "few")
+
+    assert main(["compare", str(measured), place, "--fail-on", "regression>=5%"]) == 3
+    err = capsys.readouterr().err
+    assert "2 of 2 cells cannot tell a regression of 5.0%" in err
+    assert "2 with fewer than 6 repetitions" in err
+    assert "raise --repeat or --seconds" in err
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_the_example_prints_what_readme_shows(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     command = shlex.split(block("example", "example.sh"))[1:]
 
-    assert main([*command, "--seconds", "0.02", "--repeat", "3", "--out", "out"]) == 0
+    assert main([*command, "--seconds", "0.02", "--repeat", "8", "--out", "out"]) == 0
     shown = README.split("<!-- run: example example.sh -->")[1].split("```")[3]
     assert shape(capsys.readouterr().out) == shape(shown)
 

@@ -90,7 +90,7 @@ def _run(plan: Plan, prepared: list[Prepared], progress: Progress) -> list[Measu
     measured = [Measured(p.cell, getattr(p.build.lock.module, "CONTROL", False)) for p in prepared]
     for turn in range(plan.repeat):
         order = list(zip(prepared, measured, strict=True))
-        for ready, result in order if turn % 2 == 0 else reversed(order):
+        for ready, result in order if _is_forwards(turn) else reversed(order):
             if turn == 0:
                 progress.doing(f"compiling {ready.cell}")
                 ready.compile()
@@ -106,30 +106,30 @@ def _run(plan: Plan, prepared: list[Prepared], progress: Progress) -> list[Measu
                 result.histograms |= found
                 result.flaws += [f"in the run that timed {what}: {flaw}" for flaw in flaws]
                 result.clock_ns = ready.clock_ns()
-    rng = np.random.default_rng(plan.seed)
     about = machine.describe()
     for ready, result in zip(prepared, measured, strict=True):
-        judge(result, rng, about, plan.seconds, ready.rehearsal.doubts)
+        judge(result, about, plan.seconds, ready.rehearsal.doubts)
     return measured
 
 
-def judge(
-    result: Measured, rng: np.random.Generator, about: Mapping[str, Any], seconds: float, rehearsed: tuple[str, ...] = ()
-) -> None:
+def _is_forwards(turn: int) -> bool:
+    return turn % 2 == 0
+
+
+def judge(result: Measured, about: Mapping[str, Any], seconds: float, rehearsed: tuple[str, ...] = ()) -> None:
     """Give a measured cell its estimate, its verdict and the reasons."""
     if result.withheld:
         flaws = {flaw for sample in result.samples for flaw in sample.flaws}
         result.reasons = sorted(flaws) + result.flaws or ["not measured"]
         return
-    result.estimate = statistics.median(np.array(list(result.rates.values())), rng)
+    result.estimate = statistics.median(np.array(list(result.rates.values())))
     found = validity.doubts(result.cell, result.samples, result.estimate, about, seconds, result.control)
     result.reasons = [*rehearsed, *found]
     result.verdict = "suspect" if result.reasons else "valid"
 
 
-def ratios(measured: list[Measured], seed: int) -> list[Ratio]:
+def ratios(measured: list[Measured]) -> list[Ratio]:
     """Each cell over the one that has the first value of a key's part (for peers: ours over the peer's)."""
-    rng = np.random.default_rng(seed)
     by_cell = {result.cell: result for result in measured}
     found = []
     for by in ("scheme", "lock", "padding", "cpus", "peer", *PARAMS):
@@ -138,16 +138,17 @@ def ratios(measured: list[Measured], seed: int) -> list[Ratio]:
         for result in measured if len(values) > 1 else ():
             under = by_cell.get(result.cell.over(**{by: base}))
             if under is not None and under is not result and (by == "peer" or result.cell.peer == under.cell.peer):
-                found.append(Ratio(by, result, under, _ratio(result, under, rng)))
+                found.append(Ratio(by, result, under, _ratio(result, under)))
     return found
 
 
-def _ratio(over: Measured, under: Measured, rng: np.random.Generator) -> Estimate | None:
+def _ratio(over: Measured, under: Measured) -> Estimate | None:
     rounds = sorted(over.rates.keys() & under.rates.keys())
     if over.withheld or under.withheld or not rounds:
         return None
-    numerator, denominator = (np.array([m.rates[r] for r in rounds]) for m in (over, under))
-    return statistics.paired_ratio(numerator, denominator, rng)
+    found = {r: over.rates[r] / under.rates[r] for r in rounds}
+    forwards, backwards = (np.array([ratio for r, ratio in found.items() if _is_forwards(r) == way]) for way in (True, False))
+    return statistics.paired_ratio(forwards, backwards)
 
 
 def cell_object(result: Measured) -> dict[str, Any]:

@@ -48,7 +48,7 @@ DEFAULTS: dict[str, Any] = {
     "arch": ["x86-64"],
     "padding": ["cacheline"],
     "seconds": 0.3,
-    "repeat": 11,
+    "repeat": 12,
     "title": "",
     "peer": OURS,
 }

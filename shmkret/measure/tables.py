@@ -135,18 +135,31 @@ def print_comparison(result: Json, to: TextIO) -> None:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for key in keys:
         table.add_column(key.replace("_", "-"), justify="right" if key in NUMBERS else "left")
-    for heading in ("B / A", "95 %", ""):
-        table.add_column(heading, justify="left" if not heading else "right", no_wrap=True)
+    for heading in ("B / A", "95 %", "finds", "A, B", ""):
+        left = heading in ("", "A, B")
+        table.add_column(heading, justify="left" if left else "right", no_wrap=heading != "A, B")
     for row in rows:
         figure = "-" if row["median"] is None else f"{row['median']:.3f}"
-        table.add_row(*(value_of(row[key]) for key in keys), figure, _interval(row["ci95"]), row["significance"])
+        finds = "-" if row["finds"] is None else f"{row['finds']:.0%}"
+        keyed = (value_of(row[key]) for key in keys)
+        table.add_row(*keyed, figure, _interval(row["ci95"]), finds, ", ".join(row["verdicts"]), row["significance"])
     console.print(table)
     differ = sum(row["significance"].endswith(", significant") for row in rows)
     alone = "".join(
         f"; {result[key]} only in {name}" for key, name in (("only_before", "A"), ("only_after", "B")) if result[key]
     )
     console.print(f"{differ} of {len(rows)} cells differ by more than {result['margin']:.1%}{alone}", soft_wrap=True)
-    console.print(f"the runs drifted by {result['drift']:.1%} themselves, first half against second", soft_wrap=True)
+    console.print(_together(result["together"]), soft_wrap=True)
+    console.print("finds: the slowdown that four of five such comparisons would find in the cell", soft_wrap=True)
+
+
+def _together(found: Json) -> str:
+    """What the cells have in common, and by how much runs differ by themselves."""
+    common = found["significance"]
+    if found["median"] is not None:
+        common = f"{found['median']:.3f} ({_interval(found['ci95'])}), {common}"
+    runs = "cannot be told from so few cells" if found["between"] is None else f"{found['between']:.1%} (one sigma)"
+    return f"all cells together: {common}; cells between runs, beyond scatter: {runs}; drift of halves: {found['drift']:.1%}"
 
 
 def print_arena(found: Json, to: TextIO) -> None:

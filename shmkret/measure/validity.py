@@ -11,7 +11,7 @@ from typing import Any
 
 from shmkret.measure.cell import OURS, Cell, Sample
 from shmkret.measure.conditions import Conditions
-from shmkret.measure.statistics import Estimate
+from shmkret.measure.statistics import FEWEST_SAMPLES, Estimate
 
 LEAST_CONCURRENCY = 0.95
 LONGEST_WAIT = 0.03
@@ -21,7 +21,7 @@ MOST_SLEEPS_A_S = 1000
 WIDEST_MHZ = 1.05
 WIDEST_TRANSFER = 1.5
 MOST_MISSED = 0.01
-FEWEST_REPETITIONS = 3
+FEWEST_REPETITIONS = FEWEST_SAMPLES
 WIDEST_INTERVAL = 0.10
 
 
@@ -50,7 +50,7 @@ def _of_the_run(cell: Cell, samples: Sequence[Sample], estimate: Estimate) -> It
     if missed > MOST_MISSED * calls:
         yield f"{missed / calls:.0%} of the calls found no free instance: raise --maxactive"
     if len(samples) < FEWEST_REPETITIONS:
-        yield f"{len(samples)} repetitions: give --repeat {FEWEST_REPETITIONS} or more"
+        yield f"{len(samples)} repetitions are too few for a 95 % interval: give --repeat {FEWEST_REPETITIONS} or more"
     if estimate.ci95 and estimate.ci95[1] - estimate.ci95[0] > WIDEST_INTERVAL * estimate.median:
         spread = (estimate.ci95[1] - estimate.ci95[0]) / estimate.median
         yield f"the interval spans {spread:.0%} of the median: raise --repeat or --seconds, or quieten the machine"
