@@ -494,7 +494,15 @@ def _mutants() -> list[dict[str, str]]:
 
 
 def _plugins(kind: registry.Kind) -> list[dict[str, str]]:
-    return [{"name": name, "summary": registry.find(kind, name).summary} for name in registry.names(kind)]
+    return [{"name": name, "summary": _summary(kind, name)} for name in registry.names(kind)]
+
+
+def _summary(kind: registry.Kind, name: str) -> str:
+    """The first line about a plug-in, or why there is none: one that is broken hides no other."""
+    try:
+        return registry.find(kind, name).summary
+    except ShmkretError as error:
+        return f"cannot be loaded: {' '.join(str(error).split())}"
 
 
 def _suites() -> list[dict[str, str]]:
