@@ -21,7 +21,16 @@ from pathlib import Path
 from typing import Any
 
 from shmkret import __version__, bugs, hash, peers, posix, registry, signals, topology
-from shmkret.errors import RunFailed, ShmkretError, UnfitMachine, UnknownName, UsageError
+from shmkret.errors import (
+    NOT_WHOLE,
+    RunFailed,
+    ShmkretError,
+    UnfitMachine,
+    UnknownName,
+    UsageError,
+    cannot_import,
+    is_short_of_memory,
+)
 
 EXIT_HELD, EXIT_FAILED, EXIT_BROKEN_PIPE = 0, 1, 141
 SCHEMA = 1
@@ -40,6 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except ShmkretError as error:
+        if is_short_of_memory(error):
+            _say(f"shmkret: {error}; {NOT_WHOLE}")
+            return UnfitMachine.exit_code
         _say(f"shmkret: {error}")
         return error.exit_code
     except KeyboardInterrupt:
@@ -49,10 +61,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         _say("shmkret: out of memory: raise ulimit -v, or lower --probes, --maxactive, --data-size or --tasks")
         return UnfitMachine.exit_code
+    except ImportError as error:
+        _say(f"shmkret: {cannot_import(error)}")
+        return UnfitMachine.exit_code
     except BrokenPipeError:
         _give_up_output()
         return EXIT_BROKEN_PIPE
     except OSError as error:
+        if error.errno is None:  # no system call failed: a library that looks for its own parts does not find them
+            _say(f"shmkret: {error}; {NOT_WHOLE}")
+            return UnfitMachine.exit_code
         _say(f"shmkret: {error}")
         _give_up_output()
         return UsageError.exit_code
