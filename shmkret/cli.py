@@ -132,6 +132,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+SWITCHES = {
+    "--plain": "run the same functions uncompiled",
+    "--recoverable": "compile in what lets others survive the death of a CPU",
+    "--lock-wait": "time every acquire, in a run apart",
+    "--latency": "time entry and return of calls, in a run apart",
+    "--named": "give the arenas names, so that `shmkret inspect` can attach; each lives for one repetition: take --seconds 20",
+}
+
+
 def _add_bench(commands: Any) -> None:
     bench = commands.add_parser(
         "bench",
@@ -168,14 +177,9 @@ def _add_bench(commands: Any) -> None:
     how.add_argument("--seconds", type=float, metavar="S", help="the measured window of one repetition")
     how.add_argument("--repeat", type=int, metavar="N", help="repetitions, each in fresh processes")
     how.add_argument("--seed", type=int, metavar="N", help="for what is drawn at random; default a new one, printed")
-    how.add_argument("--plain", action="store_true", default=None, help="run the same functions uncompiled")
-    how.add_argument(
-        "--recoverable", action="store_true", default=None, help="compile in what lets others survive the death of a CPU"
-    )
-    how.add_argument("--lock-wait", action="store_true", default=None, help="time every acquire, in a run apart")
-    how.add_argument("--latency", action="store_true", default=None, help="time entry and return of calls, in a run apart")
-    how.add_argument("--named", action="store_true", help="give the arenas names, so that `shmkret inspect` can attach")
-    how.add_argument("--out", type=Path, metavar="DIR", help="the result folder; default shmkret-results/SUITE-TIME-PID")
+    for name, what in SWITCHES.items():
+        how.add_argument(name, action=argparse.BooleanOptionalAction, default=None, help=what)
+    how.add_argument("--out", metavar="DIR", help="the result folder; default shmkret-results/SUITE-TIME-PID")
     how.add_argument("--json", metavar="FILE|-", help="the whole result as one JSON object; - is standard output")
     bench.set_defaults(run=_bench)
 
@@ -250,22 +254,19 @@ def _bench(options: argparse.Namespace, argv: list[str]) -> int:
     from shmkret.measure import bench, folder, machine, suite, tables
     from shmkret.measure.cell import OURS
 
-    seed = secrets.randbelow(1 << 31) if options.seed is None else options.seed
-    if seed < 0:
-        raise UsageError(f"--seed is {seed}: give a number that is not negative")
-    chosen = {key: getattr(options, key, None) for key in (*suite.AXES, *suite.PARAMS, "seconds", "repeat", "peer")}
-    plan = suite.plan(options.suite, chosen, seed)
-    if options.out is not None and not options.out.name:
+    plan = suite.plan(options.suite, {key: getattr(options, key, None) for key in suite.OPTIONS})
+    seed = plan.seed
+    if plan.out is not None and not plan.out.name:
         raise UsageError("--out names no folder")
-    out = options.out or Path("shmkret-results") / f"{plan.suite}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+    out = plan.out or Path("shmkret-results") / f"{plan.suite}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     place = folder.place(out)
-    if options.json not in (None, "-"):
-        _require_writable(Path(options.json))
+    if plan.json not in (None, "-"):
+        _require_writable(Path(plan.json))
     posix.sweep_names()
     try:
         # What a plug-in prints are words, not data.
         with contextlib.redirect_stdout(sys.stderr):
-            prepared = bench.prepare(plan, options.named)
+            prepared = bench.prepare(plan, plan.named)
             with _progress(len(plan.cells) * plan.repeat, plan.seconds) as progress:
                 measured = bench.run(plan, prepared, progress)
     except RunFailed as error:
@@ -289,12 +290,12 @@ def _bench(options: argparse.Namespace, argv: list[str]) -> int:
         written = folder.write_folder(place, result)
     except OSError as error:
         words = f"{out} cannot be written ({error.strerror})"
-        raise UsageError(f"{words}: {_rescue(options.json, result)}") from error
+        raise UsageError(f"{words}: {_rescue(plan.json, result)}") from error
     except Exception:
-        _say(f"shmkret: {_rescue(options.json, result)}")
+        _say(f"shmkret: {_rescue(plan.json, result)}")
         raise
-    tables.print_tables(result, sys.stderr if options.json == "-" else sys.stdout)
-    _write_json(options.json, result)
+    tables.print_tables(result, sys.stderr if plan.json == "-" else sys.stdout)
+    _write_json(plan.json, result)
     signals.ignore()  # an interrupt would be raised where the compiler's objects are freed, and come to nothing but noise
     print(f"wrote {', '.join(path.name for path in written)} to {out}", file=sys.stderr)
     withheld = sum(m.verdict == "withheld" for m in measured)
@@ -425,8 +426,12 @@ def _arenas() -> list[dict[str, str]]:
 
 
 def _replay(argv: list[str], seed: int) -> str:
+    """The command again with the same seed; into another folder, since this one is there already."""
+    again = [
+        word for i, word in enumerate(argv) if word != "--out" and not word.startswith("--out=") and argv[i - 1] != "--out"
+    ]
     seeded = any(word == "--seed" or word.startswith("--seed=") for word in argv)
-    return shlex.join(["shmkret", *argv, *([] if seeded else ["--seed", str(seed)])])
+    return shlex.join(["shmkret", *again, *([] if seeded else ["--seed", str(seed)])])
 
 
 def _require_writable(path: Path) -> None:
@@ -449,6 +454,8 @@ class _Progress:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+        from shmkret.measure.rows import repetitions
+
         self.first_s = 0.0
         console = Console(stderr=True)
         self._bar = Progress(
@@ -463,7 +470,7 @@ class _Progress:
         )
         self._task = self._bar.add_task("", total=steps)
         if not console.is_terminal:
-            print(f"{steps} repetitions of {seconds:g} s ...", file=sys.stderr)
+            print(f"{repetitions(steps)} of {seconds:g} s ...", file=sys.stderr)
 
     def doing(self, what: str) -> None:
         self._bar.update(self._task, description=what, refresh=True)

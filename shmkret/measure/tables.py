@@ -11,7 +11,19 @@ from rich.table import Table
 
 from shmkret.measure.latency import QUANTILES
 from shmkret.measure.machine import in_a_line
-from shmkret.measure.rows import KEY, KNOBS, NUMBERS, Json, has_waits, mean_wait, row_name, rows_of, shown, value_of
+from shmkret.measure.rows import (
+    KEY,
+    KNOBS,
+    NUMBERS,
+    Json,
+    has_waits,
+    mean_wait,
+    repetitions,
+    row_name,
+    rows_of,
+    shown,
+    value_of,
+)
 
 
 def print_tables(result: Json, to: TextIO) -> None:
@@ -28,7 +40,7 @@ def print_tables(result: Json, to: TextIO) -> None:
     console.print(_constants(result["cells"]), soft_wrap=True)
     console.print(in_a_line(result["machine"]), soft_wrap=True)
     console.print(
-        f"{result['suite']}: {result['repeat']} repetitions of {result['seconds']:g} s, interleaved; seed {result['seed']}; "
+        f"{result['suite']}: {repetitions(result['repeat'])} of {result['seconds']:g} s, interleaved; seed {result['seed']}; "
         f"first cell after {result['first_cell_s']:.1f} s, all after {result['all_cells_s']:.0f} s",
         soft_wrap=True,
     )
