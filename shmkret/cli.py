@@ -231,11 +231,15 @@ def _add_stress(commands: Any) -> None:
 
 def _add_arenas(commands: Any) -> None:
     inspect = commands.add_parser("inspect", help="what is in a named arena, live or left over", allow_abbrev=False)
-    inspect.add_argument("arena", metavar="ARENA", help="a name that `shmkret list arenas` shows")
+    inspect.add_argument(
+        "arena", nargs="?", metavar="ARENA", help="a name that `shmkret list arenas` shows; default the newest live one"
+    )
+    inspect.add_argument("--lock", metavar="FILE", help="its lock's file, or name, where the arena's header does not find it")
     inspect.add_argument("--audit", action="store_true", help="check every list and count; exit 1 when something is wrong")
     inspect.add_argument("--json", metavar="FILE|-", help="one JSON object; - is standard output")
     inspect.set_defaults(run=_inspect)
     clean = commands.add_parser("clean", help="remove what killed runs have left over, and nothing else", allow_abbrev=False)
+    clean.add_argument("--json", metavar="FILE|-", help="one JSON object; - is standard output")
     clean.set_defaults(run=_clean)
 
 
@@ -394,14 +398,18 @@ def _stress(options: argparse.Namespace, argv: list[str]) -> int:
 
 def _inspect(options: argparse.Namespace, argv: list[str]) -> int:
     from shmkret import named
-    from shmkret.audit import audit
     from shmkret.measure import machine, tables
 
-    with named.copied(options.arena) as arena:
-        found: dict[str, Any] = {**arena.statistics(), "held_locks": named.held_locks(arena)}
-        if options.audit:
-            scheme = registry.find(registry.SCHEME, found["plugins"]["scheme"])
-            found["audit"] = audit(arena, scheme, at_rest=False)
+    name = named.newest_live() if options.arena is None else options.arena
+    with named.copied(name, options.lock) as arena:
+        found: dict[str, Any] = {"arena": name, **arena.statistics()}
+        pids, inside = named.pids_of(name, arena), named.inside(arena)
+        for cpu, record in enumerate(found["cpus"]):
+            record |= {"inside": cpu in inside, "pid": pids[cpu] if pids and cpu < len(pids) else None}
+        held, found["locks_doubt"] = named.held_locks(arena, options.lock, pids)
+        found["held_locks"] = None if held is None else [one._asdict() for one in held]
+    if options.audit:
+        found["audit"], found["audit_doubt"] = named.audited(name, options.lock)
     if options.json:
         head = {"schema": SCHEMA, "command": "inspect", "argv": argv, "version": __version__, "seed": None}
         _write_json(options.json, {**head, "machine": machine.describe(), **found})
@@ -413,9 +421,16 @@ def _inspect(options: argparse.Namespace, argv: list[str]) -> int:
 def _clean(options: argparse.Namespace, argv: list[str]) -> int:
     from shmkret import named
 
-    posix.sweep_names()
-    for name in named.clean():
+    semaphores, removed = posix.sweep_names(), named.clean()
+    if options.json:
+        from shmkret.measure import machine
+
+        head = {"schema": SCHEMA, "command": "clean", "argv": argv, "version": __version__, "seed": None}
+        _write_json(options.json, {**head, "machine": machine.describe(), "removed": removed, "semaphores": semaphores})
+    for name in removed if options.json != "-" else ():
         print(name)
+    if not removed and not semaphores:
+        _say("nothing is left over")
     return EXIT_HELD
 
 
