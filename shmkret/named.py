@@ -9,7 +9,8 @@ Looking   at a copy: a live arena changes meanwhile, so lists may seem torn that
 Ours      alone is looked into, root or not. A header has no file run: a path in it is shown, and what the lock's words are the
           header tells itself. What is run is what is built in, installed, or given by hand.
 Who       holds a lock is what the lock's word says, if its file can read it: holder(lock, i). Else the CPUs that are inside the
-          probe path may. CPU i's process is the i-th child of the arena's creator that maps it.
+          probe path may. CPU i's process is the one that recovery.pid names, or else the i-th child of the arena's creator that
+          maps it.
 
 Source    flock(2), shm_overview(7), proc(5)
 """
@@ -221,6 +222,9 @@ def pids_of(name: str, arena: Arena) -> list[int] | None:
     """The process of each CPU of a live arena; None when they have gone, or are not all to be seen."""
     try:
         status = (SHM / _plain_name(name)).stat()
+        told: list[int] = arena.records("recovery")["pid"][: arena.geometry.nr_cpus].tolist()
+        if all(pid > 0 and _maps(pid, status) for pid in told):
+            return told
         children = psutil.Process(int(arena.header["creator_pid"][0])).children()
         workers = [child for child in children if _maps(child.pid, status)]
         order = [child.pid for child in sorted(workers, key=lambda child: (child.create_time(), child.pid))]
