@@ -106,9 +106,9 @@ def zeros(shape):
         ("size", 4096, None, "truncated"),
         ("version", layout.VERSION, 8192, "truncated"),
         ("version", layout.VERSION, 100, "header alone"),
-        ("geometry", zeros((1, 9)), None, "does not add up"),
-        ("geometry", np.full((1, 9), (1 << 62) + 1), None, "does not add up"),
-        ("geometry", np.array([[2, 3, 5, 8, 69, 5, 24, 1, 1]]), None, "does not add up"),
+        ("geometry", zeros((1, len(layout.GEOMETRY_FIELDS))), None, "does not add up"),
+        ("geometry", np.full((1, len(layout.GEOMETRY_FIELDS)), (1 << 62) + 1), None, "does not add up"),
+        ("geometry", np.array([[2, 3, 5, 8, 69, 5, 24, 1, 1, 0, 0]]), None, "does not add up"),
         ("sections", zeros((1, len(layout.RECORDS), 3)), None, "does not add up"),
         ("padding", b"loose", None, "does not add up"),
     ],
@@ -139,7 +139,10 @@ def test_small_sizes_are_told_in_kib(monkeypatch):
 @pytest.mark.parametrize("padding", layout.PADDINGS)
 def test_attach_with_another_lock_is_refused(padding):
     geometry = Geometry(nr_cpus=1, nr_tasks=1, nr_probes=1, maxactive=1, nr_locks=65, padding=padding)
-    with Arena.create(geometry, lock=Ticket) as arena, pytest.raises(ArenaError, match="this shmkret has version 3, layout"):
+    with (
+        Arena.create(geometry, lock=Ticket) as arena,
+        pytest.raises(ArenaError, match=f"this shmkret has version {layout.VERSION}, layout"),
+    ):
         Arena.attach(arena.fd, lock=Ttas)
 
 

@@ -298,7 +298,7 @@ def with_own_lock(own_lock):
     with kernel.create_arena(prepared.build, sizes, prepared.script, named=True) as arena:
         arena.records("locks")["owner"][0] = 2
         own_lock.with_suffix(".ran").unlink()
-        registry._load_file.cache_clear()  # as in another process
+        del registry._loaded[registry.LOCK, own_lock]  # as in another process
         yield arena
 
 
@@ -322,6 +322,15 @@ def test_a_lock_given_by_hand_says_who_holds_it(with_own_lock, own_lock, capsys,
         assert named.held_locks(copy, str(own_lock)).held == [named.Held("locks[0]", None, None)]
     assert main(["inspect", with_own_lock.name, "--lock", "ttas"]) == 2
     assert "layout" in capsys.readouterr().err
+
+
+def test_the_owner_lock_names_its_owner_and_the_arena_his_process(capsys):
+    owner = registry.find(registry.LOCK, "owner").record
+    with Arena.create(SIZES, lock=owner, names={**TEXTS, "lock": "owner"}, named=True) as arena:
+        arena.records("locks")["owner"][2] = 1 << 31 | 2  # CPU 1, and somebody may sleep
+        arena.records("recovery")["pid"][:2] = os.getpid()
+        assert main(["inspect", arena.name]) == 0
+    assert f"locks held: locks[2] by cpu 1 (pid {os.getpid()})\n" in capsys.readouterr().out
 
 
 def test_a_holder_that_is_no_number_is_the_files_fault(with_own_lock, own_lock, capsys):
@@ -372,7 +381,7 @@ def test_what_is_refused_is_refused_before_it_is_copied(left_over, monkeypatch):
         (lambda path: os.truncate(path, 100), "not an arena"),
         (lambda path: os.truncate(path, path.stat().st_size - 4096), "was truncated"),
         (lambda path: patched(path, "version", 99), "has version 99"),
-        (lambda path: patched(path, "geometry", np.full((1, 9), 1 << 40)), "does not add up"),
+        (lambda path: patched(path, "geometry", np.full((1, len(layout.GEOMETRY_FIELDS)), 1 << 40)), "does not add up"),
         (lambda path: patched(path, "layout", b"0" * 32), "layout 000"),
     ],
 )
