@@ -5,15 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shmkret.api import Result, run
+    from shmkret.api import Knobs, Result, run
     from shmkret.arena import Arena
     from shmkret.layout import Geometry
+    from shmkret.measure.conditions import Conditions
+    from shmkret.measure.latency import Histogram
     from shmkret.named import attach
 
 __version__ = "0.1.0"
-__all__ = ["Arena", "Geometry", "Result", "__version__", "attach", "run"]
+__all__ = ["Arena", "Conditions", "Geometry", "Histogram", "Knobs", "Result", "__version__", "attach", "run"]
 
-_HOMES = {"Result": "api", "run": "api", "Arena": "arena", "Geometry": "layout", "attach": "named"}
+_HOMES = {
+    "Knobs": "api",
+    "Result": "api",
+    "run": "api",
+    "Arena": "arena",
+    "Geometry": "layout",
+    "Conditions": "measure.conditions",
+    "Histogram": "measure.latency",
+    "attach": "named",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 
-from shmkret import signals
+from shmkret import errors, signals
 
 
 def main() -> int:
@@ -12,8 +12,12 @@ def main() -> int:
     signals.install()
     # One thread is one thing less to go wrong when workers are forked; nothing here multiplies matrices.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    with signals.on_the_spot():
-        from shmkret import cli
+    try:
+        with signals.on_the_spot():
+            from shmkret import cli
+    except (ImportError, MemoryError) as error:
+        print(f"shmkret: {errors.cannot_import(error)}", file=sys.stderr)
+        return errors.UnfitMachine.exit_code
     code = signals.EXIT_INTERRUPTED
     with contextlib.suppress(KeyboardInterrupt):
         try:

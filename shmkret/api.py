@@ -14,14 +14,38 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
 from shmkret.errors import UsageError
 from shmkret.measure import bench, suite
 from shmkret.measure.cell import COUNTS
+from shmkret.measure.conditions import Conditions
 from shmkret.measure.latency import Histogram
+
+
+class Knobs(TypedDict, total=False):
+    """What run() takes beside its named arguments: the options of `shmkret bench`, one value each, None as if not given."""
+
+    probes: int | None
+    tasks: int | None
+    maxactive: int | None
+    data_size: int | None
+    hash: str | None
+    task_address: str | None
+    handler_ns: int | None
+    work_ns: int | None
+    bug: str | None
+    pin_order: str | None
+    workers_per_core: int | None
+    plain: bool | None
+    lock_wait: bool | None
+    latency: bool | None
+    recoverable: bool | None
+
+
+assert Knobs.__annotations__.keys() == suite.PARAMS.keys()
 
 
 @dataclass(frozen=True)
@@ -34,6 +58,9 @@ class Result:
             switches, grace_periods (numbers) and grace_ns (nanoseconds).
     verdict: valid, suspect or withheld; reasons: why, in sentences.
     latencies: by class (entry, return, table_lock, probe_lock), in nanoseconds, where they were asked for.
+    clock_ns: what the two readings of the clock cost, which every time in latencies includes; None where none was taken.
+    conditions: what the machine did, one a repetition.
+    concurrency: the part of the time, 0 to 1, in which all CPUs were measured together, one a repetition.
     """
 
     samples: tuple[float, ...]
@@ -43,18 +70,30 @@ class Result:
     verdict: str
     reasons: tuple[str, ...]
     latencies: Mapping[str, Histogram] = field(default_factory=dict)
+    clock_ns: float | None = None
+    conditions: tuple[Conditions, ...] = ()
+    concurrency: tuple[float, ...] = ()
 
     def statistics(self) -> dict[str, Any]:
-        """All of it as plain numbers, strings, lists and dicts."""
+        """All of it as plain numbers, strings, lists and dicts, named as in the JSON of `shmkret bench`."""
         return {
             "samples": list(self.samples),
             "median": self.median,
-            "ci95": self.ci95,
+            "ci95": _plain(self.ci95),
             **self.counts,
             "verdict": self.verdict,
             "reasons": list(self.reasons),
-            "latency_ns": {name: found.statistics() for name, found in self.latencies.items()},
+            "latency_ns": {
+                **({} if self.clock_ns is None else {"clock": self.clock_ns}),
+                **{name: found.statistics() for name, found in self.latencies.items()},
+            },
+            "conditions": [{name: _plain(value) for name, value in one._asdict().items()} for one in self.conditions],
+            "concurrency": list(self.concurrency),
         }
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 class _Quiet:
@@ -78,26 +117,32 @@ def run(
     seconds: float = 0.3,
     repeat: int = 6,
     seed: int = 0,
-    **knobs: Any,
+    **knobs: Unpack[Knobs],
 ) -> Result:
     """Run a worker program on `cpus` CPUs, each a process pinned to a core, and measure it.
 
     Args:    worker, scheme, lock, arch: a name that `shmkret list` shows, or the path of a file. padding: cacheline, packed.
-             seconds: the window of each of `repeat` repetitions. knobs: tasks, probes, maxactive, data_size, hash,
-             task_address, handler_ns, work_ns, bug, pin_order, workers_per_core, plain, lock_wait, latency; as the options
-             of `shmkret bench`.
-    Raises:  UsageError and its kinds, PluginError among them, before anything runs; WorkerLost when a process ends;
-             UnfitMachine.
+             seconds: the window of each of `repeat` repetitions. seed: for what is drawn at random, 0 or more.
+             knobs: see Knobs.
+    Raises:  UsageError and its kinds, PluginError among them, before anything runs, for a value of the wrong type too;
+             WorkerLost when a process ends; UnfitMachine.
     """
     unknown = knobs.keys() - suite.PARAMS.keys()
     if unknown:
         raise UsageError(f"there is no knob {min(unknown)!r}: {', '.join(suite.PARAMS)}")
     plugins = {"worker": worker, "scheme": scheme, "lock": lock, "arch": arch}
-    named = {key: [str(value)] for key, value in plugins.items()}
-    options = {**named, "padding": [padding], "cpus": [cpus], **{key: [value] for key, value in knobs.items()}}
-    plan = suite.plan("scaling", {**options, "seconds": seconds, "repeat": repeat, "peer": None}, seed)
+    paths = {key: str(value) if isinstance(value, Path) else value for key, value in plugins.items()}
+    how = {"padding": padding, "cpus": cpus, "seconds": seconds, "repeat": repeat, "seed": seed}
+    plan = suite.plan("scaling", {key: _one(key, value) for key, value in {**paths, **how, **knobs}.items()})
     (measured,) = bench.run(plan, bench.prepare(plan), _Quiet())
     return _result(measured)
+
+
+def _one(key: str, value: Any) -> Any:
+    """A value for a suite. numpy's numbers are numbers; what is required may not be None. Raises UsageError for several."""
+    if isinstance(value, list) or (value is None and key not in suite.PARAMS):
+        raise UsageError(f"{key} = {value!r}: run() takes one value, {(suite.AXES | suite.PARAMS | suite.RUN)[key].__name__}")
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _result(measured: bench.Measured) -> Result:
@@ -112,4 +157,7 @@ def _result(measured: bench.Measured) -> Result:
         measured.verdict,
         tuple(measured.reasons),
         measured.histograms,
+        measured.clock_ns if measured.histograms else None,
+        tuple(sample.conditions for sample in measured.samples),
+        tuple(sample.concurrency for sample in measured.samples),
     )

@@ -2,7 +2,8 @@
 
 Private   by default: a sealed memfd, handed to the workers by inheritance. It has no name, cannot leak, and cannot be
           truncated under us.
-Named     on request: /dev/shm/shmkret.<random>, mode 0600, created exclusively; unlinked by close().
+Named     on request: /dev/shm/shmkret.<random>, mode 0600, created exclusively; unlinked by close(). SHMKRET_SHM_DIR names
+          another folder than /dev/shm.
 Reserved  at creation, so that too little memory is an error here and not a SIGBUS later.
 Attaching copies the header, checks it against the file's size and owner, and keeps the copy: what another program writes
           into the header afterwards moves none of our positions.
@@ -34,7 +35,8 @@ from shmkret.errors import ArenaError, GeometryError, UnfitMachine, UnknownName
 from shmkret.layout import Boot, Geometry, Section
 
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-SHM = Path("/dev/shm")
+SHM = Path(os.environ.get("SHMKRET_SHM_DIR") or "/dev/shm")
+"""Where named arenas lie. In a container whose /dev/shm is small, SHMKRET_SHM_DIR may name another tmpfs."""
 NAME_PREFIX = "shmkret."
 BYTES_BESIDE_AN_INSTANCE = 256
 
@@ -43,11 +45,18 @@ class Arena:
     """A mapped arena. Use `create()` or `attach()`.
 
     Attributes: fd, size (bytes), address (of byte 0 in this process), name (None when private), geometry, sections (by name).
+
+    A forked child that closes it only lets go of it itself: the name and its being live belong to the process that made or
+    attached it.
     """
 
-    def __init__(self, fd: int, placed: tuple[Section, ...], geometry: Geometry, name: str | None) -> None:
+    def __init__(
+        self, fd: int, placed: tuple[Section, ...], geometry: Geometry, name: str | None, *, made: bool = False
+    ) -> None:
         self.fd = fd
         self.name = name
+        self._made = made
+        self._pid = os.getpid()
         self.geometry = geometry
         self.sections = {section.name: section for section in placed}
         self.size = layout.arena_bytes(placed)
@@ -70,7 +79,8 @@ class Arena:
         """Reserve an arena and build every list: all instances free, all buckets empty, all tasks at rest.
 
         Args:    geometry: its sizes. lock: the record class of its locks, whose words stay zero here.
-                 names: `scheme`, `lock`, `arch`, for programs that attach. named: give it a name in /dev/shm.
+                 names: `scheme`, `lock`, `arch`, for programs that attach: a name, or the absolute path of a file.
+                 named: give it a name in /dev/shm.
                  boot: the probes; empty: a kretprobe on each function, with geometry.maxactive instances.
         Raises:  ArenaError when it does not fit into memory, UnfitMachine when it cannot have a name; GeometryError;
                  UnknownName for the hash or address model.
@@ -81,7 +91,7 @@ class Arena:
         require_room(geometry, lock)
         fd, name = _reserve(layout.arena_bytes(placed), named)
         try:
-            arena = cls(fd, placed, geometry, name)
+            arena = cls(fd, placed, geometry, name, made=True)
             arena._build_tasks(addresses)
             arena._build_probes(boot)
             texts = {"hash": hash_name, "task_address": task_address, **(names or {})}
@@ -92,24 +102,14 @@ class Arena:
         return arena
 
     @classmethod
-    def attach(cls, fd: int, *, lock: type) -> Self:
+    def attach(cls, fd: int, *, lock: type, name: str | None = None) -> Self:
         """Map an arena that another program made, after checking that it is one and that we may trust its sizes.
 
-        Args:    fd: open for reading and writing; the arena keeps it. lock: the record class of its locks.
+        Args:    fd: open for reading and writing; the arena keeps it. lock: the record class of its locks. name: its own.
         Raises:  ArenaError: not an arena, another version or layout, another owner, truncated, geometry that does not add up.
         """
-        header = _checked_header(fd, lock)
-        sizes = dict(zip(layout.GEOMETRY_FIELDS, header["geometry"].tolist(), strict=True))
-        try:
-            paddings = {key: header[key].decode("ascii", "replace") for key in ("padding", "table_padding")}
-            geometry = Geometry(**sizes, **paddings)
-            placed = layout.sections(geometry, lock)
-        except (GeometryError, UnknownName) as error:
-            raise ArenaError(f"the arena's geometry does not add up: {error}") from error
-        table = [[s.offset, s.nr, s.stride] for s in placed]
-        if header["sections"].tolist() != table or int(header["size"]) != layout.arena_bytes(placed):
-            raise ArenaError("the arena's geometry does not add up: its sections are not where its sizes put them")
-        return cls(fd, placed, geometry, None)
+        geometry, placed = checked(fd, lock)
+        return cls(fd, placed, geometry, name)
 
     def records(self, section: str) -> NDArray[np.void]:
         """The records of a section, structured '<i8' fields, shared and writable."""
@@ -127,12 +127,17 @@ class Arena:
         return statistics(self)
 
     def close(self) -> None:
-        """Unlink the name and close the descriptor. The memory goes when the last view of it does. Again is harmless."""
+        """Unlink the name, if we made it, and close the descriptor. Again is harmless.
+
+        The memory goes when the last view of it does.
+        """
         if self.fd >= 0:
             fd, self.fd = self.fd, -1
-            fcntl.flock(fd, fcntl.LOCK_UN)  # the mapping holds a duplicate, which would keep us alive
             self._bytes = np.empty(0, np.uint8)
-            _discard(fd, self.name)
+            is_ours = os.getpid() == self._pid  # a forked child has our lock and our name, and neither is its to give up
+            if is_ours:
+                fcntl.flock(fd, fcntl.LOCK_UN)  # the mapping holds a duplicate, which would keep us alive
+            _discard(fd, self.name if is_ours and self._made else None)
 
     def __enter__(self) -> Self:
         return self
@@ -202,7 +207,11 @@ class Arena:
     def _write_header(self, texts: dict[str, str], lock: type, multiplier: int) -> None:
         header = self.header[0]
         for key, text in texts.items():
-            header[key] = text.encode()
+            encoded = os.fsencode(text)
+            # Half a path would lead elsewhere: none says that it has to be given by hand.
+            header[key] = encoded if len(encoded) <= layout.HEADER[key].itemsize else b""
+        described = layout.describe_record(lock).encode()
+        header["lock_record"] = described if len(described) <= layout.HEADER["lock_record"].itemsize else b""
         header["version"] = layout.VERSION
         header["size"] = self.size
         header["creator_pid"] = os.getpid()
@@ -226,9 +235,7 @@ def statistics(arena: Arena) -> dict[str, Any]:
     probes = arena.records("probes")
     slab, torn = chain(following, int(arena.records("registry")["slab"][0]))
     return {
-        "plugins": {
-            kind: header[kind].decode("ascii", "replace") for kind in ("scheme", "lock", "arch", "hash", "task_address")
-        },
+        "plugins": {kind: os.fsdecode(header[kind]) for kind in ("scheme", "lock", "arch", "hash", "task_address")},
         "creator_pid": int(header["creator_pid"]),
         "size": arena.size,
         "geometry": {field: getattr(g, field) for field in layout.GEOMETRY_FIELDS},
@@ -278,13 +285,16 @@ def buckets(arena: Arena) -> list[list[int]]:
 def require_room(geometry: Geometry, lock: type) -> None:
     """Raises ArenaError when an arena of that geometry does not fit into memory; GeometryError when it never would."""
     size = layout.arena_bytes(layout.sections(geometry, lock))
-    available = _available_bytes()
     # Building and auditing take memory of their own: Python's lists of all instances.
-    if size + BYTES_BESIDE_AN_INSTANCE * geometry.nr_instances > available:
-        raise ArenaError(
-            f"the arena would take {_mib(size)} and {_mib(available)} of memory are available: "
-            "lower --probes, --maxactive, --data-size or --tasks"
-        )
+    own = BYTES_BESIDE_AN_INSTANCE * geometry.nr_instances
+    require_memory(size, "the arena", own, ": lower --probes, --maxactive, --data-size or --tasks")
+
+
+def require_memory(size: int, what: str, beside: int = 0, remedy: str = "") -> None:
+    """Raises ArenaError when that many bytes, and those beside them, are not to be had."""
+    available = _available_bytes()
+    if size + beside > available:
+        raise ArenaError(f"{what} would take {_mib(size)} and {_mib(available)} of memory are available{remedy}")
 
 
 def _reserve(size: int, named: bool) -> tuple[int, str | None]:
@@ -334,12 +344,36 @@ def _available_bytes() -> int:
     return max(0, min(limits))
 
 
+def require_ours(status: os.stat_result) -> None:
+    """Raises ArenaError for another user's arena, root or not: what it names would be imported, and run as us."""
+    if status.st_uid != os.geteuid():
+        raise ArenaError(f"the arena belongs to user {status.st_uid}, we are {os.geteuid()}")
+
+
+def checked(fd: int, lock: type) -> tuple[Geometry, tuple[Section, ...]]:
+    """The sizes and the sections of an arena, once all that its header says agrees with itself, its file and its lock.
+
+    Raises: ArenaError, as Arena.attach().
+    """
+    header = _checked_header(fd, lock)
+    sizes = dict(zip(layout.GEOMETRY_FIELDS, header["geometry"].tolist(), strict=True))
+    try:
+        paddings = {key: header[key].decode("ascii", "replace") for key in ("padding", "table_padding")}
+        geometry = Geometry(**sizes, **paddings)
+        placed = layout.sections(geometry, lock)
+    except (GeometryError, UnknownName) as error:
+        raise ArenaError(f"the arena's geometry does not add up: {error}") from error
+    table = [[s.offset, s.nr, s.stride] for s in placed]
+    if header["sections"].tolist() != table or int(header["size"]) != layout.arena_bytes(placed):
+        raise ArenaError("the arena's geometry does not add up: its sections are not where its sizes put them")
+    return geometry, placed
+
+
 def _checked_header(fd: int, lock: type) -> Any:
     status = os.fstat(fd)
     if status.st_size < layout.PAGE:
         raise ArenaError(f"not an arena: the file has {status.st_size} bytes, a header alone has {layout.PAGE}")
-    if status.st_uid != os.geteuid():
-        raise ArenaError(f"the arena belongs to user {status.st_uid}, we are {os.geteuid()}")
+    require_ours(status)
     header = np.frombuffer(os.pread(fd, layout.HEADER.itemsize, 0), layout.HEADER)[0]
     if header["magic"] != layout.MAGIC:
         raise ArenaError(f"not an arena: it begins with {bytes(header['magic'])!r}, not with {layout.MAGIC!r}")
@@ -360,4 +394,4 @@ def _discard(fd: int, name: str | None) -> None:
 
 
 def _mib(size: int) -> str:
-    return f"{size / (1 << 20):,.0f} MiB"
+    return f"{size / (1 << 20):,.0f} MiB" if size >= 10 << 20 else f"{size / (1 << 10):,.0f} KiB"

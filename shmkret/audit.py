@@ -20,11 +20,11 @@ from shmkret.plugin_calls import blamed
 from shmkret.registry import Plugin
 
 
-def audit(arena: Arena, scheme: Plugin, *, at_rest: bool = True) -> list[str]:
+def audit(arena: Arena, scheme: Plugin | None, *, at_rest: bool = True) -> list[str]:
     """What is wrong with the lists and the books of an arena that no CPU is using; empty when nothing is.
 
-    Bounds-checked throughout: the arena may hold anything. at_rest: only tasks whose program says so (tasks.place is not 0) are
-    inside a probed call.
+    Bounds-checked throughout: the arena may hold anything. scheme: its own audit is asked too. at_rest: only tasks whose
+    program says so (tasks.place is not 0) are inside a probed call.
     """
     wrong: list[str] = []
     places = np.zeros(arena.geometry.nr_instances, np.int64)
@@ -40,8 +40,8 @@ def audit(arena: Arena, scheme: Plugin, *, at_rest: bool = True) -> list[str]:
     outside = int((arena.records("tasks")["place"][owners] == 0).sum())
     if at_rest and outside:
         wrong.append(f"{outside} instances are in buckets, and their tasks are at rest")
-    own = getattr(scheme.module, "audit", None)
-    return wrong + _books(arena, in_flight) + (_ask_scheme(scheme, arena) if own else [])
+    asked = _ask_scheme(scheme, arena) if scheme is not None and hasattr(scheme.module, "audit") else []
+    return wrong + _books(arena, in_flight) + asked
 
 
 def _states(arena: Arena) -> list[str]:

@@ -21,7 +21,16 @@ from pathlib import Path
 from typing import Any
 
 from shmkret import __version__, bugs, hash, peers, posix, registry, signals, topology
-from shmkret.errors import RunFailed, ShmkretError, UnfitMachine, UnknownName, UsageError
+from shmkret.errors import (
+    NOT_WHOLE,
+    RunFailed,
+    ShmkretError,
+    UnfitMachine,
+    UnknownName,
+    UsageError,
+    cannot_import,
+    is_short_of_memory,
+)
 
 EXIT_HELD, EXIT_FAILED, EXIT_BROKEN_PIPE = 0, 1, 141
 SCHEMA = 1
@@ -40,6 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except ShmkretError as error:
+        if is_short_of_memory(error):
+            _say(f"shmkret: {error}; {NOT_WHOLE}")
+            return UnfitMachine.exit_code
         _say(f"shmkret: {error}")
         return error.exit_code
     except KeyboardInterrupt:
@@ -49,10 +61,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         _say("shmkret: out of memory: raise ulimit -v, or lower --probes, --maxactive, --data-size or --tasks")
         return UnfitMachine.exit_code
+    except ImportError as error:
+        _say(f"shmkret: {cannot_import(error)}")
+        return UnfitMachine.exit_code
     except BrokenPipeError:
         _give_up_output()
         return EXIT_BROKEN_PIPE
     except OSError as error:
+        if error.errno is None:  # no system call failed: a library that looks for its own parts does not find them
+            _say(f"shmkret: {error}; {NOT_WHOLE}")
+            return UnfitMachine.exit_code
         _say(f"shmkret: {error}")
         _give_up_output()
         return UsageError.exit_code
@@ -114,6 +132,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+SWITCHES = {
+    "--plain": "run the same functions uncompiled",
+    "--recoverable": "compile in what lets others survive the death of a CPU",
+    "--lock-wait": "time every acquire, in a run apart",
+    "--latency": "time entry and return of calls, in a run apart",
+    "--named": "give the arenas names, so that `shmkret inspect` can attach; each lives for one repetition: take --seconds 20",
+}
+
+
 def _add_bench(commands: Any) -> None:
     bench = commands.add_parser(
         "bench",
@@ -150,14 +177,9 @@ def _add_bench(commands: Any) -> None:
     how.add_argument("--seconds", type=float, metavar="S", help="the measured window of one repetition")
     how.add_argument("--repeat", type=int, metavar="N", help="repetitions, each in fresh processes")
     how.add_argument("--seed", type=int, metavar="N", help="for what is drawn at random; default a new one, printed")
-    how.add_argument("--plain", action="store_true", default=None, help="run the same functions uncompiled")
-    how.add_argument(
-        "--recoverable", action="store_true", default=None, help="compile in what lets others survive the death of a CPU"
-    )
-    how.add_argument("--lock-wait", action="store_true", default=None, help="time every acquire, in a run apart")
-    how.add_argument("--latency", action="store_true", default=None, help="time entry and return of calls, in a run apart")
-    how.add_argument("--named", action="store_true", help="give the arenas names, so that `shmkret inspect` can attach")
-    how.add_argument("--out", type=Path, metavar="DIR", help="the result folder; default shmkret-results/SUITE-TIME-PID")
+    for name, what in SWITCHES.items():
+        how.add_argument(name, action=argparse.BooleanOptionalAction, default=None, help=what)
+    how.add_argument("--out", metavar="DIR", help="the result folder; default shmkret-results/SUITE-TIME-PID")
     how.add_argument("--json", metavar="FILE|-", help="the whole result as one JSON object; - is standard output")
     bench.set_defaults(run=_bench)
 
@@ -210,11 +232,15 @@ def _add_stress(commands: Any) -> None:
 
 def _add_arenas(commands: Any) -> None:
     inspect = commands.add_parser("inspect", help="what is in a named arena, live or left over", allow_abbrev=False)
-    inspect.add_argument("arena", metavar="ARENA", help="a name that `shmkret list arenas` shows")
+    inspect.add_argument(
+        "arena", nargs="?", metavar="ARENA", help="a name that `shmkret list arenas` shows; default the newest live one"
+    )
+    inspect.add_argument("--lock", metavar="FILE", help="its lock's file, or name, where the arena's header does not find it")
     inspect.add_argument("--audit", action="store_true", help="check every list and count; exit 1 when something is wrong")
     inspect.add_argument("--json", metavar="FILE|-", help="one JSON object; - is standard output")
     inspect.set_defaults(run=_inspect)
     clean = commands.add_parser("clean", help="remove what killed runs have left over, and nothing else", allow_abbrev=False)
+    clean.add_argument("--json", metavar="FILE|-", help="one JSON object; - is standard output")
     clean.set_defaults(run=_clean)
 
 
@@ -233,22 +259,19 @@ def _bench(options: argparse.Namespace, argv: list[str]) -> int:
     from shmkret.measure import bench, folder, machine, suite, tables
     from shmkret.measure.cell import OURS
 
-    seed = secrets.randbelow(1 << 31) if options.seed is None else options.seed
-    if seed < 0:
-        raise UsageError(f"--seed is {seed}: give a number that is not negative")
-    chosen = {key: getattr(options, key, None) for key in (*suite.AXES, *suite.PARAMS, "seconds", "repeat", "peer")}
-    plan = suite.plan(options.suite, chosen, seed)
-    if options.out is not None and not options.out.name:
+    plan = suite.plan(options.suite, {key: getattr(options, key, None) for key in suite.OPTIONS})
+    seed = plan.seed
+    if plan.out is not None and not plan.out.name:
         raise UsageError("--out names no folder")
-    out = options.out or Path("shmkret-results") / f"{plan.suite}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+    out = plan.out or Path("shmkret-results") / f"{plan.suite}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     place = folder.place(out)
-    if options.json not in (None, "-"):
-        _require_writable(Path(options.json))
+    if plan.json not in (None, "-"):
+        _require_writable(Path(plan.json))
     posix.sweep_names()
     try:
         # What a plug-in prints are words, not data.
         with contextlib.redirect_stdout(sys.stderr):
-            prepared = bench.prepare(plan, options.named)
+            prepared = bench.prepare(plan, plan.named)
             with _progress(len(plan.cells) * plan.repeat, plan.seconds) as progress:
                 measured = bench.run(plan, prepared, progress)
     except RunFailed as error:
@@ -272,12 +295,12 @@ def _bench(options: argparse.Namespace, argv: list[str]) -> int:
         written = folder.write_folder(place, result)
     except OSError as error:
         words = f"{out} cannot be written ({error.strerror})"
-        raise UsageError(f"{words}: {_rescue(options.json, result)}") from error
+        raise UsageError(f"{words}: {_rescue(plan.json, result)}") from error
     except Exception:
-        _say(f"shmkret: {_rescue(options.json, result)}")
+        _say(f"shmkret: {_rescue(plan.json, result)}")
         raise
-    tables.print_tables(result, sys.stderr if options.json == "-" else sys.stdout)
-    _write_json(options.json, result)
+    tables.print_tables(result, sys.stderr if plan.json == "-" else sys.stdout)
+    _write_json(plan.json, result)
     signals.ignore()  # an interrupt would be raised where the compiler's objects are freed, and come to nothing but noise
     print(f"wrote {', '.join(path.name for path in written)} to {out}", file=sys.stderr)
     withheld = sum(m.verdict == "withheld" for m in measured)
@@ -380,14 +403,18 @@ def _stress(options: argparse.Namespace, argv: list[str]) -> int:
 
 def _inspect(options: argparse.Namespace, argv: list[str]) -> int:
     from shmkret import named
-    from shmkret.audit import audit
     from shmkret.measure import machine, tables
 
-    with named.copied(options.arena) as arena:
-        found: dict[str, Any] = {**arena.statistics(), "held_locks": named.held_locks(arena)}
-        if options.audit:
-            scheme = registry.find(registry.SCHEME, found["plugins"]["scheme"])
-            found["audit"] = audit(arena, scheme, at_rest=False)
+    name = named.newest_live() if options.arena is None else options.arena
+    with named.copied(name, options.lock) as arena:
+        found: dict[str, Any] = {"arena": name, **arena.statistics()}
+        pids, inside = named.pids_of(name, arena), named.inside(arena)
+        for cpu, record in enumerate(found["cpus"]):
+            record |= {"inside": cpu in inside, "pid": pids[cpu] if pids and cpu < len(pids) else None}
+        held, found["locks_doubt"] = named.held_locks(arena, options.lock, pids)
+        found["held_locks"] = None if held is None else [one._asdict() for one in held]
+    if options.audit:
+        found["audit"], found["audit_doubt"] = named.audited(name, options.lock)
     if options.json:
         head = {"schema": SCHEMA, "command": "inspect", "argv": argv, "version": __version__, "seed": None}
         _write_json(options.json, {**head, "machine": machine.describe(), **found})
@@ -399,9 +426,16 @@ def _inspect(options: argparse.Namespace, argv: list[str]) -> int:
 def _clean(options: argparse.Namespace, argv: list[str]) -> int:
     from shmkret import named
 
-    posix.sweep_names()
-    for name in named.clean():
+    semaphores, removed = posix.sweep_names(), named.clean()
+    if options.json:
+        from shmkret.measure import machine
+
+        head = {"schema": SCHEMA, "command": "clean", "argv": argv, "version": __version__, "seed": None}
+        _write_json(options.json, {**head, "machine": machine.describe(), "removed": removed, "semaphores": semaphores})
+    for name in removed if options.json != "-" else ():
         print(name)
+    if not removed and not semaphores:
+        _say("nothing is left over")
     return EXIT_HELD
 
 
@@ -412,8 +446,12 @@ def _arenas() -> list[dict[str, str]]:
 
 
 def _replay(argv: list[str], seed: int) -> str:
+    """The command again with the same seed; into another folder, since this one is there already."""
+    again = [
+        word for i, word in enumerate(argv) if word != "--out" and not word.startswith("--out=") and argv[i - 1] != "--out"
+    ]
     seeded = any(word == "--seed" or word.startswith("--seed=") for word in argv)
-    return shlex.join(["shmkret", *argv, *([] if seeded else ["--seed", str(seed)])])
+    return shlex.join(["shmkret", *again, *([] if seeded else ["--seed", str(seed)])])
 
 
 def _require_writable(path: Path) -> None:
@@ -436,6 +474,8 @@ class _Progress:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+        from shmkret.measure.rows import repetitions
+
         self.first_s = 0.0
         console = Console(stderr=True)
         self._bar = Progress(
@@ -450,7 +490,7 @@ class _Progress:
         )
         self._task = self._bar.add_task("", total=steps)
         if not console.is_terminal:
-            print(f"{steps} repetitions of {seconds:g} s ...", file=sys.stderr)
+            print(f"{repetitions(steps)} of {seconds:g} s ...", file=sys.stderr)
 
     def doing(self, what: str) -> None:
         self._bar.update(self._task, description=what, refresh=True)
@@ -499,7 +539,15 @@ def _mutants() -> list[dict[str, str]]:
 
 
 def _plugins(kind: registry.Kind) -> list[dict[str, str]]:
-    return [{"name": name, "summary": registry.find(kind, name).summary} for name in registry.names(kind)]
+    return [{"name": name, "summary": _summary(kind, name)} for name in registry.names(kind)]
+
+
+def _summary(kind: registry.Kind, name: str) -> str:
+    """The first line about a plug-in, or why there is none: one that is broken hides no other."""
+    try:
+        return registry.find(kind, name).summary
+    except ShmkretError as error:
+        return f"cannot be loaded: {' '.join(str(error).split())}"
 
 
 def _suites() -> list[dict[str, str]]:

@@ -58,3 +58,25 @@ class UnfitMachine(ShmkretError):
 
 class RunFailed(ShmkretError):
     """A run ended without a result: a worker died or hung."""
+
+
+SHORT_OF_MEMORY = (
+    "failed to map segment",
+    "Cannot allocate memory",
+    "cannot allocate memory",
+    "Can't allocate memory",
+    "Unable to allocate",
+)
+NOT_WHOLE = "is memory enough (ulimit -v), and the installation whole (pip check)?"
+
+
+def is_short_of_memory(error: BaseException) -> bool:
+    """Whether an error, of whatever kind, is in truth that of a library which found no room to be loaded."""
+    return any(words in str(error) for words in SHORT_OF_MEMORY)
+
+
+def cannot_import(error: ImportError | MemoryError) -> str:
+    """An import of one of our own libraries that failed, in a sentence: the last line is the one that says why."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    name = getattr(error, "name", None) or "a library"
+    return f"{name} cannot be loaded: {lines[-1] if lines else type(error).__name__}; {NOT_WHOLE}"

@@ -32,7 +32,9 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections import namedtuple
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -325,11 +327,11 @@ class Geometry:
             ("recoverable", 0, 1),
         ):
             value = getattr(self, name)
-            if not low <= value <= high:
-                raise GeometryError(f"{name} is {value}: give a number from {low} to {high}")
+            if not isinstance(value, Integral) or not low <= int(value) <= high:
+                raise GeometryError(f"{name} is {value!r}: give a number from {low} to {high}")
         for padding in (self.padding, self.table_padding):
             if padding not in PADDINGS:
-                raise UnknownName("padding", padding, PADDINGS)
+                raise UnknownName("padding", str(padding), PADDINGS)
         if self.nr_instances >= 1 << 31:
             raise GeometryError(
                 f"{self.nr_probes} probes of {self.maxactive} instances are {self.nr_instances} instances: "
@@ -396,7 +398,23 @@ def records_with(lock: type) -> dict[str, type]:
 
 def record_bytes(record: type) -> int:
     """Bytes of one unpadded record: its fields, or SIZE where the record's module says so."""
-    return max(8 * len(fields_of(record)), getattr(sys.modules[record.__module__], "SIZE", 0))
+    own = getattr(record, "_bytes", 0)
+    return max(8 * len(fields_of(record)), own, getattr(sys.modules[record.__module__], "SIZE", 0))
+
+
+def describe_record(record: type) -> str:
+    """A record class in words, for who has not its file: NAME BYTES FIELD ..."""
+    return " ".join([record.__name__, str(record_bytes(record)), *fields_of(record)])
+
+
+def described_record(text: str) -> type:
+    """A class of the layout that describe_record() has told. Raises ValueError for anything else."""
+    name, size, *fields = text.split(" ")
+    record = namedtuple(name, fields, module=__name__)  # type: ignore[misc]
+    if not fields or not 8 * len(fields) <= int(size) <= PAGE:
+        raise ValueError(f"{size} bytes do not hold {len(fields)} fields")
+    record._bytes = int(size)  # type: ignore[attr-defined]
+    return record
 
 
 def fields_of(record: type) -> tuple[str, ...]:
@@ -480,6 +498,8 @@ def arena_bytes(placed: tuple[Section, ...]) -> int:
     return _round_up(last.offset + last.nr * last.stride, PAGE)
 
 
+LONGEST_REFERENCE = 800
+"""Bytes of the name or path by which an arena says what it was made with; three of them leave room in the header's page."""
 HEADER = np.dtype(
     [
         ("magic", "S8"),
@@ -487,9 +507,10 @@ HEADER = np.dtype(
         ("size", "<i8"),
         ("creator_pid", "<i8"),
         ("layout", "S32"),
-        ("scheme", "S64"),
-        ("lock", "S64"),
-        ("arch", "S64"),
+        ("scheme", f"S{LONGEST_REFERENCE}"),
+        ("lock", f"S{LONGEST_REFERENCE}"),
+        ("arch", f"S{LONGEST_REFERENCE}"),
+        ("lock_record", "S512"),
         ("padding", "S16"),
         ("table_padding", "S16"),
         ("hash", "S32"),
@@ -499,6 +520,7 @@ HEADER = np.dtype(
         ("sections", "<i8", (len(RECORDS), 3)),
     ]
 )
+assert HEADER.itemsize <= PAGE
 MAGIC = b"shmkret"
 VERSION = 4
 GEOMETRY_FIELDS = (

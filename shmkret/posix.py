@@ -132,14 +132,19 @@ class NamedSemaphore:
             self._owner.close()
 
 
+def names() -> dict[str, int]:
+    """The semaphores of our pid namespace that have a name: the path, and the pid of the maker."""
+    pattern = re.compile(rf"sem\.shmkret\.{_pid_namespace()}\.(\d+)\.[0-9a-f]+")
+    matches = {path: pattern.fullmatch(path.name) for path in SHM.glob("sem.shmkret.*")}
+    return {str(path): int(match[1]) for path, match in matches.items() if match}
+
+
 def sweep_names() -> list[str]:
     """Remove the names of semaphores whose maker, of our pid namespace, is dead. Returns the names removed."""
-    pattern = re.compile(rf"sem\.shmkret\.{_pid_namespace()}\.(\d+)\.[0-9a-f]+")
     removed = []
-    for path in SHM.glob("sem.shmkret.*"):
-        match = pattern.fullmatch(path.name)
+    for path, maker in ((Path(name), maker) for name, maker in names().items()):
         with contextlib.suppress(OSError):
-            if match and path.stat().st_uid == os.geteuid() and not Path(f"/proc/{match[1]}").exists():
+            if path.stat().st_uid == os.geteuid() and not Path(f"/proc/{maker}").exists():
                 path.unlink()
                 removed.append(path.name)
     return removed

@@ -8,19 +8,34 @@ Use it by name, or for all tests of a file with `pytestmark = pytest.mark.usefix
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
 
-SHM = Path("/dev/shm")
-PREFIXES = ("shmkret.", "sem.shmkret")
+PYTHONS_OWN = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
+"""Processes that Python starts once, and keeps."""
 
 
 def left_behind() -> set[str]:
-    """Names in /dev/shm that are ours, and processes that this one has started, as text."""
-    ours = {str(path) for prefix in PREFIXES for path in SHM.glob(f"{prefix}*")}
-    return ours | {f"process {child.pid}" for child in psutil.Process().children(recursive=True)}
+    """Arenas and semaphores that are not certainly another program's, and processes that this one has started, as text.
+
+    Another program's are those whose maker lives and does not descend from this process.
+    """
+    from shmkret import arena, named, posix  # this plug-in is imported by every pytest run of an environment that has it
+
+    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    pids = {process.pid for process in family}
+    arenas = {str(arena.SHM / one.name): one.pid for one in named.listing() if one.state != named.NO_ARENA}
+    names = {place for place, maker in {**arenas, **posix.names()}.items() if maker in pids or not psutil.pid_exists(maker)}
+    return names | {f"process {child.pid} {child.name()}" for child in family[1:] if not _is_pythons(child)}
+
+
+def _is_pythons(process: psutil.Process) -> bool:
+    try:
+        words = " ".join(process.cmdline())
+    except psutil.Error:
+        return True  # it is gone
+    return any(name in words for name in PYTHONS_OWN)
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
     global_.py -> global      sem_named.py -> sem-named      x86_64.py -> x86-64
 
-A name with a slash, or that ends in .py, is a path to a file of the user's.
+A name with a slash, or that ends in .py, is a path to a file of the user's, which is run as it stands. What another package
+offers by entry point is imported as a module of that package, relative imports and all.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import contextlib
 import dis
 import hashlib
 import importlib
-import importlib.util
 import inspect
 import os
 import sys
+import traceback
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -25,7 +26,7 @@ from typing import NamedTuple
 
 from shmkret import sources
 from shmkret.errors import PluginError, UnknownName
-from shmkret.plugin_calls import blamed
+from shmkret.plugin_calls import TakesTooLong, blamed
 
 LARGEST_LOCK = 4096
 SCHEME_FIELDS = ("table", "locks")
@@ -99,7 +100,10 @@ WORKER = Kind("worker", data_folder("workers"), "shmkret_workers", (("step", 5),
 
 @dataclass(frozen=True)
 class Plugin:
-    """One lock, scheme, architecture or worker: its name, its module, the class that the text dispatches on."""
+    """One lock, scheme, architecture or worker: its name, its module, the class that the text dispatches on.
+
+    reference: what find() finds it by again, in any process and folder: its name, or the absolute path of its file.
+    """
 
     kind: Kind
     name: str
@@ -107,6 +111,7 @@ class Plugin:
     module: ModuleType
     record: type
     digest: str
+    reference: str
 
     @property
     def summary(self) -> str:
@@ -126,19 +131,19 @@ def names(kind: Kind) -> list[str]:
 
 
 @cache
-def _installed(kind: Kind) -> dict[str, str]:
-    """Plug-ins of other packages by name: the modules that their entry points name."""
-    return {point.name: point.module for point in metadata.entry_points(group=f"shmkret.{kind.name}s")}
+def _installed(kind: Kind) -> dict[str, metadata.EntryPoint]:
+    """Plug-ins of other packages by name. A package whose list of entry points cannot be read hides no other's."""
+    found: dict[str, metadata.EntryPoint] = {}
+    for package in metadata.distributions():
+        with contextlib.suppress(Exception):
+            for point in package.entry_points.select(group=f"shmkret.{kind.name}s"):
+                found.setdefault(point.name, point)
+    return found
 
 
-def _module_file(name: str, module: str) -> Path:
-    try:
-        found = importlib.util.find_spec(module)
-    except (ImportError, ValueError) as error:
-        raise PluginError(f"the entry point {name!r} names the module {module}: {error}") from error
-    if found is None or not found.origin or not found.origin.endswith(".py"):
-        raise PluginError(f"the entry point {name!r} names the module {module}, which is no Python file")
-    return Path(found.origin)
+def is_path(name: str) -> bool:
+    """Whether find() takes that for the path of a file."""
+    return "/" in name or name.endswith(".py")
 
 
 def find(kind: Kind, name: str) -> Plugin:
@@ -146,7 +151,7 @@ def find(kind: Kind, name: str) -> Plugin:
 
     Raises: UnknownName, with near misses; PluginError when the file does not import or breaks the kind's contract.
     """
-    if "/" in name or name.endswith(".py"):
+    if is_path(name):
         try:
             return _load(kind, Path(name).resolve())
         except (OSError, ValueError, RuntimeError) as error:
@@ -155,7 +160,7 @@ def find(kind: Kind, name: str) -> Plugin:
         if _name(path) == name.replace("_", "-") and not path.stem.startswith("__"):
             return _load(kind, path)
     if name in _installed(kind):
-        return _load(kind, _module_file(name, _installed(kind)[name]))
+        return _load_installed(kind, name)
     raise UnknownName(kind.name, name, names(kind))
 
 
@@ -179,13 +184,21 @@ def _load(kind: Kind, path: Path) -> Plugin:
         with blamed([path], "importing it again", IMPORT_PATIENCE_S), contextlib.redirect_stdout(sys.stderr):
             outdated = sources.refresh(module)
         module = _import(kind, path) if outdated else module
-    plugin = _checked(kind, path, module)
+    name = _name(path)
+    plugin = _checked(kind, name, path, module, name if path.parent == kind.folder else str(path))
     own = {} if _is_ours(kind, path) else {path: str(getattr(module, "__source_digest__", "")), **sources.stamps(module)}
     _loaded[kind, path] = plugin, own
     return plugin
 
 
-def _checked(kind: Kind, path: Path, module: ModuleType) -> Plugin:
+@cache
+def _load_installed(kind: Kind, name: str) -> Plugin:
+    module = _import_installed(_installed(kind)[name])
+    return _checked(kind, name, Path(str(module.__file__)), module, name)
+
+
+def _checked(kind: Kind, name: str, path: Path, module: ModuleType, reference: str) -> Plugin:
+    """What a module that has been imported offers, once it is seen to keep the contract of its kind."""
     for verb, nr_args in kind.verbs:
         _require(kind, path, module, verb, nr_args)
     _require_constants(kind, path, module)
@@ -196,7 +209,7 @@ def _checked(kind: Kind, path: Path, module: ModuleType) -> Plugin:
     _require_defined_names(path, module)
     record = _record(kind, path, module)
     digest = hashlib.sha256(f"{getattr(module, '__source_digest__', '')} {sources.digest(module)}".encode()).hexdigest()
-    return Plugin(kind, _name(path), path, module, record, digest)
+    return Plugin(kind, name, path, module, record, digest, reference)
 
 
 def _require_constants(kind: Kind, path: Path, module: ModuleType) -> None:
@@ -248,6 +261,30 @@ def _import(kind: Kind, path: Path) -> ModuleType:
         del sys.modules[name]
         raise
     return module
+
+
+def _import_installed(point: metadata.EntryPoint) -> ModuleType:
+    with blamed([Path(point.value)], "importing it", IMPORT_PATIENCE_S), contextlib.redirect_stdout(sys.stderr):
+        try:
+            found = importlib.import_module(point.module)
+        except (KeyboardInterrupt, TakesTooLong):
+            raise
+        except BaseException as error:
+            words = f"{_place(error)}{type(error).__name__}: {error}"
+            raise PluginError(f"the entry point {point.name!r} names the module {point.value}: {words}") from error
+    if not str(getattr(found, "__file__", None)).endswith(".py"):
+        raise PluginError(f"the entry point {point.name!r} names the module {point.value}, which is no Python file")
+    found.__dict__["__source_digest__"] = hashlib.sha256(Path(str(found.__file__)).read_bytes()).hexdigest()
+    return found
+
+
+def _place(error: BaseException) -> str:
+    """FILE:LINE of the last statement that an import went through, with a colon behind it; empty when it found no file."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}: "
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__)[1:] if not frame.filename.startswith("<frozen")]
+    frames = [frame for frame in frames if frame.filename != importlib.__file__]
+    return f"{frames[-1].filename}:{frames[-1].lineno}: " if frames else ""
 
 
 def _require(kind: Kind, path: Path, module: ModuleType, verb: str, nr_args: int) -> None:

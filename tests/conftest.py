@@ -1,15 +1,22 @@
-"""What every test gets: a compile cache of the session's own, and a look at what it left behind."""
+"""What every test gets: a compile cache and a folder for arenas of the session's own, and a look at what it left behind."""
 
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Before anything of shmkret is imported, and for our children too: other sessions' arenas are not ours to see, nor ours theirs.
+os.environ["SHMKRET_SHM_DIR"] = tempfile.mkdtemp(prefix="shmkret-tests-", dir="/dev/shm")
 
-import psutil
 import pytest
 from hypothesis import settings
+
+from shmkret import pytest_plugin
+
+OWN_SHM = Path(os.environ["SHMKRET_SHM_DIR"])
 
 # No upper time bounds: the first call of a compiled function compiles it.
 settings.register_profile("shmkret", deadline=None, print_blob=True)
@@ -28,12 +35,12 @@ def compile_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     os.environ["SHMKRET_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
     yield
     del os.environ["SHMKRET_CACHE_DIR"]
+    shutil.rmtree(OWN_SHM)
 
 
 def left_behind() -> set[str]:
-    """Our segments and semaphores in /dev/shm, and our child processes."""
-    names = {path.name for path in Path("/dev/shm").iterdir() if "shmkret" in path.name}
-    return names | {f"process {child.pid} {child.name()}" for child in psutil.Process().children(recursive=True)}
+    """Whatever lies in our folder of /dev/shm, whoever made it; our semaphores and child processes."""
+    return {str(path) for path in OWN_SHM.iterdir()} | pytest_plugin.left_behind()
 
 
 @pytest.fixture(autouse=True)

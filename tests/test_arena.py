@@ -60,7 +60,7 @@ def test_the_private_arena_is_sealed_and_has_no_name():
 
 def test_a_named_arena_is_seen_by_another_mapping_and_unlinked_by_close():
     with Arena.create(SMALL, lock=Ticket, named=True) as arena:
-        path = Path("/dev/shm") / arena.name
+        path = arenas.SHM / arena.name
         assert path.stat().st_mode & 0o777 == 0o600
         with Arena.attach(os.open(path, os.O_RDWR), lock=Ticket) as other:
             arena.records("tasks")["pc"] = [1, 2, 3]
@@ -83,7 +83,7 @@ def tampered(field, value, size=None):
     """Attach to an arena whose header was changed by somebody."""
     with Arena.create(SMALL, lock=Ticket, named=True) as arena:
         arena.header[field] = value
-        fd = os.open(Path("/dev/shm") / arena.name, os.O_RDWR)
+        fd = os.open(arenas.SHM / arena.name, os.O_RDWR)
         try:
             if size is not None:
                 os.ftruncate(fd, size)
@@ -106,9 +106,9 @@ def zeros(shape):
         ("size", 4096, None, "truncated"),
         ("version", layout.VERSION, 8192, "truncated"),
         ("version", layout.VERSION, 100, "header alone"),
-        ("geometry", zeros((1, 9)), None, "does not add up"),
-        ("geometry", np.full((1, 9), (1 << 62) + 1), None, "does not add up"),
-        ("geometry", np.array([[2, 3, 5, 8, 69, 5, 24, 1, 1]]), None, "does not add up"),
+        ("geometry", zeros((1, len(layout.GEOMETRY_FIELDS))), None, "does not add up"),
+        ("geometry", np.full((1, len(layout.GEOMETRY_FIELDS)), (1 << 62) + 1), None, "does not add up"),
+        ("geometry", np.array([[2, 3, 5, 8, 69, 5, 24, 1, 1, 0, 0]]), None, "does not add up"),
         ("sections", zeros((1, len(layout.RECORDS), 3)), None, "does not add up"),
         ("padding", b"loose", None, "does not add up"),
     ],
@@ -118,10 +118,31 @@ def test_attach_refuses_with_the_reason(field, value, size, words):
         tampered(field, value, size)
 
 
+def test_attach_to_another_users_is_refused(monkeypatch):
+    with Arena.create(SMALL, lock=Ticket) as arena:
+        monkeypatch.setattr(os, "geteuid", lambda: 4711)
+        with pytest.raises(ArenaError, match=f"belongs to user {os.getuid()}, we are 4711"):
+            Arena.attach(arena.fd, lock=Ticket)
+
+
+def test_a_reference_that_does_not_fit_is_left_out_rather_than_cut():
+    with Arena.create(SMALL, lock=Ticket, names={"lock": "/" + "x" * layout.LONGEST_REFERENCE, "scheme": "/é.py"}) as arena:
+        assert (arena.statistics()["plugins"]["lock"], arena.statistics()["plugins"]["scheme"]) == ("", "/é.py")
+
+
+def test_small_sizes_are_told_in_kib(monkeypatch):
+    monkeypatch.setattr(arenas, "_available_bytes", lambda: 4096)
+    with pytest.raises(ArenaError, match=r"would take \d\d KiB and 4 KiB of memory are available"):
+        Arena.create(SMALL, lock=Ticket)
+
+
 @pytest.mark.parametrize("padding", layout.PADDINGS)
 def test_attach_with_another_lock_is_refused(padding):
     geometry = Geometry(nr_cpus=1, nr_tasks=1, nr_probes=1, maxactive=1, nr_locks=65, padding=padding)
-    with Arena.create(geometry, lock=Ticket) as arena, pytest.raises(ArenaError, match="this shmkret has version 3, layout"):
+    with (
+        Arena.create(geometry, lock=Ticket) as arena,
+        pytest.raises(ArenaError, match=f"this shmkret has version {layout.VERSION}, layout"),
+    ):
         Arena.attach(arena.fd, lock=Ttas)
 
 

@@ -13,8 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from shmkret import peers, registry, signals
+from shmkret import cli, peers, registry, signals
+from shmkret.arena import Arena
 from shmkret.cli import main
+from shmkret.errors import PluginError
 from shmkret.measure import suite
 from shmkret.registry import LOCK, SCHEME
 
@@ -152,6 +154,7 @@ def test_parity_without_a_compiler_is_exit_3_and_says_so(tmp_path, monkeypatch, 
         (["--seconds", "-1"], "--seconds is -1"),
         (["--seed", "-1"], "--seed is -1"),
         (["--maxactive", "0"], "maxactive is 0"),
+        (["--maxactive=-5"], "maxactive is -5"),
         (["--maxactive", "99999999999999999999"], "maxactive is 99999999999999999999"),
         (["--maxactive", "16777216", "--probes", "1024"], "lower --probes or --maxactive"),
         (["--probes", "0"], "--probes says 0"),
@@ -360,6 +363,101 @@ def test_a_suite_of_the_users_runs_and_options_win_over_it(tmp_path):
 
     assert [(c["scheme"], c["lock"], c["params"]["maxactive"]) for c in result["cells"]] == [("global", "pthread", 3)]
     assert result["suite"] == "own"
+
+
+def test_a_suite_has_every_option_of_the_command_line_and_the_command_line_wins(tmp_path, monkeypatch):
+    own = tmp_path / "suites" / "own.toml"
+    own.parent.mkdir()
+    own.write_text("worker = 'hot'\nscheme = 'hashed'\nlock = 'ttas'\ncpus = 1\nseconds = 0.02\nrepeat = 1\nplain = true\n"
+                   "seed = 7\nnamed = true\nout = 'there'\njson = 'there.json'\n")  # fmt: skip
+    seen = []
+    monkeypatch.setattr(Arena, "create", with_names(Arena.create, seen))
+
+    assert main(["bench", str(own)]) == 0
+    result = json.loads((own.parent / "there.json").read_text())
+    assert (result["seed"], (own.parent / "there" / "results.json").exists()) == (7, True)
+    assert set(seen) == {True}
+    options = [
+        "--seed",
+        "8",
+        "--no-named",
+        "--no-plain",
+        "--out",
+        str(tmp_path / "here"),
+        "--json",
+        str(tmp_path / "here.json"),
+    ]
+    assert main(["bench", str(own), *options]) == 0
+    result = json.loads((tmp_path / "here.json").read_text())
+    assert (result["seed"], result["cells"][0]["params"]["plain"], seen[-1]) == (8, False, False)
+
+
+def with_names(create, seen):
+    """Arena.create(), and whether each was to have a name."""
+
+    def noting(*args, **options):
+        seen.append(options["named"])
+        return create(*args, **options)
+
+    return noting
+
+
+def test_the_options_of_a_suite_are_those_of_the_command_line():
+    known = vars(cli._parser().parse_args(["bench"])).keys() - {"suite", "run"}
+
+    assert known == set(suite.OPTIONS)
+
+
+def test_what_was_used_stands_beside_what_was_asked_for(tmp_path):
+    own = tmp_path / "mine.py"
+    own.write_text((LOCK.folder / "ttas.py").read_text())
+    options = ["--worker", "hot", "--scheme", "hashed", "--lock", str(own), "--cpus", "1", "--plain"]
+    (cell,) = bench(tmp_path / "a", *options)[1]["cells"]
+    row = next(csv.DictReader((tmp_path / "a" / "out" / "cells.csv").read_text().splitlines()))
+
+    assert cell["params"]["maxactive"] is None
+    assert cell["used"] == {"probes": 1, "tasks": 1, "maxactive": 10, "data_size": 0}
+    assert (row["maxactive"], row["maxactive_used"]) == ("", "10")
+    assert row["lock_source"] == cell["sources"]["lock"]
+    own.write_text(own.read_text().replace("!= 0", "!= 0 "))
+    (edited,) = bench(tmp_path / "b", *options)[1]["cells"]
+    assert {kind for kind in cell["sources"] if cell["sources"][kind] != edited["sources"][kind]} == {"lock"}
+
+
+@pytest.mark.parametrize("place", [["--out", "there"], ["--out=there"], []])
+def test_the_command_that_is_printed_again_writes_elsewhere(place):
+    assert cli._replay(["bench", *place, "--lock", "sem"], 5) == "shmkret bench --lock sem --seed 5"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            ImportError("libA.so: failed to map segment from shared object", name="_imaging"),
+            "_imaging cannot be loaded: libA.so",
+        ),
+        (PluginError("the CPU's loop does not compile: libB.so: failed to map segment"), "libB.so"),
+        (OSError("Could not find/load shared object file 'libC.so'"), "libC.so"),
+    ],
+)
+def test_a_library_that_finds_no_room_is_exit_3(error, words, monkeypatch, capsys):
+    def fails(*args):
+        raise error
+
+    monkeypatch.setitem(cli.LISTS, "locks", fails)
+    assert main(["list", "locks"]) == 3
+    err = capsys.readouterr().err
+    assert words in err
+    assert "ulimit -v" in err
+
+
+def test_a_library_that_is_not_there_at_all_is_exit_3():
+    code = "import sys; sys.modules['numpy'] = None; from shmkret.__main__ import main; sys.exit(main())"
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert done.stderr.startswith("shmkret: numpy cannot be loaded")
 
 
 @pytest.mark.parametrize(

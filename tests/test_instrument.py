@@ -126,11 +126,13 @@ def test_a_busy_neighbour_is_noticed():
     core = topology.allowed_cores()[0]
     code = f"import os\nos.sched_setaffinity(0, {{{core}}})\nprint(flush=True)\nwhile True: pass"
     with subprocess.Popen([shutil.which("python3") or "python3", "-c", code], stdout=subprocess.PIPE) as busy:
-        busy.stdout.readline()
-        prepared = Prepared(replace(CELL, cpus=1, lock="ttas"), seed=1)
-        prepared.compile()
-        sample = prepared.repeat(0.3)
-        busy.kill()
+        try:
+            busy.stdout.readline()
+            prepared = Prepared(replace(CELL, cpus=1, lock="ttas"), seed=1)
+            prepared.compile()
+            sample = prepared.repeat(0.3)
+        finally:
+            busy.kill()
 
     assert sample.conditions.waited > validity.LONGEST_WAIT
     assert sample.conditions.preempted > 0

@@ -1,5 +1,8 @@
 """Named arenas, plug-ins by entry point, conformance, the pytest plug-in, the library, and what the documents show."""
 
+import fcntl
+import importlib
+import inspect
 import json
 import os
 import re
@@ -11,16 +14,19 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 import shmkret
 from shmkret import arena as arenas
-from shmkret import conformance, layout, named, registry
+from shmkret import conformance, kernel, layout, named, pytest_plugin, registry
 from shmkret.arena import Arena
 from shmkret.cli import main
-from shmkret.errors import ArenaError, PluginError, UsageError
+from shmkret.errors import ArenaError, GeometryError, PluginError, UsageError
 from shmkret.layout import Geometry
 from shmkret.locks.sem import Sem
+from shmkret.measure import cell as measuring
+from shmkret.measure import suite
 
 REPOSITORY = Path(__file__).parent.parent
 SIZES = Geometry(nr_cpus=2, nr_tasks=2, nr_probes=3, maxactive=4, nr_locks=3)
@@ -77,6 +83,9 @@ def test_what_a_killed_process_leaves_over_is_told_and_cleaned(left_over, live, 
     assert main(["clean"]) == 0
     assert capsys.readouterr().out == f"{left_over}\n"
     assert named.names() == [live.name]
+    assert main(["clean", "--json", "-"]) == 0
+    out, err = capsys.readouterr()
+    assert (json.loads(out)["removed"], err) == ([], "nothing is left over\n")
 
 
 def test_whoever_attaches_keeps_an_arena_alive(left_over):
@@ -84,10 +93,72 @@ def test_whoever_attaches_keeps_an_arena_alive(left_over):
         assert state_of(left_over) == named.LIVE
         assert named.clean() == []
         assert attached.geometry == SIZES
+        assert attached.name == left_over
     assert named.clean() == [left_over]
 
 
-def test_a_run_can_be_looked_at_while_it_runs(tmp_path):
+def test_two_who_look_at_the_same_time_do_not_take_each_other_for_the_owner(left_over, monkeypatch):
+    fd = os.open(arenas.SHM / left_over, os.O_RDONLY)
+    fcntl.flock(fd, fcntl.LOCK_EX)  # another list, in the middle of its question
+    monkeypatch.setattr(named, "_pause", lambda: fcntl.flock(fd, fcntl.LOCK_UN))
+
+    assert state_of(left_over) == named.LEFT_OVER
+    os.close(fd)
+
+
+def in_a_child(function):
+    """Run it in a forked process; returns its exit status, 0 when nothing was raised."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            function()
+            status = 0
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_a_forked_child_that_leaves_the_block_takes_nothing_from_its_parent(live):
+    assert in_a_child(live.close) == 0
+
+    assert (arenas.SHM / live.name).exists()
+    assert state_of(live.name) == named.LIVE
+
+
+@pytest.fixture
+def strange(request):
+    path = arenas.SHM / "shmkret.0123456789abcdef"
+    request.param(path)
+    yield path
+    path.rmdir() if path.is_dir() else path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("strange", "words"),
+    [
+        (Path.mkdir, "a folder"),
+        (os.mkfifo, "a FIFO"),
+        (lambda path: path.write_bytes(b"ELF" * 2000), "it begins with b'ELFELFEL'"),
+    ],
+    indirect=["strange"],
+)
+def test_what_only_has_an_arenas_name_is_listed_as_no_arena(strange, words, capsys):
+    assert main(["list", "arenas"]) == 0
+    assert f"{strange.name}  not an arena, pid 0, " in capsys.readouterr().out
+    assert main(["inspect", strange.name]) == 2
+    assert "not an arena" in capsys.readouterr().err
+    assert named.listing()[0].summary == words
+    assert main(["clean"]) == 0
+    assert strange.exists()
+
+
+def arena_of(process):
+    """The arena that a run has made by now, if it has."""
+    return next((one.name for one in named.listing() if one.pid == process.pid and one.summary != "half built"), None)
+
+
+def test_a_run_can_be_looked_at_while_it_runs(tmp_path, capsys):
     command = [
         sys.executable,
         "-m",
@@ -104,16 +175,24 @@ def test_a_run_can_be_looked_at_while_it_runs(tmp_path):
     ]
     command += ["--seconds", "60", "--named", "--out", str(tmp_path / "out")]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}) as process:
-        calls = 0
-        while not calls:
-            assert process.poll() is None
-            time.sleep(0.05)
-            for name in named.names():
-                with named.copied(name) as copy:
-                    calls = copy.statistics()["cpus"][0]["calls"]
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
-    assert named.names() == []
+        try:
+            calls = 0
+            while not calls:
+                assert process.poll() is None
+                time.sleep(0.05)
+                name = arena_of(process)
+                if name:
+                    with named.copied(name) as copy:
+                        calls = copy.statistics()["cpus"][0]["calls"]
+            assert main(["inspect", "--audit", "--json", str(tmp_path / "i.json")]) == 0  # the newest live one
+            found = json.loads((tmp_path / "i.json").read_text())
+            assert found["arena"] == name
+            assert [cpu["pid"] for cpu in found["cpus"]] == [child.pid for child in psutil.Process(process.pid).children()]
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 130
+        finally:
+            process.kill()
+    assert name not in named.names()
 
 
 # Inspecting, and refusing.
@@ -130,7 +209,7 @@ def test_inspect_shows_what_is_in_an_arena(live, capsys, tmp_path):
     assert [cpu["calls"] for cpu in found["cpus"]] == [7, 9]
     assert found["buckets"] == {"5": [{"instance": 2, "task": 1}]}
     assert found["plugins"]["lock"] == "sem"
-    assert "locks[0]" in found["held_locks"]  # a semaphore that nobody has made free yet
+    assert "locks[0]" in [held["lock"] for held in found["held_locks"]]  # a semaphore that nobody has made free yet
     assert "bucket 5: instance 2 of task 1" in capsys.readouterr().out
 
 
@@ -141,6 +220,160 @@ def test_an_audit_of_a_damaged_arena_fails(live, capsys):
     assert "audit: " in capsys.readouterr().out
 
 
+def bumped(live, copy):
+    """A copy of an arena that moves on between two copies."""
+
+    def copy_and_move(*args):
+        copy(*args)
+        live.records("cpus")["calls"][0] += 1
+
+    return copy_and_move
+
+
+@pytest.mark.parametrize("why", ["it moves", "cpu 1 is inside"])
+def test_what_an_audit_sees_of_an_arena_that_is_at_work_is_no_finding(why, live, monkeypatch, capsys):
+    live.records("probes")["free"][1] = 0
+    if why == "it moves":
+        monkeypatch.setattr(named, "_copy", bumped(live, named._copy))
+    else:
+        live.records("cpus")["preempt_count"][1] = 1
+
+    assert main(["inspect", live.name, "--audit"]) == 0
+    assert f"audit: {why}, not a finding: " in capsys.readouterr().out
+
+
+def test_a_lock_that_a_killed_run_holds_is_a_finding(left_over, capsys):
+    """The semaphores of this one have never been made free."""
+    assert main(["inspect", left_over, "--audit"]) == 1
+    assert "audit: 71 locks are not free, such as table_locks[0], and nobody is alive" in capsys.readouterr().out
+
+
+def test_without_an_arena_the_newest_live_one_is_inspected(live, left_over, capsys):
+    assert main(["inspect"]) == 0
+    assert f"made by pid {os.getpid()}" in capsys.readouterr().out
+    live.close()
+    assert main(["inspect"]) == 2
+    assert "no arena is live" in capsys.readouterr().err
+
+
+OWN_LOCK = """
+from pathlib import Path
+from typing import NamedTuple
+from shmkret.atomics import EQ, Words, exchange, store_release, wait_until
+
+Path(__file__).with_suffix(".ran").touch()
+
+class Own(NamedTuple):
+    owner: Words
+    spare: Words
+
+def acquire(lock, i):
+    while exchange(lock.owner, i, 1) != 0:
+        wait_until(lock.owner, i, EQ, 0)
+
+def release(lock, i):
+    store_release(lock.owner, i, 0)
+
+def is_free(lock, i):
+    return lock.owner[i] == 0
+
+def holder(lock, i):
+    return lock.owner[i] - 1
+"""
+
+
+@pytest.fixture
+def own_lock(tmp_path):
+    path = tmp_path / "ticket.py"  # a name that a built-in lock has too
+    path.write_text(OWN_LOCK)
+    return path
+
+
+@pytest.fixture
+def with_own_lock(own_lock):
+    """An arena of a run with a lock of the user's, as `bench --named --lock ./ticket.py` makes it; CPU 1 has locks[2]."""
+    sizes = measuring.Params()
+    cell = measuring.Cell("hot", "hashed", os.path.relpath(own_lock), "x86-64", "cacheline", 2, params=sizes)
+    prepared = measuring.Prepared(cell, seed=1)
+    with kernel.create_arena(prepared.build, sizes, prepared.script, named=True) as arena:
+        arena.records("locks")["owner"][0] = 2
+        own_lock.with_suffix(".ran").unlink()
+        del registry._loaded[registry.LOCK, own_lock]  # as in another process
+        yield arena
+
+
+def test_an_arena_with_a_lock_of_the_users_is_inspected_without_running_its_file(with_own_lock, own_lock, capsys):
+    assert main(["inspect", with_own_lock.name]) == 0
+    out = capsys.readouterr().out
+    assert f"lock {own_lock}, arch" in out
+    assert f"locks held: cannot be told: {own_lock} is not run because an arena says so; give its file with --lock" in out
+    with named.attach(with_own_lock.name) as attached:
+        assert attached.records("locks").dtype.names == ("owner", "spare")
+    assert not own_lock.with_suffix(".ran").exists()
+
+
+def test_a_lock_given_by_hand_says_who_holds_it(with_own_lock, own_lock, capsys, tmp_path):
+    options = ["--lock", str(own_lock), "--json", str(tmp_path / "i.json")]
+    assert main(["inspect", with_own_lock.name, *options]) == 0
+    assert "locks held: locks[0] by cpu 1\n" in capsys.readouterr().out
+    assert json.loads((tmp_path / "i.json").read_text())["held_locks"] == [{"lock": "locks[0]", "cpu": 1, "pid": None}]
+    with_own_lock.records("locks")["owner"][0] = 99
+    with named.copied(with_own_lock.name, str(own_lock)) as copy:
+        assert named.held_locks(copy, str(own_lock)).held == [named.Held("locks[0]", None, None)]
+    assert main(["inspect", with_own_lock.name, "--lock", "ttas"]) == 2
+    assert "layout" in capsys.readouterr().err
+
+
+def test_the_owner_lock_names_its_owner_and_the_arena_his_process(capsys):
+    owner = registry.find(registry.LOCK, "owner").record
+    with Arena.create(SIZES, lock=owner, names={**TEXTS, "lock": "owner"}, named=True) as arena:
+        arena.records("locks")["owner"][2] = 1 << 31 | 2  # CPU 1, and somebody may sleep
+        arena.records("recovery")["pid"][:2] = os.getpid()
+        assert main(["inspect", arena.name]) == 0
+    assert f"locks held: locks[2] by cpu 1 (pid {os.getpid()})\n" in capsys.readouterr().out
+
+
+def test_a_holder_that_is_no_number_is_the_files_fault(with_own_lock, own_lock, capsys):
+    own_lock.write_text(OWN_LOCK.replace("lock.owner[i] - 1", "'me'"))
+
+    assert main(["inspect", with_own_lock.name, "--lock", str(own_lock)]) == 2
+    assert f"{own_lock}: holder() returned 'me'" in capsys.readouterr().err
+
+
+def test_an_arena_whose_lock_cannot_be_asked_from_outside_is_inspected_all_the_same(capsys):
+    lock = registry.find(registry.LOCK, "sem-named")
+    with Arena.create(SIZES, lock=lock.record, names={**TEXTS, "lock": "sem-named"}, named=True) as arena:
+        arena.records("locks")["address"] = 8  # nothing is there
+        assert main(["inspect", arena.name]) == 0
+    assert "locks held: cannot be told: the words of the lock sem-named mean nothing" in capsys.readouterr().out
+
+
+def test_an_arena_that_says_no_names_is_inspected(capsys):
+    with Arena.create(SIZES, lock=Sem, named=True) as arena:
+        assert main(["inspect", arena.name, "--audit"]) == 0
+    assert "scheme not said, lock not said" in capsys.readouterr().out
+
+
+def test_another_users_arena_is_neither_looked_into_nor_attached_to(left_over, monkeypatch, capsys):
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    words = f"the arena belongs to user {os.getuid()}, we are 4711"
+
+    assert main(["inspect", left_over]) == 2
+    assert words in capsys.readouterr().err
+    with pytest.raises(ArenaError, match=words):
+        named.attach(left_over)
+    assert named.clean() == []
+
+
+def test_what_is_refused_is_refused_before_it_is_copied(left_over, monkeypatch):
+    path = arenas.SHM / left_over
+    os.truncate(path, 3 << 30)  # sparse
+    monkeypatch.setattr(named, "_copy", lambda *args: pytest.fail("it was copied"))
+
+    with pytest.raises(ArenaError, match="was truncated"), named.copied(left_over):
+        pass
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -148,8 +381,8 @@ def test_an_audit_of_a_damaged_arena_fails(live, capsys):
         (lambda path: os.truncate(path, 100), "not an arena"),
         (lambda path: os.truncate(path, path.stat().st_size - 4096), "was truncated"),
         (lambda path: patched(path, "version", 99), "has version 99"),
-        (lambda path: patched(path, "geometry", np.full((1, 9), 1 << 40)), "does not add up"),
-        (lambda path: patched(path, "lock", b"nosuch"), "no lock is called"),
+        (lambda path: patched(path, "geometry", np.full((1, len(layout.GEOMETRY_FIELDS)), 1 << 40)), "does not add up"),
+        (lambda path: patched(path, "layout", b"0" * 32), "layout 000"),
     ],
 )
 def test_attaching_refuses_with_the_reason(left_over, damage, words, capsys):
@@ -164,6 +397,17 @@ def test_attaching_refuses_with_the_reason(left_over, damage, words, capsys):
     assert named.clean() == ([left_over] if is_arena else [])  # what has no magic may be an arena that is being built
 
 
+@pytest.mark.parametrize(
+    "described", [b"", b"Sem", b"Sem 4 sem", b"Sem x sem", b"1 16 sem", b"Sem 16 class", b"Sem 16 sem sem", b"\xff"]
+)
+def test_a_header_that_does_not_describe_its_locks_is_refused(left_over, described, capsys):
+    patched(arenas.SHM / left_over, "lock", b"nosuch")
+    patched(arenas.SHM / left_over, "lock_record", described)
+
+    assert main(["inspect", left_over]) == 2
+    assert "no lock is called 'nosuch'" in capsys.readouterr().err
+
+
 def patched(path, field, value):
     data = bytearray(path.read_bytes())
     header = np.frombuffer(data, layout.HEADER, count=1)
@@ -175,40 +419,77 @@ def patched(path, field, value):
 def test_a_name_that_is_none_is_bad_input(name, capsys):
     assert main(["inspect", name]) == 2
     assert "shmkret list arenas" in capsys.readouterr().err
+    with pytest.raises(ArenaError):
+        named.attach(name or None)
 
 
 # Plug-ins by entry point.
 
 
-def test_a_lock_of_an_installed_package_is_found_by_name(tmp_path, monkeypatch, capsys):
-    (tmp_path / "their_locks.py").write_text((REPOSITORY / "shmkret" / "locks" / "ttas.py").read_text())
-    info = tmp_path / "their_locks-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their_locks\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[shmkret.locks]\ntheirs = their_locks\nbroken = no_such_module\n")
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """A package whose entry points are one lock that works, with a relative import, and others that do not."""
+    ttas = (REPOSITORY / "shmkret" / "locks" / "ttas.py").read_text()
+    package = tmp_path / "their_locks"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "_words.py").write_text("from shmkret.atomics import exchange\n")
+    (package / "plain_one.py").write_text(
+        ttas.replace("EQ, Words, exchange,", "EQ, Words,") + "\nfrom ._words import exchange\n"
+    )
+    (package / "raising.py").write_text("x = 1\n1 / 0\n")
+    (package / "leaving.py").write_text("raise SystemExit(0)\n")
+    points = ["theirs = their_locks.plain_one", "missing = no_such_module", "raising = their_locks.raising"]
+    points += ["leaving = their_locks.leaving", "malformed = not a module", "native = math"]
+    for name, text in (("their_locks", "\n".join(["[shmkret.locks]", *points])), ("torn", "[shmkret.locks]\nno value")):
+        info = tmp_path / f"{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"{text}\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     registry._installed.cache_clear()
-    try:
-        assert {"theirs", "ttas"} <= set(registry.names(registry.LOCK))
-        options = [
-            "--worker",
-            "hot",
-            "--scheme",
-            "hashed",
-            "--lock",
-            "theirs",
-            "--cpus",
-            "1",
-            "--seconds",
-            "0.05",
-            "--repeat",
-            "1",
-        ]
-        assert main(["bench", *options, "--out", str(tmp_path / "out")]) == 0
-        with pytest.raises(PluginError, match="no Python file"):
-            registry.find(registry.LOCK, "broken")
-    finally:
-        registry._installed.cache_clear()
+    registry._load_installed.cache_clear()
+    yield package
+    registry._installed.cache_clear()
+    registry._load_installed.cache_clear()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "their_locks"]:
+        del sys.modules[name]
+
+
+def test_a_lock_of_an_installed_package_is_found_by_name(installed, tmp_path):
+    cell = ["--worker", "hot", "--scheme", "hashed", "--lock", "theirs", "--cpus", "1"]
+
+    assert main(["bench", *cell, "--seconds", "0.05", "--repeat", "1", "--out", str(tmp_path / "out")]) == 0
+    lock = registry.find(registry.LOCK, "theirs")
+    assert (lock.name, lock.reference, lock.path) == ("theirs", "theirs", installed / "plain_one.py")
+
+
+def test_an_arena_with_a_lock_of_an_installed_package_says_which_locks_are_held(installed, capsys):
+    lock = registry.find(registry.LOCK, "theirs")
+    with Arena.create(SIZES, lock=lock.record, names={**TEXTS, "lock": lock.reference}, named=True) as arena:
+        arena.records("locks")["locked"][1] = 1
+        assert main(["inspect", arena.name]) == 0
+        named.attach(arena.name).close()
+    assert "locks held: locks[1]\n" in capsys.readouterr().out
+
+
+def test_one_broken_entry_point_hides_no_other(installed, capsys):
+    assert main(["list", "locks"]) == 0
+    rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+
+    assert rows["theirs"].startswith("Test-and-test-and-set")
+    assert {"ttas", "sem"} <= rows.keys()
+    for name, words in {
+        "missing": "ModuleNotFoundError: No module named 'no_such_module'",
+        "raising": f"{installed / 'raising.py'}:2: ZeroDivisionError",
+        "leaving": f"{installed / 'leaving.py'}:1: SystemExit: 0",
+        "malformed": "names the module not a module: ",
+        "native": "which is no Python file",
+    }.items():
+        assert rows[name].startswith(f"cannot be loaded: the entry point '{name}' ")
+        assert words in rows[name]
+        with pytest.raises(PluginError):
+            registry.find(registry.LOCK, name)
 
 
 # Conformance, and the pytest plug-in.
@@ -258,7 +539,47 @@ def test_the_fixture_fails_a_test_that_leaves_something_behind(tmp_path):
     )
 
     assert "2 passed, 1 error" in done.stdout, done.stdout
-    assert "left behind: /dev/shm/shmkret." in done.stdout
+    assert f"left behind: {arenas.SHM}/shmkret." in done.stdout
+
+
+@pytest.fixture
+def anothers():
+    """An arena of a process that lives and is none of ours."""
+    starter = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {MAKES!r}], start_new_session=True)"
+    ours, theirs = os.pipe()
+    with subprocess.Popen([sys.executable, "-c", starter], stdin=ours, stdout=subprocess.PIPE, text=True) as started:
+        name = started.stdout.readline().strip()
+    os.close(ours)
+    (found,) = [one for one in named.listing() if one.name == name]
+    maker = psutil.Process(found.pid)
+    yield name
+    os.close(theirs)  # the end of its input is the end of it
+    maker.wait()
+    (arenas.SHM / name).unlink()
+
+
+def test_what_another_program_has_in_shared_memory_is_not_left_behind_by_us(anothers, left_over):
+    found = pytest_plugin.left_behind()
+
+    assert str(arenas.SHM / anothers) not in found
+    assert str(arenas.SHM / left_over) in found
+
+
+def test_pythons_own_processes_are_not_left_behind(tmp_path):
+    done = pytest_run(
+        tmp_path,
+        """
+        from multiprocessing.shared_memory import SharedMemory
+
+        def test_starts_the_resource_tracker(shmkret_leaks):
+            memory = SharedMemory(create=True, size=8)
+            memory.close()
+            memory.unlink()
+        """,
+        *(["-p", "shmkret.pytest_plugin"] if not plugin_is_installed() else []),
+    )
+
+    assert done.returncode == 0, done.stdout
 
 
 def plugin_is_installed():
@@ -277,7 +598,13 @@ def test_run_gives_plain_records():
     assert result.ci95[0] <= result.median <= result.ci95[1]
     assert result.counts["calls"] == result.counts["hits"]
     assert result.verdict in ("valid", "suspect")
-    assert json.loads(json.dumps(result.statistics()))["latency_ns"]["entry"]["p50"] > 0
+    assert len(result.conditions) == len(result.concurrency) == 3
+    assert result.conditions[0].preempted is not None
+    found = result.statistics()
+    assert json.loads(json.dumps(found)) == found  # no tuples
+    assert found["latency_ns"]["entry"]["p50"] > 0
+    assert 0 < found["latency_ns"]["clock"] == result.clock_ns
+    assert found["concurrency"] == [1.0, 1.0, 1.0]
 
 
 def test_a_run_whose_oracle_fails_has_no_number():
@@ -292,6 +619,39 @@ def test_an_unknown_knob_is_named():
         shmkret.run("hot", task=1)
 
 
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        *({"tasks": one} for one in ("8", (1,))),
+        *({"cpus": one} for one in ([1, 2], None)),
+        *({"repeat": one} for one in (2.5, True)),
+        *({"seed": one} for one in (-1, "x")),
+        *({"hash": 3}, {"seconds": "x"}, {"plain": "no"}, {"work_ns": 1.5}, {"lock": 3}, {"maxactive": -5}),
+        {"padding": ["packed"]},
+    ],
+    ids=str,
+)
+def test_a_value_of_the_wrong_type_is_a_usage_error(knobs):
+    (name,) = knobs
+    with pytest.raises(UsageError, match=rf"{name}\b"):
+        shmkret.run("hot", **{"lock": "ttas", "seconds": 0.01, "repeat": 1, **knobs})
+
+
+def test_a_number_of_numpys_is_a_number(monkeypatch):
+    planned = []
+    monkeypatch.setattr(suite, "plan", lambda *args: planned.append(args[1]) or pytest.skip("planned"))
+    with pytest.raises(pytest.skip.Exception):
+        shmkret.run("hot", cpus=np.int64(2), seconds=np.float64(0.5))
+
+    assert (type(planned[0]["cpus"]), type(planned[0]["seconds"])) == (int, float)
+
+
+@pytest.mark.parametrize("wrong", ["2", 2.0, None, 0])
+def test_sizes_that_are_no_numbers_are_a_geometry_error(wrong):
+    with pytest.raises(GeometryError, match="nr_cpus is"):
+        Geometry(nr_cpus=wrong, nr_tasks=2, nr_probes=3, maxactive=4, nr_locks=3)
+
+
 # What the documents show.
 
 PAGES = sorted((REPOSITORY / "docs").glob("*.md"))
@@ -301,6 +661,31 @@ def shown():
     """The Python files that the pages show, by the first word of their docstring."""
     blocks = [block for page in PAGES for block in re.findall(r"```python\n(\"\"\".*?)```", page.read_text(), re.DOTALL)]
     return {re.match(r'"""(\w+)', block)[1]: block for block in blocks}
+
+
+def referred():
+    """What the reference shows: each module, and the names of it that are public."""
+    text = (REPOSITORY / "docs" / "reference.md").read_text()
+    for block in re.findall(r"^::: .*(?:\n .*)*", text, re.MULTILINE):
+        module = importlib.import_module(block.split()[1])
+        members = re.search(r"members: \[(.*)\]", block)
+        hidden = re.findall(r'"!([^"]+)"', block) or ["^_"]
+        own = [name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
+        names = members[1].split(", ") if members else [n for n in own if not any(re.search(one, n) for one in hidden)]
+        yield pytest.param(module, names, id=module.__name__)
+
+
+@pytest.mark.parametrize(("module", "names"), list(referred()))
+def test_everything_that_the_reference_shows_is_there_and_says_what_it_is(module, names):
+    silent = []
+    for name in names:
+        subject = getattr(module, name)
+        silent += [] if subject.__doc__ else [name]
+        functions = vars(subject).items() if inspect.isclass(subject) else ()
+        silent += [f"{name}.{f}" for f, own in functions if inspect.isfunction(own) and f[0] != "_" and not own.__doc__]
+
+    assert names
+    assert silent == []
 
 
 KINDS = {"anderson": "--lock", "coarse": "--scheme", "riscv": "--arch"}

@@ -7,6 +7,7 @@ all locks of a run, `i` the one meant:
     release(lock, i)      give it back; only its holder calls this
     init(lock, i)         optional: make it free, where all zeros is not free
     is_free(lock, i)      optional, outside the text: whether nobody holds it; asked when every CPU has stopped
+    holder(lock, i)       optional, outside the text: the CPU that holds it, or -1 where its words do not say
 
 What a lock can use, from shmkret.atomics (i: the index of the lock):
 
@@ -34,6 +35,7 @@ What a lock must have so that others survive the death of its holder (`--recover
                 try_acquire_robust(lock, i, cpu) -> int the same without waiting; REFUSED when a live CPU has it
 
 Optional in the file: SIZE, the bytes of a lock whose words libc owns; CONTROL = True, for a lock that must fail.
+ATTACHABLE = False: its words mean something to the process that made it and its children alone; `shmkret inspect` asks it not.
 """
 
 from __future__ import annotations

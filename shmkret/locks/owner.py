@@ -60,6 +60,10 @@ def is_free(lock: Owner, i: int) -> bool:
     return lock.owner[i] == 0
 
 
+def holder(lock: Owner, i: int) -> int:
+    return (lock.owner[i] & ~SLEEPERS) - 1
+
+
 def take_over(lock: Owner, i: int, dead: int, cpu: int) -> bool:
     seen = load_acquire(lock.owner, i)
     while seen & ~SLEEPERS == dead + 1:

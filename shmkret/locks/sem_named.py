@@ -18,6 +18,7 @@ from shmkret import libc
 from shmkret.atomics import Words
 
 RECOVERY = "gate"
+ATTACHABLE = False
 
 
 class SemNamed(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import threading
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from shmkret.measure.latency import Histogram
 from shmkret.measure.rows import row_name
 from shmkret.measure.statistics import Estimate
 from shmkret.measure.suite import PARAMS, Plan
+from shmkret.registry import Plugin
 
 
 class Progress(Protocol):
@@ -42,6 +44,10 @@ class Measured:
     """Of the runs apart."""
     verdict: str = "withheld"
     reasons: list[str] = field(default_factory=list)
+    used: Mapping[str, int] = field(default_factory=dict)
+    """The sizes of its arenas, those that nobody asked for included."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """A digest of each plug-in, by kind: the same name may stand for another text tomorrow."""
 
     @property
     def withheld(self) -> bool:
@@ -87,7 +93,7 @@ def run(plan: Plan, prepared: list[Prepared], progress: Progress) -> list[Measur
 
 
 def _run(plan: Plan, prepared: list[Prepared], progress: Progress) -> list[Measured]:
-    measured = [Measured(p.cell, getattr(p.build.lock.module, "CONTROL", False)) for p in prepared]
+    measured = [_unmeasured(p) for p in prepared]
     for turn in range(plan.repeat):
         order = list(zip(prepared, measured, strict=True))
         for ready, result in order if _is_forwards(turn) else reversed(order):
@@ -114,6 +120,19 @@ def _run(plan: Plan, prepared: list[Prepared], progress: Progress) -> list[Measu
 
 def _is_forwards(turn: int) -> bool:
     return turn % 2 == 0
+
+
+def _unmeasured(prepared: Prepared) -> Measured:
+    g = prepared.geometry
+    used = {"probes": g.nr_probes, "tasks": g.nr_tasks, "maxactive": g.maxactive, "data_size": g.data_size}
+    sources = {plugin.kind.name: _source(plugin) for plugin in prepared.build.plugins}
+    return Measured(prepared.cell, getattr(prepared.build.lock.module, "CONTROL", False), used=used, sources=sources)
+
+
+def _source(plugin: Plugin) -> str:
+    """16 hexadecimal digits that change with a plug-in's text, and with what a file of the user's imports."""
+    own = plugin.path.read_bytes() if plugin.built_in else plugin.digest.encode()
+    return hashlib.sha256(own).hexdigest()[:16]
 
 
 def judge(result: Measured, about: Mapping[str, Any], seconds: float, rehearsed: tuple[str, ...] = ()) -> None:
@@ -157,6 +176,8 @@ def cell_object(result: Measured) -> dict[str, Any]:
     walks = totals["returns"]
     return {
         **result.cell.key(),
+        "used": dict(result.used),
+        "sources": dict(result.sources),
         "samples": [sample.rate for sample in result.samples],
         "median": result.estimate.median if result.estimate else None,
         "ci95": list(result.estimate.ci95) if result.estimate and result.estimate.ci95 else None,

@@ -256,11 +256,13 @@ def _save_plots(folder: Path, result: Json) -> list[Path]:
 
 def _flat(cell: Json) -> Json:
     low, high = cell["ci95"] or (None, None)
-    dropped = ("params", "samples", "ci95", "concurrency", "conditions", "reasons", "latency_ns")
+    dropped = ("params", "used", "sources", "samples", "ci95", "concurrency", "conditions", "reasons", "latency_ns")
     flat = {key: value for key, value in cell.items() if key not in dropped}
     return {
         **flat,
         **cell["params"],
+        **{f"{name}_used": value for name, value in cell.get("used", {}).items()},
+        **{f"{kind}_source": digest for kind, digest in cell.get("sources", {}).items()},
         **_flat_latencies(cell["latency_ns"] or {}),
         "ci95_low": low,
         "ci95_high": high,

@@ -12,7 +12,7 @@ from typing import Any
 
 from shmkret.measure import panels, plots
 from shmkret.measure.machine import in_a_line
-from shmkret.measure.rows import KEY, KNOBS, Json, row_name, rows_of, shown, value_of
+from shmkret.measure.rows import KEY, KNOBS, Json, repetitions, row_name, rows_of, shown, value_of
 from shmkret.measure.tables import doubts
 
 MOST_PLAIN_BYTES = 20_000
@@ -76,7 +76,7 @@ def report(result: Json, files: Mapping[str, str]) -> str:
 
 
 def _how(result: Json) -> str:
-    return f"{result['repeat']} repetitions of {result['seconds']:g} s, interleaved"
+    return f"{repetitions(result['repeat'])} of {result['seconds']:g} s, interleaved"
 
 
 def _doubts(result: Json) -> str:

@@ -26,6 +26,11 @@ def shown(rows: list[Json], keys: tuple[str, ...]) -> list[str]:
     return [key for key in keys if key in differ or (key in always and key in rows[0])]
 
 
+def repetitions(nr: int) -> str:
+    """So many of them, in words."""
+    return f"{nr} repetition{'' if nr == 1 else 's'}"
+
+
 def value_of(value: Any) -> str:
     """A part of a key in words."""
     return "default" if value is None else str(value)

@@ -11,7 +11,19 @@ from rich.table import Table
 
 from shmkret.measure.latency import QUANTILES
 from shmkret.measure.machine import in_a_line
-from shmkret.measure.rows import KEY, KNOBS, NUMBERS, Json, has_waits, mean_wait, row_name, rows_of, shown, value_of
+from shmkret.measure.rows import (
+    KEY,
+    KNOBS,
+    NUMBERS,
+    Json,
+    has_waits,
+    mean_wait,
+    repetitions,
+    row_name,
+    rows_of,
+    shown,
+    value_of,
+)
 
 
 def print_tables(result: Json, to: TextIO) -> None:
@@ -28,7 +40,7 @@ def print_tables(result: Json, to: TextIO) -> None:
     console.print(_constants(result["cells"]), soft_wrap=True)
     console.print(in_a_line(result["machine"]), soft_wrap=True)
     console.print(
-        f"{result['suite']}: {result['repeat']} repetitions of {result['seconds']:g} s, interleaved; seed {result['seed']}; "
+        f"{result['suite']}: {repetitions(result['repeat'])} of {result['seconds']:g} s, interleaved; seed {result['seed']}; "
         f"first cell after {result['first_cell_s']:.1f} s, all after {result['all_cells_s']:.0f} s",
         soft_wrap=True,
     )
@@ -165,26 +177,47 @@ def _together(found: Json) -> str:
 def print_arena(found: Json, to: TextIO) -> None:
     """What is in an arena: plug-ins, CPUs, probes, chains, locks, and what the audit says if it was asked."""
     console = Console(file=to, highlight=False, markup=False, width=None if to.isatty() else 120)
-    plugins = ", ".join(f"{kind} {name}" for kind, name in found["plugins"].items())
+    plugins = ", ".join(f"{kind} {name or 'not said'}" for kind, name in found["plugins"].items())
     console.print(f"{plugins}; made by pid {found['creator_pid']}; {found['size'] >> 10} KiB", soft_wrap=True)
     console.print(", ".join(f"{key} {value}" for key, value in found["geometry"].items()), soft_wrap=True)
     for title, rows, fields in (
-        ("cpu", found["cpus"], ("task", "current_kprobe", "preempt_count", "irqs_off", "calls", "hits", "returns", "bug")),
+        (
+            "cpu",
+            found["cpus"],
+            ("pid", "inside", "task", "current_kprobe", "preempt_count", "irqs_off", "calls", "hits", "returns", "bug"),
+        ),
         ("probe", found["probes"], ("function", "maxactive", "free", "nmissed", "kp_nmissed")),
     ):
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
         for heading in (title, *fields):
             table.add_column(heading, justify="right", no_wrap=True)
         for i, row in enumerate(rows):
-            table.add_row(str(row.get("probe", i)), *(str(row[key]) for key in fields))
+            table.add_row(str(row.get("probe", i)), *(_of_record(row[key]) for key in fields))
         console.print(table)
     for bucket, chain in found["buckets"].items():
         links = " -> ".join(f"instance {link['instance']} of task {link['task']}" for link in chain)
         console.print(f"bucket {bucket}: {links}", soft_wrap=True)
     console.print(f"slab: {found['slab']['instances']} instances")
-    console.print(f"locks held: {', '.join(found['held_locks']) or 'none'}", soft_wrap=True)
+    held = found["held_locks"]
+    words = f"cannot be told: {found['locks_doubt']}" if held is None else ", ".join(map(_held, held)) or "none"
+    console.print(f"locks held: {words}", soft_wrap=True)
     for torn in [row for row in (*found["probes"], found["slab"]) if "torn" in row]:
         console.print(f"torn: {torn['torn']}", soft_wrap=True)
     if "audit" in found:
-        for what in found["audit"] or ["every instance is in one place, and the books balance"]:
+        nothing = found["audit_doubt"] or "every instance is in one place, and the books balance"
+        for what in found["audit"] or [nothing]:
             console.print(f"audit: {what}", soft_wrap=True)
+
+
+def _of_record(value: int | bool | None) -> str:
+    """A word of a record; what cannot be told is a dash."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None else str(value)
+
+
+def _held(held: Json) -> str:
+    """A lock, and who holds it where that can be told."""
+    who = "" if held["cpu"] is None else f" by cpu {held['cpu']}"
+    pid = "" if held["pid"] is None else f" (pid {held['pid']})"
+    return f"{held['lock']}{who}{pid}"
