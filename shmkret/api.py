@@ -19,7 +19,7 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 
 from shmkret.errors import UsageError
-from shmkret.measure import bench, suite
+from shmkret.measure import bench, latency, suite
 from shmkret.measure.cell import COUNTS
 from shmkret.measure.conditions import Conditions
 from shmkret.measure.latency import Histogram
@@ -157,7 +157,7 @@ def _result(measured: bench.Measured) -> Result:
         measured.verdict,
         tuple(measured.reasons),
         measured.histograms,
-        measured.clock_ns if measured.histograms else None,
+        latency.clock_ns(list(measured.histograms.values())) if measured.histograms else None,
         tuple(sample.conditions for sample in measured.samples),
         tuple(sample.concurrency for sample in measured.samples),
     )

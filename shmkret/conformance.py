@@ -52,6 +52,10 @@ class _LockSuite:
 
     def test_nothing_is_lost_between_processes(self) -> None:
         """Compiled, contended: the oracle, the audit of all lists and counts, and every lock free in the end."""
+        import pytest
+
+        if topology.usable() < 2:
+            pytest.skip("a lock that two CPUs contend for needs two cores; this process may use one")
         for scheme in ("global", "hashed"):
             prepared = self._prepared(scheme, 2)
             prepared.compile()

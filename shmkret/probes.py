@@ -126,7 +126,7 @@ def enter(k: Kernel, cpu: int, task: int, function: int) -> None:
 @inline
 def kprobe_handler(k: Kernel, cpu: int, task: int, p: int) -> None:
     """The breakpoint: run the probes of this function, the newest first, unless this CPU is inside a probe already."""
-    at = began(k.mode.clock)
+    at = began(k.mode.clock, k, cpu, ENTRY)
     k.cpus.preempt_count[cpu] += 1
     if k.cpus.current_kprobe[cpu] != NIL and not has_bug(k.mode.bugs, "no-reentrancy-check"):
         kprobes_inc_nmissed_count(k, cpu, p)
@@ -259,7 +259,7 @@ def is_marked(k: Kernel) -> bool:
 @inline
 def trampoline_handler(k: Kernel, cpu: int, task: int) -> None:
     """Recycle the task's newest instances up to the first with a real return address; the task goes on there."""
-    at = began(k.mode.clock)
+    at = began(k.mode.clock, k, cpu, RETURN)
     if is_marked(k):
         kprobe_busy_begin(k, cpu)
     bucket = lock_bucket(k.scheme, k, cpu, task)

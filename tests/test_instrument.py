@@ -28,7 +28,7 @@ from shmkret.measure import (
     validity,
 )
 from shmkret.measure.cell import Cell, Prepared, Sample
-from shmkret.measure.conditions import Conditions
+from shmkret.measure.conditions import Clock, Conditions, Way
 from shmkret.measure.rows import KEY
 from shmkret.measure.statistics import Estimate
 
@@ -37,6 +37,8 @@ from .conftest import needs_two_cores
 CELL = Cell("hot", "hashed", "sem", "x86-64", "cacheline", 2)
 SOUND = Sample(rate=1e6, counts={"calls": 1000, "nmissed": 0}, concurrency=1.0)
 ABOUT = {"governor": "performance", "hypervisor": False, "idle_driver": None}
+STEADY = (Clock(0, 3000.0, 3001.0, 3050.0), Clock(1, 1500.0, 1501.0, None))
+LEVEL = (Way(0, 1, 30.0, 31.0), Way(1, 2, 90.0, 91.0))
 NARROW = Estimate(1e6, (0.99e6, 1.01e6))
 QUICK = ["--seconds", "0.05", "--repeat", "8", "--seed", "1", "--lock", "ttas"]
 
@@ -51,7 +53,7 @@ def doubts(cell=CELL, estimate=NARROW, about=ABOUT, control=False, repetitions=6
 
 
 def test_a_sound_cell_is_not_doubted():
-    quiet = Conditions(waited=0.0, preempted=1, slept=0, moved=0, stolen=0.0, mhz=(3000.0, 3001.0), transfer_ns=(30.0, 31.0))
+    quiet = Conditions(waited=0.0, preempted=1, slept=0, moved=0, stolen=0.0, clocks=STEADY, ways=LEVEL)
 
     assert doubts() == doubts(conditions=quiet) == []
 
@@ -69,8 +71,8 @@ def test_a_sound_cell_is_not_doubted():
         ({"conditions": Conditions(preempted=60)}, "preempted 200 times a second"),
         ({"conditions": Conditions(moved=1)}, "another core than their own"),
         ({"conditions": Conditions(stolen=0.1)}, "the hypervisor took 10%"),
-        ({"conditions": Conditions(mhz=(1200.0, 3000.0))}, "between 1200 and 3000 MHz"),
-        ({"conditions": Conditions(transfer_ns=(30.0, 90.0))}, "30 ns from core to core at one time and 90 ns"),
+        ({"conditions": Conditions(clocks=(Clock(0, 1200, 3000, None),))}, "core 0's clock was between 1200 and 3000 MHz"),
+        ({"conditions": Conditions(ways=(Way(0, 1, 30, 90),))}, "30 ns from core 0 to core 1 at one time and 90 ns"),
         ({"about": {**ABOUT, "governor": "powersave"}}, "governor is powersave"),
         (
             {"about": {**ABOUT, "hypervisor": True, "idle_driver": "haltpoll"}, "conditions": Conditions(slept=900)},
@@ -108,7 +110,8 @@ def test_conditions_are_read_from_the_kernels_books(tmp_path, monkeypatch):
     )
     seen = conditions.between(before, conditions.read([7], [3]), [3], window_s=0.5)
 
-    assert seen == Conditions(waited=0.1, preempted=4, slept=9, moved=1, stolen=0.2, mhz=(2000.0, 3000.0))
+    mhz = {"mhz": (2000.0, 3000.0), "clocks": (Clock(3, 2000.0, 3000.0, None),)}
+    assert seen == Conditions(waited=0.1, preempted=4, slept=9, moved=1, stolen=0.2, **mhz)
 
 
 def test_what_the_kernel_does_not_tell_is_unknown_and_not_zero(tmp_path, monkeypatch):
@@ -143,8 +146,9 @@ def test_a_busy_neighbour_is_noticed():
 def test_a_line_takes_some_time_from_core_to_core():
     cores = topology.allowed_cores()[:2]
 
-    assert 1 < transfer.slowest_ns(cores, None) < 100_000
-    assert transfer.slowest_ns(cores[:1], None) is None
+    (way,) = transfer.ways_ns(cores, None).values()
+    assert 1 < way < 100_000
+    assert transfer.ways_ns(cores[:1], None) == {}
 
 
 def test_a_quota_of_a_group_above_ours_counts(tmp_path, monkeypatch):
@@ -620,7 +624,7 @@ def test_the_doctor_looks_at_everything_and_measures_what_measuring_costs(tmp_pa
 
 def test_the_doctor_says_what_to_do():
     about = {**machine.describe(), "governor": "powersave", "hypervisor": True, "clocksource": "hpet"}
-    frequency = list(doctor._frequency(about, Conditions(mhz=(1000.0, 3000.0))))
+    frequency = list(doctor._frequency(about, Conditions(clocks=(Clock(0, 1000.0, 3000.0, None),))))
     virtual = list(doctor._virtual(about))
 
     assert [(one.state, one.remedy) for one in frequency] == [

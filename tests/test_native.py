@@ -139,9 +139,9 @@ def test_interrupts_come_and_are_counted():
 def test_a_lock_wait_is_timed_in_a_run_apart():
     prepared = Prepared(Cell("hot", "hashed", "ttas", "x86-64", "cacheline", 1), seed=7)
     prepared.compile()
-    waits, flaws = prepared.timed("locks", 0.05)
+    sample, waits = prepared.timed("locks", 0.05)
 
-    assert flaws == ()
+    assert sample.flaws == ()
     assert set(waits) == {"table_lock", "probe_lock"}
     assert all(wait.total_ns / wait.nr >= prepared.clock_ns() > 0 for wait in waits.values())
 
@@ -149,9 +149,9 @@ def test_a_lock_wait_is_timed_in_a_run_apart():
 def test_both_halves_of_a_call_are_timed_in_a_run_apart():
     prepared = Prepared(Cell("hot", "hashed", "ttas", "x86-64", "cacheline", 1), seed=7)
     prepared.compile()
-    halves, flaws = prepared.timed("calls", 0.05)
+    sample, halves = prepared.timed("calls", 0.05)
 
-    assert flaws == ()
+    assert sample.flaws == ()
     assert set(halves) == {"entry", "return"}
     assert halves["entry"].nr == halves["return"].nr > 1000
     for half in halves.values():

@@ -11,13 +11,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from shmkret.measure import machine, scaling, statistics, validity
+from shmkret.measure import latency, machine, scaling, statistics, validity
 from shmkret.measure.cell import COUNTS, OURS, Cell, Prepared, Sample
 from shmkret.measure.latency import Histogram
 from shmkret.measure.rows import row_name
 from shmkret.measure.statistics import Estimate
 from shmkret.measure.suite import PARAMS, Plan
 from shmkret.registry import Plugin
+
+TIMED_ROUNDS = 3
+"""In how many rounds a cell is also timed: each beside the repetition that it is compared with."""
 
 
 class Progress(Protocol):
@@ -38,8 +41,9 @@ class Measured:
     control: bool
     samples: list[Sample] = field(default_factory=list)
     estimate: Estimate | None = None
+    timed: dict[str, list[Sample]] = field(default_factory=dict)
+    """The runs apart that timed `locks` or `calls`, one in each of the first rounds."""
     histograms: dict[str, Histogram] = field(default_factory=dict)
-    clock_ns: float = 0.0
     flaws: list[str] = field(default_factory=list)
     """Of the runs apart."""
     verdict: str = "withheld"
@@ -62,6 +66,14 @@ class Measured:
     def rates(self) -> dict[int, float]:
         """Calls per second by round."""
         return {r: sample.rate for r, sample in enumerate(self.samples) if sample.rate is not None}
+
+    def add_timed(self, what: str, sample: Sample, found: Mapping[str, Histogram]) -> None:
+        """What a run apart brought."""
+        self.timed.setdefault(what, []).append(sample)
+        self.flaws += [f"in the run that timed {what}: {flaw}" for flaw in sample.flaws]
+        for name, histogram in found.items():
+            earlier = [self.histograms[name]] if name in self.histograms else []
+            self.histograms[name] = latency.merged([*earlier, histogram])
 
 
 @dataclass(frozen=True)
@@ -103,15 +115,11 @@ def _run(plan: Plan, prepared: list[Prepared], progress: Progress) -> list[Measu
             if not (turn and result.withheld):
                 progress.doing(str(ready.cell))
                 result.samples.append(ready.repeat(plan.seconds))
+                for what in ready.cell.params.timed if ready.cell.peer == OURS and turn < TIMED_ROUNDS else ():
+                    if not result.withheld:
+                        progress.doing(f"{ready.cell}, {what} timed")
+                        result.add_timed(what, *ready.timed(what, plan.seconds, result.samples[0].rate))
             progress.done()
-    for ready, result in zip(prepared, measured, strict=True):
-        for asked, what in ((ready.cell.params.lock_wait, "locks"), (ready.cell.params.latency, "calls")):
-            if asked and not result.withheld:
-                progress.doing(f"{ready.cell}, {what} timed")
-                found, flaws = ready.timed(what, plan.seconds)
-                result.histograms |= found
-                result.flaws += [f"in the run that timed {what}: {flaw}" for flaw in flaws]
-                result.clock_ns = ready.clock_ns()
     about = machine.describe()
     for ready, result in zip(prepared, measured, strict=True):
         judge(result, about, plan.seconds, ready.rehearsal.doubts)
@@ -143,7 +151,12 @@ def judge(result: Measured, about: Mapping[str, Any], seconds: float, rehearsed:
         return
     result.estimate = statistics.median(np.array(list(result.rates.values())))
     found = validity.doubts(result.cell, result.samples, result.estimate, about, seconds, result.control)
-    result.reasons = [*rehearsed, *found]
+    timed = [
+        doubt
+        for what, samples in result.timed.items()
+        for doubt in validity.doubts_of_timed(result.cell, what, samples, result.samples, result.histograms, seconds)
+    ]
+    result.reasons = [*rehearsed, *found, *timed]
     result.verdict = "suspect" if result.reasons else "valid"
 
 
@@ -184,6 +197,7 @@ def cell_object(result: Measured) -> dict[str, Any]:
         **totals,
         "walk_mean": round(totals["walked"] / walks, 3) if walks else None,
         "latency_ns": _latencies(result),
+        "timed": {what: _timed(result, what) for what in result.timed} or None,
         "conditions": [sample.conditions._asdict() for sample in result.samples],
         "concurrency": [sample.concurrency for sample in result.samples],
         "verdict": result.verdict,
@@ -192,10 +206,30 @@ def cell_object(result: Measured) -> dict[str, Any]:
 
 
 def _latencies(result: Measured) -> dict[str, Any] | None:
-    """By class, from the runs apart; `clock` is what the two readings of the clock cost, which every time includes."""
+    """By class, from the runs apart; `clock` is what the two readings of the clock cost, which every time includes.
+
+    Beside the times stands how fast the calls were while they were timed, and what part that is of the speed measured.
+    """
     if not result.histograms:
         return None
-    return {"clock": result.clock_ns, **{name: found.statistics() for name, found in result.histograms.items()}}
+    beside: dict[str, dict[str, float | None]] = {}
+    for what, samples in result.timed.items():
+        rates = {"calls_per_s": validity.median_rate(samples), "of_measured": validity.of_measured(samples, result.samples)}
+        beside |= dict.fromkeys(latency.TIMES[what], rates)
+    return {
+        "clock": latency.clock_ns(list(result.histograms.values())),
+        **{name: {**found.statistics(), **beside[name]} for name, found in result.histograms.items()},
+    }
+
+
+def _timed(result: Measured, what: str) -> dict[str, Any]:
+    """The repetitions of a run apart, as those of the cell are given."""
+    samples = result.timed[what]
+    return {
+        "samples": [sample.rate for sample in samples],
+        "concurrency": [sample.concurrency for sample in samples],
+        "conditions": [sample.conditions._asdict() for sample in samples],
+    }
 
 
 def ratio_object(ratio: Ratio) -> dict[str, Any]:

@@ -53,6 +53,11 @@ class Params(Sizes):
     recoverable: bool = False
 
     @property
+    def timed(self) -> tuple[str, ...]:
+        """The runs apart that are asked for (shmkret.clock.CLOCKS)."""
+        return ("locks",) * self.lock_wait + ("calls",) * self.latency
+
+    @property
     def bugs(self) -> frozenset[str]:
         """The bugs that are switched on: `none`, or names with + between them."""
         return frozenset() if self.bug == NO_BUG else frozenset(self.bug.split("+"))
@@ -139,6 +144,7 @@ class Prepared:
         self.sizes: Sizes = params
         self.script = self._script(cell.cpus)
         self.rehearsal = Rehearsal()
+        self._timed: dict[str, tuple[Build, native.Bodies]] = {}
         # All that can be refused is refused before anything runs.
         self._check_sizes()
         with blamed(self._paths, "asking for its sizes"):
@@ -232,32 +238,42 @@ class Prepared:
             return Sample(flaws=self.rehearsal.flaws)
         return self._run(self.build, self._bodies, seconds, warm_up)[0]
 
-    def timed(self, what: str, seconds: float, warm_up: float = 0.05) -> tuple[dict[str, Histogram], tuple[str, ...]]:
-        """A run apart that times `locks` or `calls`: a histogram a class, warm-up included; and the flaws of that run.
+    def timed(
+        self, what: str, seconds: float, rate: float | None = None, warm_up: float = 0.05
+    ) -> tuple[Sample, dict[str, Histogram]]:
+        """A run apart that times `locks` or `calls`: a repetition like any other, and a histogram a class, warm-up included.
 
-        With flaws there is no histogram, and for a peer, which does not time, neither.
+        rate: calls per second of the run that is not timed, from which follows how many times can be recorded without harm.
+        With flaws there is no histogram. A peer does not time.
         """
-        if self.rehearsal.flaws or self.cell.peer != OURS:
-            return {}, self.rehearsal.flaws
-        build = replace(self.build, timed=what)
-        sample, found = self._run(build, self._bodies_of(build), seconds, warm_up)
-        return found, sample.flaws
+        if self.rehearsal.flaws:
+            return Sample(flaws=self.rehearsal.flaws), {}
+        if what not in self._timed:
+            build = replace(self.build, timed=what)
+            self._timed[what] = build, self._bodies_of(build)
+        return self._run(*self._timed[what], seconds, warm_up, latency.one_in_of(rate))
 
     def clock_ns(self) -> float:
-        """What the two readings of the clock cost that every recorded time includes, ns."""
+        """What two readings of the clock take, ns: the least of many."""
         return native.clock_ns(self.build)
 
-    def _run(self, build: Build, bodies: native.Bodies, seconds: float, warm_up: float) -> tuple[Sample, dict[str, Histogram]]:
+    @cached_property
+    def _least_clock_ns(self) -> float:
+        return self.clock_ns()
+
+    def _run(
+        self, build: Build, bodies: native.Bodies, seconds: float, warm_up: float, one_in: int = 0
+    ) -> tuple[Sample, dict[str, Histogram]]:
         cache = build.cache()
         machine = plain.PlainMachine(cache)
         with create_arena(build, self.sizes, self.script, named=self.named) as arena:
             try:
                 native.free_locks(arena, machine, build, self.sizes)
-                before = transfer.slowest_ns(self.cores, cache)
+                if build.timed:
+                    latency.prepare(arena, one_in, self._least_clock_ns)
+                before = transfer.ways_ns(self.cores, cache)
                 flaws, seen = _window(bodies(arena, machine), self.cores, arena, seconds, warm_up, self._patience_s)
-                after = transfer.slowest_ns(self.cores, cache)
-                if before is not None and after is not None:
-                    seen = seen._replace(transfer_ns=(before, after))
+                seen = seen.with_ways(before, transfer.ways_ns(self.cores, cache))
                 sample = self._sample(arena, machine, flaws, seen)
                 return sample, latency.histograms(arena) if build.timed and not sample.flaws else {}
             except WorkerLost as error:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from shmkret import compile as compiling
 from shmkret import peers, topology
 from shmkret.errors import ShmkretError
 from shmkret.measure import conditions, machine, transfer
-from shmkret.measure.validity import LONGEST_WAIT, MOST_STOLEN, WIDEST_MHZ, WIDEST_TRANSFER
+from shmkret.measure.validity import LONGEST_WAIT, WIDEST_MHZ, WIDEST_TRANSFER, by_core, most_stolen
 
 WATCHED_S = 0.5
+TRANSFERS = 3
+IDLE = (3, 4)
+"""The places of idle and iowait in a line of /proc/stat."""
+FAST_CLOCKS = ("tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "arch_sys_counter")
+"""What the vDSO reads without a system call."""
 MOST_HARNESS_NS, MOST_HISTOGRAM_NS = 2.0, 10.0
 LEAST_SHM = 64 << 20
 OK, DOUBT, UNKNOWN = "ok", "doubt", "unknown"
@@ -37,13 +41,13 @@ def examine() -> list[Finding]:
     busy = _busy_s(cores)
     time.sleep(WATCHED_S)
     seen = conditions.between(before, conditions.read([], cores), cores, WATCHED_S)
-    load = [(core, (after - then) / WATCHED_S) for core, then, after in zip(cores, busy, _busy_s(cores), strict=True)]
+    still_busy = _busy_s(cores)
     return [
         *_cores(about, cores),
         *_virtual(about),
         *_frequency(about, seen),
         _steal(seen),
-        *_load(load),
+        *_load(cores, busy, still_busy),
         *_transfer(cores),
         *_overhead(),
         _shm(),
@@ -64,9 +68,8 @@ def _cores(about: dict[str, Any], cores: list[int]) -> Iterator[Finding]:
         numbers = ", ".join(str(core.number) for core in threads)
         yield Finding("siblings", DOUBT, f"cores {numbers} are second threads", "--cpus up to the number of whole cores")
     isolated = about["isolated"]
-    yield Finding(
-        "isolated", OK if isolated else UNKNOWN, f"isolated cores: {isolated or 'none'}", "isolcpus= and nohz_full= help"
-    )
+    words = f"isolated cores: {isolated or 'the kernel does not tell'}"
+    yield Finding("isolated", OK if isolated else UNKNOWN, words)
 
 
 def _virtual(about: dict[str, Any]) -> Iterator[Finding]:
@@ -74,14 +77,15 @@ def _virtual(about: dict[str, Any]) -> Iterator[Finding]:
         driver = about["idle_driver"] or "unknown"
         words = f"a virtual machine, idle driver {driver}: a sleeper's wake-up is the hypervisor's"
         yield Finding("hypervisor", DOUBT, words, "compare sleeping locks on bare metal")
+    elif about["hypervisor"] is None:
+        yield Finding("hypervisor", UNKNOWN, "nothing tells whether this is a virtual machine")
     clock = about["clocksource"]
-    good = clock in ("tsc", "kvm-clock", "arch_sys_counter", None)
-    yield Finding(
-        "clock",
-        OK if good else DOUBT,
-        f"clock source {clock or 'unknown'}",
-        "" if good else "tsc is read without a system call",
-    )
+    if clock is None:
+        yield Finding("clock", UNKNOWN, "the kernel does not tell its clock source")
+    else:
+        fast = clock in FAST_CLOCKS
+        remedy = "" if fast else "a reading may be a system call: tsc is none"
+        yield Finding("clock", OK if fast else DOUBT, f"clock source {clock}", remedy)
 
 
 def _frequency(about: dict[str, Any], seen: conditions.Conditions) -> Iterator[Finding]:
@@ -91,32 +95,45 @@ def _frequency(about: dict[str, Any], seen: conditions.Conditions) -> Iterator[F
         yield Finding("governor", UNKNOWN, "the kernel does not tell the frequency governor")
     else:
         yield Finding("governor", OK if governor == "performance" else DOUBT, f"governor {governor}", fix)
-    if seen.mhz is None:
+    if not seen.clocks:
         yield Finding("frequency", UNKNOWN, "the kernel does not tell the frequency of the cores")
     else:
-        low, high = seen.mhz
+        # An idle core need not be at its most, so each is compared with itself only.
+        core, low, high, _ = max(by_core([seen]).values(), key=lambda clock: clock.high_mhz / clock.low_mhz)
         even = high <= WIDEST_MHZ * low
-        yield Finding("frequency", OK if even else DOUBT, f"{low:.0f} to {high:.0f} MHz", "" if even else "switch boost off")
+        words = f"core {core}, the least steady: {low:.0f} to {high:.0f} MHz"
+        yield Finding("frequency", OK if even else DOUBT, words, "" if even else "switch boost off")
 
 
 def _steal(seen: conditions.Conditions) -> Finding:
     if seen.stolen is None:
         return Finding("steal", UNKNOWN, "the kernel does not tell what the hypervisor takes")
-    state = OK if seen.stolen <= MOST_STOLEN else DOUBT
+    state = OK if seen.stolen <= most_stolen(WATCHED_S) else DOUBT
     return Finding("steal", state, f"the hypervisor took {seen.stolen:.0%} of a core", "" if state == OK else "another machine")
 
 
-def _load(load: list[tuple[int, float]]) -> Iterator[Finding]:
-    for core, part in load:
-        state = OK if part <= LONGEST_WAIT else DOUBT
+def _load(cores: list[int], before: list[float | None], after: list[float | None]) -> Iterator[Finding]:
+    for core, then, now in zip(cores, before, after, strict=True):
+        if then is None or now is None:
+            yield Finding(f"core {core}", UNKNOWN, "/proc/stat does not tell how busy it is")
+            continue
+        part = (now - then) / WATCHED_S
+        state = OK if part <= LONGEST_WAIT + conditions.TICK_S / WATCHED_S else DOUBT
         yield Finding(f"core {core}", state, f"{part:.0%} busy with others", "" if state == OK else "end what runs there")
 
 
 def _transfer(cores: list[int]) -> Iterator[Finding]:
-    ways = [way for way in (transfer.slowest_ns(cores, None) for _ in range(3)) if way is not None]
+    folder = compiling.cache_folder(())
+    ways = {pair: [ns] for pair, ns in transfer.ways_ns(cores, folder).items()}
+    for _ in range(TRANSFERS - 1):
+        for pair, ns in transfer.ways_ns(cores, folder).items():
+            ways[pair].append(ns)
     if ways:
-        steady = max(ways) <= WIDEST_TRANSFER * min(ways)
-        words = f"a cache line takes {min(ways):.0f} to {max(ways):.0f} ns from core to core, the slowest neighbours"
+        (one, other), times = max(ways.items(), key=lambda way: max(way[1]) / min(way[1]))
+        steady = max(times) <= WIDEST_TRANSFER * min(times)
+        words = (
+            f"a cache line takes {min(times):.0f} to {max(times):.0f} ns from core {one} to core {other}, the least steady pair"
+        )
         yield Finding(
             "transfer", OK if steady else DOUBT, words, "" if steady else "a virtual CPU moves: measure when it does not"
         )
@@ -159,8 +176,13 @@ def _settings() -> Finding:
     return Finding("numba", DOUBT if unusual else OK, words, "unset them: they change the code" if unusual else "")
 
 
-def _busy_s(cores: list[int]) -> list[float]:
-    """Seconds that each core was busy since it came up."""
-    lines = {line.split()[0]: line.split()[1:] for line in Path("/proc/stat").read_text().splitlines()}
-    tick = os.sysconf("SC_CLK_TCK")
-    return [sum(int(part) for i, part in enumerate(lines[f"cpu{core}"][:8]) if i not in (3, 4)) / tick for core in cores]
+def _busy_s(cores: list[int]) -> list[float | None]:
+    """Seconds that each core was busy since it came up; None: the kernel does not tell, or tells it under another number."""
+    return [_busy_of(core) for core in cores]
+
+
+def _busy_of(core: int) -> float | None:
+    try:
+        return sum(part for i, part in enumerate(conditions.ticks(core)) if i not in IDLE) * conditions.TICK_S
+    except (OSError, ValueError, LookupError):
+        return None

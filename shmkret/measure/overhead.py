@@ -13,7 +13,7 @@ import numpy as np
 from shmkret import native, plain
 from shmkret.atomics import monotonic_ns
 from shmkret.build import Build
-from shmkret.clock import ENTRY, record
+from shmkret.clock import ENTRY, record, words_of
 from shmkret.kernel import Sizes, create_arena
 from shmkret.layout import Kernel
 from shmkret.measure.cell import Cell, Prepared
@@ -61,7 +61,7 @@ def recording_cpu(k: Kernel, cpu: int) -> None:
     ns = 12345
     for _ in range(CALLS):
         ns = (ns * 1103515245 + 12345) & 0xFFFFF
-        record(k, cpu, ENTRY, ns)
+        record(k.latencies, words_of(cpu, ENTRY), ns)
     k.cpus.ended_ns[cpu] = monotonic_ns()
 
 

@@ -114,10 +114,9 @@ def efficiency(result: Json) -> Plot | None:
     rows = [row for row in rows_of(result["cells"]) if row["median"]]
     if len({row["cpus"] for row in rows}) < 2 or _peers(result):
         return None
-    rng = np.random.default_rng(result["seed"])
     what = "throughput a CPU, over that of the fewest"
     found = [
-        (title, [(line, [_efficiency(row, line.rows[0], rng) for row in line.rows]) for line in of])
+        (title, [(line, [_efficiency(row, line.rows[0]) for row in line.rows]) for line in of])
         for title, of in lines(rows, "cpus", each=("worker",))
     ]
     top = 1.05 * max(1.0, *(v for _, curves in found for _, points in curves for point in points for v in _all_of(point)))
@@ -133,13 +132,14 @@ def efficiency(result: Json) -> Plot | None:
     return limited("efficiency", "Throughput a CPU, over that of the fewest CPUs, with 95 % intervals.", panels)
 
 
-def _efficiency(row: Json, base: Json, rng: np.random.Generator) -> Point:
+def _efficiency(row: Json, base: Json) -> Point:
     """Samples of one round were taken one after the other, so that the machine's drift cancels: the ratio is of pairs."""
     if row is base:
         return 1.0, None
-    pairs = [(a, b) for a, b in zip(row["samples"], base["samples"], strict=False) if a and b]
-    over, under = (np.array(side) for side in zip(*pairs, strict=True))
-    ratio = statistics.paired_ratio(over / row["cpus"], under / base["cpus"], rng)
+    scale = base["cpus"] / row["cpus"]
+    found = [(r, a / b * scale) for r, (a, b) in enumerate(zip(row["samples"], base["samples"], strict=False)) if a and b]
+    ways = [np.array([value for r, value in found if (r % 2 == 0) == forwards]) for forwards in (True, False)]
+    ratio = statistics.paired_ratio(*ways)
     return ratio.median, ratio.ci95
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -20,23 +21,19 @@ RESULT = 16
 """The word that holds the result: two cache lines behind the word that is handed over."""
 
 
-def slowest_ns(cores: Sequence[int], cache: Path | None) -> float | None:
-    """The slowest of the ways between neighbours, in ns one way, cores in a ring; None for a single core.
+def ways_ns(cores: Sequence[int], folder: Path | None) -> dict[tuple[int, int], float]:
+    """The ways between neighbours, cores in a ring, in ns one way, by pair of cores; empty for a single core.
 
-    Raises: WorkerHung when a core does not run us for seconds.
+    folder: where compiled code is kept. Raises: WorkerHung when a core does not run us for seconds.
     """
     distinct = list(dict.fromkeys(cores))
-    if len(distinct) < 2:
-        return None
-    pairs = zip(distinct, distinct[1:] + distinct[:1], strict=True)
-    return max(one_way_ns(a, b, cache) for a, b in dict.fromkeys(tuple(sorted(pair)) for pair in pairs))
+    ring = zip(distinct, distinct[1:] + distinct[:1], strict=True)
+    return {(a, b): one_way_ns(a, b, folder) for a, b in dict.fromkeys((min(p), max(p)) for p in ring) if a != b}
 
 
-def one_way_ns(one: int, other: int, cache: Path | None) -> float:
+def one_way_ns(one: int, other: int, folder: Path | None) -> float:
     """Half of a round trip between two cores, ns: the least of BATCHES batches of ROUNDS round trips."""
-    from shmkret import compile as compiling
-
-    ping_pong = compiling.compile_helpers(cache)["ping_pong"]
+    ping_pong = _ping_pong(folder)
     with mmap.mmap(-1, mmap.PAGESIZE) as page:
         address = int(np.frombuffer(page, np.int64).ctypes.data)
 
@@ -46,6 +43,14 @@ def one_way_ns(one: int, other: int, cache: Path | None) -> float:
         with Crew([player(0), player(1)], [one, other]) as crew:
             crew.join(PATIENCE_S)
         return int.from_bytes(page[8 * RESULT : 8 * (RESULT + 1)], "little") / (2 * ROUNDS)
+
+
+@cache
+def _ping_pong(folder: Path | None) -> Callable[..., int]:
+    """Compiled, or read from the folder, once a process and not once a pair."""
+    from shmkret import compile as compiling
+
+    return compiling.compile_helpers(folder)["ping_pong"]
 
 
 def _bytes(ping_pong: Callable[..., int], address: int, me: int) -> bytes:

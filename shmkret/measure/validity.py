@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from shmkret.measure.cell import OURS, Cell, Sample
-from shmkret.measure.conditions import Conditions
+from shmkret.measure.conditions import TICK_S, Clock, Conditions
+from shmkret.measure.latency import TIMES, Histogram, clock_ns
 from shmkret.measure.statistics import FEWEST_SAMPLES, Estimate
 
 LEAST_CONCURRENCY = 0.95
@@ -23,6 +26,9 @@ WIDEST_TRANSFER = 1.5
 MOST_MISSED = 0.01
 FEWEST_REPETITIONS = FEWEST_SAMPLES
 WIDEST_INTERVAL = 0.10
+LEAST_OF_MEASURED = 0.90
+UNCONTENDED_NS = 20
+"""What an acquire that nobody contends for may take between two readings of the clock; in a loop it hides behind others."""
 
 
 def doubts(
@@ -34,18 +40,64 @@ def doubts(
     yield from _of_the_run(cell, samples, estimate)
     conditions = [sample.conditions for sample in samples]
     yield from _of_the_scheduler(cell, conditions, seconds)
-    yield from _of_the_cores(cell, conditions)
+    yield from _of_the_cores(conditions, seconds)
     yield from _of_the_machine(cell, conditions, machine, seconds)
     yield from _of_the_compiler(cell)
 
 
-def _of_the_run(cell: Cell, samples: Sequence[Sample], estimate: Estimate) -> Iterator[str]:
-    concurrency = min(sample.concurrency for sample in samples)
-    if concurrency < LEAST_CONCURRENCY:
+def doubts_of_timed(
+    cell: Cell,
+    what: str,
+    timed: Sequence[Sample],
+    samples: Sequence[Sample],
+    found: Mapping[str, Histogram],
+    seconds: float,
+) -> Iterator[str]:
+    """The reasons to doubt the times of a run apart: what holds for any run, and whether it was like the one measured."""
+    conditions = [sample.conditions for sample in timed]
+    for doubt in (
+        *_of_the_windows(timed),
+        *_of_the_scheduler(cell, conditions, seconds),
+        *_of_the_cores(conditions, seconds),
+        *_of_the_clock(cell, what, timed, samples, found),
+    ):
+        yield f"where {what} were timed: {doubt}"
+
+
+def _of_the_clock(
+    cell: Cell, what: str, timed: Sequence[Sample], samples: Sequence[Sample], found: Mapping[str, Histogram]
+) -> Iterator[str]:
+    part = of_measured(timed, samples)
+    if part is not None and part < LEAST_OF_MEASURED:
+        yield f"calls were {1 - part:.0%} slower than in the run that is measured: the times are those of another load"
+    rate, calls = median_rate(timed), sum(sample.counts["calls"] for sample in timed)
+    if what != "locks" or not rate or not found:
+        return
+    clock, call_ns = clock_ns(list(found.values())), cell.cpus / rate * 1e9
+    locks = [found[name] for name in TIMES[what] if name in found]
+    waits_ns = sum(one.one_in * one.nr * max(0.0, one.total_ns / one.nr - clock) for one in locks) / calls
+    acquires = sum(one.one_in * one.nr for one in locks) / calls
+    if waits_ns > call_ns + UNCONTENDED_NS * acquires:
         yield (
-            f"in one repetition all CPUs were measured together for {concurrency:.0%} of the window only: "
-            "raise --seconds, or lower --cpus"
+            f"the waits add up to {waits_ns:.0f} ns a call, and a call took {call_ns:.0f} ns: too few were timed, or "
+            "a CPU that reads the clock loses the lock that it would have kept; give --handler-ns or --work-ns"
         )
+
+
+def median_rate(samples: Sequence[Sample]) -> float | None:
+    """Calls per second."""
+    rates = [sample.rate for sample in samples if sample.rate is not None]
+    return float(np.median(rates)) if rates else None
+
+
+def of_measured(timed: Sequence[Sample], samples: Sequence[Sample]) -> float | None:
+    """How fast the calls of a run apart were, as part of the repetition beside each."""
+    parts = [one.rate / beside.rate for one, beside in zip(timed, samples, strict=False) if one.rate and beside.rate]
+    return float(np.median(parts)) if parts else None
+
+
+def _of_the_run(cell: Cell, samples: Sequence[Sample], estimate: Estimate) -> Iterator[str]:
+    yield from _of_the_windows(samples)
     calls, missed = (sum(sample.counts[name] for sample in samples) for name in ("calls", "nmissed"))
     if missed > MOST_MISSED * calls:
         yield f"{missed / calls:.0%} of the calls found no free instance: raise --maxactive"
@@ -54,6 +106,15 @@ def _of_the_run(cell: Cell, samples: Sequence[Sample], estimate: Estimate) -> It
     if estimate.ci95 and estimate.ci95[1] - estimate.ci95[0] > WIDEST_INTERVAL * estimate.median:
         spread = (estimate.ci95[1] - estimate.ci95[0]) / estimate.median
         yield f"the interval spans {spread:.0%} of the median: raise --repeat or --seconds, or quieten the machine"
+
+
+def _of_the_windows(samples: Sequence[Sample]) -> Iterator[str]:
+    concurrency = min(sample.concurrency for sample in samples)
+    if concurrency < LEAST_CONCURRENCY:
+        yield (
+            f"in one repetition all CPUs were measured together for {concurrency:.0%} of the window only: "
+            "raise --seconds, or lower --cpus"
+        )
 
 
 def _of_the_scheduler(cell: Cell, conditions: Sequence[Conditions], seconds: float) -> Iterator[str]:
@@ -66,25 +127,61 @@ def _of_the_scheduler(cell: Cell, conditions: Sequence[Conditions], seconds: flo
         yield f"in one repetition a CPU waited {waited:.0%} of the window for its core: something else runs there"
     preempted = _worst(c.preempted for c in conditions) / seconds
     if preempted > MOST_PREEMPTED_A_S:
-        yield f"in one repetition workers were preempted {preempted:.0f} times a second: something else runs on their cores"
+        yield f"in one repetition a CPU was preempted {preempted:.0f} times a second: something else runs on its core"
     moved = _worst(c.moved for c in conditions)
     if moved > 0:
         yield f"in one repetition {moved:.0f} workers ran on another core than their own: somebody changes their affinity"
 
 
-def _of_the_cores(cell: Cell, conditions: Sequence[Conditions]) -> Iterator[str]:
+def _of_the_cores(conditions: Sequence[Conditions], seconds: float) -> Iterator[str]:
     stolen = _worst(c.stolen for c in conditions)
-    if stolen > MOST_STOLEN:
+    if stolen > most_stolen(seconds):
         yield f"in one repetition the hypervisor took {stolen:.0%} of the window from a core: use a machine of your own"
-    mhz = [value for c in conditions for value in c.mhz or ()]
-    if mhz and max(mhz) > WIDEST_MHZ * min(mhz):
-        yield f"the cores' clock was between {min(mhz):.0f} and {max(mhz):.0f} MHz: fix the frequency, switch boost off"
-    ways = [ns for c in conditions for ns in c.transfer_ns or ()]
-    if ways and max(ways) > WIDEST_TRANSFER * min(ways):
-        yield (
-            f"a cache line took {min(ways):.0f} ns from core to core at one time and {max(ways):.0f} ns at another: "
-            "a virtual CPU was moved; measure again"
-        )
+    unsteady = list(filter(None, map(_unsteady, by_core(conditions).values())))
+    if unsteady:
+        more = f", and {len(unsteady) - 1} more like it" if len(unsteady) > 1 else ""
+        yield f"{unsteady[0]}{more}: fix the frequency, switch boost off"
+    for one, other, low, high in by_pair(conditions):
+        if high > WIDEST_TRANSFER * low:
+            yield (
+                f"a cache line took {low:.0f} ns from core {one} to core {other} at one time and {high:.0f} ns at another: "
+                "a virtual CPU was moved; measure again"
+            )
+            return
+
+
+def most_stolen(seconds: float) -> float:
+    """The part of a window that may be stolen: the kernel counts it in ticks, and one of them may be of an earlier time."""
+    return MOST_STOLEN + TICK_S / seconds
+
+
+def by_core(conditions: Iterable[Conditions]) -> dict[int, Clock]:
+    """The clock of each core over all repetitions: its lowest, its highest, what it may have."""
+    found: dict[int, Clock] = {}
+    for clock in (clock for c in conditions for clock in c.clocks or ()):
+        known = found.get(clock.core, clock)
+        low, high = min(known.low_mhz, clock.low_mhz), max(known.high_mhz, clock.high_mhz)
+        found[clock.core] = Clock(clock.core, low, high, clock.most_mhz)
+    return found
+
+
+def _unsteady(clock: Clock) -> str | None:
+    """A core is compared with itself: others may be of another kind."""
+    core, low, high, most = clock
+    if high > WIDEST_MHZ * low:
+        return f"core {core}'s clock was between {low:.0f} and {high:.0f} MHz"
+    if most is not None and most > WIDEST_MHZ * high:
+        return f"core {core}'s clock was {high:.0f} MHz, and might be {most:.0f}"
+    return None
+
+
+def by_pair(conditions: Iterable[Conditions]) -> list[tuple[int, int, float, float]]:
+    """Each pair of cores with the least and the most that a line took, ns; those that differ most first."""
+    found: dict[tuple[int, int], list[float]] = {}
+    for way in (way for c in conditions for way in c.ways or ()):
+        found.setdefault((way.one, way.other), []).extend((way.before_ns, way.after_ns))
+    pairs = [(*pair, min(times), max(times)) for pair, times in found.items()]
+    return sorted(pairs, key=lambda pair: pair[2] / pair[3])
 
 
 def _of_the_machine(cell: Cell, conditions: Sequence[Conditions], machine: Mapping[str, Any], seconds: float) -> Iterator[str]:
