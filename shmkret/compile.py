@@ -697,10 +697,24 @@ def _libc_exit_process() -> Any:
     return leave
 
 
+_getpid = types.ExternalFunction("getpid", types.int32())
+_getppid = types.ExternalFunction("getppid", types.int32())
+
+
+@overload(libc.process_id, jit_options=OUTLINE)
+def _libc_process_id() -> Any:
+    def own() -> Any:
+        return np.int64(_getpid())
+
+    return own
+
+
 @overload(libc.die_with_parent, jit_options=OUTLINE)
-def _libc_die_with_parent() -> Any:
-    def die() -> None:
+def _libc_die_with_parent(parent: Any) -> Any:
+    def die(parent: Any) -> None:
         _prctl(np.int32(posix.PR_SET_PDEATHSIG), np.int64(signal.SIGKILL.value), 0, 0, 0)
+        if np.int64(_getppid()) != parent:  # it died before we could ask
+            _exit(np.int32(0))
 
     return die
 

@@ -323,7 +323,7 @@ class Geometry:
             ("data_size", 0, 1 << 20),
             ("script_words", 1, 1 << 28),
             ("latency_words", 1, 1 << 28),
-            ("nr_recoverers", 0, 8),
+            ("nr_recoverers", 0, 16),
             ("recoverable", 0, 1),
         ):
             value = getattr(self, name)

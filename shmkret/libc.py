@@ -118,6 +118,11 @@ def exit_process() -> None:
     raise NotImplementedError
 
 
-def die_with_parent() -> None:
-    """PR_SET_PDEATHSIG: SIGKILL when the process that forked this one dies. Compiled code only."""
+def process_id() -> int:
+    """getpid(2). Compiled code only."""
+    raise NotImplementedError
+
+
+def die_with_parent(parent: int) -> None:
+    """PR_SET_PDEATHSIG: SIGKILL when the process that forked this one dies; at once, if it already has. Compiled code only."""
     raise NotImplementedError

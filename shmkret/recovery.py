@@ -37,7 +37,7 @@ from shmkret.atomics import (
 from shmkret.cpu import run_cpu
 from shmkret.intents import HAND, NOTHING
 from shmkret.layout import KRETPROBE, QUEUING, RUNNING, WOKEN, Kernel
-from shmkret.libc import die_with_parent, exit_process, fork_process, kick
+from shmkret.libc import die_with_parent, exit_process, fork_process, kick, process_id
 from shmkret.lists import push_free
 from shmkret.probes import flush_bucket, fork_task
 from shmkret.rcu import mutex_lock, mutex_unlock
@@ -53,9 +53,10 @@ def start(k: Kernel, cpu: int) -> None:
     """Start the process of a CPU or a recoverer, a child of this one that does nothing else; its pid is in the arena."""
     store_release(k.recovery.life, cpu, LIVE)
     k.recovery.generation[cpu] += 1
+    parent = process_id()
     pid = fork_process()
     if pid == 0:
-        die_with_parent()
+        die_with_parent(parent)
         if cpu < k.nr_cpus:
             run_cpu(k, cpu)
         else:
@@ -67,9 +68,10 @@ def start(k: Kernel, cpu: int) -> None:
 @inline
 def start_mortal(k: Kernel, cpu: int) -> None:
     """As start(), in a run that nobody recovers."""
+    parent = process_id()
     pid = fork_process()
     if pid == 0:
-        die_with_parent()
+        die_with_parent(parent)
         run_cpu(k, cpu)
         exit_process()
     store_release(k.recovery.pid, cpu, pid)

@@ -2,7 +2,7 @@
 
     supervisor          holds the arena; forks, watches by pidfd, says who is dead, starts a new CPU in its slot
       +-- CPU 0 ... n   run_cpu(), compiled
-      +-- recoverer     run_recoverer(), compiled; when it dies another takes its place, in the other of two slots
+      +-- recoverer     run_recoverer(), compiled; when it dies another takes its place, in another slot
 
 A CPU's process does nothing but run machine code on the arena, so that it is forked without the memory of this one: what Python
 and LLVM have allocated is marked MADV_DONTFORK first. Making a CPU then takes some 100 us and not several ms.
@@ -36,7 +36,8 @@ from shmkret.survive import BURIED, DEAD, DYING, EMPTY
 MADV_DONTFORK = 10
 LEAST_BYTES = 1 << 17
 NEEDED = re.compile(r"/(libc|ld|libm|libgcc_s|libpthread|ld-linux-[^/]*)[-.0-9]*\.so|\[stack|\[v")
-NR_RECOVERERS = 2
+NR_RECOVERERS = 6
+"""One runs; the others are there for when it dies, and the next, before anybody has recovered their slots."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
