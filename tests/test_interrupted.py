@@ -302,7 +302,8 @@ def test_a_full_dev_shm_is_a_machine_that_is_not_fit(options, tmp_path):
     measure = shlex.join([sys.executable, "-m", "shmkret", *MEASURE, *options, "--out", str(tmp_path / "out")])
     filled = "mount -t tmpfs -o size=64k none /dev/shm && ! dd if=/dev/zero of=/dev/shm/full 2>/dev/null"
     command = ["unshare", "-rm", "sh", "-c", f"{filled} && {measure}"]
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60)
+    environment = {**ENVIRONMENT, "SHMKRET_SHM_DIR": ""}  # not the folder of our own, which is not in there
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
     assert (done.returncode, "Traceback" in done.stderr) == (3, False)
     assert "is /dev/shm full" in done.stderr
