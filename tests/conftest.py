@@ -9,8 +9,9 @@ from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Before anything of shmkret is imported, and for our children too: other sessions' arenas are not ours to see, nor ours theirs.
-os.environ["SHMKRET_SHM_DIR"] = tempfile.mkdtemp(prefix="shmkret-tests-", dir="/dev/shm")
+os.environ["SHMKRET_SHM_DIR"] = tempfile.mkdtemp(prefix=f"shmkret-tests-{os.getpid()}-", dir="/dev/shm")
 
+import psutil
 import pytest
 from hypothesis import settings
 
@@ -35,7 +36,14 @@ def compile_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     os.environ["SHMKRET_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
     yield
     del os.environ["SHMKRET_CACHE_DIR"]
-    shutil.rmtree(OWN_SHM)
+
+
+def pytest_unconfigure() -> None:
+    """Our folder goes, and with it those of sessions that were killed."""
+    for folder in OWN_SHM.parent.glob("shmkret-tests-*-*"):
+        pid = int(folder.name.split("-")[2])
+        if folder == OWN_SHM or not psutil.pid_exists(pid):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def left_behind() -> set[str]:
