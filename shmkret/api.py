@@ -93,7 +93,8 @@ class Result:
 
 
 def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    """As it comes out of JSON: tuples, named ones too, are lists."""
+    return [_plain(one) for one in value] if isinstance(value, tuple) else value
 
 
 class _Quiet:

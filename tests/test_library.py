@@ -598,13 +598,13 @@ def test_run_gives_plain_records():
     assert result.ci95[0] <= result.median <= result.ci95[1]
     assert result.counts["calls"] == result.counts["hits"]
     assert result.verdict in ("valid", "suspect")
-    assert len(result.conditions) == len(result.concurrency) == 3
+    assert len(result.conditions) == len(result.concurrency) == 6
     assert result.conditions[0].preempted is not None
     found = result.statistics()
     assert json.loads(json.dumps(found)) == found  # no tuples
     assert found["latency_ns"]["entry"]["p50"] > 0
     assert 0 < found["latency_ns"]["clock"] == result.clock_ns
-    assert found["concurrency"] == [1.0, 1.0, 1.0]
+    assert found["concurrency"] == [1.0] * 6
 
 
 def test_a_run_whose_oracle_fails_has_no_number():
