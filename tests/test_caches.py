@@ -16,6 +16,8 @@ from shmkret.errors import PluginError
 from shmkret.measure import doctor
 from shmkret.measure.cell import Cell, Prepared
 
+pytestmark = pytest.mark.full
+
 REPOSITORY = Path(__file__).parent.parent
 QUICK = ["--scheme", "hashed", "--cpus", "1", "--seconds", "0.05", "--repeat", "3", "--seed", "1"]
 

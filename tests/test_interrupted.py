@@ -14,6 +14,8 @@ import pytest
 from shmkret.cli import main
 from shmkret.measure import bench, folder, tables
 
+pytestmark = pytest.mark.full
+
 REPOSITORY = Path(__file__).parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
 

@@ -105,6 +105,7 @@ def recoverers_die(lock, limit=20_000_000):
     return die_once(build, one_call, mortal=(0, 1), deaths=2, nr_recoverers=2, limit=limit, seconds=1700)
 
 
+@pytest.mark.full
 @pytest.mark.timeout(300)
 def test_a_recoverer_that_dies_is_followed_by_another_that_starts_over():
     outcome = recoverers_die("pthread-robust")

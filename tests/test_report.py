@@ -30,7 +30,7 @@ MOST_BYTES = 500_000
 def histogram(rng):
     counts = np.zeros(latency.NR_BINS, np.int64)
     counts[20:300] = rng.integers(1, 1000, 280) * np.geomspace(1e3, 1, 280).astype(int)
-    return latency.Histogram(counts, int(counts @ latency.EDGES), 10**6)
+    return latency.Histogram(counts, int(counts @ latency.EDGES), 10**6, 20_000, 1000, 64)
 
 
 def made(classes=(), nmissed=0, kp_nmissed=0, withheld=lambda cell: False, **axes):
@@ -43,11 +43,11 @@ def made(classes=(), nmissed=0, kp_nmissed=0, withheld=lambda cell: False, **axe
         counts = {**dict.fromkeys(COUNTS, 0), "calls": 1000, "returns": 900, "walked": 1800}
         counts |= {"nmissed": nmissed, "kp_nmissed": kp_nmissed}
         flaws = ("the oracle failed",) if withheld(cell) else ()
-        rates = cell.cpus**0.7 * rng.uniform(0.9e6, 1.1e6, 5)
+        rates = cell.cpus**0.7 * rng.uniform(0.9e6, 1.1e6, 10)
         samples = [Sample(None if flaws else rate, counts, 1.0, flaws=flaws) for rate in rates]
         found = {which: histogram(rng) for which in classes}
-        measured.append(bench.Measured(cell, False, samples, histograms=found, clock_ns=20.0))
-        bench.judge(measured[-1], rng, QUIET, 0.3)
+        measured.append(bench.Measured(cell, False, samples, histograms=found))
+        bench.judge(measured[-1], QUIET, 0.3)
     return {
         "schema": 2,
         "command": "bench",
@@ -62,7 +62,7 @@ def made(classes=(), nmissed=0, kp_nmissed=0, withheld=lambda cell: False, **axe
         "all_cells_s": 9.0,
         "peers": {},
         "cells": [bench.cell_object(one) for one in measured],
-        "ratios": [bench.ratio_object(one) for one in bench.ratios(measured, 1)],
+        "ratios": [bench.ratio_object(one) for one in bench.ratios(measured)],
         "scaling": bench.scaling_objects(measured),
     }
 

@@ -30,7 +30,7 @@ def stressed(worker="hot", scheme="hashed", lock="owner", kills=300, fault="rand
 
 @pytest.mark.timeout(250)
 @pytest.mark.parametrize("kills", [1000, pytest.param(20_000, marks=pytest.mark.full)])
-@pytest.mark.parametrize("lock", ["owner", "sem", pytest.param("pthread-robust", marks=pytest.mark.full)])
+@pytest.mark.parametrize("lock", ["owner", *(pytest.param(lock, marks=pytest.mark.full) for lock in ("sem", "pthread-robust"))])
 def test_thousands_of_real_deaths_lose_nothing(lock, kills):
     found = stressed("hot", "hashed", lock, kills=kills, round_kills=kills // 10)
     assert {name: found[name] for name in SOUND} == SOUND
@@ -40,6 +40,7 @@ def test_thousands_of_real_deaths_lose_nothing(lock, kills):
     assert found["calls"] > found["kills"]
 
 
+@pytest.mark.full
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize(
     ("worker", "scheme", "lock"),
@@ -52,7 +53,8 @@ def test_whoever_dies_the_others_go_on(worker, scheme, lock):
     assert found["stops"] > 0
 
 
-@pytest.mark.parametrize("mutant", ["no-intent", pytest.param("early-unlock", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("mutant", ["no-intent", "early-unlock"])
 def test_wrong_orders_are_caught_under_real_kills(mutant):
     found = stressed("exits", "hashed", "owner", kills=6000, fault="mover=kill", mutant=mutant, round_kills=50)
     assert found["findings"]
@@ -62,6 +64,7 @@ def test_repair_without_the_gate_is_caught():
     assert stressed("hot", "hashed", "sem", mutant="no-gate", kills=2000, round_kills=50)["findings"]
 
 
+@pytest.mark.full
 def test_a_lock_that_lets_two_in_is_caught(tmp_path):
     source = (build_of(lock="busted").lock.path).read_text()
     path = tmp_path / "busted_gate.py"
@@ -85,6 +88,7 @@ def test_a_scheme_that_says_nothing_of_recovery_is_refused():
         stressed(scheme="rfc")
 
 
+@pytest.mark.full
 def test_a_semaphore_whose_holder_died_says_nothing_and_a_robust_mutex_does():
     """The table of --unprotected: where nothing is recoverable, a death in a move costs something."""
     found = unprotected.trials(build_of("hot", "global", "ttas"), Sizes(), 6, seed=1)
