@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 
 from shmkret.atomics import bit_length, monotonic_ns
 from shmkret.intents import take as take_lock
-from shmkret.text import generic, inline
+from shmkret.text import generic, inline, outline
 
 ENTRY, RETURN, TABLE_LOCK, PROBE_LOCK = range(4)
 # TABLE_LOCK + section is the class of a section's locks.
@@ -66,12 +66,14 @@ class LocksTimed(NamedTuple):
     unused: int
 
     def take(self, k: Any, cpu: int, locks: Any, i: int, which: int) -> None:
-        at = NOT_NOW
+        # Two acquires in the text, so that one that has no turn pays for one branch.
         if is_turn(k.latencies, words_of(cpu, which)):
             at = turn(k.latencies, words_of(cpu, which))
-        take_lock(k.mode.recovery, k, cpu, locks, i, which - TABLE_LOCK)
-        if at >= 0:
-            keep(k.latencies, words_of(cpu, which), at)
+            take_lock(k.mode.recovery, k, cpu, locks, i, which - TABLE_LOCK)
+            if at >= 0:
+                keep(k.latencies, words_of(cpu, which), at)
+        else:
+            take_lock(k.mode.recovery, k, cpu, locks, i, which - TABLE_LOCK)
 
     def began(self, k: Any, cpu: int, which: int) -> int:
         return 0
@@ -136,7 +138,7 @@ def is_turn(latencies: Any, words: int) -> bool:
     return left < 0
 
 
-@inline
+@outline
 def turn(latencies: Any, words: int) -> int:
     """The time, if what follows is to be timed; or else, record what was timed last, and return NOT_NOW."""
     at = monotonic_ns()
