@@ -60,6 +60,7 @@ def test_wrong_orders_are_caught_under_real_kills(mutant):
     assert found["findings"]
 
 
+@pytest.mark.full
 def test_repair_without_the_gate_is_caught():
     assert stressed("hot", "hashed", "sem", mutant="no-gate", kills=2000, round_kills=50)["findings"]
 

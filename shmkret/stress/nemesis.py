@@ -166,8 +166,11 @@ class Nemesis:
         if not self._recovered(range(len(self.crew.words))):
             return self._stuck("a recovery at the start of a round")
         self.crew.start_missing()
-        if not wait_until(lambda: bool(self.cpus["ready"][: self.nr_cpus].all()), PATIENCE_S):
-            return self._stuck("the start of a round")
+        try:
+            if not wait_until(lambda: bool(self.cpus["ready"][: self.nr_cpus].all() or self.crew.bury(0)), PATIENCE_S):
+                return self._stuck("the start of a round")
+        except Died as error:
+            return [str(error)]
         self.run_words["phase"] = MEASURE
         goal = min(self.plan.kills, self.record["kills"] + self.plan.round_kills)
         n = 0

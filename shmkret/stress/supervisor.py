@@ -4,8 +4,8 @@
       +-- CPU 0 ... n   run_cpu(), compiled
       +-- recoverer     run_recoverer(), compiled; when it dies another takes its place, in another slot
 
-A CPU's process does nothing but run machine code on the arena, so that it is forked without the memory of this one: what Python
-and LLVM have allocated is marked MADV_DONTFORK first. Making a CPU then takes some 100 us and not several ms.
+A CPU's process does nothing but run machine code on the arena, so that it is forked without the heap of this one, which is
+marked MADV_DONTFORK first.
 
 CPUs spin, and there may be no core left for who watches them: the supervisor and the recoverer, which would be interrupts in a
 kernel, run at SCHED_RR where that is permitted.
@@ -34,7 +34,6 @@ from shmkret.errors import RunFailed, UnfitMachine
 from shmkret.survive import BURIED, DEAD, DYING, EMPTY
 
 MADV_DONTFORK = 10
-LEAST_BYTES = 1 << 17
 NEEDED = re.compile(r"/(libc|ld|libm|libgcc_s|libpthread|ld-linux-[^/]*)[-.0-9]*\.so|\[stack|\[v")
 NR_RECOVERERS = 6
 """One runs; the others are there for when it dies, and the next, before anybody has recovered their slots."""
@@ -183,18 +182,15 @@ def take_kicks() -> None:
 
 
 def forget_memory() -> None:
-    """Keep what Python, numpy and LLVM have mapped from children that never touch it: forking and dying walk page tables.
+    """Keep from children what they never touch, the heap and the data of libraries: forking and dying walk page tables.
 
-    Children need libc, the machine code that LLVM has made, the stack, and the arena, which is shared.
+    Children need libc, the stack, the arena, and what LLVM has made, whose data are anonymous and may lie beside anything: so
+    no other anonymous memory is forgotten.
     """
-    owner, ended = "", 0
     for line in Path("/proc/self/maps").read_text().splitlines():
         first, last, flags, path = re.match(r"(\w+)-(\w+) (\S+) \S+ \S+ \S+ *(.*)", line).groups()  # type: ignore[union-attr]
         start, size = int(first, 16), int(last, 16) - int(first, 16)
-        owner = path or owner  # what has no name may be the end of the file before it
-        is_needed = (path or start == ended) and NEEDED.search(owner)
-        ended = start + size
-        if flags == "rw-p" and size >= LEAST_BYTES and not is_needed:
+        if flags == "rw-p" and path and not NEEDED.search(path):
             _libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(size), MADV_DONTFORK)
 
 
