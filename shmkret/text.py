@@ -42,7 +42,8 @@ def generic(contract: F) -> F:
 
     def dispatch(subject: Any, *args: Any) -> Any:
         function = implementation(type(subject), name)
-        return function(subject, *args[: function.__code__.co_argcount - 1])
+        code = function.__code__
+        return function(subject, *(args if code.co_flags & inspect.CO_VARARGS else args[: code.co_argcount - 1]))
 
     verb = functools.wraps(contract)(dispatch)
     generics.append(verb)

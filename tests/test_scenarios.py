@@ -31,7 +31,7 @@ from .worlds import ARCHS, HERE, SCHEMES, World, build_of, one_round_each
 
 SCENARIOS = str(HERE / "scenarios.py")
 PRIMITIVES = HERE / "probed_primitives.py"
-QUICK = {("global", "x86-64"), ("rfc", "powerpc"), ("hashed", "ia64")}
+QUICK = {("hashed", "ia64")}
 LOST = {"global": [], "hashed": [], "rfc": ["5 instances lost, such as instance 60"]}
 """The seed burns the four instances of the refusing probe, and forgets the orphan of a task that died."""
 
@@ -39,7 +39,7 @@ LOST = {"global": [], "hashed": [], "rfc": ["5 instances lost, such as instance 
 @pytest.mark.parametrize(
     ("scheme", "arch"),
     [
-        # Ten seconds of compiling each: every scheme, and each kind of architecture; every pair with `pytest -m full`.
+        # Ten seconds of compiling each: every pair with `pytest -m full`.
         pytest.param(scheme, arch, marks=[] if (scheme, arch) in QUICK else pytest.mark.full)
         for scheme in SCHEMES
         for arch in ARCHS
