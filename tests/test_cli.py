@@ -634,6 +634,7 @@ def test_an_edit_of_a_callee_takes_effect_at_the_next_run_and_no_edit_compiles_n
     assert compiled_files(package).keys() > first.keys()
 
 
+@pytest.mark.full
 def test_an_edit_of_a_users_worker_takes_effect_at_the_next_run(tmp_path):
     package = copied_package(tmp_path)
     own = tmp_path / "own.py"
@@ -646,6 +647,7 @@ def test_an_edit_of_a_users_worker_takes_effect_at_the_next_run(tmp_path):
     assert "calls, but" in lying.stdout
 
 
+@pytest.mark.full
 def test_an_edit_of_what_a_users_file_imports_takes_effect_at_the_next_run(tmp_path):
     package = copied_package(tmp_path)
     (tmp_path / "beside.py").write_text("ROUNDS = 0\n")

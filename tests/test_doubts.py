@@ -288,6 +288,7 @@ def _anew(monkeypatch):
     monkeypatch.setattr(rehearsal, "_known", {})
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("_anew")
 def test_a_rehearsal_that_gave_up_is_doubted(mine, monkeypatch):
     monkeypatch.setattr(rehearsal, "MOST_STATES", 20)
@@ -295,6 +296,7 @@ def test_a_rehearsal_that_gave_up_is_doubted(mine, monkeypatch):
     assert any("the rehearsal gave up after" in reason for reason in measured(lock=mine).reasons)
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("_anew")
 def test_what_is_too_large_to_be_rehearsed_is_doubted(mine, monkeypatch):
     monkeypatch.setattr(rehearsal, "LARGEST", 1)
