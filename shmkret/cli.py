@@ -388,7 +388,7 @@ def _stress(options: argparse.Namespace, argv: list[str]) -> int:
     seed = secrets.randbelow(1 << 31) if options.seed is None else options.seed
     asked = command.Asked.of(options, seed)
     if options.json not in (None, "-"):
-        _require_writable(Path(options.json).parent)
+        _require_writable(Path(options.json))
     posix.sweep_names()
     output = sys.stderr if options.json == "-" else sys.stdout
     runs = command.unprotected(asked, output) if options.unprotected else command.stress(asked, output)
