@@ -188,8 +188,8 @@ def take_kicks() -> None:
 def forget_memory() -> None:
     """Keep from children what they never touch: forking and dying walk every mapping and its page tables.
 
-    Children need the arena, which is shared; machine code and its constants, which are anonymous and not writable; the stack; libc
-    and its kind with the memory right behind their data (.bss); and the block of thread-local words, wherever it lies.
+    Children need the arena, which is shared; machine code and its constants, which are anonymous and not writable; the stack;
+    libc and its kind with the memory right behind their data (.bss); and the block of thread-local words, wherever it lies.
     """
     needed = [(_libc.pthread_self() - STATIC_TLS, _libc.pthread_self() + THREAD_DESCRIPTOR)]
     for line in Path("/proc/self/maps").read_text().splitlines():
