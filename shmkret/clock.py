@@ -50,8 +50,8 @@ class Untimed(NamedTuple):
 
     unused: int
 
-    def take(self, k: Any, cpu: int, locks: Any, i: int, which: int) -> None:
-        take_lock(k.mode.recovery, k, cpu, locks, i, which - TABLE_LOCK)
+    def take(self, k: Any, cpu: int, locks: Any, i: int, which: int, outer: int) -> None:
+        take_lock(k.mode.recovery, k, cpu, locks, i, which - TABLE_LOCK, outer)
 
     def began(self, k: Any, cpu: int, which: int) -> int:
         return 0
@@ -65,15 +65,15 @@ class LocksTimed(NamedTuple):
 
     unused: int
 
-    def take(self, k: Any, cpu: int, locks: Any, i: int, which: int) -> None:
+    def take(self, k: Any, cpu: int, locks: Any, i: int, which: int, outer: int) -> None:
         # Two acquires in the text, so that one that has no turn pays for one branch.
         if is_turn(k.latencies, words_of(cpu, which)):
             at = turn(k.latencies, words_of(cpu, which))
-            take_lock(k.mode.recovery, k, cpu, locks, i, which - TABLE_LOCK)
+            take_lock(k.mode.recovery, k, cpu, locks, i, which - TABLE_LOCK, outer)
             if at >= 0:
                 keep(k.latencies, words_of(cpu, which), at)
         else:
-            take_lock(k.mode.recovery, k, cpu, locks, i, which - TABLE_LOCK)
+            take_lock(k.mode.recovery, k, cpu, locks, i, which - TABLE_LOCK, outer)
 
     def began(self, k: Any, cpu: int, which: int) -> int:
         return 0
@@ -87,8 +87,8 @@ class CallsTimed(NamedTuple):
 
     unused: int
 
-    def take(self, k: Any, cpu: int, locks: Any, i: int, which: int) -> None:
-        take_lock(k.mode.recovery, k, cpu, locks, i, which - TABLE_LOCK)
+    def take(self, k: Any, cpu: int, locks: Any, i: int, which: int, outer: int) -> None:
+        take_lock(k.mode.recovery, k, cpu, locks, i, which - TABLE_LOCK, outer)
 
     def began(self, k: Any, cpu: int, which: int) -> int:
         at = NOT_NOW
@@ -107,7 +107,7 @@ CLOCKS = {"": Untimed, "locks": LocksTimed, "calls": CallsTimed}
 
 
 @generic
-def take(clock: Any, k: Any, cpu: int, locks: Any, i: int, which: int) -> None:
+def take(clock: Any, k: Any, cpu: int, locks: Any, i: int, which: int, outer: int) -> None:
     """Acquire lock i of a scheme; its wait goes into the histogram `which`, if anybody asks and its turn has come."""
     raise NotImplementedError
 

@@ -574,6 +574,22 @@ _mutex_consistent = types.ExternalFunction("pthread_mutex_consistent", types.int
 _kill = types.ExternalFunction("kill", types.int32(types.int32, types.int32))
 
 
+@overload(libc.sem_trywait, jit_options=INLINE)
+def _libc_sem_trywait(address: Any) -> Any:
+    def lock(address: Any) -> bool:
+        return bool(_sem_trywait(address) == 0)
+
+    return lock
+
+
+@overload(libc.mutex_trylock, jit_options=INLINE)
+def _libc_mutex_trylock(address: Any) -> Any:
+    def lock(address: Any) -> bool:
+        return bool(_mutex_trylock(address) == 0)
+
+    return lock
+
+
 @overload(libc.sem_wait_unless, jit_options=INLINE)
 def _libc_sem_wait_unless(address: Any, stop: Any) -> Any:
     def wait(address: Any, stop: Any) -> bool:
@@ -1105,6 +1121,12 @@ def compile_helpers(cache: Path | None) -> dict[str, Callable[..., int]]:
         atomics.futex_wake(bind(Column, 8, at).word, 0, most)
         return 0
 
+    def sem_trywait(at):  # type: ignore[no-untyped-def]
+        return np.int64(libc.sem_trywait(at))
+
+    def mutex_trylock(at):  # type: ignore[no-untyped-def]
+        return np.int64(libc.mutex_trylock(at))
+
     def sem_wait_unless(at, stop):  # type: ignore[no-untyped-def]
         return np.int64(libc.sem_wait_unless(at, bind(Column, 8, stop).word))
 
@@ -1118,7 +1140,7 @@ def compile_helpers(cache: Path | None) -> dict[str, Callable[..., int]]:
         return np.int64(libc.robust_trylock(at))
 
     functions = (
-        futex_wait, futex_wake, sem_wait_unless, mutex_lock_unless, robust_lock, robust_trylock,
+        futex_wait, futex_wake, sem_trywait, mutex_trylock, sem_wait_unless, mutex_lock_unless, robust_lock, robust_trylock,
         clock_pair, ping_pong, load_acquire, store_release, exchange, fetch_add, cmpxchg,
         sem_wait, sem_post, mutex_lock, mutex_unlock,
     )  # fmt: skip

@@ -314,6 +314,17 @@ class ExploredMachine:
     def mutex_lock(self, address: int) -> None:
         self.sem_wait(address)
 
+    def sem_trywait(self, address: int) -> bool:
+        words, i = self._addresses[address]
+        before = self.access("sem_trywait", words, i, writes=True)
+        taken = before > 0
+        if taken:
+            words.values[i] = before - 1
+        return self._settled(taken)
+
+    def mutex_trylock(self, address: int) -> bool:
+        return self.sem_trywait(address)
+
     def sem_wait_unless(self, address: int, stop: Any) -> bool:
         words, i = self._addresses[address]
         before = self.access(

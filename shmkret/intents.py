@@ -60,7 +60,7 @@ class Unprotected(NamedTuple):
 
     unused: int
 
-    def take(self, k: Any, cpu: int, locks: Any, i: int, section: int) -> None:
+    def take(self, k: Any, cpu: int, locks: Any, i: int, section: int, outer: int) -> None:
         acquire(locks, i, cpu)
 
     def give(self, k: Any, cpu: int, locks: Any, i: int, section: int) -> None:
@@ -77,8 +77,8 @@ class Unprotected(NamedTuple):
 
 
 @generic
-def take(recovery: Any, k: Any, cpu: int, locks: Any, i: int, section: int) -> None:
-    """Acquire lock i of a section."""
+def take(recovery: Any, k: Any, cpu: int, locks: Any, i: int, section: int, outer: int) -> None:
+    """Acquire lock i of a section. outer: the bucket whose lock this CPU holds already, or NIL."""
     raise NotImplementedError
 
 

@@ -66,6 +66,11 @@ def mutex_unlock(address: int) -> None:
     machine().mutex_unlock(address)
 
 
+def sem_trywait(address: int) -> bool:
+    """Take one from the semaphore if it has one."""
+    return machine().sem_trywait(address)
+
+
 def sem_wait_unless(address: int, stop: Words) -> bool:
     """As sem_wait(), but give up, and return False, once `stop[0]` is not 0. A signal makes it look at once, else it looks
     every 20 ms.
@@ -76,6 +81,11 @@ def sem_wait_unless(address: int, stop: Words) -> bool:
 def sem_reset(address: int, value: int) -> None:
     """Make it a fresh semaphore of that value. Nobody may be inside sem_wait() or sem_post() of it."""
     machine().sem_reset(address, value)
+
+
+def mutex_trylock(address: int) -> bool:
+    """Lock the mutex if it is free."""
+    return machine().mutex_trylock(address)
 
 
 def mutex_lock_unless(address: int, stop: Words) -> bool:

@@ -35,7 +35,8 @@ def pop_free(k: Kernel, cpu: int, ri: int, rp: int) -> None:
     """Take `ri`, the first of the free list of `rp`."""
     apply_to(k, cpu, intent_of(POP, NOTHING, k.cpus.calls[cpu], ri, NIL), k.probes.free, rp, k.instances.next[ri])
     settle(k, cpu, ri, HAND + cpu)
-    finish(k, cpu)
+    if recovers(k.mode.recovery, "robust"):
+        finish(k, cpu)
 
 
 @inline

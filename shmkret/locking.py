@@ -1,7 +1,7 @@
 """How the schemes take their locks: timed where a run asks for it, and probed where a run probes the kernel's own functions.
 
     lock_table(k, cpu, table, bucket)   take a bucket lock
-    lock_probe(k, cpu, locks, i)        take another lock of the scheme's
+    lock_probe(k, cpu, locks, i)        take another lock of the scheme's; lock_inside() for who has a bucket lock
     unlock_table, unlock_probe          give them back
     lock_system, unlock_system          kprobe_mutex, the slab's lock and the run queues', which no run times or probes
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from shmkret.atomics import NIL
 from shmkret.clock import PROBE_LOCK, TABLE_LOCK, take
 from shmkret.intents import PROBE, SYSTEM, TABLE, give
 from shmkret.intents import take as take_lock
@@ -55,7 +56,7 @@ def lock_table(k: Any, cpu: int, table: Any, bucket: int) -> None:
     """Take a bucket lock."""
     enter_primitive(k.mode.primitives, k, cpu, HASH_LOCK)
     enter_primitive(k.mode.primitives, k, cpu, SPIN_LOCK)
-    take(k.mode.clock, k, cpu, table, bucket, TABLE_LOCK)
+    take(k.mode.clock, k, cpu, table, bucket, TABLE_LOCK, NIL)
     leave_primitive(k.mode.primitives, k, cpu)
     leave_primitive(k.mode.primitives, k, cpu)
 
@@ -63,8 +64,14 @@ def lock_table(k: Any, cpu: int, table: Any, bucket: int) -> None:
 @inline
 def lock_probe(k: Any, cpu: int, locks: Any, i: int) -> None:
     """Take any other lock of a scheme."""
+    lock_inside(k, cpu, locks, i, NIL)
+
+
+@inline
+def lock_inside(k: Any, cpu: int, locks: Any, i: int, bucket: int) -> None:
+    """lock_probe() for who has a bucket lock already."""
     enter_primitive(k.mode.primitives, k, cpu, SPIN_LOCK)
-    take(k.mode.clock, k, cpu, locks, i, PROBE_LOCK)
+    take(k.mode.clock, k, cpu, locks, i, PROBE_LOCK, bucket)
     leave_primitive(k.mode.primitives, k, cpu)
 
 
@@ -87,7 +94,7 @@ def unlock_probe(k: Any, cpu: int, locks: Any, i: int) -> None:
 @inline
 def lock_system(k: Any, cpu: int, i: int) -> None:
     """Take a system lock."""
-    take_lock(k.mode.recovery, k, cpu, k.system_locks, i, SYSTEM)
+    take_lock(k.mode.recovery, k, cpu, k.system_locks, i, SYSTEM, NIL)
 
 
 @inline

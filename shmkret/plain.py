@@ -144,6 +144,12 @@ class PlainMachine:
     def mutex_unlock(self, address: int) -> None:
         self._call("mutex_unlock", address)
 
+    def sem_trywait(self, address: int) -> bool:
+        return bool(self._call("sem_trywait", address))
+
+    def mutex_trylock(self, address: int) -> bool:
+        return bool(self._call("mutex_trylock", address))
+
     def sem_wait_unless(self, address: int, stop: Any) -> bool:
         return bool(self._call("sem_wait_unless", address, stop.at(0)))
 

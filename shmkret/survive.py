@@ -4,8 +4,10 @@
     Gated       nothing says who holds a lock ("gate"): while locks are repaired, every other CPU is parked at the gate
 
 A lock of "gate" is held if a live CPU, parked, says so, and else free. Only a bucket lock can be held by who parks: the others
-are innermost. A recoverer, which nobody else could free from waiting for a dead CPU, gives up as soon as a death is announced,
-frees the locks of the dead, and tries again.
+are innermost. It says so when it begins to wait, so that taking a free lock costs no store more.
+
+A recoverer, which nobody else could free from waiting for a dead CPU, gives up as soon as a death is announced, frees the locks
+of the dead, and tries again.
 
 Source    the robust-futex protocol of Linux; the gate is a stop_machine() of the willing
 """
@@ -19,7 +21,17 @@ from shmkret.hash import NR_BUCKETS
 from shmkret.intents import PROBE, SYSTEM, TABLE, lock_name, recovers
 from shmkret.layout import RUNQUEUE_LOCKS, Kernel
 from shmkret.libc import OWNER_DIED, REFUSED, kick
-from shmkret.locks import acquire, acquire_robust, acquire_unless, release, reset, take_over, try_acquire_robust, wake_all
+from shmkret.locks import (
+    acquire,
+    acquire_robust,
+    acquire_unless,
+    release,
+    reset,
+    take_over,
+    try_acquire,
+    try_acquire_robust,
+    wake_all,
+)
 from shmkret.redo import inherit, named_lock, redo
 from shmkret.text import inline, outline
 
@@ -33,14 +45,12 @@ class Survived(NamedTuple):
 
     unused: int
 
-    def take(self, k: Kernel, cpu: int, locks: object, i: int, section: int) -> None:
+    def take(self, k: Kernel, cpu: int, locks: object, i: int, section: int, outer: int) -> None:
         if recovers(k.mode.recovery, "robust"):
             if acquire_robust(locks, i, cpu) == OWNER_DIED:
                 inherit(k, cpu, lock_name(i, section))
-        elif cpu < k.nr_cpus:
-            acquire(locks, i, cpu)
-        else:
-            take_as_recoverer(k, cpu, locks, i)
+        elif not try_acquire(locks, i, cpu):
+            wait_for(k, cpu, locks, i)
 
     def give(self, k: Kernel, cpu: int, locks: object, i: int, section: int) -> None:
         release(locks, i)
@@ -62,18 +72,11 @@ class Gated(NamedTuple):
 
     unused: int
 
-    def take(self, k: Kernel, cpu: int, locks: object, i: int, section: int) -> None:
-        if cpu < k.nr_cpus:
-            while load_acquire(k.run.gate, 0) != 0 or not acquire_unless(locks, i, k.run.gate, cpu):
-                park(k, cpu)
-        else:
-            take_as_recoverer(k, cpu, locks, i)
-        if section == TABLE:  # the others are never held where a CPU can park
-            store_ordered(k.recovery.held, cpu, i + 1)
+    def take(self, k: Kernel, cpu: int, locks: object, i: int, section: int, outer: int) -> None:
+        if load_acquire(k.run.gate, 0) != 0 or not try_acquire(locks, i, cpu):
+            wait_at_gate(k, cpu, locks, i, outer)
 
     def give(self, k: Kernel, cpu: int, locks: object, i: int, section: int) -> None:
-        if section == TABLE:
-            store_ordered(k.recovery.held, cpu, 0)
         release(locks, i)
         if recovers(k.mode.recovery, "early-unlock"):
             store_ordered(k.recovery.intent, cpu, 0)
@@ -98,6 +101,27 @@ def park(k: Kernel, cpu: int) -> None:
     while load_acquire(k.run.gate, 0) != 0:
         futex_wait(k.run.gate, 0, 1)
     exchange(k.recovery.parked, cpu, 0)
+
+
+@outline
+def wait_for(k: Kernel, cpu: int, locks: object, i: int) -> None:
+    """Take a lock that was not free."""
+    if cpu < k.nr_cpus:
+        acquire(locks, i, cpu)
+    else:
+        take_as_recoverer(k, cpu, locks, i)
+
+
+@outline
+def wait_at_gate(k: Kernel, cpu: int, locks: object, i: int, outer: int) -> None:
+    """Take a lock that was not free, or while locks are being repaired, and publish what this CPU holds meanwhile."""
+    store_ordered(k.recovery.held, cpu, outer + 1)
+    if cpu < k.nr_cpus:
+        while load_acquire(k.run.gate, 0) != 0 or not acquire_unless(locks, i, k.run.gate, cpu):
+            park(k, cpu)
+    else:
+        take_as_recoverer(k, cpu, locks, i)
+    store_ordered(k.recovery.held, cpu, 0)
 
 
 @inline

@@ -60,8 +60,8 @@ def counted(name):
 
 
 CHANGING = (
-    "store_release", "exchange", "fetch_add", "cmpxchg", "sem_wait_unless", "sem_post", "robust_lock", "robust_unlock",
-    "futex_wake", "mutex_lock_unless", "mutex_unlock",
+    "store_release", "exchange", "fetch_add", "cmpxchg", "sem_trywait", "sem_wait_unless", "sem_post", "robust_lock",
+    "robust_unlock", "futex_wake", "mutex_trylock", "mutex_lock_unless", "mutex_unlock",
 )  # fmt: skip
 for name in CHANGING:
     setattr(DyingMachine, name, counted(name))

@@ -34,6 +34,10 @@ What a lock must have so that others survive the death of its holder (`--recover
     "robust"    acquire_robust(lock, i, cpu) -> int     0; or OWNER_DIED (shmkret.libc): its holder died, it is ours
                 try_acquire_robust(lock, i, cpu) -> int the same without waiting; REFUSED when a live CPU has it
 
+    "gate", "owner"  optional:
+                try_acquire(lock, i, cpu) -> bool       take it if that needs no waiting, and else leave it; without it, every
+                                                        acquire of a recoverable run goes the long way
+
 Optional in the file: SIZE, the bytes of a lock whose words libc owns; CONTROL = True, for a lock that must fail.
 ATTACHABLE = False: its words mean something to the process that made it and its children alone; `shmkret inspect` asks it not.
 """
@@ -55,6 +59,12 @@ def acquire(lock: Any, i: int, cpu: int) -> None:
 def release(lock: Any, i: int) -> None:
     """Give lock `i` back; only its holder calls this."""
     raise NotImplementedError
+
+
+@optional
+def try_acquire(lock: Any, i: int, cpu: int) -> bool:
+    """Take lock `i` if that needs no waiting."""
+    return False
 
 
 @optional

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from shmkret.atomics import EQ, Words, cmpxchg, exchange, futex_wait, futex_wake, load_acquire, wait_unless
-from shmkret.text import outline
+from shmkret.text import inline, outline
 
 RECOVERY = "owner"
 SLEEPERS = 1 << 31
@@ -30,8 +30,13 @@ class Owner(NamedTuple):
 
 
 def acquire(lock: Owner, i: int, cpu: int) -> None:
-    if cmpxchg(lock.owner, i, 0, cpu + 1) != 0:
+    if not try_acquire(lock, i, cpu):
         wait(lock, i, cpu)
+
+
+@inline
+def try_acquire(lock: Owner, i: int, cpu: int) -> bool:
+    return cmpxchg(lock.owner, i, 0, cpu + 1) == 0
 
 
 @outline
@@ -45,7 +50,7 @@ def wait(lock: Owner, i: int, cpu: int) -> None:
 
 def acquire_unless(lock: Owner, i: int, stop: Words, cpu: int) -> bool:
     """Without sleeping: only recoverers come this way."""
-    while cmpxchg(lock.owner, i, 0, cpu + 1) != 0:
+    while not try_acquire(lock, i, cpu):
         if not wait_unless(lock.owner, i, EQ, 0, stop):
             return False
     return True

@@ -41,6 +41,10 @@ def release(lock: Pthread, i: int) -> None:
     libc.mutex_unlock(address_of(lock.mutex, i))
 
 
+def try_acquire(lock: Pthread, i: int) -> bool:
+    return libc.mutex_trylock(address_of(lock.mutex, i))
+
+
 def acquire_unless(lock: Pthread, i: int, stop: Words) -> bool:
     return libc.mutex_lock_unless(address_of(lock.mutex, i), stop)
 

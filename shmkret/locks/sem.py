@@ -43,6 +43,10 @@ def release(lock: Sem, i: int) -> None:
     libc.sem_post(address_of(lock.sem, i))
 
 
+def try_acquire(lock: Sem, i: int) -> bool:
+    return libc.sem_trywait(address_of(lock.sem, i))
+
+
 def acquire_unless(lock: Sem, i: int, stop: Words) -> bool:
     return libc.sem_wait_unless(address_of(lock.sem, i), stop)
 

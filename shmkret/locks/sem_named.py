@@ -43,6 +43,10 @@ def release(lock: SemNamed, i: int) -> None:
     libc.sem_post(lock.address[i])
 
 
+def try_acquire(lock: SemNamed, i: int) -> bool:
+    return libc.sem_trywait(lock.address[i])
+
+
 def acquire_unless(lock: SemNamed, i: int, stop: Words) -> bool:
     return libc.sem_wait_unless(lock.address[i], stop)
 

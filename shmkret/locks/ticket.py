@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shmkret.atomics import EQ, Words, add64, fetch_add, store_release, wait_unless, wait_until
+from shmkret.atomics import EQ, Words, add64, cmpxchg, fetch_add, load_acquire, store_release, wait_unless, wait_until
 
 RECOVERY = "gate"
 
@@ -39,6 +39,11 @@ def is_free(lock: Ticket, i: int) -> bool:
 def release(lock: Ticket, i: int) -> None:
     # Only the holder writes owner, so its own plain read is current.
     store_release(lock.owner, i, add64(lock.owner[i], 1))
+
+
+def try_acquire(lock: Ticket, i: int) -> bool:
+    serving = load_acquire(lock.owner, i)
+    return cmpxchg(lock.next, i, serving, add64(serving, 1)) == serving
 
 
 def acquire_unless(lock: Ticket, i: int, stop: Words) -> bool:

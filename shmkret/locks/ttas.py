@@ -37,6 +37,10 @@ def release(lock: Ttas, i: int) -> None:
     store_release(lock.locked, i, 0)
 
 
+def try_acquire(lock: Ttas, i: int) -> bool:
+    return exchange(lock.locked, i, 1) == 0
+
+
 def acquire_unless(lock: Ttas, i: int, stop: Words) -> bool:
     while exchange(lock.locked, i, 1) != 0:
         if not wait_unless(lock.locked, i, EQ, 0, stop):

@@ -22,7 +22,7 @@ from shmkret.intents import POP, PROBE, PUSH, REFUSED, TABLE, lock_name, put, re
 from shmkret.irqflags import irqrestore, irqrestore_held, irqsave, irqsave_held
 from shmkret.layout import Kernel
 from shmkret.lists import count_missed, pop_free, push_bucket, push_free, take_out, unlink_bucket
-from shmkret.locking import lock_probe, lock_table, unlock_probe, unlock_table
+from shmkret.locking import lock_inside, lock_probe, lock_table, unlock_probe, unlock_table
 from shmkret.locks import release
 from shmkret.text import inline
 
@@ -82,11 +82,11 @@ def recycle(scheme: Hashed, k: Kernel, cpu: int, bucket: int, prev: int, ri: int
     rp = k.instances.rp[ri]
     if recovers(k.mode.recovery, "moves"):
         # Both locks first: between the two halves of the move the instance is in nobody's hands.
-        lock_probe(k, cpu, scheme.locks, rp)
+        lock_inside(k, cpu, scheme.locks, rp, bucket)
         take_out(k, cpu, ri, prev, bucket, why)
     else:
         unlink_bucket(k, ri, prev, bucket)
-        lock_probe(k, cpu, scheme.locks, rp)
+        lock_inside(k, cpu, scheme.locks, rp, bucket)
     push_free(k, cpu, ri, rp, why)
     unlock_probe(k, cpu, scheme.locks, rp)
 
