@@ -77,14 +77,6 @@ def start_mortal(k: Kernel, cpu: int) -> None:
     store_release(k.recovery.pid, cpu, pid)
 
 
-@inline
-def dismiss(k: Kernel, recoverer: int) -> None:
-    """Let a recoverer that has nothing to do end."""
-    store_release(k.recovery.life, recoverer, EMPTY)
-    exchange(k.run.deaths, 0, 1)
-    futex_wake(k.run.deaths, 0, EVERYBODY)
-
-
 @outline
 def announce(k: Kernel, dead: int) -> None:
     """CPU `dead` is dead: say so to the recoverer, wherever it waits. For whoever watches the processes."""
@@ -100,7 +92,7 @@ def announce(k: Kernel, dead: int) -> None:
 
 @inline
 def run_recoverer(k: Kernel, me: int) -> None:
-    """Recover whoever dies, until it is dismissed: its own slot is no longer LIVE."""
+    """Recover whoever dies, while its own slot is LIVE."""
     while load_acquire(k.recovery.life, me) == LIVE:
         if exchange(k.run.deaths, 0, 0) != 0:
             recover(k, me)

@@ -15,7 +15,7 @@ from shmkret.kernel import Sizes, create_arena, geometry_of
 from shmkret.probes import call_and_return
 from shmkret.sched import schedule
 from shmkret.survive import LIVE
-from tests.worlds import build_of
+from tests.worlds import build_of, busted_gate
 
 
 def recoverable(scheme, lock, mutant="", worker="hot", nr_cpus=2):
@@ -122,9 +122,19 @@ def test_so_it_is_where_the_recoverer_frees_the_locks_itself(lock):
     assert outcome.violations == []
 
 
-@pytest.mark.parametrize("mutant", ["no-intent", "late-intent", "early-clear"])
+@pytest.mark.parametrize("mutant", ["no-intent", "late-intent", "early-clear", "late-next"])
 def test_a_wrong_order_is_found_by_the_search(mutant):
     outcome = die_once(recoverable("hashed", "owner", mutant, nr_cpus=1), one_call)
+    assert outcome.violations
+
+
+def test_a_lock_released_before_the_intent_is_cleared_is_found_by_the_search():
+    outcome = die_once(recoverable("global", "owner", "early-unlock"), one_call, seconds=200)
+    assert outcome.violations
+
+
+def test_a_lock_that_lets_two_in_is_found_by_the_search(tmp_path):
+    outcome = die_once(recoverable("global", busted_gate(tmp_path)), one_call, mortal=(), deaths=0, seconds=100)
     assert outcome.violations
 
 

@@ -78,3 +78,17 @@ def one_round_each(worker="hot", scheme="hashed", lock="ttas", arch="x86-64", nr
     body = whole_round if shared else only_step
     with World(build_of(worker, scheme, lock, arch, nr_cpus, bugs), shared, **sizes) as world:
         return world.explore(lambda k: [partial(body, k, i) for i in range(nr_cpus)])
+
+
+def busted_gate(folder):
+    """The control `busted` as a recoverable lock, in a file; its path."""
+    source = (build_of(lock="busted").lock.path).read_text()
+    path = folder / "busted_gate.py"
+    path.write_text(
+        source.replace("CONTROL = True", 'RECOVERY = "gate"').replace("import EQ, Words", "import EQ, Words, wait_unless")
+        + "\n\ndef acquire_unless(lock, i, stop):\n"
+        "    if not wait_unless(lock.locked, i, EQ, 0, stop):\n        return False\n"
+        "    store_release(lock.locked, i, 1)\n    return True\n\n\n"
+        "def reset(lock, i, held):\n    store_release(lock.locked, i, 1 if held else 0)\n"
+    )
+    return str(path)

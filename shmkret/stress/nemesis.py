@@ -52,7 +52,6 @@ COUNTS = (
     "other",
     "times",
     "done",
-    "open_calls",
 )
 
 
@@ -61,7 +60,6 @@ class Machines(NamedTuple):
 
     start: list[Callable[[], None]]
     announce: list[Callable[[], None]]
-    dismiss: list[Callable[[], None]]
 
 
 class Record:
