@@ -8,10 +8,14 @@ Always    calls = hits + nmissed + kp.nmissed + refused, over all kretprobes, th
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
+from shmkret import layout
 from shmkret.arena import Arena, buckets, chain
+from shmkret.atomics import NIL
 from shmkret.errors import PluginError
 from shmkret.hash import hash_ptr
 from shmkret.intents import BUSY, IDLE
@@ -37,6 +41,11 @@ def audit(arena: Arena, scheme: Plugin | None, *, at_rest: bool = True) -> list[
             wrong.append(f"{int(what.sum())} instances {name}, such as instance {example}")
     if arena.geometry.recoverable:
         wrong += _states(arena)
+        for field in ("intent", "held"):
+            slots = np.flatnonzero(arena.records("recovery")[field])
+            wrong += [f"recovery.{field} of slot {slot} is not cleared" for slot in slots]
+    if at_rest:
+        wrong += [f"cpu {cpu} is inside the probe path" for cpu in inside(arena)]
     outside = int((arena.records("tasks")["place"][owners] == 0).sum())
     if at_rest and outside:
         wrong.append(f"{outside} instances are in buckets, and their tasks are at rest")
@@ -83,6 +92,16 @@ def _walk_slab(arena: Arena, places: NDArray[np.int64], wrong: list[str]) -> Non
     if flaw:
         wrong.append(f"the slab {flaw}")
     places[order] += 1
+    strangers = [ri for ri in order if arena.records("instances")["rp"][ri] != NIL]
+    if strangers:
+        wrong.append(f"instance {strangers[0]} is on the slab, and says that it has a probe")
+
+
+def inside(arena: Arena) -> list[int]:
+    """The CPUs that are inside the probe path, by their own words: only these can hold a bucket's or a probe's lock."""
+    cpus = arena.records("cpus")[: arena.geometry.nr_cpus]
+    busy = (cpus["preempt_count"] != 0) | (cpus["irqs_off"] != 0) | (cpus["current_kprobe"] != NIL)
+    return [int(cpu) for cpu in np.flatnonzero(busy)]
 
 
 def _walk_buckets(arena: Arena, places: NDArray[np.int64], wrong: list[str]) -> tuple[int, list[int]]:
@@ -107,6 +126,29 @@ def _walk_buckets(arena: Arena, places: NDArray[np.int64], wrong: list[str]) -> 
             if hash_ptr(addresses[tasks[ri]], multiplier) != bucket:
                 wrong.append(f"instance {ri} of task {tasks[ri]} is in the wrong bucket, {bucket}")
     return in_flight, owners
+
+
+def checked_words(arena: Arena, *, scheme: str) -> list[tuple[str, str, int]]:
+    """The words of a quiet arena whose every bit the audit checks: section, field and record, as layout.CHECKED has them."""
+    hung = {ri for order in buckets(arena) for ri in order}
+    g = arena.geometry
+    holds: dict[str, Callable[[int], bool]] = {
+        "always": lambda _: True,
+        "recoverable": lambda _: bool(g.recoverable),
+        "cpu": lambda i: i < g.nr_cpus,
+        "listed": lambda ri: ri not in hung,
+        "kretprobe": lambda p: arena.records("probes")["kind"][p] == KRETPROBE,
+        "missed": lambda i: bool(g.recoverable) and arena.records("probes")["kind"][i % g.nr_probes] == KRETPROBE,
+        "global": lambda _: scheme == "global",
+        "global hung": lambda ri: scheme == "global" and ri in hung and arena.records("instances")["rp"][ri] != NIL,
+    }
+    return [
+        (section, field, i)
+        for section, fields in layout.CHECKED.items()
+        for field, condition in fields.items()
+        for i in range(arena.sections[section].nr)
+        if holds[condition](i)
+    ]
 
 
 def books(arena: Arena) -> dict[str, int]:

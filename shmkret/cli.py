@@ -239,6 +239,11 @@ def _add_arenas(commands: Any) -> None:
     inspect.add_argument("--audit", action="store_true", help="check every list and count; exit 1 when something is wrong")
     inspect.add_argument("--json", metavar="FILE|-", help="one JSON object; - is standard output")
     inspect.set_defaults(run=_inspect)
+    repair = commands.add_parser("repair", help="rebuild the lists of an arena that is left over", allow_abbrev=False)
+    repair.add_argument("arena", metavar="ARENA", help="its name: see `shmkret list arenas`")
+    repair.add_argument("--lock", metavar="FILE", help="its lock's file, or name, where the arena's header does not find it")
+    repair.add_argument("--json", metavar="FILE|-", help="one JSON object; - is standard output")
+    repair.set_defaults(run=_repair)
     clean = commands.add_parser("clean", help="remove what killed runs have left over, and nothing else", allow_abbrev=False)
     clean.add_argument("--json", metavar="FILE|-", help="one JSON object; - is standard output")
     clean.set_defaults(run=_clean)
@@ -402,13 +407,13 @@ def _stress(options: argparse.Namespace, argv: list[str]) -> int:
 
 
 def _inspect(options: argparse.Namespace, argv: list[str]) -> int:
-    from shmkret import named
+    from shmkret import audit, named
     from shmkret.measure import machine, tables
 
     name = named.newest_live() if options.arena is None else options.arena
     with named.copied(name, options.lock) as arena:
         found: dict[str, Any] = {"arena": name, **arena.statistics()}
-        pids, inside = named.pids_of(name, arena), named.inside(arena)
+        pids, inside = named.pids_of(name, arena), audit.inside(arena)
         for cpu, record in enumerate(found["cpus"]):
             record |= {"inside": cpu in inside, "pid": pids[cpu] if pids and cpu < len(pids) else None}
         held, found["locks_doubt"] = named.held_locks(arena, options.lock, pids)
@@ -421,6 +426,25 @@ def _inspect(options: argparse.Namespace, argv: list[str]) -> int:
     if options.json != "-":
         tables.print_arena(found, sys.stdout)
     return EXIT_FAILED if found.get("audit") else EXIT_HELD
+
+
+def _repair(options: argparse.Namespace, argv: list[str]) -> int:
+    from shmkret import named
+
+    done, left = named.repaired(options.arena, options.lock)
+    if options.json:
+        from shmkret.measure import machine
+
+        head = {"schema": SCHEMA, "command": "repair", "argv": argv, "version": __version__, "seed": None}
+        _write_json(
+            options.json, {**head, "machine": machine.describe(), "arena": options.arena, "repaired": done, "audit": left}
+        )
+    if options.json != "-":
+        for what in done or ["nothing had to be repaired"]:
+            print(what)
+        for what in left:
+            print(f"not repaired: {what}")
+    return EXIT_FAILED if left else EXIT_HELD
 
 
 def _clean(options: argparse.Namespace, argv: list[str]) -> int:

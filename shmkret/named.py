@@ -35,13 +35,13 @@ import psutil
 from shmkret import arena as arenas
 from shmkret import atomics, layout
 from shmkret.arena import NAME_PREFIX, SHM, Arena
-from shmkret.atomics import NIL
-from shmkret.audit import audit
+from shmkret.audit import audit, inside
 from shmkret.errors import ArenaError, PluginError, ShmkretError
 from shmkret.kernel import LOCK_SECTIONS
 from shmkret.plain import PlainMachine, column
 from shmkret.plugin_calls import blamed
 from shmkret.registry import LOCK, SCHEME, Kind, Plugin, find, is_path
+from shmkret.repair import repair
 
 NAME = re.compile(re.escape(NAME_PREFIX) + "[0-9a-f]{16}")
 HALF_BUILT_S = 60.0
@@ -207,15 +207,35 @@ def audited(name: str, lock: str | None = None) -> Audit:
     return Audit([], f"{why}, not a finding: {found.findings[0]}")
 
 
+def repaired(name: str, lock: str | None = None) -> tuple[list[str], list[str]]:
+    """Repair an arena that is left over (shmkret.repair): what was done, and what the audit says afterwards.
+
+    Raises: ArenaError for one that is live, or whose run was not recoverable; and as attach().
+    """
+    fd = _open(name, os.O_RDWR)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        header = _header(fd)
+        record, plugin, doubt = _lock_of(header, lock)
+        arena = Arena.attach(fd, lock=record, name=_plain_name(name))
+    except BlockingIOError as error:
+        os.close(fd)
+        raise ArenaError(f"{name} is live: what its CPUs are doing cannot be repaired from outside") from error
+    except BaseException:
+        os.close(fd)
+        raise
+    with arena:
+        scheme = _loadable(SCHEME, os.fsdecode(header["scheme"]))[0]
+        is_ours = plugin is not None and getattr(plugin.module, "ATTACHABLE", True)
+        done = repair(arena, scheme, plugin if is_ours else None)
+        left = audit(arena, scheme, at_rest=False)
+        if plugin is None or not is_ours:
+            left.append(f"the locks stay as they are: {doubt or 'their words mean nothing outside the processes of the run'}")
+        return done, left
+
+
 def _abandoned(locks: Locks) -> list[str]:
     return [f"{len(locks.held)} locks are not free, such as {locks.held[0].lock}, and nobody is alive"] if locks.held else []
-
-
-def inside(arena: Arena) -> list[int]:
-    """The CPUs that are inside the probe path, by their own words: only these can hold a bucket's or a probe's lock."""
-    cpus = arena.records("cpus")[: arena.geometry.nr_cpus]
-    busy = (cpus["preempt_count"] != 0) | (cpus["irqs_off"] != 0) | (cpus["current_kprobe"] != NIL)
-    return [int(cpu) for cpu in np.flatnonzero(busy)]
 
 
 def pids_of(name: str, arena: Arena) -> list[int] | None:

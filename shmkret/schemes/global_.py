@@ -153,6 +153,25 @@ def audit(arena: Arena) -> list[str]:
     return [] if sorted(seen) == in_flight else [f"{len(seen)} instances are on used lists, {len(in_flight)} in buckets"]
 
 
+def rebuild(arena: Arena) -> list[str]:
+    """The used lists anew, from the instances in buckets, where they are not what audit() wants."""
+    wrong = audit(arena)
+    if not wrong:
+        return []
+    instances, probes = arena.records("instances"), arena.records("probes")
+    probes["used"] = NIL
+    for order in buckets(arena):
+        for ri in reversed(order):
+            rp = int(instances["rp"][ri])
+            if 0 <= rp < len(probes):
+                first = int(probes["used"][rp])
+                instances["used_next"][ri], instances["used_prev"][ri] = first, NIL
+                if first != NIL:
+                    instances["used_prev"][first] = ri
+                probes["used"][rp] = ri
+    return ["the used lists were rebuilt"]
+
+
 @inline
 def push_used(k: Kernel, ri: int, rp: int) -> None:
     first = k.probes.used[rp]

@@ -281,8 +281,7 @@ class Nemesis:
         machine = PlainMachine(None)
         wrong = audit(self.arena, self.build.scheme)
         held = native.still_held(self.arena, machine, self.build, self.sizes)
-        intents = np.flatnonzero(self.crew.words["intent"]).tolist()
-        wrong += held + [f"the intent of slot {slot} is not cleared" for slot in intents]
+        wrong += held
         for what in wrong:
             kind = next((name for name in ("lost", "doubled") if f"instances {name}" in what), "")
             if kind:

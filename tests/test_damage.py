@@ -1,0 +1,222 @@
+"""Damage to an arena that nobody uses: the audit finds and names it, repair() mends what says where it belongs, and a damaged
+arena is never a signal or a hang.
+"""
+
+import os
+import random
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+
+from shmkret import atomics, layout, named, native, plain
+from shmkret.arena import Arena, buckets
+from shmkret.atomics import NIL
+from shmkret.audit import audit, checked_words
+from shmkret.cli import main
+from shmkret.errors import ArenaError
+from shmkret.kernel import Sizes, create_arena, geometry_of, kernel_of
+from shmkret.plain import PlainMachine
+from shmkret.repair import repair
+from shmkret.survive import LIVE
+from tests.test_crash_points import rounds
+from tests.worlds import build_of
+
+LINKS = {("instances", "next"), ("buckets", "first"), ("probes", "free"), ("registry", "slab"), ("probes", "used")}
+COUNTS = {"calls", "hits", "returns", "flushed", "refused", "nmissed", "kp_nmissed", "gone_nmissed", "gone_kp_nmissed"}
+
+
+@contextmanager
+def arena_in_use(scheme, *, lock="ttas", worker="sleepers", is_named=False):
+    """A recoverable arena with instances in flight, some on free lists, some on the slab; no CPU is at work."""
+    build = replace(build_of(worker, scheme, lock), recoverable=True)
+    sizes = Sizes(maxactive=4, probes=2)
+    with create_arena(build, sizes, np.zeros(1, np.int64), geometry_of(build, sizes, 1, 1), named=is_named) as arena:
+        machine = PlainMachine(build.cache())
+        native.free_locks(arena, machine, build, sizes)
+        arena.records("runqueues")["quiescent"] = 1
+        arena.records("recovery")["life"][:2] = LIVE
+        arena.records("tasks")["address"] = arena.records("tasks")["address"][0]  # one bucket for all
+        k = kernel_of(arena, partial(plain.column, arena), build, sizes)
+        with atomics.use(machine):
+            rounds(k, 0, (0, 1))
+        assert audit(arena, build.scheme) == []
+        yield arena, build
+
+
+def bits_of(arena, scheme):
+    for section, field, i in checked_words(arena, scheme=scheme):
+        for bit in range(64):
+            yield section, field, i, bit
+
+
+def flip(arena, section, field, i, bit):
+    arena.records(section)[field].view(np.uint64)[i] ^= np.uint64(1 << bit)
+
+
+@pytest.mark.parametrize("scheme", ["global", "hashed"])
+def test_every_bit_of_every_checked_word_is_found_and_named(scheme):
+    with arena_in_use(scheme) as (arena, build):
+        assert max(map(len, buckets(arena))) >= 2
+        assert arena.records("registry")["slab"][0] != NIL
+        whole = bytes(arena._bytes)
+        flipped = found = 0
+        unnamed = []
+        for section, field, i, bit in bits_of(arena, scheme):
+            flip(arena, section, field, i, bit)
+            wrong = audit(arena, build.scheme)
+            flipped += 1
+            found += bool(wrong)
+            if not any(name in " ".join(wrong) for name in names_of(section, field, i)):
+                unnamed.append((section, field, i, bit, wrong))
+            flip(arena, section, field, i, bit)
+        assert unnamed == []
+        assert flipped == found == 64 * len(checked_words(arena, scheme=scheme))
+        assert bytes(arena._bytes) == whole
+
+
+def names_of(section, field, i):
+    """The words by which a finding may name it: the count, the list, or the instance; a link breaks what it leads to."""
+    if field in COUNTS:
+        return ["calls, but", "hits, but"]
+    if section == "instances":
+        return ["instance", "list", "bucket", "slab"]
+    if section == "cpus":
+        return [f"cpu {i}"]
+    if section == "recovery":
+        return [f"recovery.{field} of slot {i}"]
+    return {
+        "free": [f"probe {i}", "instance"],
+        "used": ["used list"],
+        "first": [f"bucket {i}", "instance"],
+        "slab": ["slab", "instance"],
+    }[field]
+
+
+@pytest.mark.parametrize("scheme", ["global", "hashed"])
+def test_a_flipped_bit_of_a_list_is_repaired_and_tasks_find_their_newest_first(scheme):
+    with arena_in_use(scheme) as (arena, build):
+        chains, whole = buckets(arena), bytes(arena._bytes)
+        for section, field, i, bit in bits_of(arena, scheme):
+            if (section, field) not in LINKS and field not in ("state", "rp"):
+                continue
+            flip(arena, section, field, i, bit)
+            done = repair(arena, build.scheme, build.lock)
+            assert done, (section, field, i, bit)
+            assert audit(arena, build.scheme) == [], (section, field, i, bit, done)
+            assert buckets(arena) == chains
+            arena._bytes[:] = np.frombuffer(whole, np.uint8)
+
+
+def test_what_is_whole_is_left_alone():
+    with arena_in_use("hashed") as (arena, build):
+        whole = bytes(arena._bytes)
+        assert repair(arena, build.scheme, build.lock) == []
+        assert bytes(arena._bytes) == whole
+
+
+def test_a_count_that_is_wrong_is_reported_and_not_made_up():
+    with arena_in_use("hashed") as (arena, build):
+        arena.records("cpus")["returns"][0] += 5
+        assert repair(arena, build.scheme, build.lock) == []
+        assert any("hits, but" in what for what in audit(arena, build.scheme))
+
+
+def test_the_command_repairs_what_is_left_over_and_says_so(capsys):
+    with arena_in_use("hashed", lock="ttas", is_named=True) as (arena, _):
+        name = arena.name
+        with pytest.raises(ArenaError, match="is live"):
+            named.repaired(name)
+        arena.records("buckets")["first"][:] = NIL
+        arena.records("locks")["locked"][0] = 1
+        left_over = os.dup(arena.fd)
+        try:
+            (named.SHM / name).rename(named.SHM / "kept")
+            arena.close()
+            (named.SHM / "kept").rename(named.SHM / name)
+            assert main(["repair", name]) == 0
+            output = capsys.readouterr().out
+            assert "rebuilt" in output
+            assert "freed 1 locks, such as locks[0]" in output
+            assert main(["inspect", name, "--audit", "--json", "-"]) == 0
+            assert main(["repair", name]) == 0
+            assert "nothing had to be repaired" in capsys.readouterr().out
+        finally:
+            os.close(left_over)
+            (named.SHM / name).unlink(missing_ok=True)
+
+
+def test_a_run_that_was_not_recoverable_is_not_repaired():
+    build = build_of("hot", "hashed", "ttas")
+    with create_arena(build, Sizes(), np.zeros(1, np.int64)) as arena, pytest.raises(ArenaError, match="was not recoverable"):
+        repair(arena, build.scheme, build.lock)
+
+
+def damage(data, rng):
+    """Some words or bytes become anything, or are moved; most of it where it hurts."""
+    for _ in range(rng.choice((1, 2, 8, 200))):
+        at = rng.randrange(len(data) // 8) * 8
+        kind = rng.randrange(4)
+        if kind == 0:
+            data[at : at + 8] = rng.randbytes(8)
+        elif kind == 1:
+            data[at + rng.randrange(8)] ^= 1 << rng.randrange(8)
+        elif kind == 2:
+            data[at : at + 8] = rng.choice((-1, 0, 1, 2, 3, 1 << 31, -(1 << 63))).to_bytes(8, "little", signed=True)
+        else:
+            other = rng.randrange(len(data) // 8) * 8
+            data[at : at + 8] = data[other : other + 8]
+
+
+def attach_damaged(whole, build, rng, in_header):
+    """Damage a copy, attach and audit it, repair it if it will. What was said: refused, found, or nothing."""
+    data = bytearray(whole)
+    if in_header:
+        head = data[: layout.HEADER.itemsize]
+        damage(head, rng)
+        data[: len(head)] = head
+    else:
+        body = data[layout.PAGE :]
+        damage(body, rng)
+        data[layout.PAGE :] = body
+    if rng.randrange(8) == 0:
+        del data[rng.randrange(len(data)) :]
+    fd = os.memfd_create("damaged")
+    try:
+        os.write(fd, data)
+        arena = Arena.attach(fd, lock=build.lock.record)
+    except ArenaError:
+        os.close(fd)
+        return "refused"
+    with arena:
+        found = audit(arena, build.scheme)
+        arena.statistics()
+        repair(arena, build.scheme, build.lock)
+        audit(arena, build.scheme)
+        return "found" if found else "nothing"
+
+
+def damaged_arenas(times, seed):
+    """How often what was said."""
+    said = {"refused": 0, "found": 0, "nothing": 0}
+    with arena_in_use("global") as (arena, build):
+        whole = bytes(arena._bytes)
+        for n in range(times):
+            rng = random.Random(f"{seed} {n}")
+            said[attach_damaged(whole, build, rng, rng.randrange(4) == 0)] += 1
+    return said
+
+
+def test_a_damaged_arena_is_refused_or_audited_and_never_a_signal_or_a_hang():
+    said = damaged_arenas(1000, seed=1)
+    assert sum(said.values()) == 1000
+    assert said["refused"] > 50
+    assert said["found"] > 200
+
+
+if __name__ == "__main__":
+    import sys
+
+    print(damaged_arenas(int(sys.argv[1]), int(sys.argv[2])))
