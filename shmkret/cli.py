@@ -219,6 +219,9 @@ def _add_stress(commands: Any) -> None:
     stress.add_argument(
         "--fault", default="random=kill", metavar="SPEC", help="what goes wrong: see `shmkret list faults`; random=kill"
     )
+    stress.add_argument(
+        "--fence", type=float, metavar="S", help="kill a stopped CPU that holds a lock after that long; default never"
+    )
     stress.add_argument("--mutant", default="", metavar="NAME", help="a wrong order of writes, which must be caught")
     stress.add_argument("--probes", type=int, metavar="N", help="probe records; default what the worker needs")
     stress.add_argument("--maxactive", type=int, metavar="N", help="instances a probe; few of them are soon exhausted")
@@ -396,7 +399,8 @@ def _stress(options: argparse.Namespace, argv: list[str]) -> int:
         _require_writable(Path(options.json))
     posix.sweep_names()
     output = sys.stderr if options.json == "-" else sys.stdout
-    runs = command.unprotected(asked, output) if options.unprotected else command.stress(asked, output)
+    how = command.unprotected if options.unprotected else command.stress if asked.nth is None else command.every_store
+    runs = how(asked, output)
     failed = [run for run in runs if run.get("findings")] if not options.unprotected else []
     head = {"schema": SCHEMA, "command": "stress", "argv": argv, "version": __version__, "seed": seed}
     replay = _replay(argv, seed)
@@ -552,8 +556,8 @@ def _list(options: argparse.Namespace, argv: list[str]) -> int:
 def _faults() -> list[dict[str, str]]:
     from shmkret.stress import spec
 
-    points = [{"name": name, "summary": f"where: {summary}"} for name, summary in spec.POINTS.items()]
-    return points + [{"name": name, "summary": f"what: {summary}"} for name, summary in spec.ACTIONS.items()]
+    kinds = (("where", spec.POINTS | spec.NTH), ("what", spec.ACTIONS), ("what, to the arena", spec.DAMAGES))
+    return [{"name": name, "summary": f"{kind}: {text}"} for kind, words in kinds for name, text in words.items()]
 
 
 def _mutants() -> list[dict[str, str]]:

@@ -20,8 +20,8 @@ from shmkret.errors import ArenaError
 from shmkret.kernel import Sizes, create_arena, geometry_of, kernel_of
 from shmkret.plain import PlainMachine
 from shmkret.repair import repair
+from shmkret.stress.crash_points import rounds
 from shmkret.survive import LIVE
-from tests.test_crash_points import rounds
 from tests.worlds import build_of
 
 LINKS = {("instances", "next"), ("buckets", "first"), ("probes", "free"), ("registry", "slab"), ("probes", "used")}

@@ -69,6 +69,42 @@ def test_a_lock_that_lets_two_in_is_caught(tmp_path):
     assert stressed("hot", "hashed", busted_gate(tmp_path), kills=2000)["findings"]
 
 
+def test_damage_between_rounds_is_found_named_and_repaired():
+    damage = "random=kill;arena=flip;arena=cycle;arena=cross;arena=wild"
+    found = stressed("hot", "hashed", "owner", kills=200, fault=damage, round_kills=10)
+    assert {name: found[name] for name in SOUND} == SOUND
+    assert found["damaged"] == 4 * found["rounds"] > 40
+
+
+def test_damage_that_the_audit_does_not_see_is_a_finding(monkeypatch):
+    monkeypatch.setattr("shmkret.stress.damage.audit", lambda *args: [])
+    found = stressed("hot", "hashed", "owner", kills=20, fault="random=kill;arena=cycle", round_kills=10)
+    assert found["findings"][0].startswith("damage not found: instances.next[")
+
+
+def test_a_stopped_holder_is_reported_and_killed_only_when_asked():
+    stops = {"fault": "holder=60%stop(8ms);random=kill", "kills": 200}
+    found = stressed(**stops)
+    assert {name: found[name] for name in SOUND} == SOUND
+    assert found["stopped_holders"] > 0
+    assert "stood still for" in found["note"]
+    assert found["fenced"] == 0
+    fenced = stressed(**stops, fence_s=0.001)
+    assert {name: fenced[name] for name in SOUND} == SOUND
+    assert fenced["fenced"] > 0
+
+
+def test_nth_is_every_store_in_turn_or_one(capsys):
+    assert main(["stress", "--fault", "nth=all", "--worker", "nested", "--lock", "ttas", "--json", "-"]) == 0
+    every = json.loads(capsys.readouterr().out)["runs"][0]
+    assert (every["bad"], every["findings"]) == (0, [])
+    assert every["places"] > 100
+    wrong = ["stress", "--fault", "nth=30", "--worker", "nested", "--lock", "owner", "--mutant", "late-next", "--json", "-"]
+    assert main(wrong) == 1
+    one = json.loads(capsys.readouterr().out)["runs"][0]
+    assert (one["places"], one["bad"]) == (1, 1)
+
+
 def test_a_lock_that_says_nothing_of_recovery_is_refused():
     with pytest.raises(UsageError, match="the lock empty is not recoverable: its file says no RECOVERY"):
         stressed(lock="empty")
@@ -98,6 +134,11 @@ def test_a_semaphore_whose_holder_died_says_nothing_and_a_robust_mutex_does():
         ("random=stop(5h)", "where a time such as 5ms and ')' is expected"),
         ("random=0%kill", "0% is no share"),
         ("random=off", "nothing ever happens"),
+        ("arena=flip", "nothing ever happens"),
+        ("random=kill;arena=kill", "character 19: 'k' where an action (flip, cycle, cross, wild) is expected"),
+        ("nth=x", "character 5: 'x' where all or a number is expected"),
+        ("nth=1;random=kill", "character 6: ';' where the end is expected"),
+        ("nth=0", "stores are counted from 1"),
         ("parent=stop", "parent can be killed, not stopped"),
     ],
 )

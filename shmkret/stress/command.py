@@ -12,6 +12,7 @@ from shmkret.kernel import Sizes
 from shmkret.registry import ARCH, LOCK, SCHEME, WORKER, find
 from shmkret.stress import spec
 from shmkret.stress import unprotected as bare
+from shmkret.stress.crash_points import crash_points
 from shmkret.stress.nemesis import Plan, Record
 from shmkret.stress.session import run
 
@@ -27,6 +28,7 @@ class Asked:
     builds: tuple[Build, ...]
     sizes: Sizes
     plan: Plan
+    nth: int | str | None = None
 
     @classmethod
     def of(cls, options: argparse.Namespace, seed: int) -> Asked:
@@ -43,7 +45,12 @@ class Asked:
         for what in ("worker", "scheme", "lock"):
             if not getattr(options, what):
                 raise UsageError(f"--{what} names nothing: give one value or several, with commas between them")
-        terms = spec.parse(options.fault)
+        nth = spec.nth(options.fault)
+        terms = [] if nth is not None else spec.parse(options.fault)
+        if nth is not None and options.mutant == "no-gate":
+            raise UsageError("--mutant no-gate needs CPUs that run meanwhile: take other faults than nth")
+        if options.fence is not None and not options.fence > 0:
+            raise UsageError(f"--fence is {options.fence:g}: give more than 0 seconds")
         builds = tuple(
             Build(
                 arch=find(ARCH, "x86-64"),
@@ -65,7 +72,9 @@ class Asked:
             _ = build.declared
         sizes = Sizes(probes=options.probes, maxactive=options.maxactive)
         round_kills = options.round or max(1, options.kills // 10)
-        return cls(builds, sizes, Plan(options.kills, round_kills, terms, seed, seconds=options.seconds or float("inf")))
+        never = float("inf")
+        plan = Plan(options.kills, round_kills, terms, seed, seconds=options.seconds or never, fence_s=options.fence or never)
+        return cls(builds, sizes, plan, nth)
 
 
 def stress(asked: Asked, output: TextIO) -> list[dict[str, Any]]:
@@ -80,6 +89,9 @@ def stress(asked: Asked, output: TextIO) -> list[dict[str, Any]]:
         print(_line(found), file=output, flush=True)
         for what in found["findings"]:
             print(f"    {what}", file=output, flush=True)
+        if found["stopped_holders"]:
+            stops = f"{found['stopped_holders']} stops of a CPU with a lock, {found['fenced']} of them fenced"
+            print(f"    {stops}; the last: {found['note']}", file=output)
     print("ms: from SIGKILL until every lock of the dead CPU was free again", file=output)
     return runs
 
@@ -97,6 +109,27 @@ def _line(found: dict[str, Any]) -> str:
         f"{found['lost']:6}{found['doubled']:8}{found['stuck']:6}{found['count_errors']:11}{found['other']:6}"
         f"{times[0]:>9}{times[1]:>9}{times[2]:>9}"
     )
+
+
+ROUNDS = (0, 1)
+"""Of the worker program, in which every store is a place to die."""
+
+
+def every_store(asked: Asked, output: TextIO) -> list[dict[str, Any]]:
+    """--fault nth=all, or nth=K: a line for each combination."""
+    print(f"{'worker':10}{'scheme':8}{'lock':16}{'places':>8}{'bad':>6}", file=output)
+    only = None if asked.nth == "all" else int(asked.nth or 0)
+    runs = []
+    for build in asked.builds:
+        places, bad = crash_points(build, asked.sizes, ROUNDS, only)
+        names = {"worker": build.worker.name, "scheme": build.scheme.name, "lock": build.lock.name, "mutant": build.mutant}
+        findings = [f"store {kth}: {what}" for kth, wrong in bad.items() for what in wrong]
+        runs.append({**names, "places": places, "bad": len(bad), "findings": findings[:20]})
+        print(f"{build.worker.name:10}{build.scheme.name:8}{build.lock.name:16}{places:8}{len(bad):6}", file=output, flush=True)
+        for what in findings[:3]:
+            print(f"    {what}", file=output, flush=True)
+    print("places: stores and lock operations of two rounds, each of which a process of its own died at", file=output)
+    return runs
 
 
 def unprotected(asked: Asked, output: TextIO) -> list[dict[str, Any]]:

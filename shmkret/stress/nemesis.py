@@ -26,13 +26,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shmkret import native, oracle, posix
+from shmkret import atomics, native, oracle, posix
 from shmkret.arena import Arena
 from shmkret.audit import audit
 from shmkret.build import Build
 from shmkret.cpu import GATE, MEASURE, STOP
-from shmkret.kernel import Sizes
+from shmkret.intents import POP, op_of
+from shmkret.kernel import LOCK_SECTIONS, Sizes
 from shmkret.plain import PlainMachine
+from shmkret.redo import named_lock
+from shmkret.stress.damage import damage
 from shmkret.stress.spec import Term
 from shmkret.stress.supervisor import Died, Supervisor, wait_until
 from shmkret.survive import DEAD, LIVE
@@ -40,11 +43,15 @@ from shmkret.survive import DEAD, LIVE
 PATIENCE_S = 20.0
 MOST_TIMES = 1 << 20
 """Recovery times that are kept; later ones replace the oldest."""
+NOTE_BYTES = 256
 COUNTS = (
     "kills",
     "recoveries",
     "stops",
     "rounds",
+    "damaged",
+    "stopped_holders",
+    "fenced",
     "lost",
     "doubled",
     "stuck",
@@ -66,7 +73,7 @@ class Record:
     """Counts and recovery times (us) in shared memory."""
 
     def __init__(self) -> None:
-        self._map = mmap.mmap(-1, 8 * len(COUNTS) + 4 * MOST_TIMES + (1 << 16))
+        self._map = mmap.mmap(-1, 8 * len(COUNTS) + 4 * MOST_TIMES + (1 << 16) + NOTE_BYTES)
         self.counts = np.frombuffer(self._map, np.int64, len(COUNTS))
         self._times = np.frombuffer(self._map, np.uint32, MOST_TIMES, 8 * len(COUNTS))
         self._words = 8 * len(COUNTS) + 4 * MOST_TIMES
@@ -91,6 +98,15 @@ class Record:
         p50, p99, most = np.percentile(times, [50, 99, 100]).tolist()
         return {"p50": round(p50, 4), "p99": round(p99, 4), "max": round(most, 4)}
 
+    def note(self, what: str) -> None:
+        """Keep a sentence that is no finding; the last one stays."""
+        text = what.encode()[:NOTE_BYTES]
+        self._map[-NOTE_BYTES:] = text.ljust(NOTE_BYTES, b"\0")
+
+    def noted(self) -> str:
+        """That sentence; empty when there was none."""
+        return bytes(self._map[-NOTE_BYTES:]).rstrip(b"\0").decode()
+
     def say(self, findings: list[str]) -> None:
         """Keep what was found."""
         text = json.dumps(findings[:20]).encode()[: (1 << 16) - 9]
@@ -106,7 +122,7 @@ class Record:
 
 @dataclass
 class Plan:
-    """kills: how many; round_kills: after how many there is an audit."""
+    """kills: how many; round_kills: after how many there is an audit; fence_s: a stopped holder is killed after that long."""
 
     kills: int
     round_kills: int
@@ -114,6 +130,7 @@ class Plan:
     seed: int
     pause_s: float = 0.0002
     seconds: float = float("inf")
+    fence_s: float = float("inf")
 
 
 class Nemesis:
@@ -179,14 +196,14 @@ class Nemesis:
                 n += 1
                 if wrong:
                     return wrong
-            return self._heal() or self._audit()
+            return self._heal() or self._audit() or self._damage()
         except Died as error:
             bugs = self._bugs()
             self.record.add("other")
             return bugs or [str(error)]
 
     def _fault(self, n: int) -> list[str]:
-        possible = [term for term in self.plan.terms if term.may(n)]
+        possible = [term for term in self.plan.terms if term.point != "arena" and term.may(n)]
         if not possible:
             return []
         term = self.rng.choices(possible, [term.share for term in possible])[0]
@@ -254,12 +271,39 @@ class Nemesis:
         stopped = self._victims(term)
         for slot in stopped:
             self.crew.send(slot, signal.SIGSTOP)
-        time.sleep(term.arg * self.rng.random())
+        seconds = term.arg * self.rng.random()
+        time.sleep(min(seconds, self.plan.fence_s))
+        holders = [slot for slot in stopped if self._report_holder(slot, seconds)]
+        if seconds > self.plan.fence_s and holders:
+            wrong = self._fence(holders)
+            if wrong:
+                return wrong
+            stopped = [slot for slot in stopped if slot not in holders]
+        time.sleep(max(0.0, seconds - self.plan.fence_s))
         self.rng.shuffle(stopped)
         for slot in stopped:
             self.crew.send(slot, signal.SIGCONT)
         self.record.add("stops", len(stopped))
         return []
+
+    def _report_holder(self, slot: int, seconds: float) -> bool:
+        """Whether a CPU that stands still has a lock that others wait for; if so, the record says which, and for how long."""
+        locks = held_by(self.arena, self.build, self.sizes, slot)
+        if locks:
+            self.record.add("stopped_holders")
+            self.record.note(f"cpu {slot} stood still for {1000 * seconds:.1f} ms and held {', '.join(locks)}")
+        return bool(locks)
+
+    def _fence(self, holders: list[int]) -> list[str]:
+        """They have stood still for too long: now they are dead, and recovered like others."""
+        sent = [slot for slot in holders if self.crew.send(slot, signal.SIGKILL)]
+        self.record.add("kills", len(sent))
+        self.record.add("fenced", len(sent))
+        if not self._recovered(self._bury(sent)):
+            return self._stuck(f"the recovery of slots {sent}, which were fenced")
+        self.record.add("recoveries", len(sent))
+        self.crew.start_missing()
+        return self._bugs()
 
     def _heal(self) -> list[str]:
         """Every CPU stops, and is recovered like a dead one: its task goes back to the queue, the arena is quiet."""
@@ -290,6 +334,18 @@ class Nemesis:
                 self.record.add("count_errors" if " hits, but " in what or " calls, but " in what else "other")
         return wrong
 
+    def _damage(self) -> list[str]:
+        """Now and then a word of the quiet arena: what is found and mended is no failure, the next round goes on with it."""
+        for term in self.plan.terms:
+            if term.point == "arena" and term.may(self.record["rounds"] - 1) and self.rng.random() * 100 < term.share:
+                term.done += 1
+                self.record.add("damaged")
+                wrong = damage(self.arena, self.build, term.action, self.rng)
+                if wrong:
+                    self.record.add("other")
+                    return wrong
+        return []
+
     def _bugs(self) -> list[str]:
         found = [f"cpu {cpu}: {oracle.BUGS[bug]}" for cpu, bug in enumerate(self.cpus["bug"].tolist()) if bug]
         self.record.add("other", len(found))
@@ -299,6 +355,26 @@ class Nemesis:
         self.record.add("stuck")
         life = self.crew.words["life"].tolist()
         return [f"stuck for {PATIENCE_S:g} s: {what}; states of the slots: {life}", *self._bugs()]
+
+
+def held_by(arena: Arena, build: Build, sizes: Sizes, slot: int) -> list[str]:
+    """The locks that a CPU, standing still, certainly has: that of the move that it announced, and those whose word names it.
+
+    Of locks that name nobody no more can be known.
+    """
+    k = native.kernel(arena, build, sizes)
+    holder = getattr(build.lock.module, "holder", None)
+    intent = int(arena.records("recovery")["intent"][slot])
+    found = set()
+    with atomics.use(PlainMachine(None)):
+        if op_of(intent) not in (0, POP):  # a pop's intent may be older than its lock
+            i, section = divmod(named_lock(k, intent), 3)
+            found.add(f"{LOCK_SECTIONS[section]}[{i}]")
+        if holder is not None:
+            arrays = (k.scheme.table, k.scheme.locks, k.system_locks)
+            for name, locks in zip(LOCK_SECTIONS, arrays, strict=True):
+                found |= {f"{name}[{i}]" for i in range(arena.sections[name].nr) if holder(locks, i) == slot}
+    return sorted(found)
 
 
 def execute(nemesis: Nemesis, plan: Plan, incarnation: int) -> int:

@@ -34,8 +34,10 @@ def _nobody(_: Record, __: float) -> None:
 def run(build: Build, sizes: Sizes, plan: Plan, watch: Watch = _nobody) -> dict[str, Any]:
     """Stress one build. watch(record, seconds): called now and then.
 
-    Returns: worker, scheme, lock, kills, recoveries, stops, rounds, calls, lost, doubled, stuck, count_errors, other,
-             recovery_ms (p50, p99, max: from SIGKILL until every lock of the dead CPU is free), open_calls, findings, seconds.
+    Returns: worker, scheme, lock, mutant, kills, recoveries, stops, stopped_holders, fenced, rounds, damaged, calls, lost,
+             doubled, stuck, count_errors, other, open_calls, seconds,
+             recovery_ms (p50, p99, max: from SIGKILL until every lock of the dead CPU is free),
+             findings, note (of the last stopped holder).
     Raises:  PluginError, UsageError, ArenaError, UnfitMachine.
     """
     cores = topology.allowed_cores()
@@ -62,12 +64,13 @@ def run(build: Build, sizes: Sizes, plan: Plan, watch: Watch = _nobody) -> dict[
         "scheme": build.scheme.name,
         "lock": build.lock.name,
         "mutant": build.mutant,
-        **{name: record[name] for name in ("kills", "recoveries", "stops", "rounds")},
+        **{name: record[name] for name in ("kills", "recoveries", "stops", "stopped_holders", "fenced", "rounds", "damaged")},
         "calls": calls,
         **{name: record[name] for name in ("lost", "doubled", "stuck", "count_errors", "other")},
         "recovery_ms": record.times_ms(),
         "open_calls": open_calls,
         "findings": record.said(),
+        "note": record.noted(),
         "seconds": round(time.monotonic() - began, 1),
     }
 

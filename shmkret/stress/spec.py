@@ -4,9 +4,12 @@
     TERM    = POINT "=" [ P "%" ] [ N "*" ] { WHEN } ACTION [ "(" ARGUMENT ")" ]
     WHEN    = "after=" K ":" | "every=" I ":" | "cpu=" I { "+" I } ":"
 
+    nth=all | nth=K    instead of terms: the process kills itself before every store in turn, or before the K-th alone
+
     random=kill                       a CPU, at any instant: the default
     random=90%kill;recoverer=10%kill  and now and then the recoverer while it recovers
     holder=kill;random=2%stop(5ms)    one that holds a lock; or let one stand still for a while
+    random=kill;arena=10%flip         and after a tenth of the rounds a bit of the quiet arena: found, named and repaired
 
 P is how often a term is chosen among those that may be, N how often at most; `after` and `every` count the faults so far.
 
@@ -29,8 +32,16 @@ POINTS = {
     "all": "every CPU at once",
     "recoverer": "the recoverer, up to 300 us after a CPU",
     "parent": "the supervisor, whose children die with it",
+    "arena": "the arena itself, quiet after a round: a word that the audit checks",
 }
 ACTIONS = {"kill": "SIGKILL", "stop": "SIGSTOP, and SIGCONT after (TIME), 1ms by default", "off": "nothing"}
+DAMAGES = {
+    "flip": "a bit of any checked word",
+    "cycle": "a list leads back into itself",
+    "cross": "a list leads into another",
+    "wild": "a list leads to where no instance is",
+}
+NTH = {"nth": "its own k-th store, uncompiled: nth=all or nth=K, and no other term"}
 KINDS_OF_TIME = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 
 
@@ -80,6 +91,21 @@ class _Reader:
         return found
 
 
+def nth(text: str) -> int | str | None:
+    """K of nth=K, or "all"; None for a specification of terms. Raises UsageError."""
+    reader = _Reader(text)
+    if not reader.take(r"\s*nth\s*="):
+        return None
+    value = reader.take(r"all|\d+")
+    if not value:
+        reader.fail("all or a number")
+    if reader.at < len(text):
+        reader.fail("the end")
+    if value != "all" and int(value) < 1:
+        raise UsageError(f"fault specification {text!r}: stores are counted from 1")
+    return value if value == "all" else int(value)
+
+
 def parse(text: str) -> list[Term]:
     """The terms of a specification. Raises UsageError, which names the character and lists what there is."""
     reader = _Reader(text)
@@ -88,7 +114,7 @@ def parse(text: str) -> list[Term]:
         terms.append(_term(reader))
     if reader.at < len(text):
         reader.fail("';' or the end")
-    if not any(term.action != "off" for term in terms):
+    if not any(term.action != "off" and term.point != "arena" for term in terms):
         raise UsageError(f"fault specification {text!r}: nothing ever happens")
     return terms
 
@@ -122,7 +148,7 @@ def _term(reader: _Reader) -> Term:
             term.after = values[0]
         else:
             term.every = max(1, values[0])
-    term.action = reader.word(ACTIONS, "an action")
+    term.action = reader.word(DAMAGES if point == "arena" else ACTIONS, "an action")
     if reader.take(r"\("):
         number = reader.take(r"\d+(\.\d+)?")
         unit = reader.take(r"us|ms|s")

@@ -1,0 +1,165 @@
+"""A real process kills itself before its k-th store or lock operation, k = 1, 2, 3 ... until its rounds are complete.
+
+Nothing is sampled: between two stores the arena does not change, so that these are all the places at which a CPU can die. The
+text is left uncompiled, on a real arena with real locks; what recovers it is the text that recovers compiled runs. Then every
+CPU makes the same rounds: what was repaired must also work.
+
+Source    do_malloc_test, SQLite; die_at_nth of tdb's tests; fail-nth, Documentation/fault-injection, Linux
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from shmkret import atomics, native, plain, posix, recovery
+from shmkret.atomics import NIL
+from shmkret.audit import audit, books
+from shmkret.build import Build
+from shmkret.cpu import end_round
+from shmkret.errors import RunFailed
+from shmkret.kernel import Sizes, create_arena, geometry_of, kernel_of
+from shmkret.layout import Kernel
+from shmkret.oracle import BUGS, WORKER_BUG
+from shmkret.plain import PlainMachine, PlainWords
+from shmkret.program import step
+from shmkret.rcu import idle_enter, idle_exit
+from shmkret.sched import schedule, yield_cpu
+from shmkret.survive import LIVE
+
+MOST_POINTS = 100_000
+RECOVERERS = 2
+
+
+class DyingMachine(PlainMachine):
+    """Counts the accesses that change something; before the one that is told, SIGKILL."""
+
+    def __init__(self, folder: Any, die_at: int) -> None:
+        super().__init__(folder)
+        self.left = die_at
+
+    def count(self) -> None:
+        """One more."""
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _counted(name: str) -> Callable[..., Any]:
+    def call(self: DyingMachine, *args: Any) -> Any:
+        self.count()
+        return getattr(PlainMachine, name)(self, *args)
+
+    return call
+
+
+CHANGING = (
+    "store_release", "exchange", "fetch_add", "cmpxchg", "sem_trywait", "sem_wait_unless", "sem_post", "robust_lock",
+    "robust_unlock", "futex_wake", "mutex_trylock", "mutex_lock_unless", "mutex_unlock",
+)  # fmt: skip
+for _name in CHANGING:
+    setattr(DyingMachine, _name, _counted(_name))
+
+
+class DyingWords(PlainWords):
+    """A column whose plain stores count too."""
+
+    __slots__ = ("machine",)
+    machine: DyingMachine
+
+    def __setitem__(self, i: int, value: int) -> None:
+        self.machine.count()
+        super().__setitem__(i, value)
+
+
+def rounds(k: Kernel, cpu: int, numbers: Sequence[int]) -> None:
+    """Rounds of the worker program, with the scheduling around them."""
+    idle_exit(k, cpu)
+    task = schedule(k, cpu, NIL)
+    for n in numbers:
+        if task != NIL:
+            step(k.worker, k, cpu, task, n)
+            yield_cpu(k, cpu)
+            task = end_round(k, cpu, task)
+    idle_enter(k, cpu)
+
+
+def die_at(build: Build, sizes: Sizes, kth: int, numbers: Sequence[int]) -> tuple[bool, list[str]]:
+    """One death of CPU 0 of two. Whether the rounds were completed instead; and what was wrong afterwards."""
+    script = getattr(build.worker.module, "script", None)
+    words = script(build.nr_cpus, np.random.default_rng(1)) if script else np.zeros(1, np.int64)
+    recoverer = build.nr_cpus
+    with create_arena(build, sizes, np.asarray(words, np.int64), geometry_of(build, sizes, len(words), RECOVERERS)) as arena:
+        machine = PlainMachine(build.cache())
+        native.free_locks(arena, machine, build, sizes)
+        arena.records("runqueues")["quiescent"] = 1
+        arena.records("recovery")["life"][: recoverer + 1] = LIVE
+        arena.records("recovery")["parked"][1:recoverer] = 1
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            _die(parent, build, arena, sizes, kth, numbers)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if status not in (0, -signal.SIGKILL):
+            raise RunFailed(f"a round of {build.worker.name} ended with status {status}, and nobody had killed it")
+        k = kernel_of(arena, partial(plain.column, arena), build, sizes)
+        with atomics.use(machine):
+            recovery.announce(k, 0)
+            recovery.recover(k, recoverer)
+            wrong = audit(arena, build.scheme, at_rest=False)
+            k.recovery.life[0] = LIVE
+            for cpu in reversed(range(build.nr_cpus)):
+                rounds(k, cpu, numbers)
+        wrong += audit(arena, build.scheme, at_rest=False) + native.still_held(arena, machine, build, sizes)
+        # Who dies between taking a probe away and putting it back leaves it away, which the worker program does not expect.
+        bugs = arena.records("cpus")["bug"].tolist()
+        wrong += [f"cpu {cpu}: {BUGS[bug]}" for cpu, bug in enumerate(bugs) if bug not in (0, WORKER_BUG)]
+        if books(arena)["calls"] == 0:
+            wrong.append("no call was made")
+        return status == 0, wrong
+
+
+def _die(parent: int, build: Build, arena: Any, sizes: Sizes, kth: int, numbers: Sequence[int]) -> None:
+    """The process that does."""
+    status = 1
+    try:
+        posix.die_with_parent(parent)
+        dying = DyingMachine(build.cache(), kth)
+
+        def column(section: str, field: str) -> Any:
+            words = DyingWords(arena.records(section)[field])
+            words.machine = dying
+            return words
+
+        with atomics.use(dying):
+            rounds(kernel_of(arena, column, build, sizes), 0, numbers)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def crash_points(
+    build: Build, sizes: Sizes, numbers: Sequence[int], only: int | None = None, watch: Callable[[int], None] = lambda _: None
+) -> tuple[int, dict[int, list[str]]]:
+    """Die at every store in turn, or at one: how many there were, and what was wrong at which.
+
+    Args:    numbers: the rounds of the worker program, by their numbers. only: the k-th alone. watch(k): called before each.
+    Raises:  RunFailed when a round fails by itself, or has more than MOST_POINTS.
+    """
+    PlainMachine(build.cache()).prepare()
+    bad = {}
+    for kth in range(1, MOST_POINTS) if only is None else [only]:
+        watch(kth)
+        complete, wrong = die_at(build, sizes, kth, numbers)
+        if wrong:
+            bad[kth] = wrong
+        if complete:
+            return kth - 1, bad
+    if only is not None:
+        return 1, bad
+    raise RunFailed(f"the rounds {list(numbers)} of {build.worker.name} do not complete within {MOST_POINTS} stores")
