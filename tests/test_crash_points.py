@@ -20,9 +20,7 @@ ROUNDS = {
 }
 
 
-QUICK = [
-    ("hashed", "owner", "nested"), ("global", "sem", "exits"),
-]  # fmt: skip
+QUICK = [("hashed", "owner", "nested")]
 ALL = [
     (scheme, lock, worker)
     for scheme in ("global", "hashed")
@@ -41,7 +39,8 @@ def test_every_store_is_a_place_to_die(scheme, lock, worker):
     assert points > 40
 
 
-@pytest.mark.parametrize("mutant", ["late-intent"])
+@pytest.mark.full
+@pytest.mark.parametrize("mutant", ["late-intent", "late-next", "early-clear", "no-intent"])
 def test_a_wrong_order_of_writes_is_caught(mutant):
     build = replace(build_of("nested", "hashed", "owner"), recoverable=True, mutant=mutant)
     _, bad = crash_points(build, SIZES, ROUNDS["nested"])

@@ -100,8 +100,8 @@ def test_a_flipped_bit_of_a_list_is_repaired_and_tasks_find_their_newest_first(s
     with arena_in_use(scheme) as (arena, build):
         chains, whole = buckets(arena), bytes(arena._bytes)
         for section, field, i, bit in bits_of(arena, scheme):
-            if (section, field) not in LINKS and field not in ("state", "rp"):
-                continue
+            if ((section, field) not in LINKS and field not in ("state", "rp")) or (bit % 5 and bit < 60):
+                continue  # in all words, every fifth bit and the highest
             flip(arena, section, field, i, bit)
             done = repair(arena, build.scheme, build.lock)
             assert done, (section, field, i, bit)

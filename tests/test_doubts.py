@@ -365,7 +365,7 @@ def test_the_faster_the_calls_the_fewer_are_timed(rate, one_in):
     assert latency.one_in_of(rate) == one_in
 
 
-@pytest.mark.parametrize("what", ["locks", "calls"])
+@pytest.mark.parametrize("what", ["locks", pytest.param("calls", marks=pytest.mark.full)])
 def test_a_timed_run_records_one_in_as_many_as_its_rate_allows(what):
     prepared = Prepared(CELL.over(cpus=1, lock="ttas"), seed=1)
     prepared.compile()

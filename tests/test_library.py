@@ -504,6 +504,7 @@ def pytest_run(tmp_path, text, *options):
     return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=110)
 
 
+@pytest.mark.full  # TestSem is the same suite, and runs always
 def test_a_users_lock_takes_part_in_conformance_by_one_line(tmp_path):
     (tmp_path / "own.py").write_text((REPOSITORY / "shmkret" / "locks" / "ticket.py").read_text())
     done = pytest_run(tmp_path, "from shmkret.conformance import lock_suite\nTestOwn = lock_suite('own.py')\n")
