@@ -32,7 +32,11 @@ from shmkret.text import inline
 
 @inline
 def pop_free(k: Kernel, cpu: int, ri: int, rp: int) -> None:
-    """Take `ri`, the first of the free list of `rp`."""
+    """Take `ri`, the first of the free list of `rp`.
+
+    The intent stays until the next move of this CPU, which is made with `ri`, takes its place: doing a pop again that was done
+    changes nothing. Where the next holder of the lock finishes moves, and not the recoverer alone, it must not see it.
+    """
     apply_to(k, cpu, intent_of(POP, NOTHING, k.cpus.calls[cpu], ri, NIL), k.probes.free, rp, k.instances.next[ri])
     settle(k, cpu, ri, HAND + cpu)
     if recovers(k.mode.recovery, "robust"):

@@ -37,8 +37,7 @@ from shmkret import atomics, layout
 from shmkret.arena import NAME_PREFIX, SHM, Arena
 from shmkret.audit import audit, inside
 from shmkret.errors import ArenaError, PluginError, ShmkretError
-from shmkret.kernel import LOCK_SECTIONS
-from shmkret.plain import PlainMachine, column
+from shmkret.plain import PlainMachine, locks_of
 from shmkret.plugin_calls import blamed
 from shmkret.registry import LOCK, SCHEME, Kind, Plugin, find, is_path
 from shmkret.repair import repair
@@ -166,13 +165,10 @@ def held_locks(arena: Arena, lock: str | None = None, pids: list[int] | None = N
         return Locks(None, f"the words of the lock {plugin.name} mean nothing outside the run's own processes")
     held = []
     with atomics.use(PlainMachine(None)), blamed([plugin.path], "is_free() or holder()"):
-        for name in LOCK_SECTIONS:
-            section = arena.sections[name]
-            locks = plugin.record(*[column(arena, name, field) for field in layout.fields_of(section.record)])
-            for i in range(section.nr):
-                if not is_free(locks, i):
-                    cpu = _holder(plugin, locks, i, arena.geometry.nr_cpus)
-                    held.append(Held(f"{name}[{i}]", cpu, pids[cpu] if pids and cpu is not None else None))
+        for name, locks, i in locks_of(arena, plugin.record):
+            if not is_free(locks, i):
+                cpu = _holder(plugin, locks, i, arena.geometry.nr_cpus)
+                held.append(Held(f"{name}[{i}]", cpu, pids[cpu] if pids and cpu is not None else None))
     return Locks(held)
 
 

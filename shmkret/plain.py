@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from numpy.typing import NDArray
 
 from shmkret import atomics, posix
 from shmkret.arena import Arena
+from shmkret.kernel import LOCK_SECTIONS
+from shmkret.layout import fields_of
 
 
 class PlainWords:
@@ -188,3 +191,11 @@ class PlainMachine:
 def column(arena: Arena, section: str, field: str) -> PlainWords:
     """A column of the arena."""
     return PlainWords(arena.records(section)[field])
+
+
+def locks_of(arena: Arena, record: type) -> Iterator[tuple[str, Any, int]]:
+    """Every lock of an arena: the name of its section, the section as an array of locks, and its index there."""
+    for name in LOCK_SECTIONS:
+        locks = record(*[column(arena, name, field) for field in fields_of(record)])
+        for i in range(arena.sections[name].nr):
+            yield name, locks, i

@@ -90,8 +90,9 @@ def redo(k: Kernel, cpu: int, dead: int, intent: int) -> None:
     elif op == REM:
         redo_remove(k, cpu, dead, intent, ri)
     elif op == POP:
+        # It may have been done long ago, and the lock be another's: then `ri` is in hand, and first on no list.
         rp = k.instances.rp[ri]
-        if k.probes.free[rp] == ri:
+        if load_acquire(k.probes.free, rp) == ri:
             store_ordered(k.probes.free, rp, k.instances.next[ri])
         end_move(k, dead, ri, HAND + dead)
     elif op == PUSH:

@@ -13,7 +13,7 @@ Source    tdb_rescue; the redo of shmkret.redo, as far as lists that cannot be t
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
@@ -38,14 +38,13 @@ from shmkret.intents import (
     op_of,
     why_of,
 )
-from shmkret.kernel import LOCK_SECTIONS
-from shmkret.layout import KRETPROBE, fields_of
-from shmkret.plain import PlainMachine, column
+from shmkret.layout import KRETPROBE
+from shmkret.plain import PlainMachine, locks_of
 from shmkret.plugin_calls import blamed
 from shmkret.registry import Plugin
 
-Heads = dict[tuple[str, int], int]
-"""The first instance of each list, by the kind of list and its number."""
+Place = tuple[str, int]
+"""A list: its kind, "probe", "bucket" or "slab", and its number."""
 
 
 def repair(arena: Arena, scheme: Plugin | None, lock: Plugin | None) -> list[str]:
@@ -85,8 +84,9 @@ def _settle_intents(arena: Arena) -> list[str]:
     return done
 
 
-def _lists(arena: Arena) -> Heads:
-    heads: Heads = {("probe", rp): int(first) for rp, first in enumerate(arena.records("probes")["free"])}
+def _lists(arena: Arena) -> dict[Place, int]:
+    """The first instance of each list."""
+    heads: dict[Place, int] = {("probe", rp): int(first) for rp, first in enumerate(arena.records("probes")["free"])}
     heads |= {("bucket", b): int(first) for b, first in enumerate(arena.records("buckets")["first"])}
     heads["slab", 0] = int(arena.records("registry")["slab"][0])
     return heads
@@ -95,7 +95,7 @@ def _lists(arena: Arena) -> Heads:
 def _rebuild(arena: Arena) -> list[str]:
     instances = arena.records("instances")
     following = instances["next"].tolist()
-    found: dict[int, list[tuple[str, int]]] = {ri: [] for ri in range(len(following))}
+    found: dict[int, list[Place]] = {ri: [] for ri in range(len(following))}
     is_whole = True
     for where, first in _lists(arena).items():
         order, flaw = chain(following, first)
@@ -106,36 +106,44 @@ def _rebuild(arena: Arena) -> list[str]:
         at = {ri: places[0] for ri, places in found.items()}
         return _write_owners(arena, at) + _write_states(arena, at)
     places = {}
+    place = _places(arena)
     for ri in found:
         state = int(instances["state"][ri])
         says = state if state in (BUSY, IDLE) or HAND <= state < HAND + arena.geometry.nr_slots else None
         hung = says == BUSY if says is not None else any(kind == "bucket" for kind, _ in found[ri])
-        places[ri] = _place(arena, ri, hung)
+        places[ri] = place(ri, hung)
     return _hang(arena, places) + _write_states(arena, places)
 
 
-def _place(arena: Arena, ri: int, hung: bool) -> tuple[str, int]:
-    """Where an instance belongs."""
+def _places(arena: Arena) -> Callable[[int, bool], Place]:
+    """Where an instance belongs: place(ri, is it in flight)."""
     instances, tasks, probes = (arena.records(name) for name in ("instances", "tasks", "probes"))
-    task, rp = int(instances["task"][ri]), int(instances["rp"][ri])
-    if hung and 0 <= task < len(tasks):
-        return "bucket", hash_ptr(int(tasks["address"][task]), int(arena.header["hash_multiplier"][0]))
-    if 0 <= rp < len(probes) and probes["kind"][rp] == KRETPROBE and probes["registered"][rp] > 0:
-        return "probe", rp
-    return "slab", 0
+    task_of, rp_of, addresses = instances["task"].tolist(), instances["rp"].tolist(), tasks["address"].tolist()
+    is_registered = ((probes["kind"] == KRETPROBE) & (probes["registered"] > 0)).tolist()
+    multiplier = int(arena.header["hash_multiplier"][0])
+
+    def place(ri: int, hung: bool) -> Place:
+        task, rp = task_of[ri], rp_of[ri]
+        if hung and 0 <= task < len(addresses):
+            return "bucket", hash_ptr(addresses[task], multiplier)
+        if 0 <= rp < len(is_registered) and is_registered[rp]:
+            return "probe", rp
+        return "slab", 0
+
+    return place
 
 
-def _hang(arena: Arena, places: dict[int, tuple[str, int]]) -> list[str]:
+def _hang(arena: Arena, places: dict[int, Place]) -> list[str]:
     """Every list anew."""
     instances = arena.records("instances")
-    before = instances["next"].copy()
-    members: dict[tuple[str, int], set[int]] = {}
+    before = instances["next"].tolist()
+    members: dict[Place, set[int]] = {}
     for ri, where in places.items():
         members.setdefault(where, set()).add(ri)
     done = []
     for where, first in _lists(arena).items():
         of_list = members.get(where, set())
-        order, guessed = _order(first, of_list, before.tolist())
+        order, guessed = _order(first, of_list, before)
         for ri, after in zip(order, [*order[1:], NIL], strict=False):
             instances["next"][ri] = after
         changed = [ri for ri in order if instances["next"][ri] != before[ri]]
@@ -151,34 +159,44 @@ def _hang(arena: Arena, places: dict[int, tuple[str, int]]) -> list[str]:
 
 
 def _order(first: int, members: set[int], following: list[int]) -> tuple[list[int], bool]:
-    """The members of a list in the order of what is left of its chain; whether more than one piece had lost its head."""
-    after = {ri: following[ri] for ri in sorted(members) if following[ri] in members and following[ri] != ri}
-    leads: dict[int, int] = {}
-    for ri, to in after.items():
-        leads.setdefault(to, ri)
-    heads = [ri for ri in sorted(members) if ri not in leads]
-    if first in heads:
-        heads.remove(first)
-        heads.insert(0, first)
-    lost = len(heads) - (first in members)
-    order: list[int] = []
-    seen: set[int] = set()
-    for head in [*heads, *sorted(members)]:  # the second half: circles, which have no head
-        ri = head
-        while ri in members and ri not in seen:
-            seen.add(ri)
-            order.append(ri)
-            ri = after[ri] if ri in after and leads[after[ri]] == ri else NIL
-    return order, lost > 1 or len(order) > len(seen)
+    """The members of a list in the order of what is left of its chain; whether that is a guess.
+
+    The walk from `first` as far as it goes, then every piece that it has not reached: in front of what the piece leads to, since
+    then the link that passes it by is the wrong one, and else at the end. With one piece this is exact.
+    """
+    order = _walk(first, members, following)
+    rest = members.difference(order)
+    led_to = {following[ri] for ri in rest}
+    heads = sorted(ri for ri in rest if ri not in led_to)
+    pieces = 0
+    for head in [*heads, *sorted(rest)]:  # the second half: circles, which have no head
+        piece = _walk(head, rest, following)
+        rest = rest.difference(piece)
+        if piece:
+            pieces += 1
+            leads_to = following[piece[-1]]
+            at = order.index(leads_to) if leads_to in order else len(order)
+            order[at:at] = piece
+    return order, pieces > 1 or len(heads) < pieces
 
 
-def _write_head(arena: Arena, where: tuple[str, int], first: int) -> None:
+def _walk(first: int, members: set[int], following: list[int]) -> list[int]:
+    """The members that a chain leads through, until it leaves them or comes back."""
+    order: dict[int, None] = {}
+    ri = first
+    while ri in members and ri not in order:
+        order[ri] = None
+        ri = following[ri]
+    return list(order)
+
+
+def _write_head(arena: Arena, where: Place, first: int) -> None:
     kind, number = where
     section, field = {"probe": ("probes", "free"), "bucket": ("buckets", "first"), "slab": ("registry", "slab")}[kind]
     arena.records(section)[field][number] = first
 
 
-def _write_owners(arena: Arena, places: dict[int, tuple[str, int]]) -> list[str]:
+def _write_owners(arena: Arena, places: dict[int, Place]) -> list[str]:
     """Whose every free instance is."""
     owners = arena.records("instances")["rp"]
     done = []
@@ -190,7 +208,7 @@ def _write_owners(arena: Arena, places: dict[int, tuple[str, int]]) -> list[str]
     return done
 
 
-def _write_states(arena: Arena, places: dict[int, tuple[str, int]]) -> list[str]:
+def _write_states(arena: Arena, places: dict[int, Place]) -> list[str]:
     """What every instance says of itself."""
     instances = arena.records("instances")
     done = []
@@ -218,18 +236,17 @@ def _close_calls(arena: Arena) -> list[str]:
 
 def _free_locks(arena: Arena, lock: Plugin) -> list[str]:
     """Nobody is alive: nobody holds one."""
-    module: Any = lock.module
+    is_free, init = (getattr(lock.module, name, None) for name in ("is_free", "init"))
     freed = []
     with atomics.use(PlainMachine(None)), blamed([lock.path], "init()"):
-        for name in LOCK_SECTIONS:
-            section = arena.sections[name]
-            words = [column(arena, name, field) for field in fields_of(section.record)]
-            locks = lock.record(*words)
-            for i in range(section.nr):
-                if not hasattr(module, "is_free") or module.is_free(locks, i):
-                    continue
-                arena.records(name)[i : i + 1].view(np.uint8)[:] = 0
-                if hasattr(module, "init"):
-                    module.init(locks, i)
+        for name, locks, i in locks_of(arena, lock.record):
+            if is_free is not None and is_free(locks, i):
+                continue
+            words = arena.records(name)[i : i + 1].view(np.uint8)
+            before = words.tobytes()
+            words[:] = 0
+            if init is not None:
+                init(locks, i)
+            if words.tobytes() != before:
                 freed.append(f"{name}[{i}]")
     return [f"freed {len(freed)} locks, such as {freed[0]}"] if freed else []

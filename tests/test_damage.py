@@ -2,6 +2,7 @@
 arena is never a signal or a hang.
 """
 
+import itertools
 import os
 import random
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from shmkret.cli import main
 from shmkret.errors import ArenaError
 from shmkret.kernel import Sizes, create_arena, geometry_of, kernel_of
 from shmkret.plain import PlainMachine
-from shmkret.repair import repair
+from shmkret.repair import _order, repair
 from shmkret.stress.crash_points import rounds
 from shmkret.survive import LIVE
 from tests.worlds import build_of
@@ -108,6 +109,34 @@ def test_a_flipped_bit_of_a_list_is_repaired_and_tasks_find_their_newest_first(s
             assert audit(arena, build.scheme) == [], (section, field, i, bit, done)
             assert buckets(arena) == chains
             arena._bytes[:] = np.frombuffer(whole, np.uint8)
+
+
+WRONG = [*range(6), NIL, 1 << 40]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (4, 3, 2, 1, 0), (2, 0, 4, 1, 3)])
+def test_whichever_link_of_a_list_is_wrong_its_order_is_found_again(order):
+    """5 is an instance of another list."""
+    for broken, wrong in itertools.product([None, *order], WRONG):
+        following = dict(zip(order, [*order[1:], NIL], strict=True)) | {5: NIL, broken: wrong}
+        first = wrong if broken is None else order[0]
+        links = [following[ri] for ri in range(6)]
+        assert _order(first, set(order), links) == (list(order), False), (broken, wrong)
+
+
+def test_an_order_that_nothing_tells_is_called_a_guess():
+    assert _order(0, {0, 1, 2}, [NIL, NIL, NIL]) == ([0, 1, 2], True)
+    assert _order(0, {0, 1, 2}, [NIL, 2, 1]) == ([0, 1, 2], True)
+
+
+def test_a_lock_that_cannot_say_whether_it_is_free_is_made_free(tmp_path):
+    path = tmp_path / "silent.py"
+    source = build_of(lock="ttas").lock.path.read_text()
+    path.write_text(source.replace("def is_free", "def nobody_asks"))
+    with arena_in_use("hashed", lock=str(path)) as (arena, build):
+        arena.records("table_locks")["locked"][3] = 1
+        assert repair(arena, build.scheme, build.lock) == ["freed 1 locks, such as table_locks[3]"]
+        assert arena.records("table_locks")["locked"].tolist() == [0] * 64
 
 
 def test_what_is_whole_is_left_alone():

@@ -111,6 +111,8 @@ def test_nth_is_every_store_in_turn_or_one(capsys):
     assert main(wrong) == 1
     one = json.loads(capsys.readouterr().out)["runs"][0]
     assert (one["places"], one["bad"]) == (1, 1)
+    assert main(["stress", "--fault", "nth=99999", "--worker", "nested", "--lock", "ttas"]) == 2
+    assert "are complete before their store 99999" in capsys.readouterr().err
 
 
 def test_a_lock_that_says_nothing_of_recovery_is_refused():

@@ -22,7 +22,7 @@ from shmkret.atomics import NIL
 from shmkret.audit import audit, books
 from shmkret.build import Build
 from shmkret.cpu import end_round
-from shmkret.errors import RunFailed
+from shmkret.errors import RunFailed, UsageError
 from shmkret.kernel import Sizes, create_arena, geometry_of, kernel_of
 from shmkret.layout import Kernel
 from shmkret.oracle import BUGS, WORKER_BUG
@@ -149,7 +149,7 @@ def crash_points(
     """Die at every store in turn, or at one: how many there were, and what was wrong at which.
 
     Args:    numbers: the rounds of the worker program, by their numbers. only: the k-th alone. watch(k): called before each.
-    Raises:  RunFailed when a round fails by itself, or has more than MOST_POINTS.
+    Raises:  UsageError when there is no such store; RunFailed when a round fails by itself, or has more than MOST_POINTS.
     """
     PlainMachine(build.cache()).prepare()
     bad = {}
@@ -158,6 +158,8 @@ def crash_points(
         complete, wrong = die_at(build, sizes, kth, numbers)
         if wrong:
             bad[kth] = wrong
+        if complete and only is not None:
+            raise UsageError(f"the rounds {list(numbers)} of {build.worker.name} are complete before their store {only}")
         if complete:
             return kth - 1, bad
     if only is not None:

@@ -33,7 +33,7 @@ from shmkret.build import Build
 from shmkret.cpu import GATE, MEASURE, STOP
 from shmkret.intents import POP, op_of
 from shmkret.kernel import LOCK_SECTIONS, Sizes
-from shmkret.plain import PlainMachine
+from shmkret.plain import PlainMachine, locks_of
 from shmkret.redo import named_lock
 from shmkret.stress.damage import damage
 from shmkret.stress.spec import Term
@@ -252,28 +252,36 @@ class Nemesis:
         if term.point == "all":
             return among
         words = self.crew.words
-        look = {"mover": "intent", "holder": "held", "waiter": ""}.get(term.point)
-        if look is not None:
+        points: dict[str, Callable[[int], bool]] = {
+            "mover": lambda cpu: bool(words["intent"][cpu]),
+            "holder": lambda cpu: bool(words["held"][cpu]) or op_of(int(words["intent"][cpu])) not in (0, POP),
+            "waiter": lambda cpu: self._state(cpu) == "S",
+        }
+        wanted = points.get(term.point)
+        if wanted is not None:
             for _ in range(200):
-                found = [cpu for cpu in among if (words[look][cpu] or words["intent"][cpu] if look else self._sleeps(cpu))]
+                found = [cpu for cpu in among if wanted(cpu)]
                 if found:
                     return [self.rng.choice(found)]
         return [self.rng.choice(among)]
 
-    def _sleeps(self, cpu: int) -> bool:
+    def _state(self, cpu: int) -> str:
+        """What the kernel says of its process: R, S, T ...; empty when it is gone."""
         try:
-            return Path(f"/proc/{int(self.crew.words['pid'][cpu])}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+            return Path(f"/proc/{int(self.crew.words['pid'][cpu])}/stat").read_text().rpartition(")")[2].split()[0]
         except OSError:
-            return False
+            return ""
 
     def _stop(self, term: Term) -> list[str]:
         """Let some CPUs stand still, and go on in another order. Stopped is not dead: nobody may take anything from them."""
         stopped = self._victims(term)
         for slot in stopped:
             self.crew.send(slot, signal.SIGSTOP)
+        self.record.add("stops", len(stopped))
         seconds = term.arg * self.rng.random()
+        began = time.monotonic()
         time.sleep(min(seconds, self.plan.fence_s))
-        holders = [slot for slot in stopped if self._report_holder(slot, seconds)]
+        holders = [slot for slot in stopped if self._report_holder(slot, time.monotonic() - began)]
         if seconds > self.plan.fence_s and holders:
             wrong = self._fence(holders)
             if wrong:
@@ -283,12 +291,12 @@ class Nemesis:
         self.rng.shuffle(stopped)
         for slot in stopped:
             self.crew.send(slot, signal.SIGCONT)
-        self.record.add("stops", len(stopped))
         return []
 
     def _report_holder(self, slot: int, seconds: float) -> bool:
         """Whether a CPU that stands still has a lock that others wait for; if so, the record says which, and for how long."""
-        locks = held_by(self.arena, self.build, self.sizes, slot)
+        stands = wait_until(lambda: self._state(slot) != "R", 0.01)  # SIGSTOP takes its time
+        locks = held_by(self.arena, self.build, self.sizes, slot) if stands and self._state(slot) == "T" else []
         if locks:
             self.record.add("stopped_holders")
             self.record.note(f"cpu {slot} stood still for {1000 * seconds:.1f} ms and held {', '.join(locks)}")
@@ -362,18 +370,15 @@ def held_by(arena: Arena, build: Build, sizes: Sizes, slot: int) -> list[str]:
 
     Of locks that name nobody no more can be known.
     """
-    k = native.kernel(arena, build, sizes)
     holder = getattr(build.lock.module, "holder", None)
     intent = int(arena.records("recovery")["intent"][slot])
     found = set()
     with atomics.use(PlainMachine(None)):
         if op_of(intent) not in (0, POP):  # a pop's intent may be older than its lock
-            i, section = divmod(named_lock(k, intent), 3)
+            i, section = divmod(named_lock(native.kernel(arena, build, sizes), intent), 3)
             found.add(f"{LOCK_SECTIONS[section]}[{i}]")
         if holder is not None:
-            arrays = (k.scheme.table, k.scheme.locks, k.system_locks)
-            for name, locks in zip(LOCK_SECTIONS, arrays, strict=True):
-                found |= {f"{name}[{i}]" for i in range(arena.sections[name].nr) if holder(locks, i) == slot}
+            found |= {f"{name}[{i}]" for name, locks, i in locks_of(arena, build.lock.record) if holder(locks, i) == slot}
     return sorted(found)
 
 

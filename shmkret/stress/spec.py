@@ -26,8 +26,8 @@ from shmkret.errors import UsageError
 
 POINTS = {
     "random": "a CPU, at any instant",
-    "mover": "a CPU that has said what it is about to change, and has not done it all",
-    "holder": "a CPU that holds a bucket lock, or else one in the middle of a move",
+    "mover": "a CPU that has said what it is about to change, and may not have done it all",
+    "holder": "a CPU in the middle of a move, or one that waits with a bucket lock in its hands",
     "waiter": "a CPU that sleeps",
     "all": "every CPU at once",
     "recoverer": "the recoverer, up to 300 us after a CPU",
