@@ -161,7 +161,7 @@ def _hang(arena: Arena, places: dict[int, Place]) -> list[str]:
 def _order(first: int, members: set[int], following: list[int]) -> tuple[list[int], bool]:
     """The members of a list in the order of what is left of its chain; whether that is a guess.
 
-    The walk from `first` as far as it goes, then every piece that it has not reached: in front of what the piece leads to, since
+    The walk from `first` as far as it goes, then every piece that it has not reached: in front of what it leads to, since
     then the link that passes it by is the wrong one, and else at the end. With one piece this is exact.
     """
     order = _walk(first, members, following)
