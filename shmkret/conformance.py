@@ -13,8 +13,13 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from shmkret import topology
+from shmkret import atomics, libc, locks, topology
+from shmkret.atomics import Words
+from shmkret.explored import ExploredMachine, Snapshot, WaitsForever
+from shmkret.intents import GATE, OWNER, ROBUST
+from shmkret.kernel import create_arena
 from shmkret.measure.cell import Cell, Prepared
 from shmkret.measure.rehearsal import rehearse, step_through
 from shmkret.registry import LOCK, find
@@ -32,6 +37,70 @@ def lock_suite(lock: str | Path) -> type:
         name = str(Path(sys._getframe(1).f_globals.get("__file__", os.curdir)).resolve().parent / name)
     plugin = find(LOCK, name)
     return type("LockSuite", (_LockSuite,), {"lock": name, "__doc__": f"The lock {plugin.name}.", "__module__": __name__})
+
+
+class _Flaw(Exception):
+    """What a verb did that it must not."""
+
+
+def recovery_flaw(prepared: Prepared, family: str) -> str:
+    """What a verb of recovery does that it must not; empty: nothing. One lock, two CPUs, under the scheduler that sees a wait
+    that nobody will end.
+    """
+    build, sizes = prepared.build, prepared.sizes
+    machine = ExploredMachine()
+    with create_arena(build, sizes, prepared.script) as arena:
+        k = Snapshot(arena, build, sizes).kernel(machine)
+        with atomics.use(machine):
+            try:
+                _ask_recovery(k.scheme.table, k.run.gate, family)
+            except _Flaw as flaw:
+                return str(flaw)
+            except WaitsForever as wait:
+                return f"it waits for ever: {wait}"
+    return ""
+
+
+def _ask_recovery(lock: Any, stop: Words, family: str) -> None:
+    """What is free can be had, what is held cannot, and both can be arranged."""
+    _expect_free(lock, stop, family, "that is free")
+    _expect_held(lock, stop, family, "that was taken")
+    if family == GATE:
+        locks.reset(lock, 0, False)
+        _expect_free(lock, stop, family, "that reset() made free")
+        locks.reset(lock, 0, True)
+        _expect_held(lock, stop, family, "that reset() made held")
+    elif family == OWNER:
+        _expect("take_over() from a CPU that has not the lock", locks.take_over(lock, 0, 1, 1), False)
+        _expect("take_over() from the CPU that has it", locks.take_over(lock, 0, 0, 1), True)
+        _expect("take_over() from the CPU that had it", locks.take_over(lock, 0, 0, 1), False)
+        _expect_held(lock, stop, family, "that was taken over")
+    locks.release(lock, 0)
+    _expect_free(lock, stop, family, "that was released")
+
+
+def _expect(what: str, found: object, wanted: object) -> None:
+    if found != wanted:
+        raise _Flaw(f"{what}: {found!r} and not {wanted!r}")
+
+
+def _expect_held(lock: Any, stop: Words, family: str, how: str) -> None:
+    if family == ROBUST:
+        _expect(f"try_acquire_robust() of a lock {how}", locks.try_acquire_robust(lock, 0, 1), libc.REFUSED)
+        return
+    _expect(f"try_acquire() of a lock {how}", bool(locks.try_acquire(lock, 0, 1)), False)
+    stop[0] = 1
+    _expect(f"acquire_unless() of a lock {how}, told to stop", bool(locks.acquire_unless(lock, 0, stop, 1)), False)
+    stop[0] = 0
+    if family == GATE:  # who has let go may still stand in its words
+        locks.reset(lock, 0, True)
+
+
+def _expect_free(lock: Any, stop: Words, family: str, how: str) -> None:
+    if family == ROBUST:
+        _expect(f"acquire_robust() of a lock {how}", locks.acquire_robust(lock, 0, 0), 0)
+    elif not locks.try_acquire(lock, 0, 0):
+        _expect(f"acquire_unless() of a lock {how}", bool(locks.acquire_unless(lock, 0, stop, 0)), True)
 
 
 class _LockSuite:
@@ -60,6 +129,16 @@ class _LockSuite:
             prepared = self._prepared(scheme, 2)
             prepared.compile()
             assert prepared.repeat(SECONDS).flaws == ()
+
+    def test_it_does_what_recovery_asks_of_it(self) -> None:
+        """Where its file says RECOVERY: what is free can be had, what is held cannot, and both can be arranged."""
+        import pytest
+
+        family = find(LOCK, self.lock).module.__dict__.get("RECOVERY")
+        if family is None:
+            pytest.skip("the file of the lock says no RECOVERY")
+        flaw = recovery_flaw(self._prepared("hashed", 2), family)
+        assert not flaw, flaw
 
     def test_it_does_the_same_uncompiled(self) -> None:
         """The same functions as plain Python."""

@@ -73,7 +73,8 @@ class Gated(NamedTuple):
     unused: int
 
     def take(self, k: Kernel, cpu: int, locks: object, i: int, section: int, outer: int) -> None:
-        if load_acquire(k.run.gate, 0) != 0 or not try_acquire(locks, i, cpu):
+        # Who need not wait does not look at the gate: nothing is repaired before this CPU has parked, here or after its batch.
+        if not try_acquire(locks, i, cpu):
             wait_at_gate(k, cpu, locks, i, outer)
 
     def give(self, k: Kernel, cpu: int, locks: object, i: int, section: int) -> None:

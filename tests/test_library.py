@@ -27,6 +27,8 @@ from shmkret.layout import Geometry
 from shmkret.locks.sem import Sem
 from shmkret.measure import cell as measuring
 from shmkret.measure import suite
+from shmkret.registry import LOCK, find
+from tests.worlds import SOUND
 
 REPOSITORY = Path(__file__).parent.parent
 SIZES = Geometry(nr_cpus=2, nr_tasks=2, nr_probes=3, maxactive=4, nr_locks=3)
@@ -493,6 +495,34 @@ def test_one_broken_entry_point_hides_no_other(installed, capsys):
 
 
 # Conformance, and the pytest plug-in.
+
+
+@pytest.mark.parametrize("lock", sorted(set(SOUND) - {"sem"}))
+def test_every_lock_does_what_recovery_asks_of_it(lock):
+    conformance.lock_suite(lock)().test_it_does_what_recovery_asks_of_it()
+
+
+@pytest.mark.parametrize(
+    ("lock", "right", "wrong", "flaw"),
+    [
+        (
+            "ttas",
+            "exchange(lock.locked, i, 1) == 0",
+            "exchange(lock.locked, i, 1) < 2",
+            "try_acquire() of a lock that was taken",
+        ),
+        ("ttas", "1 if held else 0", "0", "try_acquire() of a lock that reset() made held"),
+        ("owner", "== dead + 1", "!= 0", "take_over() from a CPU that has not the lock"),
+        ("sem", "0 if held else 1", "0", "it waits for ever: sem_wait_unless"),
+    ],
+)
+def test_a_lock_that_breaks_a_promise_of_recovery_does_not_conform(lock, right, wrong, flaw, tmp_path):
+    source = find(LOCK, lock).path.read_text()
+    assert source.count(right) == 1
+    (tmp_path / "own.py").write_text(source.replace(right, wrong))
+    with pytest.raises(AssertionError, match=re.escape(flaw)):
+        conformance.lock_suite(tmp_path / "own.py")().test_it_does_what_recovery_asks_of_it()
+
 
 TestSem = conformance.lock_suite("sem")
 

@@ -12,6 +12,7 @@ from shmkret.explored import Scenario, Snapshot, explore
 from shmkret.hash import hash_ptr
 from shmkret.intents import begin_wait
 from shmkret.kernel import Sizes, create_arena, geometry_of
+from shmkret.locking import lock_inside, lock_probe, lock_table, unlock_probe, unlock_table
 from shmkret.probes import call_and_return
 from shmkret.sched import schedule
 from shmkret.survive import LIVE
@@ -97,6 +98,28 @@ def test_no_death_of_a_cpu_that_is_alone_is_lost(scheme, lock):
     assert outcome.complete
     assert outcome.violations == []
     assert outcome.states > 1000
+
+
+def nested_locks(k, cpu):
+    """CPU 0 takes the probe's lock; the others take it inside their bucket's."""
+    if cpu == 0:
+        lock_probe(k, cpu, k.scheme.locks, 0)
+        unlock_probe(k, cpu, k.scheme.locks, 0)
+    else:
+        bucket = hash_ptr(k.tasks.address[k.cpus.task[cpu]], k.hash_multiplier)
+        lock_table(k, cpu, k.scheme.table, bucket)
+        lock_inside(k, cpu, k.scheme.locks, 0, bucket)
+        unlock_probe(k, cpu, k.scheme.locks, 0)
+        unlock_table(k, cpu, k.scheme.table, bucket)
+
+
+@pytest.mark.parametrize(
+    "lock", ["pthread-robust", "sem", *(pytest.param(lock, marks=pytest.mark.full) for lock in ("owner", "ttas", "ticket"))]
+)
+def test_a_bucket_lock_stays_with_who_waits_inside_it_for_a_dead_cpu(lock):
+    outcome = die_once(recoverable("hashed", lock), nested_locks, seconds=60)
+    assert outcome.violations == []
+    assert outcome.complete
 
 
 def recoverers_die(lock, limit=20_000_000):
