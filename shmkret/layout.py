@@ -175,10 +175,14 @@ class Buckets(NamedTuple):
 
 
 class Registry(NamedTuple):
-    """What registration keeps, one record: the slab of free instances, and the counts of probes that are gone."""
+    """What registration keeps, one record: the slab of free instances, and the counts of probes that are gone.
+
+    alloc_fault: the allocation that fails, counted down from n; from -n, it and all after it. 0: none.
+    """
 
     initialized: Words
     slab: Words
+    alloc_fault: Words
     gone_nmissed: Words
     gone_kp_nmissed: Words
 

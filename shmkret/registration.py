@@ -197,12 +197,25 @@ def slab_alloc(k: Kernel, cpu: int) -> int:
     """kmalloc(): an instance, or NIL."""
     lock_system(k, cpu, SLAB_LOCK)
     ri = k.registry.slab[0]
+    if recovers(k.mode.recovery, "moves") and should_fail(k):
+        ri = NIL
     if ri != NIL:
         apply_to(k, cpu, intent_of(SLAB_POP, NOTHING, 0, ri, NIL), k.registry.slab, 0, k.instances.next[ri])
         settle(k, cpu, ri, HAND + cpu)
         finish(k, cpu)
     unlock_system(k, cpu, SLAB_LOCK)
     return ri
+
+
+@inline
+def should_fail(k: Kernel) -> bool:
+    """failslab: whether this is the allocation that a fault was asked for. The caller holds the slab's lock."""
+    left = k.registry.alloc_fault[0]
+    if left > 0:
+        k.registry.alloc_fault[0] = left - 1
+    elif left < -1:
+        k.registry.alloc_fault[0] = left + 1
+    return left == 1 or left == -1
 
 
 @inline
