@@ -556,8 +556,10 @@ def _list(options: argparse.Namespace, argv: list[str]) -> int:
 def _faults() -> list[dict[str, str]]:
     from shmkret.stress import spec
 
-    kinds = (("where", spec.POINTS | spec.NTH), ("what", spec.ACTIONS), ("what, to the arena", spec.DAMAGES))
-    return [{"name": name, "summary": f"{kind}: {text}"} for kind, words in kinds for name, text in words.items()]
+    where = [(name, f"{point.summary} ({', '.join(point.actions)})") for name, point in spec.POINTS.items()]
+    what = [(name, action.summary) for name, action in spec.ACTIONS.items()]
+    kinds = (("where", [*where, *spec.NTH.items()]), ("what", what))
+    return [{"name": name, "summary": f"{kind}: {text}"} for kind, rows in kinds for name, text in rows]
 
 
 def _mutants() -> list[dict[str, str]]:

@@ -104,21 +104,29 @@ def run_recoverer(k: Kernel, me: int) -> None:
 def recover(k: Kernel, me: int) -> None:
     """Bury every dead CPU, and settle what they left of registration."""
     bury(k, me)
-    for dead in range(k.nr_slots):
-        if load_acquire(k.recovery.life, dead) == BURIED:
-            settle_probes(k, me, dead)
-            store_release(k.recovery.recovered_ns, dead, monotonic_ns())
-            store_release(k.recovery.life, dead, EMPTY)
-            futex_wake(k.recovery.life, dead, EVERYBODY)
+    more = True
+    while more:
+        more = False
+        for dead in range(k.nr_slots):
+            if load_acquire(k.recovery.life, dead) == BURIED:
+                settle_probes(k, me, dead)
+                store_release(k.recovery.recovered_ns, dead, monotonic_ns())
+                store_release(k.recovery.life, dead, EMPTY)
+                futex_wake(k.recovery.life, dead, EVERYBODY)
+                reclaim_dying(k, me)
+                more = True  # meanwhile others may have died and been buried, because we waited for one
 
 
 @outline
 def bury(k: Kernel, me: int) -> None:
     """Free the locks of every dead CPU, then take back what it had."""
     free_locks(k, me)
-    for dead in range(k.nr_slots):
-        if is_dying(k, dead):
-            store_release(k.recovery.since_ns, dead, monotonic_ns())
+    reclaim_dying(k, me)
+
+
+@outline
+def reclaim_dying(k: Kernel, me: int) -> None:
+    """Take back what those CPUs had whose locks are free."""
     more = True
     while more:
         more = False

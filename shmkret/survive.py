@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shmkret.atomics import exchange, futex_wait, futex_wake, load_acquire, store_ordered, store_release
+from shmkret.atomics import exchange, futex_wait, futex_wake, load_acquire, monotonic_ns, store_ordered, store_release
 from shmkret.hash import NR_BUCKETS
 from shmkret.intents import PROBE, SYSTEM, TABLE, lock_name, recovers
 from shmkret.layout import RUNQUEUE_LOCKS, Kernel
@@ -144,6 +144,9 @@ def free_locks(k: Kernel, me: int) -> None:
             take_over_locks(k, me)
         else:
             sweep(k, me)
+    for dead in range(k.nr_slots):
+        if is_dying(k, dead):
+            store_release(k.recovery.since_ns, dead, monotonic_ns())
 
 
 @inline

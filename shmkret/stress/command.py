@@ -13,7 +13,8 @@ from shmkret.registry import ARCH, LOCK, SCHEME, WORKER, find
 from shmkret.stress import spec
 from shmkret.stress import unprotected as bare
 from shmkret.stress.crash_points import crash_points
-from shmkret.stress.nemesis import Plan, Record
+from shmkret.stress.nemesis import Plan
+from shmkret.stress.record import Record
 from shmkret.stress.session import run
 
 MOST_CPUS = 64

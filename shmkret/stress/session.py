@@ -18,10 +18,12 @@ import numpy as np
 from shmkret import native, recovery, topology
 from shmkret.audit import books
 from shmkret.build import Build
-from shmkret.errors import UnfitMachine
+from shmkret.errors import UnfitMachine, UsageError
 from shmkret.kernel import Sizes, create_arena, geometry_of
 from shmkret.plain import PlainMachine
-from shmkret.stress.nemesis import Machines, Nemesis, Plan, Record, execute
+from shmkret.stress.faults import require_last_pid
+from shmkret.stress.nemesis import Machines, Nemesis, Plan, execute
+from shmkret.stress.record import Record
 from shmkret.stress.supervisor import NR_RECOVERERS
 
 Watch = Callable[[Record, float], None]
@@ -34,17 +36,20 @@ def _nobody(_: Record, __: float) -> None:
 def run(build: Build, sizes: Sizes, plan: Plan, watch: Watch = _nobody) -> dict[str, Any]:
     """Stress one build. watch(record, seconds): called now and then.
 
-    Returns: worker, scheme, lock, mutant, kills, recoveries, stops, stopped_holders, fenced, rounds, damaged, calls, lost,
-             doubled, stuck, count_errors, other, open_calls, seconds,
+    Returns: worker, scheme, lock, mutant, kills, recoveries, stops, stopped_holders, fenced, rounds, damaged, calls,
+             misses (of these), lost, doubled, stuck, count_errors, other, open_calls, seconds,
              recovery_ms (p50, p99, max: from SIGKILL until every lock of the dead CPU is free),
-             findings, note (of the last stopped holder).
+             findings, note (of the last stopped holder),
+             faults (for each term: struck, and how many of these did not find what the term says, and took what there was).
     Raises:  PluginError, UsageError, ArenaError, UnfitMachine.
     """
+    _require(build, plan)
     cores = topology.allowed_cores()
     script = getattr(build.worker.module, "script", None)
     words = script(build.nr_cpus, np.random.default_rng(plan.seed)) if script else np.zeros(1, np.int64)
     compiled = [native.compiled(build, sizes, text) for text in (recovery.start, recovery.announce)]
     machine = PlainMachine(build.cache())
+    machine.prepare()
     record = Record()
     began = time.monotonic()
     geometry = geometry_of(build, sizes, len(words), NR_RECOVERERS)
@@ -53,9 +58,9 @@ def run(build: Build, sizes: Sizes, plan: Plan, watch: Watch = _nobody) -> dict[
             native.free_locks(arena, machine, build, sizes)
             arena.records("runqueues")["quiescent"] = 1
             bodies = [make(arena, machine) for make in compiled]
-            nemesis = Nemesis(arena, build, sizes, Machines(*bodies), cores, record)
+            nemesis = Nemesis(arena, build, sizes, Machines(*bodies), machine, cores, record)
             _guard(nemesis, plan, record, watch, began)
-            calls = books(arena)["calls"]
+            counts = books(arena)
             open_calls = int(arena.records("recovery")["open_calls"].sum())
         finally:
             machine.close()
@@ -65,14 +70,29 @@ def run(build: Build, sizes: Sizes, plan: Plan, watch: Watch = _nobody) -> dict[
         "lock": build.lock.name,
         "mutant": build.mutant,
         **{name: record[name] for name in ("kills", "recoveries", "stops", "stopped_holders", "fenced", "rounds", "damaged")},
-        "calls": calls,
+        "calls": counts["calls"],
+        "misses": counts["nmissed"] + counts["kp_nmissed"],
         **{name: record[name] for name in ("lost", "doubled", "stuck", "count_errors", "other")},
         "recovery_ms": record.times_ms(),
         "open_calls": open_calls,
         "findings": record.said(),
         "note": record.noted(),
+        "faults": {term.text: {"struck": record.struck(i), "elsewhere": record.missed(i)} for i, term in enumerate(plan.terms)},
         "seconds": round(time.monotonic() - began, 1),
     }
+
+
+def _require(build: Build, plan: Plan) -> None:
+    """Raises UsageError or UnfitMachine for a fault that this build, or this machine, cannot have."""
+    for term in plan.terms:
+        if any(cpu >= build.nr_cpus for cpu in term.cpus):
+            raise UsageError(f"the fault {term.text} names cpu {max(term.cpus)}, and there are {build.nr_cpus} CPUs")
+        if term.action == "reuse":
+            require_last_pid()
+        if term.action == "steal" and build.lock.module.RECOVERY != "gate":
+            raise UsageError(f"the fault {term.text} needs a lock that names nobody, and {build.lock.name} knows its owner")
+        if term.action == "steal" and not hasattr(build.lock.module, "try_acquire"):
+            raise UsageError(f"the fault {term.text} needs try_acquire(), which {build.lock.path} does not have")
 
 
 def _guard(nemesis: Nemesis, plan: Plan, record: Record, watch: Watch, began: float) -> None:

@@ -130,12 +130,21 @@ class Supervisor:
             return True
         return False
 
+    def move(self, slot: int, core: int) -> None:
+        """Let the process of a slot run on that core from now on, if it has one."""
+        if slot in self._pidfds:
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(int(self.words["pid"][slot]), {core})
+
     def bury(self, wait_ms: float) -> list[int]:
-        """Wait that long for a death; reap and announce who died. Returns their slots. Raises Died if nobody had killed one."""
+        """Wait that long for a death; announce and reap who died. Returns their slots. Raises Died if nobody had killed one.
+
+        In that order: its pid cannot belong to a stranger while others may still take it for a CPU's, and signal it.
+        """
         dead = [self._slots[pidfd] for pidfd, _ in self._epoll.poll(wait_ms / 1000)]
         for slot in dead:
-            how = self.reap(slot)
             self._announce[slot]()
+            how = self.reap(slot)
             told = slot in self.expected_exit and how == "exit status 0"
             self.expected_exit.discard(slot)
             if not told and (slot not in self.expected or how != "SIGKILL"):
