@@ -5,7 +5,6 @@ Source    ptrace(2): PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_SYSCALL, PTRACE_GET_
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import signal
@@ -16,9 +15,7 @@ from shmkret.errors import UnfitMachine
 PTRACE_SYSCALL, PTRACE_DETACH = 24, 17
 PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_GET_SYSCALL_INFO = 0x4206, 0x4207, 0x420E
 PTRACE_O_TRACESYSGOOD = 1
-PTRACE_EVENT_STOP = 128
 SYSCALL_STOP = signal.SIGTRAP | 0x80
-WALL = 0x40000000
 ENTRY = 1
 POLL_S = 0.00002
 SYS_FUTEX = {"x86_64": 202, "aarch64": 98, "riscv64": 98}
@@ -57,24 +54,23 @@ def kill_before_wake(pid: int, seconds: float) -> int | None:
     _libc.ptrace(PTRACE_INTERRUPT, pid, None, None)
     is_leaving = False
     while True:
-        found, status = os.waitpid(pid, os.WNOHANG | WALL)
-        if found == 0:
+        stopped = os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG)
+        if stopped is None:
             if not is_leaving and time.monotonic() > end:
-                _libc.ptrace(PTRACE_INTERRUPT, pid, None, None)
                 is_leaving = True
+                if _libc.ptrace(PTRACE_INTERRUPT, pid, None, None) < 0:
+                    return None  # it has ended by itself, for others to see
             time.sleep(POLL_S)  # this process comes before the child that it waits for
             continue
-        event = os.WSTOPSIG(status)
-        if event == SYSCALL_STOP and _is_wake(pid):
+        if stopped.si_status == SYSCALL_STOP and _is_wake(pid):
             at = time.monotonic_ns()
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
             return at
-        passed = 0 if event == SYSCALL_STOP or status >> 16 == PTRACE_EVENT_STOP else event
-        if is_leaving and passed == 0 and event != SYSCALL_STOP:
-            _libc.ptrace(PTRACE_DETACH, pid, None, None)
+        signalled = stopped.si_status if stopped.si_status < SYSCALL_STOP and stopped.si_status != signal.SIGTRAP else 0
+        if is_leaving:  # at whatever stop: it has swallowed the interrupt
+            _libc.ptrace(PTRACE_DETACH, pid, None, signalled)
             return None
-        _libc.ptrace(PTRACE_SYSCALL, pid, None, passed)
+        _libc.ptrace(PTRACE_SYSCALL, pid, None, signalled)
 
 
 def _is_wake(pid: int) -> bool:
