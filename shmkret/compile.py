@@ -706,9 +706,9 @@ def _libc_fork_process() -> Any:
 
 
 @overload(libc.exit_process, jit_options=OUTLINE)
-def _libc_exit_process() -> Any:
-    def leave() -> None:
-        _exit(np.int32(0))
+def _libc_exit_process(status: Any) -> Any:
+    def leave(status: Any) -> None:
+        _exit(np.int32(status))
 
     return leave
 

@@ -123,8 +123,8 @@ def fork_process() -> int:
     raise NotImplementedError
 
 
-def exit_process() -> None:
-    """_exit(2), with status 0. Compiled code only."""
+def exit_process(status: int) -> None:
+    """_exit(2). Compiled code only."""
     raise NotImplementedError
 
 

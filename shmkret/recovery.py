@@ -47,6 +47,9 @@ from shmkret.schemes import lock_free, unlock_free
 from shmkret.survive import BURIED, DEAD, EMPTY, EVERYBODY, LIVE, free_locks, is_dying
 from shmkret.text import inline, outline
 
+RAISED = 3
+"""The exit status of a CPU whose program has raised an exception."""
+
 
 @inline
 def start(k: Kernel, cpu: int) -> None:
@@ -57,11 +60,14 @@ def start(k: Kernel, cpu: int) -> None:
     pid = fork_process()
     if pid == 0:
         die_with_parent(parent)
-        if cpu < k.nr_cpus:
-            run_cpu(k, cpu)
-        else:
-            run_recoverer(k, cpu)
-        exit_process()
+        try:
+            if cpu < k.nr_cpus:
+                run_cpu(k, cpu)
+            else:
+                run_recoverer(k, cpu)
+        except Exception:  # of a handler or a worker program, wherever it stands: this CPU is as dead as a killed one
+            exit_process(RAISED)
+        exit_process(0)
     store_release(k.recovery.pid, cpu, pid)
 
 
@@ -73,7 +79,7 @@ def start_mortal(k: Kernel, cpu: int) -> None:
     if pid == 0:
         die_with_parent(parent)
         run_cpu(k, cpu)
-        exit_process()
+        exit_process(0)
     store_release(k.recovery.pid, cpu, pid)
 
 

@@ -164,6 +164,35 @@ def test_a_drained_pool_misses_and_counts_exactly():
     assert drained["misses"] == drained["calls"] > full["misses"]
 
 
+RAISES = """
+from shmkret.handlers import Kretprobe
+from shmkret.probes import call_and_return
+
+DATA_SIZE = 8
+
+
+def divide(k, cpu, task, ri):
+    k.data.word[0] = 1 // (k.tasks.saved[task] & 255)
+
+
+def probes(nr_cpus):
+    return [Kretprobe(0, handler=divide)]
+
+
+def step(worker, k, cpu, task, n):
+    call_and_return(k, cpu, task, 0, n + 1)
+"""
+
+
+def test_a_cpu_whose_handler_raises_is_recovered_like_a_dead_one(tmp_path):
+    path = tmp_path / "raises.py"
+    path.write_text(RAISES)
+    found = stressed(str(path), kills=40, fault="random=kill", round_kills=10)
+    assert {name: found[name] for name in SOUND} == SOUND
+    assert found["raised"] > 0
+    assert found["calls"] > 255
+
+
 @pytest.mark.parametrize(("fault", "failures"), [(0, 4), (2, 4), (-2, 7)])
 def test_the_allocation_that_is_told_to_fails_once_or_for_ever(fault, failures):
     """Of eight from a slab of four."""

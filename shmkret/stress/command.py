@@ -93,6 +93,8 @@ def stress(asked: Asked, output: TextIO) -> list[dict[str, Any]]:
         if found["stopped_holders"]:
             stops = f"{found['stopped_holders']} stops of a CPU with a lock, {found['fenced']} of them fenced"
             print(f"    {stops}; the last: {found['note']}", file=output)
+        if found["raised"]:
+            print(f"    {found['raised']} CPUs died of an exception in the user's text: bench names its line", file=output)
     print("ms: from SIGKILL until every lock of the dead CPU was free again", file=output)
     return runs
 

@@ -83,7 +83,14 @@ class Stage:
         dead: list[int] = []
         end = time.monotonic() + PATIENCE_S
         while not set(sent) <= set(dead) and time.monotonic() < end:
-            dead += self.crew.bury(1000)
+            dead += self.bury_now(1000)
+        return dead
+
+    def bury_now(self, wait_ms: float) -> list[int]:
+        """Wait that long for a death; all that were buried, by whatever they died."""
+        dead = self.crew.bury(wait_ms)
+        self.record.add("raised", self.crew.raised)
+        self.crew.raised = 0
         return dead
 
     def kill(self, victims: list[int]) -> list[int]:

@@ -125,7 +125,7 @@ class Nemesis:
             return self.stage.stuck("a recovery at the start of a round")
         self.crew.start_missing()
         try:
-            if not wait_until(lambda: bool(self.cpus["ready"][: self.nr_cpus].all() or self.crew.bury(0)), PATIENCE_S):
+            if not wait_until(lambda: bool(self.cpus["ready"][: self.nr_cpus].all() or self.stage.bury_now(0)), PATIENCE_S):
                 return self.stage.stuck("the start of a round")
             heal(self.arena)
             for i, term in self._for_this_round(on_arena=False):
@@ -145,6 +145,9 @@ class Nemesis:
 
     def _fault(self) -> list[str]:
         """One strike of a term, chosen among those that may be."""
+        raised = self.stage.bury_now(0)
+        if raised:
+            return self.stage.see_recovered([], raised, None)
         n = self.record["strikes"]
         possible = [(i, term) for i, term in self._terms(of_round=False) if term.may(n, self.record.struck(i))]
         self.record.add("strikes")
@@ -178,7 +181,7 @@ class Nemesis:
         left = set(range(self.nr_cpus)) & set(self.crew.running())
         end = time.monotonic() + PATIENCE_S
         while left:
-            left -= set(self.crew.bury(100))
+            left -= set(self.stage.bury_now(100))
             if time.monotonic() > end:
                 return self.stage.stuck(f"CPUs {sorted(left)}, which were told to stop")
         if not self.stage.recovered(range(self.nr_cpus)):

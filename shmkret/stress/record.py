@@ -21,6 +21,7 @@ COUNTS = (
     "damaged",
     "stopped_holders",
     "fenced",
+    "raised",
     "lost",
     "doubled",
     "stuck",
@@ -34,7 +35,8 @@ COUNTS = (
 class Record:
     """Counts, recovery times (us), and for each term of the specification how often it struck, and how often elsewhere.
 
-    strikes: faults so far of the terms that strike while CPUs are at work.
+    strikes: faults so far of the terms that strike while CPUs are at work. raised: CPUs that died of an exception in the user's
+    text, a handler's or a worker program's.
     """
 
     def __init__(self) -> None:

@@ -26,6 +26,11 @@ from shmkret.stress.nemesis import Machines, Nemesis, Plan, execute
 from shmkret.stress.record import Record
 from shmkret.stress.supervisor import NR_RECOVERERS
 
+SHOWN = (
+    "kills", "recoveries", "stops", "stopped_holders", "fenced", "raised", "rounds", "damaged",
+    "lost", "doubled", "stuck", "count_errors", "other",
+)  # fmt: skip
+"""raised: CPUs that died of an exception in the user's text; damaged: times that the arena was."""
 Watch = Callable[[Record, float], None]
 
 
@@ -36,8 +41,8 @@ def _nobody(_: Record, __: float) -> None:
 def run(build: Build, sizes: Sizes, plan: Plan, watch: Watch = _nobody) -> dict[str, Any]:
     """Stress one build. watch(record, seconds): called now and then.
 
-    Returns: worker, scheme, lock, mutant, kills, recoveries, stops, stopped_holders, fenced, rounds, damaged, calls,
-             misses (of these), lost, doubled, stuck, count_errors, other, open_calls, seconds,
+    Returns: worker, scheme, lock, mutant; the counts of SHOWN; calls, misses (of these);
+             open_calls (calls that a death has ended), seconds,
              recovery_ms (p50, p99, max: from SIGKILL until every lock of the dead CPU is free),
              findings, note (of the last stopped holder),
              faults (for each term: struck, and how many of these did not find what the term says, and took what there was).
@@ -69,10 +74,9 @@ def run(build: Build, sizes: Sizes, plan: Plan, watch: Watch = _nobody) -> dict[
         "scheme": build.scheme.name,
         "lock": build.lock.name,
         "mutant": build.mutant,
-        **{name: record[name] for name in ("kills", "recoveries", "stops", "stopped_holders", "fenced", "rounds", "damaged")},
+        **{name: record[name] for name in SHOWN},
         "calls": counts["calls"],
         "misses": counts["nmissed"] + counts["kp_nmissed"],
-        **{name: record[name] for name in ("lost", "doubled", "stuck", "count_errors", "other")},
         "recovery_ms": record.times_ms(),
         "open_calls": open_calls,
         "findings": record.said(),

@@ -32,6 +32,7 @@ from typing import Self
 
 from shmkret.arena import Arena
 from shmkret.errors import RunFailed, UnfitMachine
+from shmkret.recovery import RAISED
 from shmkret.survive import BURIED, DEAD, DYING, EMPTY
 
 MADV_DONTFORK, MADV_DOFORK = 10, 11
@@ -71,6 +72,8 @@ class Supervisor:
         """Slots that were sent a SIGKILL on purpose."""
         self.expected_exit: set[int] = set()
         """Slots that were told to stop."""
+        self.raised = 0
+        """CPUs whose program has raised an exception, and ended."""
 
     def __enter__(self) -> Self:
         self._life = self.words["life"]
@@ -146,8 +149,10 @@ class Supervisor:
             self._announce[slot]()
             how = self.reap(slot)
             told = slot in self.expected_exit and how == "exit status 0"
+            raised = slot < self.nr_cpus and how == f"exit status {RAISED}"
+            self.raised += raised
             self.expected_exit.discard(slot)
-            if not told and (slot not in self.expected or how != "SIGKILL"):
+            if not told and not raised and (slot not in self.expected or how != "SIGKILL"):
                 raise Died(f"slot {slot} ended by {how}, and nobody had killed it")
             self.expected.discard(slot)
         return dead
