@@ -143,6 +143,12 @@ class Build:
             f"{self.worker.name}-{self.scheme.name}-{self.lock.name}-{hashlib.sha256(repr(choice).encode()).hexdigest()[:16]}"
         )
 
+    @property
+    def identity(self) -> str:
+        """32 hexadecimal digits that change with the choice and with any of its files, for programs that share an arena."""
+        text = repr((self.digest, [plugin.digest for plugin in self.plugins]))
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
     def cache(self) -> Path | None:
         """The folder of compiled code for these sources; None when there can be none."""
         from shmkret import compile as compiling  # Numba is imported only when something is compiled

@@ -228,12 +228,24 @@ def _add_stress(commands: Any) -> None:
     stress.add_argument(
         "--unprotected", action="store_true", help="instead: what a death does to each lock where nothing is recoverable"
     )
+    stress.add_argument("--guests", type=int, default=0, metavar="N", help="CPUs more, left to processes that `shmkret join`")
     stress.add_argument("--seed", type=int, metavar="N", help="of the faults; default a new one, printed")
     stress.add_argument("--json", metavar="FILE|-", help="one JSON object; - is standard output")
     stress.set_defaults(run=_stress)
 
 
 def _add_arenas(commands: Any) -> None:
+    join = commands.add_parser(
+        "join",
+        help="take part in a run as a CPU of its own, which may be killed",
+        description="Takes a slot that `shmkret stress --guests N` leaves, until the run ends. Kill it as you like.",
+        allow_abbrev=False,
+    )
+    join.add_argument("arena", metavar="ARENA", help="its name: see `shmkret list arenas`")
+    join.add_argument("--worker", default="hot", metavar="A", help="the worker program that the run has; hot")
+    join.add_argument("--scheme", metavar="FILE", help="its scheme, where the arena's header does not find it")
+    join.add_argument("--lock", metavar="FILE", help="its lock, where the arena's header does not find it")
+    join.set_defaults(run=_join)
     inspect = commands.add_parser("inspect", help="what is in a named arena, live or left over", allow_abbrev=False)
     inspect.add_argument(
         "arena", nargs="?", metavar="ARENA", help="a name that `shmkret list arenas` shows; default the newest live one"
@@ -408,6 +420,17 @@ def _stress(options: argparse.Namespace, argv: list[str]) -> int:
     if failed:
         _say(f"{len(failed)} of {len(runs)} runs failed; again: {replay}")
     return EXIT_FAILED if failed else EXIT_HELD
+
+
+def _join(options: argparse.Namespace, argv: list[str]) -> int:
+    from shmkret.stress import guests
+
+    def watch(cpu: int) -> None:
+        print(f"cpu {cpu}, pid {os.getpid()}", flush=True)
+
+    calls = guests.join(options.arena, options.worker, options.scheme, options.lock, watch)
+    print(f"{calls:,} calls")
+    return EXIT_HELD
 
 
 def _inspect(options: argparse.Namespace, argv: list[str]) -> int:

@@ -73,7 +73,7 @@ def create_arena(
     arena = Arena.create(
         geometry,
         lock=build.lock.record,
-        names={kind: getattr(build, kind).reference for kind in ("scheme", "lock", "arch")},
+        names={kind: getattr(build, kind).reference for kind in ("scheme", "lock", "arch")} | {"build": build.identity},
         hash_name=sizes.hash,
         task_address=sizes.task_address,
         named=named,

@@ -53,12 +53,13 @@ MOST_RECOVERABLE = 1 << 24
 
 
 class Run(NamedTuple):
-    """What every CPU polls; see shmkret.cpu."""
+    """What every CPU polls; see shmkret.cpu. guests: how many of the last CPUs are processes that the run does not start."""
 
     phase: Words
     work_ns: Words
     gate: Words
     deaths: Words
+    guests: Words
 
 
 class Cpus(NamedTuple):
@@ -537,6 +538,7 @@ HEADER = np.dtype(
         ("scheme", f"S{LONGEST_REFERENCE}"),
         ("lock", f"S{LONGEST_REFERENCE}"),
         ("arch", f"S{LONGEST_REFERENCE}"),
+        ("build", "S32"),
         ("lock_record", "S512"),
         ("padding", "S16"),
         ("table_padding", "S16"),
@@ -549,7 +551,7 @@ HEADER = np.dtype(
 )
 assert HEADER.itemsize <= PAGE
 MAGIC = b"shmkret"
-VERSION = 4
+VERSION = 5
 GEOMETRY_FIELDS = (
     "nr_cpus", "nr_tasks", "nr_probes", "maxactive", "nr_locks", "nr_functions", "data_size", "script_words", "latency_words",
     "nr_recoverers", "recoverable",

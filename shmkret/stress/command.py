@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TextIO
 
 from shmkret.build import Build
@@ -59,7 +60,7 @@ class Asked:
                 lock=find(LOCK, lock),
                 worker=find(WORKER, worker),
                 padding="cacheline",
-                nr_cpus=options.cpus,
+                nr_cpus=options.cpus + options.guests,
                 recoverable=True,
                 mutant=options.mutant,
             )
@@ -73,8 +74,20 @@ class Asked:
             _ = build.declared
         sizes = Sizes(probes=options.probes, maxactive=options.maxactive)
         round_kills = options.round or max(1, options.kills // 10)
+        if not 0 <= options.guests <= MOST_CPUS or (options.guests and (nth is not None or options.unprotected)):
+            raise UsageError(
+                f"--guests is {options.guests}: give a number to {MOST_CPUS}, and no nth and no --unprotected beside it"
+            )
         never = float("inf")
-        plan = Plan(options.kills, round_kills, terms, seed, seconds=options.seconds or never, fence_s=options.fence or never)
+        plan = Plan(
+            options.kills,
+            round_kills,
+            terms,
+            seed,
+            seconds=options.seconds or never,
+            fence_s=options.fence or never,
+            guests=options.guests,
+        )
         return cls(builds, sizes, plan, nth)
 
 
@@ -85,7 +98,7 @@ def stress(asked: Asked, output: TextIO) -> list[dict[str, Any]]:
     for build in asked.builds:
         name = f"{build.worker.name} {build.scheme.name} {build.lock.name}"
         with _display(name, asked.plan.kills) as watch:
-            found = run(build, asked.sizes, asked.plan, watch)
+            found = run(build, asked.sizes, asked.plan, watch, partial(_invite, build, output))
         runs.append(found)
         print(_line(found), file=output, flush=True)
         for what in found["findings"]:
@@ -93,10 +106,16 @@ def stress(asked: Asked, output: TextIO) -> list[dict[str, Any]]:
         if found["stopped_holders"]:
             stops = f"{found['stopped_holders']} stops of a CPU with a lock, {found['fenced']} of them fenced"
             print(f"    {stops}; the last: {found['note']}", file=output)
+        if found["lost_guests"]:
+            print(f"    {found['lost_guests']} processes that had joined died, and were recovered", file=output)
         if found["raised"]:
             print(f"    {found['raised']} CPUs died of an exception in the user's text: bench names its line", file=output)
     print("ms: from SIGKILL until every lock of the dead CPU was free again", file=output)
     return runs
+
+
+def _invite(build: Build, output: TextIO, name: str) -> None:
+    print(f"join with: shmkret join {name} --worker {build.worker.reference}", file=output, flush=True)
 
 
 HEAD = (

@@ -58,8 +58,8 @@ class Stage:
 
     @property
     def nr_cpus(self) -> int:
-        """CPUs, without recoverers."""
-        return self.arena.geometry.nr_cpus
+        """CPUs that faults may strike: without recoverers, and without guests."""
+        return self.crew.nr_own
 
     def bugs(self) -> list[str]:
         """What the CPUs' own oracles have seen."""
@@ -72,7 +72,11 @@ class Stage:
         """Something has not come to its end."""
         self.record.add("stuck")
         life = self.crew.words["life"].tolist()
-        return [f"stuck for {PATIENCE_S:g} s: {what}; states of the slots: {life}", *self.bugs()]
+        guests = [
+            f"cpu {slot} is process {self.crew.words['pid'][slot]}, not ours, in state {self.state(slot)}"
+            for slot in self.crew.guests
+        ]
+        return [f"stuck for {PATIENCE_S:g} s: {what}; states of the slots: {life}", *guests, *self.bugs()]
 
     def recovered(self, slots: Any) -> bool:
         """Wait until these slots are empty or in use; whether they are."""
@@ -90,7 +94,8 @@ class Stage:
         """Wait that long for a death; all that were buried, by whatever they died."""
         dead = self.crew.bury(wait_ms)
         self.record.add("raised", self.crew.raised)
-        self.crew.raised = 0
+        self.record.add("lost_guests", self.crew.lost_guests)
+        self.crew.raised = self.crew.lost_guests = 0
         return dead
 
     def kill(self, victims: list[int]) -> list[int]:

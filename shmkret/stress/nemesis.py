@@ -28,6 +28,7 @@ from shmkret.build import Build
 from shmkret.cpu import GATE, MEASURE, STOP
 from shmkret.kernel import Sizes
 from shmkret.plain import PlainMachine
+from shmkret.stress import ofd
 from shmkret.stress.faults import PATIENCE_S, Stage, begin_round, harm, heal, strike
 from shmkret.stress.record import Record
 from shmkret.stress.spec import ALWAYS, Term
@@ -46,7 +47,7 @@ class Machines(NamedTuple):
 class Plan:
     """kills: how many, or, where no term kills without end, how many faults; round_kills: after how many there is an audit.
 
-    fence_s: a stopped holder is killed after that long.
+    fence_s: a stopped holder is killed after that long. guests: how many of the last CPUs are left to others.
     """
 
     kills: int
@@ -56,6 +57,7 @@ class Plan:
     pause_s: float = 0.0002
     seconds: float = float("inf")
     fence_s: float = float("inf")
+    guests: int = 0
 
     @property
     def unit(self) -> str:
@@ -86,19 +88,21 @@ class Nemesis:
         self.cpus = arena.records("cpus")
         self.run_words = arena.records("run")
         self.nr_cpus = arena.geometry.nr_cpus
+        self.deadline = float("inf")
+        """Monotonic seconds; of the run, not of one incarnation."""
 
     def run(self, plan: Plan, incarnation: int) -> None:
         """Rounds until the kills are done, or something is wrong."""
         self.rng = random.Random(f"{plan.seed} {incarnation}")
         self.plan = plan
-        self.deadline = time.monotonic() + plan.seconds
         with Supervisor(self.arena, self.machines.start, self.machines.announce, self.cores) as self.crew:
             self.stage = Stage(
                 self.arena, self.build, self.sizes, self.machine, self.crew, self.record, self.rng, self.cores, plan.fence_s
             )
             self._take_up()
-            while not self._is_over():
-                wrong = self._round()
+            wrong = self._stop() if self.crew.guests else []
+            while wrong or not self._is_over():
+                wrong = wrong or self._round()
                 if wrong:
                     self.record.say(wrong)
                     self.record.add("done", 2)
@@ -111,11 +115,14 @@ class Nemesis:
     def _take_up(self) -> None:
         """Whoever the arena says is alive died with the nemesis before us."""
         life = self.crew.words["life"]
-        dead = [slot for slot in range(len(life)) if life[slot] in (LIVE, DEAD)]
+        present = {slot for slot in range(self.crew.nr_own, self.nr_cpus) if ofd.is_locked(self.arena.fd, slot)}
+        self.crew.guests = {slot for slot in present if life[slot] == LIVE}
+        dead = [slot for slot in range(len(life)) if life[slot] in (LIVE, DEAD) and slot not in self.crew.guests]
         for slot in dead:
-            if life[slot] == LIVE and slot < self.nr_cpus:
+            if life[slot] == LIVE and slot < self.crew.nr_own:
                 self.record.add("kills")
             self.machines.announce[slot]()
+        self.crew.start_recoverer()
 
     def _round(self) -> list[str]:
         """Faults, then healing and the audit; what is wrong."""
@@ -125,7 +132,7 @@ class Nemesis:
             return self.stage.stuck("a recovery at the start of a round")
         self.crew.start_missing()
         try:
-            if not wait_until(lambda: bool(self.cpus["ready"][: self.nr_cpus].all() or self.stage.bury_now(0)), PATIENCE_S):
+            if not wait_until(lambda: self._is_ready() or bool(self.stage.bury_now(0)), PATIENCE_S):
                 return self.stage.stuck("the start of a round")
             heal(self.arena)
             for i, term in self._for_this_round(on_arena=False):
@@ -170,13 +177,17 @@ class Nemesis:
             and self.rng.random() * 100 < term.share
         ]
 
+    def _is_ready(self) -> bool:
+        slots = [slot for slot in self.crew.running() if slot < self.nr_cpus]
+        return bool(self.cpus["ready"][slots].all())
+
     def _terms_left(self) -> bool:
         return any(term.action != "off" and self.record.struck(i) < term.most for i, term in self._terms(of_round=False))
 
     def _stop(self) -> list[str]:
         """Every CPU stops, and is recovered like a dead one: its task goes back to the queue, the arena is quiet. It heals."""
         self.run_words["phase"] = STOP
-        for slot in range(self.nr_cpus):
+        for slot in range(self.crew.nr_own):
             self.crew.expected_exit.add(slot)
         left = set(range(self.nr_cpus)) & set(self.crew.running())
         end = time.monotonic() + PATIENCE_S

@@ -22,6 +22,7 @@ COUNTS = (
     "stopped_holders",
     "fenced",
     "raised",
+    "lost_guests",
     "lost",
     "doubled",
     "stuck",
@@ -36,7 +37,7 @@ class Record:
     """Counts, recovery times (us), and for each term of the specification how often it struck, and how often elsewhere.
 
     strikes: faults so far of the terms that strike while CPUs are at work. raised: CPUs that died of an exception in the user's
-    text, a handler's or a worker program's.
+    text, a handler's or a worker program's. lost_guests: processes not of ours that died.
     """
 
     def __init__(self) -> None:

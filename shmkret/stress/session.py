@@ -27,10 +27,11 @@ from shmkret.stress.record import Record
 from shmkret.stress.supervisor import NR_RECOVERERS
 
 SHOWN = (
-    "kills", "recoveries", "stops", "stopped_holders", "fenced", "raised", "rounds", "damaged",
+    "kills", "recoveries", "stops", "stopped_holders", "fenced", "raised", "lost_guests", "rounds", "damaged",
     "lost", "doubled", "stuck", "count_errors", "other",
 )  # fmt: skip
-"""raised: CPUs that died of an exception in the user's text; damaged: times that the arena was."""
+"""lost_guests: processes that the run had not started, and that died; raised: CPUs that died of an exception in the user's
+text; damaged: times that the arena was."""
 Watch = Callable[[Record, float], None]
 
 
@@ -38,8 +39,10 @@ def _nobody(_: Record, __: float) -> None:
     pass
 
 
-def run(build: Build, sizes: Sizes, plan: Plan, watch: Watch = _nobody) -> dict[str, Any]:
-    """Stress one build. watch(record, seconds): called now and then.
+def run(
+    build: Build, sizes: Sizes, plan: Plan, watch: Watch = _nobody, announce: Callable[[str], None] = lambda _: None
+) -> dict[str, Any]:
+    """Stress one build. watch(record, seconds): called now and then; announce(name): when guests may join the arena.
 
     Returns: worker, scheme, lock, mutant; the counts of SHOWN; calls, misses (of these);
              open_calls (calls that a death has ended), seconds,
@@ -58,11 +61,14 @@ def run(build: Build, sizes: Sizes, plan: Plan, watch: Watch = _nobody) -> dict[
     record = Record()
     began = time.monotonic()
     geometry = geometry_of(build, sizes, len(words), NR_RECOVERERS)
-    with create_arena(build, sizes, np.asarray(words, np.int64), geometry) as arena:
+    with create_arena(build, sizes, np.asarray(words, np.int64), geometry, named=plan.guests > 0) as arena:
         try:
+            arena.records("run")["guests"] = plan.guests
             native.free_locks(arena, machine, build, sizes)
             arena.records("runqueues")["quiescent"] = 1
             bodies = [make(arena, machine) for make in compiled]
+            if arena.name:
+                announce(arena.name)
             nemesis = Nemesis(arena, build, sizes, Machines(*bodies), machine, cores, record)
             _guard(nemesis, plan, record, watch, began)
             counts = books(arena)
@@ -88,6 +94,8 @@ def run(build: Build, sizes: Sizes, plan: Plan, watch: Watch = _nobody) -> dict[
 
 def _require(build: Build, plan: Plan) -> None:
     """Raises UsageError or UnfitMachine for a fault that this build, or this machine, cannot have."""
+    if plan.guests and not getattr(build.lock.module, "ATTACHABLE", True):
+        raise UsageError(f"no guests: the words of the lock {build.lock.name} mean nothing outside the run's own processes")
     for term in plan.terms:
         if any(cpu >= build.nr_cpus for cpu in term.cpus):
             raise UsageError(f"the fault {term.text} names cpu {max(term.cpus)}, and there are {build.nr_cpus} CPUs")
@@ -102,6 +110,7 @@ def _require(build: Build, plan: Plan) -> None:
 def _guard(nemesis: Nemesis, plan: Plan, record: Record, watch: Watch, began: float) -> None:
     """Keep a nemesis at work until one has a verdict; it may be killed by its own hand."""
     incarnation = 0
+    nemesis.deadline = time.monotonic() + plan.seconds
     while not record["done"]:
         pid = execute(nemesis, plan, incarnation)
         pidfd = os.pidfd_open(pid)

@@ -31,14 +31,17 @@ from types import TracebackType
 from typing import Self
 
 from shmkret.arena import Arena
+from shmkret.cpu import STOP
 from shmkret.errors import RunFailed, UnfitMachine
 from shmkret.recovery import RAISED
-from shmkret.survive import BURIED, DEAD, DYING, EMPTY
+from shmkret.stress import ofd
+from shmkret.survive import BURIED, DEAD, DYING, EMPTY, LIVE
 
 MADV_DONTFORK, MADV_DOFORK = 10, 11
 NEEDED = re.compile(r"/(libc|libm|libgcc_s|libpthread|ld-linux-[^/]*|_helperlib[^/]*)[-.0-9]*\.so|\[stack|\[v")
 BSS, STATIC_TLS, THREAD_DESCRIPTOR = 1 << 16, 1 << 15, 1 << 13
 """Bytes, all of them generous."""
+GUEST_POLL_S = 0.001
 NR_RECOVERERS = 6
 """One runs; the others are there for when it dies, and the next, before anybody has recovered their slots."""
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -60,6 +63,7 @@ class Supervisor:
     ) -> None:
         self.arena = arena
         self.nr_cpus = arena.geometry.nr_cpus
+        self.nr_own = self.nr_cpus - int(arena.records("run")["guests"][0])
         self.words = arena.records("recovery")
         self._start = start
         self._announce = announce
@@ -72,6 +76,10 @@ class Supervisor:
         """Slots that were sent a SIGKILL on purpose."""
         self.expected_exit: set[int] = set()
         """Slots that were told to stop."""
+        self.guests: set[int] = set()
+        """Slots that are a process's which was not started here: see shmkret.stress.guests."""
+        self.lost_guests = 0
+        """Guests that died before they were told to stop."""
         self.raised = 0
         """CPUs whose program has raised an exception, and ended."""
 
@@ -112,11 +120,21 @@ class Supervisor:
         self._epoll.register(pidfd, select.EPOLLIN)
 
     def start_missing(self) -> None:
-        """Start a CPU in every slot that is empty, and a recoverer if there is none."""
+        """Start a CPU in every slot of ours that is empty, admit guests to theirs, and start a recoverer if there is none."""
         life = self._life.tolist()
-        for slot in range(self.nr_cpus):
+        for slot in range(self.nr_own):
             if life[slot] == EMPTY and slot not in self._pidfds:
                 self.start(slot)
+        for slot in range(self.nr_own, self.nr_cpus):
+            if life[slot] == EMPTY and self.words["pid"][slot] > 0 and ofd.is_locked(self.arena.fd, slot):
+                self.words["generation"][slot] += 1
+                self._life[slot] = LIVE
+                self.guests.add(slot)
+        self.start_recoverer()
+
+    def start_recoverer(self) -> None:
+        """If there is none."""
+        life = self._life.tolist()
         if self.recoverer < 0:
             free = [slot for slot in range(self.nr_cpus, len(life)) if life[slot] == EMPTY]
             if free:
@@ -144,7 +162,15 @@ class Supervisor:
 
         In that order: its pid cannot belong to a stranger while others may still take it for a CPU's, and signal it.
         """
-        dead = [self._slots[pidfd] for pidfd, _ in self._epoll.poll(wait_ms / 1000)]
+        end = time.monotonic() + wait_ms / 1000
+        dead: list[int] = []
+        gone: list[int] = []
+        is_over = False
+        while not dead and not gone and not is_over:
+            left = max(0.0, end - time.monotonic())
+            dead = [self._slots[pidfd] for pidfd, _ in self._epoll.poll(min(left, GUEST_POLL_S) if self.guests else left)]
+            gone = self.bury_guests()
+            is_over = time.monotonic() >= end
         for slot in dead:
             self._announce[slot]()
             how = self.reap(slot)
@@ -155,14 +181,25 @@ class Supervisor:
             if not told and not raised and (slot not in self.expected or how != "SIGKILL"):
                 raise Died(f"slot {slot} ended by {how}, and nobody had killed it")
             self.expected.discard(slot)
-        return dead
+        return dead + gone
+
+    def bury_guests(self) -> list[int]:
+        """Announce the guests that are there no more; their slots."""
+        gone = [slot for slot in self.guests if not ofd.is_locked(self.arena.fd, slot)]
+        for slot in gone:
+            self.guests.discard(slot)
+            self.lost_guests += int(self.arena.records("run")["phase"][0]) != STOP
+            self._announce[slot]()
+            self.words["pid"][slot] = 0
+        return gone
 
     def running(self) -> list[int]:
         """The slots that have a process."""
-        return sorted(self._pidfds)
+        return sorted({*self._pidfds, *self.guests})
 
     def recovered(self, slots: Sequence[int]) -> bool:
-        """Whether these slots are empty again, or in use."""
+        """Whether these slots are empty again, or in use. For polling: a guest may die meanwhile."""
+        self.bury_guests()
         return not any(life in (DEAD, DYING, BURIED) for life in self._life[list(slots)].tolist())
 
     def reap(self, slot: int) -> str:

@@ -1,0 +1,142 @@
+"""Processes that a run has not started join it, are killed by others, and are recovered; nobody of the run touches them."""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from shmkret.arena import SHM
+from shmkret.cli import main
+from shmkret.stress import ofd
+from tests.test_stress import SOUND
+
+SHMKRET = [sys.executable, "-m", "shmkret"]
+
+
+def starts(*argv):
+    return subprocess.Popen([*SHMKRET, *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def started_run(lock, seconds):
+    """A run with one slot for guests, and its arena's name."""
+    faults = "random=kill;parent=0.1%kill"
+    run = starts(
+        *("stress", "--lock", lock, "--guests", "1", "--kills", "10000000", "--round", "200", "--seconds", str(seconds)),
+        *("--fault", faults, "--seed", "1", "--json", "-"),
+    )
+    for line in run.stderr:
+        name = re.search(r"join (shmkret\.[0-9a-f]{16})", line)
+        if name:
+            return run, name[1]
+    raise AssertionError(run.communicate())
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize(
+    "lock", ["owner", pytest.param("sem", marks=pytest.mark.full), pytest.param("pthread-robust", marks=pytest.mark.full)]
+)
+def test_guests_come_die_and_are_recovered(lock):
+    warm, name = started_run(lock, 60)  # a guest compiles what it runs: the first takes its time
+    first = starts("join", name)
+    assert re.fullmatch(r"cpu 2, pid \d+\n", first.stdout.readline()), first.communicate()
+    os.kill(first.pid, signal.SIGKILL)
+    first.communicate()
+    warm.send_signal(signal.SIGINT)
+    warm.communicate()
+    rng = random.Random(1)
+    run, name = started_run(lock, 12)
+    killed = 0
+    while killed < 5:
+        guest = starts("join", name)
+        if guest.stdout.readline():
+            time.sleep(rng.random() * 0.05)
+            killed += 1
+        os.kill(guest.pid, signal.SIGKILL)
+        guest.communicate()
+    lasts = starts("join", name)
+    output, errors = run.communicate()
+    assert run.returncode == 0, errors
+    (found,) = json.loads(output)["runs"]
+    assert {key: found[key] for key in SOUND} == SOUND
+    # Those killed between two rounds had left already, or not yet come.
+    assert 1 <= found["lost_guests"] <= killed
+    assert found["kills"] > 0
+    said = lasts.communicate(timeout=30)[0]
+    assert re.search(r"^[\d,]+ calls$", said, re.MULTILINE), said
+    assert not (SHM / name).exists()
+
+
+@pytest.mark.full
+def test_a_guest_that_stands_still_is_named_and_left_alive():
+    """A stopped process is alive: the run waits, says whom for, and does not kill it."""
+    run, name = started_run("owner", 60)
+    guest = starts("join", name)
+    assert guest.stdout.readline()
+    os.kill(guest.pid, signal.SIGSTOP)
+    try:
+        output, _ = run.communicate(timeout=90)
+        findings = json.loads(output)["runs"][0]["findings"]
+        assert any(f"cpu 2 is process {guest.pid}, not ours, in state T" in what for what in findings), findings
+        assert guest.poll() is None
+    finally:
+        os.kill(guest.pid, signal.SIGCONT)
+        guest.communicate(timeout=30)
+
+
+def test_a_byte_is_somebodys_until_that_process_is_dead(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"")
+    ours, other = (os.open(path, os.O_RDWR) for _ in range(2))
+    try:
+        pid = os.fork()
+        if pid == 0:
+            own = os.open(path, os.O_RDWR)
+            os.close(os.open(path, os.O_RDWR))  # with a record lock of POSIX this would let go of it
+            os.kill(os.getpid(), signal.SIGSTOP if ofd.try_lock(own, 3) else signal.SIGKILL)
+            os._exit(0)
+        assert os.WIFSTOPPED(os.waitpid(pid, os.WUNTRACED)[1])
+        assert ofd.is_locked(ours, 3)
+        assert not ofd.is_locked(ours, 2)
+        assert not ofd.try_lock(other, 3)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        assert not ofd.is_locked(ours, 3)
+        assert ofd.try_lock(other, 3)
+        assert ofd.is_locked(ours, 3)
+        ofd.unlock(other, 3)
+        assert not ofd.is_locked(ours, 3)
+    finally:
+        os.close(ours)
+        os.close(other)
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["join", "nothing"], "is no arena's name"),
+        (["join", "shmkret.0123456789abcdef"], "No such file"),
+        (["stress", "--guests", "-1"], "--guests is -1"),
+        (["stress", "--guests", "1", "--fault", "nth=all"], "no nth and no --unprotected beside it"),
+        (["stress", "--guests", "1", "--lock", "sem-named"], "mean nothing outside the run's own processes"),
+    ],
+)
+def test_what_cannot_be_is_refused(argv, words, capsys):
+    assert main(argv) != 0
+    assert words in capsys.readouterr().err
+
+
+def test_another_worker_does_not_join():
+    run, name = started_run("owner", 20)
+    try:
+        other = subprocess.run([*SHMKRET, "join", name, "--worker", "exits"], capture_output=True, text=True)
+        assert other.returncode != 0
+        assert "runs another worker" in other.stderr
+    finally:
+        run.send_signal(signal.SIGINT)
+        run.communicate()
