@@ -3,6 +3,7 @@
 Always    calls = hits + nmissed + kp.nmissed + refused, over all kretprobes, those that are gone included
           hits = returns + flushed + in flight
           a task that stands outside every probed call has no instance in flight
+          where the run is recoverable: a task's instances hang in the order of its calls, the newest first
           every instance is on the free list of its probe, in the bucket of its task, or on the slab: in one of these places
 """
 
@@ -40,7 +41,7 @@ def audit(arena: Arena, scheme: Plugin | None, *, at_rest: bool = True) -> list[
             example = int(np.flatnonzero(what)[0])
             wrong.append(f"{int(what.sum())} instances {name}, such as instance {example}")
     if arena.geometry.recoverable:
-        wrong += _states(arena)
+        wrong += _states(arena) + _order(arena)
         for field in ("intent", "held"):
             slots = np.flatnonzero(arena.records("recovery")[field])
             wrong += [f"recovery.{field} of slot {slot} is not cleared" for slot in slots]
@@ -64,6 +65,21 @@ def _states(arena: Arena) -> list[str]:
     example = int(wrong[0])
     where = "in a bucket" if hung[example] else "in none"
     return [f"{len(wrong)} instances are not where they say, such as {example}: it says {int(states[example])}, and is {where}"]
+
+
+def _order(arena: Arena) -> list[str]:
+    """Last in, first out: stacks grow downwards, so that no instance of a task was entered above one that hangs behind it."""
+    instances = arena.records("instances")
+    tasks, frames = instances["task"].tolist(), instances["fp"].tolist()
+    wrong = []
+    for bucket, order in enumerate(buckets(arena)):
+        newest: dict[int, int] = {}
+        for ri in order:
+            before = newest.get(tasks[ri], ri)
+            if frames[before] > frames[ri]:
+                wrong.append(f"bucket {bucket}: task {tasks[ri]} would return from instance {before} before the newer {ri}")
+            newest[tasks[ri]] = ri
+    return wrong
 
 
 def _ask_scheme(scheme: Plugin, arena: Arena) -> list[str]:
@@ -155,15 +171,20 @@ def books(arena: Arena) -> dict[str, int]:
     """The counts of an arena: calls of kretprobes and what became of them."""
     cpus, probes, registry = (arena.records(name) for name in ("cpus", "probes", "registry"))
     of_kretprobes = probes["kind"] == KRETPROBE
-    counts = {field: int(cpus[field].sum()) for field in ("calls", "hits", "returns", "flushed", "refused", "walked")}
-    counts["nmissed"] = int(probes["nmissed"].sum() + registry["gone_nmissed"][0])
-    counts["kp_nmissed"] = int(probes["kp_nmissed"][of_kretprobes].sum() + registry["gone_kp_nmissed"][0])
+    counts = {field: _sum(cpus[field]) for field in ("calls", "hits", "returns", "flushed", "refused", "walked")}
+    counts["nmissed"] = _sum(probes["nmissed"]) + _sum(registry["gone_nmissed"])
+    counts["kp_nmissed"] = _sum(probes["kp_nmissed"][of_kretprobes]) + _sum(registry["gone_kp_nmissed"])
     if arena.geometry.recoverable:  # then each CPU keeps them apart
         misses = arena.records("misses")
         of_each = misses["kp_nmissed"].reshape(arena.geometry.nr_slots, -1)
-        counts["nmissed"] += int(misses["nmissed"].sum())
-        counts["kp_nmissed"] += int(of_each[:, of_kretprobes].sum())
+        counts["nmissed"] += _sum(misses["nmissed"])
+        counts["kp_nmissed"] += _sum(of_each[:, of_kretprobes])
     return counts
+
+
+def _sum(words: NDArray[np.int64]) -> int:
+    """Exact: a damaged count may be anything."""
+    return sum(words.ravel().tolist())
 
 
 def _books(arena: Arena, in_flight: int) -> list[str]:

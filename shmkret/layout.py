@@ -157,7 +157,8 @@ class Probes(NamedTuple):
 class Instances(NamedTuple):
     """struct kretprobe_instance; `next` chains the free list, the bucket and the slab, the used_ links `used`.
 
-    `state` is kept where a run is recoverable: see shmkret.intents.
+    `state` and `fp` are kept where a run is recoverable: see shmkret.intents. fp, as in later kernels, is the stack pointer at
+    the entry, so that an audit sees which call is the newer.
     """
 
     next: Words
@@ -167,6 +168,7 @@ class Instances(NamedTuple):
     used_next: Words
     used_prev: Words
     state: Words
+    fp: Words
 
 
 class Buckets(NamedTuple):

@@ -196,6 +196,8 @@ def pre_handler_kretprobe(k: Kernel, cpu: int, task: int, rp: int) -> None:
             if not recovers(k.mode.recovery, "moves"):
                 k.cpus.refused[cpu] += 1
         else:
+            if recovers(k.mode.recovery, "moves"):
+                k.instances.fp[ri] = k.tasks.sp[task]
             prepare_kretprobe(k.arch, k, ri, task)
             hang(k.scheme, k, cpu, ri, task)
             if not recovers(k.mode.recovery, "moves"):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from shmkret import atomics, layout, named, native, plain
+from shmkret.arch import prologue
 from shmkret.arena import Arena, buckets
 from shmkret.atomics import NIL
 from shmkret.audit import audit, checked_words
@@ -20,6 +21,7 @@ from shmkret.cli import main
 from shmkret.errors import ArenaError
 from shmkret.kernel import Sizes, create_arena, geometry_of, kernel_of
 from shmkret.plain import PlainMachine
+from shmkret.probes import call, call_site
 from shmkret.repair import _order, repair
 from shmkret.stress.crash_points import rounds
 from shmkret.survive import LIVE
@@ -109,6 +111,25 @@ def test_a_flipped_bit_of_a_list_is_repaired_and_tasks_find_their_newest_first(s
             assert audit(arena, build.scheme) == [], (section, field, i, bit, done)
             assert buckets(arena) == chains
             arena._bytes[:] = np.frombuffer(whole, np.uint8)
+
+
+@pytest.mark.parametrize("scheme", ["global", "hashed"])
+def test_a_task_whose_older_call_would_return_first_is_found_and_named(scheme):
+    with arena_in_use(scheme, worker="recursion") as (arena, build):
+        k = native.kernel(arena, build, Sizes(maxactive=4, probes=2))
+        with atomics.use(PlainMachine(build.cache())):
+            for level in range(3):
+                call(k, 0, 0, 0, call_site(0, level))
+                prologue(k.arch, k, 0)
+        (order,) = [order for order in buckets(arena) if order]
+        assert audit(arena, build.scheme, at_rest=False) == []
+        following = arena.records("instances")["next"]
+        first = arena.records("buckets")["first"]
+        bucket = first.tolist().index(order[0])
+        older, newest, oldest = order[1], order[0], order[2]
+        first[bucket], following[older], following[newest] = older, newest, oldest
+        (wrong,) = audit(arena, build.scheme, at_rest=False)
+        assert wrong == f"bucket {bucket}: task 0 would return from instance {older} before the newer {newest}"
 
 
 WRONG = [*range(6), NIL, 1 << 40]
