@@ -37,7 +37,9 @@ def pop_free(k: Kernel, cpu: int, ri: int, rp: int) -> None:
     The intent stays until the next move of this CPU, which is made with `ri`, takes its place: doing a pop again that was done
     changes nothing. Where the next holder of the lock finishes moves, and not the recoverer alone, it must not see it.
     """
-    apply_to(k, cpu, intent_of(POP, NOTHING, k.cpus.calls[cpu], ri, NIL), k.probes.free, rp, k.instances.next[ri])
+    # The count tells this pop from an earlier one of `ri`, for those who look at live CPUs.
+    count = k.cpus.calls[cpu] if recovers(k.mode.recovery, "robust") else 0
+    apply_to(k, cpu, intent_of(POP, NOTHING, count, ri, NIL), k.probes.free, rp, k.instances.next[ri])
     settle(k, cpu, ri, HAND + cpu)
     if recovers(k.mode.recovery, "robust"):
         finish(k, cpu)
@@ -64,6 +66,23 @@ def push_free(k: Kernel, cpu: int, ri: int, rp: int, why: int) -> None:
     if recovers(k.mode.recovery, "moves"):
         set_count(k, cpu, why, count)
     finish(k, cpu)
+
+
+@inline
+def push_back(k: Kernel, cpu: int, ri: int, rp: int, why: int) -> None:
+    """push_free() of what take_out() has just taken: one move with it, whose intent says both halves.
+
+    Where the next holder of a lock finishes moves, and not the recoverer alone with all of them in hand, it must see its half.
+    """
+    if recovers(k.mode.recovery, "moves") and not recovers(k.mode.recovery, "robust"):
+        put(k, k.instances.next, ri, k.probes.free[rp])
+        put(k, k.probes.free, rp, ri)
+        count = new_count(k, cpu, why)
+        settle(k, cpu, ri, IDLE)
+        set_count(k, cpu, why, count)
+        finish(k, cpu)
+    else:
+        push_free(k, cpu, ri, rp, why)
 
 
 @inline
@@ -94,7 +113,7 @@ def unlink_bucket(k: Kernel, ri: int, prev: int, bucket: int) -> None:
 
 @inline
 def take_out(k: Kernel, cpu: int, ri: int, prev: int, bucket: int, why: int) -> None:
-    """unlink_bucket(), where push_free() or take_in_hand() ends the move. A recoverable run has both locks by now."""
+    """unlink_bucket(), where push_back() or take_in_hand() ends the move. A recoverable run has both locks by now."""
     intent = intent_of(REM, why, new_count(k, cpu, why), ri, prev)
     if prev == NIL:
         apply_to(k, cpu, intent, k.buckets.first, bucket, k.instances.next[ri])

@@ -171,7 +171,8 @@ def redo_remove(k: Kernel, cpu: int, dead: int, intent: int, ri: int) -> None:
         end_move(k, dead, ri, HAND + dead)
     else:
         lock_inner(k, cpu, ri)
-        store_ordered(k.instances.next, ri, k.probes.free[rp])
+        if k.probes.free[rp] != ri:
+            store_ordered(k.instances.next, ri, k.probes.free[rp])
         pushed = intent_of(PUSH, why_of(intent), count_of(intent), ri, NIL)
         store_ordered(k.recovery.intent, dead, pushed)
         redo_push(k, dead, pushed, ri)

@@ -34,7 +34,7 @@ from shmkret.intents import (
 )
 from shmkret.irqflags import irqrestore_held, irqsave_held
 from shmkret.layout import Kernel
-from shmkret.lists import count_missed, hung, pop_free, push, push_bucket, push_free, take_out, unlink_bucket
+from shmkret.lists import count_missed, hung, pop_free, push, push_back, push_bucket, take_out, unlink_bucket
 from shmkret.locking import lock_probe, unlock_probe
 from shmkret.locks import release
 from shmkret.text import inline
@@ -113,7 +113,7 @@ def recycle(scheme: Global, k: Kernel, cpu: int, bucket: int, prev: int, ri: int
     else:
         unlink_bucket(k, ri, prev, bucket)
     unlink_used(k, ri, rp)
-    push_free(k, cpu, ri, rp, why)
+    push_back(k, cpu, ri, rp, why)
 
 
 def orphan(scheme: Global, k: Kernel, cpu: int, rp: int) -> None:

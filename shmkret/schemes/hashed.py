@@ -21,7 +21,7 @@ from shmkret.hash import NR_BUCKETS, hash_ptr
 from shmkret.intents import POP, PROBE, PUSH, REFUSED, TABLE, lock_name, put, recovers
 from shmkret.irqflags import irqrestore, irqrestore_held, irqsave, irqsave_held
 from shmkret.layout import Kernel
-from shmkret.lists import count_missed, pop_free, push_bucket, push_free, take_out, unlink_bucket
+from shmkret.lists import count_missed, pop_free, push_back, push_bucket, push_free, take_out, unlink_bucket
 from shmkret.locking import lock_inside, lock_probe, lock_table, unlock_probe, unlock_table
 from shmkret.locks import release
 from shmkret.text import inline
@@ -87,7 +87,7 @@ def recycle(scheme: Hashed, k: Kernel, cpu: int, bucket: int, prev: int, ri: int
     else:
         unlink_bucket(k, ri, prev, bucket)
         lock_inside(k, cpu, scheme.locks, rp, bucket)
-    push_free(k, cpu, ri, rp, why)
+    push_back(k, cpu, ri, rp, why)
     unlock_probe(k, cpu, scheme.locks, rp)
 
 

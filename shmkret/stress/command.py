@@ -119,7 +119,7 @@ def _invite(build: Build, output: TextIO, name: str) -> None:
 
 
 HEAD = (
-    f"{'worker':10}{'scheme':8}{'lock':16}{'kills':>9}{'audits':>7}{'calls':>15}{'lost':>6}{'doubled':>8}{'stuck':>6}{'miscounted':>11}"
+    f"{'worker':14}{'scheme':8}{'lock':16}{'kills':>9}{'audits':>7}{'calls':>15}{'lost':>6}{'doubled':>8}{'stuck':>6}{'miscounted':>11}"
     f"{'other':>6}{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}"
 )
 
@@ -127,7 +127,7 @@ HEAD = (
 def _line(found: dict[str, Any]) -> str:
     times = ["-" if value is None else f"{value:.3f}" for value in found["recovery_ms"].values()]
     return (
-        f"{found['worker']:10}{found['scheme']:8}{found['lock']:16}{found['kills']:9,}{found['rounds']:7}{found['calls']:15,}"
+        f"{found['worker']:14}{found['scheme']:8}{found['lock']:16}{found['kills']:9,}{found['rounds']:7}{found['calls']:15,}"
         f"{found['lost']:6}{found['doubled']:8}{found['stuck']:6}{found['count_errors']:11}{found['other']:6}"
         f"{times[0]:>9}{times[1]:>9}{times[2]:>9}"
     )
@@ -139,7 +139,7 @@ ROUNDS = (0, 1)
 
 def every_store(asked: Asked, output: TextIO) -> list[dict[str, Any]]:
     """--fault nth=all, or nth=K: a line for each combination."""
-    print(f"{'worker':10}{'scheme':8}{'lock':16}{'places':>8}{'bad':>6}", file=output)
+    print(f"{'worker':14}{'scheme':8}{'lock':16}{'places':>8}{'bad':>6}", file=output)
     only = None if asked.nth == "all" else int(asked.nth or 0)
     runs = []
     for build in asked.builds:
@@ -147,7 +147,7 @@ def every_store(asked: Asked, output: TextIO) -> list[dict[str, Any]]:
         names = {"worker": build.worker.name, "scheme": build.scheme.name, "lock": build.lock.name, "mutant": build.mutant}
         findings = [f"store {kth}: {what}" for kth, wrong in bad.items() for what in wrong]
         runs.append({**names, "places": places, "bad": len(bad), "findings": findings[:20]})
-        print(f"{build.worker.name:10}{build.scheme.name:8}{build.lock.name:16}{places:8}{len(bad):6}", file=output, flush=True)
+        print(f"{build.worker.name:14}{build.scheme.name:8}{build.lock.name:16}{places:8}{len(bad):6}", file=output, flush=True)
         for what in findings[:3]:
             print(f"    {what}", file=output, flush=True)
     print("places: stores and lock operations of two rounds, each of which a process of its own died at", file=output)
@@ -157,13 +157,13 @@ def every_store(asked: Asked, output: TextIO) -> list[dict[str, Any]]:
 def unprotected(asked: Asked, output: TextIO) -> list[dict[str, Any]]:
     """The same kill where nothing is recoverable."""
     trials = min(asked.plan.kills, TRIALS)
-    print(f"{'worker':10}{'scheme':8}{'lock':16}{'deaths':>7}" + "".join(f"{name:>10}" for name in bare.OUTCOMES), file=output)
+    print(f"{'worker':14}{'scheme':8}{'lock':16}{'deaths':>7}" + "".join(f"{name:>10}" for name in bare.OUTCOMES), file=output)
     runs = []
     for build in asked.builds:
         found = bare.trials(build, asked.sizes, trials, asked.plan.seed)
         runs.append(found)
         counts = "".join(f"{found[name]:10}" for name in bare.OUTCOMES)
-        print(f"{found['worker']:10}{found['scheme']:8}{found['lock']:16}{trials:7}{counts}", file=output, flush=True)
+        print(f"{found['worker']:14}{found['scheme']:8}{found['lock']:16}{trials:7}{counts}", file=output, flush=True)
     return runs
 
 
