@@ -416,7 +416,14 @@ def _stress(options: argparse.Namespace, argv: list[str]) -> int:
     failed = [run for run in runs if run.get("findings")] if not options.unprotected else []
     head = {"schema": SCHEMA, "command": "stress", "argv": argv, "version": __version__, "seed": seed}
     replay = _replay(argv, seed)
-    _write_json(options.json, {**head, "machine": machine.describe(), "runs": [{**run, "replay": replay} for run in runs]})
+    result = {**head, "machine": machine.describe(), "runs": [{**run, "replay": replay} for run in runs]}
+    try:
+        _write_json(options.json, result)
+    except (ShmkretError, OSError):
+        if options.json != "-":
+            _write_json("-", result)
+            _say("shmkret: the result is on standard output")
+        raise
     if failed:
         _say(f"{len(failed)} of {len(runs)} runs failed; again: {replay}")
     return EXIT_FAILED if failed else EXIT_HELD
@@ -425,8 +432,8 @@ def _stress(options: argparse.Namespace, argv: list[str]) -> int:
 def _join(options: argparse.Namespace, argv: list[str]) -> int:
     from shmkret.stress import guests
 
-    def watch(cpu: int) -> None:
-        print(f"cpu {cpu}, pid {os.getpid()}", flush=True)
+    def watch(cpu: int, pid: int) -> None:
+        print(f"cpu {cpu}, pid {pid}", flush=True)
 
     calls = guests.join(options.arena, options.worker, options.scheme, options.lock, watch)
     print(f"{calls:,} calls")

@@ -14,6 +14,7 @@ from shmkret.arena import Arena
 from shmkret.atomics import Machine, Words
 from shmkret.build import Build, ask_size
 from shmkret.clock import CLASSES, HISTOGRAM_WORDS
+from shmkret.errors import PluginError
 from shmkret.layout import INTEGERS, KRETPROBE, Boot, Geometry, Kernel, fields_of
 from shmkret.mode import Mode
 from shmkret.plugin_calls import blamed
@@ -60,6 +61,24 @@ def geometry_of(build: Build, sizes: Sizes, script_words: int, nr_recoverers: in
         padding=build.padding,
         table_padding=build.table_padding,
     )
+
+
+def script_of(build: Build, cpus: int, seed: int) -> NDArray[np.int64]:
+    """The words that the worker program reads, drawn from a seed; one zero where it has none. Raises PluginError."""
+    write = getattr(build.worker.module, "script", None)
+    path = build.worker.path
+    if write is None:
+        return np.zeros(1, np.int64)
+    if not callable(write):
+        raise PluginError(f"{path}: script is {write!r}, not a function")
+    with blamed([path], f"script({cpus})"):
+        script = np.asarray(write(cpus, np.random.default_rng(seed)))
+    if script.ndim != 1 or not len(script) or script.dtype.kind not in "iu":
+        kind = f"an array of {script.dtype} of shape {script.shape}"
+        raise PluginError(f"{path}: script({cpus}) returned {kind}, not of whole numbers in a row")
+    if script.max() > np.iinfo(np.int64).max:
+        raise PluginError(f"{path}: script({cpus}) returned {script.max()}, which is no signed 64-bit number")
+    return script.astype(np.int64)
 
 
 def create_arena(

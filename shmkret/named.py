@@ -239,17 +239,17 @@ def pids_of(name: str, arena: Arena) -> list[int] | None:
     try:
         status = (SHM / _plain_name(name)).stat()
         told: list[int] = arena.records("recovery")["pid"][: arena.geometry.nr_cpus].tolist()
-        if all(pid > 0 and _maps(pid, status) for pid in told):
+        if all(pid > 0 and maps(pid, status) for pid in told):
             return told
         children = psutil.Process(int(arena.header["creator_pid"][0])).children()
-        workers = [child for child in children if _maps(child.pid, status)]
+        workers = [child for child in children if maps(child.pid, status)]
         order = [child.pid for child in sorted(workers, key=lambda child: (child.create_time(), child.pid))]
     except (psutil.Error, OSError, ValueError):
         return None
     return order if len(order) == arena.geometry.nr_cpus else None
 
 
-def _maps(pid: int, status: os.stat_result) -> bool:
+def maps(pid: int, status: os.stat_result) -> bool:
     """Whether a process has that file in its memory."""
     device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
     lines = (line.split(None, 5) for line in Path(f"/proc/{pid}/maps").read_text(errors="replace").splitlines())

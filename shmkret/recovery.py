@@ -53,7 +53,11 @@ RAISED = 3
 
 @inline
 def start(k: Kernel, cpu: int) -> None:
-    """Start the process of a CPU or a recoverer, a child of this one that does nothing else; its pid is in the arena."""
+    """Start the process of a CPU or a recoverer, a child of this one that does nothing else; its pid is in the arena.
+
+    Until it is, nobody is signalled in its place: the pid of who had the slot before may be a stranger's by now.
+    """
+    store_release(k.recovery.pid, cpu, 0)
     store_release(k.recovery.life, cpu, LIVE)
     k.recovery.generation[cpu] += 1
     parent = process_id()

@@ -83,7 +83,7 @@ class Gated(NamedTuple):
             store_ordered(k.recovery.intent, cpu, 0)
 
     def pass_gate(self, k: Kernel, cpu: int) -> None:
-        if load_acquire(k.run.gate, 0) != 0:
+        while load_acquire(k.run.gate, 0) != 0:
             park(k, cpu)
 
     def begin_wait(self, k: Kernel, cpu: int) -> None:
@@ -91,7 +91,10 @@ class Gated(NamedTuple):
         futex_wake(k.recovery.parked, cpu, 1)
 
     def end_wait(self, k: Kernel, cpu: int) -> None:
+        # Locks may be being repaired by now, because we counted as parked.
         exchange(k.recovery.parked, cpu, 0)
+        while load_acquire(k.run.gate, 0) != 0:
+            park(k, cpu)
 
 
 @outline

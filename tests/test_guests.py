@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 from shmkret.arena import SHM
@@ -37,39 +38,76 @@ def started_run(lock, seconds):
     raise AssertionError(run.communicate())
 
 
+def ended(*processes):
+    """Kill them, and wait for them."""
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize(
     "lock", ["owner", pytest.param("sem", marks=pytest.mark.full), pytest.param("pthread-robust", marks=pytest.mark.full)]
 )
 def test_guests_come_die_and_are_recovered(lock):
-    warm, name = started_run(lock, 60)  # a guest compiles what it runs: the first takes its time
-    first = starts("join", name)
-    assert re.fullmatch(r"cpu 2, pid \d+\n", first.stdout.readline()), first.communicate()
-    os.kill(first.pid, signal.SIGKILL)
-    first.communicate()
-    warm.send_signal(signal.SIGINT)
-    warm.communicate()
-    rng = random.Random(1)
-    run, name = started_run(lock, 12)
-    killed = 0
-    while killed < 5:
-        guest = starts("join", name)
-        if guest.stdout.readline():
-            time.sleep(rng.random() * 0.05)
-            killed += 1
-        os.kill(guest.pid, signal.SIGKILL)
-        guest.communicate()
-    lasts = starts("join", name)
-    output, errors = run.communicate()
-    assert run.returncode == 0, errors
-    (found,) = json.loads(output)["runs"]
-    assert {key: found[key] for key in SOUND} == SOUND
-    # Those killed between two rounds had left already, or not yet come.
-    assert 1 <= found["lost_guests"] <= killed
-    assert found["kills"] > 0
-    said = lasts.communicate(timeout=30)[0]
-    assert re.search(r"^[\d,]+ calls$", said, re.MULTILINE), said
-    assert not (SHM / name).exists()
+    """Two want the one slot; now the one that has it is killed, now its child, which is the CPU."""
+    run, name = started_run(lock, 20)
+    guests = []
+    try:
+        guests.append(starts("join", name))
+        assert re.fullmatch(r"cpu 2, pid \d+\n", guests[0].stdout.readline())  # it has compiled what the others run, too
+        guests.append(starts("join", name))
+        rng = random.Random(1)
+        for n in range(6):
+            time.sleep(rng.random() * 0.2)
+            assert run.poll() is None
+            inside = next((guest for guest in guests if psutil.Process(guest.pid).children()), guests[0])
+            cpus = psutil.Process(inside.pid).children()
+            for process in cpus if cpus and n % 2 else [inside]:
+                process.kill()
+            said = inside.communicate()[1]
+            assert bool(cpus and n % 2) == ("was killed by SIGKILL" in said)
+            guests.remove(inside)
+            guests.append(starts("join", name))
+        output, errors = run.communicate()
+        assert run.returncode == 0, errors
+        (found,) = json.loads(output)["runs"]
+        assert {key: found[key] for key in SOUND} == SOUND
+        assert 1 <= found["lost_guests"] <= 6
+        assert found["kills"] > 0
+        for guest in guests:
+            assert re.search(r"^[\d,]+ calls$", guest.communicate(timeout=30)[0], re.MULTILINE)
+        assert not (SHM / name).exists()
+    finally:
+        ended(run, *guests)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_guest_ends_with_its_run_however_that_ends(how):
+    run, name = started_run("owner", 60)
+    guest = starts("join", name)
+    try:
+        assert guest.stdout.readline()
+        run.send_signal(how)
+        run.communicate()
+        assert re.search(r"^[\d,]+ calls$", guest.communicate(timeout=20)[0], re.MULTILINE)
+    finally:
+        ended(run, guest)
+        (SHM / name).unlink(missing_ok=True)
+
+
+def test_ctrl_c_ends_a_guest_and_its_cpu():
+    run, name = started_run("owner", 60)
+    guest = starts("join", name)
+    try:
+        pid = int(guest.stdout.readline().split()[-1])
+        guest.send_signal(signal.SIGINT)
+        guest.communicate(timeout=20)
+        assert guest.returncode == 130
+        assert not psutil.pid_exists(pid)
+    finally:
+        ended(run, guest)
+        (SHM / name).unlink(missing_ok=True)
 
 
 @pytest.mark.full
@@ -77,16 +115,15 @@ def test_a_guest_that_stands_still_is_named_and_left_alive():
     """A stopped process is alive: the run waits, says whom for, and does not kill it."""
     run, name = started_run("owner", 60)
     guest = starts("join", name)
-    assert guest.stdout.readline()
-    os.kill(guest.pid, signal.SIGSTOP)
     try:
+        pid = int(guest.stdout.readline().split()[-1])
+        os.kill(pid, signal.SIGSTOP)
         output, _ = run.communicate(timeout=90)
         findings = json.loads(output)["runs"][0]["findings"]
-        assert any(f"cpu 2 is process {guest.pid}, not ours, in state T" in what for what in findings), findings
-        assert guest.poll() is None
+        assert any(f"cpu 2 is process {pid}, not ours, in state T" in what for what in findings), findings
+        assert psutil.pid_exists(pid)
     finally:
-        os.kill(guest.pid, signal.SIGCONT)
-        guest.communicate(timeout=30)
+        ended(run, guest)
 
 
 def test_a_byte_is_somebodys_until_that_process_is_dead(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,7 +23,6 @@ from shmkret.registration import slab_alloc
 from shmkret.stress import faults, spec, unprotected
 from shmkret.stress.nemesis import Plan
 from shmkret.stress.session import run
-from shmkret.stress.supervisor import Supervisor
 from tests.worlds import build_of, busted_gate
 
 EVERYTHING = (
@@ -73,11 +73,45 @@ def test_whatever_happens_the_others_go_on(worker, scheme, lock):
     assert found["damaged"] == sum(count for term, count in struck.items() if term.startswith("arena="))
 
 
-@pytest.mark.parametrize("lock", ["owner", pytest.param("sem", marks=pytest.mark.full)])
-def test_all_cpus_at_once_while_they_register_and_take_away(lock):
+def test_all_cpus_at_once_while_they_register_and_take_away():
     """The recoverer waits for a grace period of a CPU that died as well, and buries that one meanwhile."""
-    found = stressed("churn", "hashed", lock, kills=300, fault="all=kill", round_kills=60)
+    found = stressed("churn", "hashed", "owner", kills=300, fault="all=kill", round_kills=60)
     assert {name: found[name] for name in SOUND} == SOUND
+
+
+@pytest.mark.timeout(200)
+def test_a_grace_period_that_ends_while_locks_are_repaired_does_not_let_its_waiter_in():
+    """Who waits for a grace period counts as parked; when it ends, the gate may be closed."""
+    found = stressed("churn", "hashed", "sem", kills=2500, fault="random=kill", round_kills=100, nr_cpus=4)
+    assert {name: found[name] for name in SOUND} == SOUND
+
+
+def test_one_may_not_be_stopped_for_ever_while_another_is_fenced():
+    found = stressed("hot", "hashed", "sem", kills=30, fault="all=stop(6ms);random=kill", fence_s=0.0005, nr_cpus=4)
+    assert {name: found[name] for name in SOUND} == SOUND
+    assert found["fenced"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [({"seconds": 1e-9}, "no round was completed"), ({"fault": "random=after=99999999:kill", "seconds": 1e-9}, "no round")],
+)
+def test_a_run_in_which_nothing_happened_did_not_hold(options, what):
+    (finding,) = stressed(**options)["findings"]
+    assert what in finding
+
+
+def test_a_recoverer_that_dies_by_itself_is_named_at_once(monkeypatch):
+    """Not as a recovery that is stuck: nobody but itself is to blame."""
+    kill = faults.STRIKES["kill"]
+
+    def with_recoverer(stage, i, term, victims):
+        signal.pidfd_send_signal(stage.crew._pidfds[stage.crew.recoverer], signal.SIGKILL)
+        return kill(stage, i, term, victims)
+
+    monkeypatch.setitem(faults.STRIKES, "kill", with_recoverer)
+    (finding,) = stressed()["findings"]
+    assert re.fullmatch(r"the recoverer in slot \d ended by SIGKILL, and nobody had killed it", finding)
 
 
 def test_a_poster_dies_between_the_add_and_the_wake():
@@ -258,8 +292,10 @@ def test_nth_is_every_store_in_turn_or_one(capsys):
     every = json.loads(capsys.readouterr().out)["runs"][0]
     assert (every["bad"], every["findings"]) == (0, [])
     assert every["places"] > 100
-    wrong = ["stress", "--fault", "nth=30", "--worker", "nested", "--lock", "owner", "--mutant", "late-next", "--json", "-"]
-    assert main(wrong) == 1
+    wrong = ["stress", "--worker", "nested", "--lock", "owner", "--mutant", "late-next", "--json", "-", "--fault"]
+    assert main([*wrong, "nth=all"]) == 1
+    bad = re.match(r"store (\d+): ", json.loads(capsys.readouterr().out)["runs"][0]["findings"][0])
+    assert main([*wrong, f"nth={bad[1]}"]) == 1
     one = json.loads(capsys.readouterr().out)["runs"][0]
     assert (one["places"], one["bad"]) == (1, 1)
     assert main(["stress", "--fault", "nth=99999", "--worker", "nested", "--lock", "ttas"]) == 2
@@ -305,6 +341,9 @@ def test_a_semaphore_whose_holder_died_says_nothing_and_a_robust_mutex_does():
         ("random=cpu=7:kill", "names cpu 7, and there are 2 CPUs"),
         ("lock=steal", "needs a lock that names nobody, and owner knows its owner"),
         ("random=0%kill", "0% is no share"),
+        ("random=0*kill", "0* is never"),
+        (f"random={'9' * 5000}*kill", "character 8: '9' where a number of 15 digits at most is expected"),
+        (f"nth={'9' * 5000}", "a number of 15 digits at most"),
         ("random=off", "nothing ever happens"),
         ("arena=flip", "nothing ever happens"),
         (
@@ -343,13 +382,12 @@ def test_the_command_prints_one_object_as_its_contract_says(capsys):
     assert one["kills"] >= 60
 
 
-def test_nobody_is_signalled_but_children(monkeypatch):
-    """A slot that has no process of ours is not signalled, whatever pid the arena says."""
+def test_nobody_is_signalled_in_the_place_of_a_cpu_that_has_no_pid_yet(monkeypatch):
     sent = []
-    monkeypatch.setattr(signal, "pidfd_send_signal", lambda *args: sent.append(args))
     monkeypatch.setattr(os, "kill", lambda *args: sent.append(args))
-    supervisor = Supervisor.__new__(Supervisor)
-    supervisor._pidfds = {}
-    supervisor.expected = set()
-    assert not supervisor.send(0, signal.SIGKILL)
+    machine = PlainMachine(None)
+    for pid in (0, -1):
+        machine.kick(pid)
     assert sent == []
+    machine.kick(12345)
+    assert sent == [(12345, signal.SIGURG)]

@@ -20,7 +20,7 @@ from shmkret.audit import audit, books
 from shmkret.build import Build
 from shmkret.crew import Crew, WorkerHung, WorkerLost
 from shmkret.errors import PluginError, UsageError
-from shmkret.kernel import Sizes, create_arena, geometry_of
+from shmkret.kernel import Sizes, create_arena, geometry_of, script_of
 from shmkret.measure import conditions, latency, transfer
 from shmkret.measure.conditions import Conditions
 from shmkret.measure.latency import Histogram
@@ -142,7 +142,7 @@ class Prepared:
             peers.require(cell.peer, cell.worker, cell.scheme, cell.lock, {knob: cell.value(knob) for knob in peers.DOES})
         self.cores = topology.place(cell.cpus, params.workers_per_core, params.pin_order)
         self.sizes: Sizes = params
-        self.script = self._script(cell.cpus)
+        self.script = script_of(self.build, cell.cpus, self.seed)
         self.rehearsal = Rehearsal()
         self._timed: dict[str, tuple[Build, native.Bodies]] = {}
         # All that can be refused is refused before anything runs.
@@ -182,22 +182,6 @@ class Prepared:
                 f"the handlers of {cell.worker} need {needed} bytes an instance, --data-size says {sizes.data_size}"
             )
 
-    def _script(self, cpus: int) -> NDArray[np.int64]:
-        write = getattr(self.build.worker.module, "script", None)
-        if write is None:
-            return np.zeros(1, np.int64)
-        if not callable(write):
-            raise PluginError(f"{self.build.worker.path}: script is {write!r}, not a function")
-        path = self.build.worker.path
-        with blamed([path], f"script({cpus})"):
-            script = np.asarray(write(cpus, np.random.default_rng(self.seed)))
-        if script.ndim != 1 or not len(script) or script.dtype.kind not in "iu":
-            kind = f"an array of {script.dtype} of shape {script.shape}"
-            raise PluginError(f"{path}: script({cpus}) returned {kind}, not of whole numbers in a row")
-        if script.max() > np.iinfo(np.int64).max:
-            raise PluginError(f"{path}: script({cpus}) returned {script.max()}, which is no signed 64-bit number")
-        return script.astype(np.int64)
-
     def compile(self) -> None:
         """Rehearse what is the user's own, and compile what repetitions will run. Raises PluginError, UnfitMachine."""
         if self.cell.peer != OURS:
@@ -209,7 +193,8 @@ class Prepared:
                 return
             # On two CPUs at least, whatever is measured: a lock that nobody contends for proves nothing.
             cpus = max(2, self.cell.cpus)
-            rehearsed = replace(self.build, nr_cpus=cpus), replace(self.sizes, probes=None, tasks=None), self._script(cpus)
+            build, sizes = replace(self.build, nr_cpus=cpus), replace(self.sizes, probes=None, tasks=None)
+            rehearsed = build, sizes, script_of(build, cpus, self.seed)
             step_through(*rehearsed)
             _ = self._bodies
             self.rehearsal = rehearse(*rehearsed)

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from shmkret.build import Build
 from shmkret.errors import UsageError
-from shmkret.kernel import Sizes
+from shmkret.kernel import Sizes, geometry_of
 from shmkret.registry import ARCH, LOCK, SCHEME, WORKER, find
 from shmkret.stress import spec
 from shmkret.stress import unprotected as bare
@@ -72,7 +72,13 @@ class Asked:
             if not options.unprotected:
                 _ = build.recovery_class
             _ = build.declared
+        for what in ("probes", "maxactive"):
+            value = getattr(options, what)
+            if value is not None and value < 1:
+                raise UsageError(f"--{what} is {value}: give a number from 1")
         sizes = Sizes(probes=options.probes, maxactive=options.maxactive)
+        for build in builds:
+            geometry_of(build, sizes, 1)
         round_kills = options.round or max(1, options.kills // 10)
         if not 0 <= options.guests <= MOST_CPUS or (options.guests and (nth is not None or options.unprotected)):
             raise UsageError(

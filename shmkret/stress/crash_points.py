@@ -15,15 +15,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from shmkret import atomics, native, plain, posix, recovery
 from shmkret.atomics import NIL
 from shmkret.audit import audit, books
 from shmkret.build import Build
 from shmkret.cpu import end_round
 from shmkret.errors import RunFailed, UsageError
-from shmkret.kernel import Sizes, create_arena, geometry_of, kernel_of
+from shmkret.kernel import Sizes, create_arena, geometry_of, kernel_of, script_of
 from shmkret.layout import Kernel
 from shmkret.oracle import BUGS, WORKER_BUG
 from shmkret.plain import PlainMachine, PlainWords
@@ -91,10 +89,9 @@ def rounds(k: Kernel, cpu: int, numbers: Sequence[int]) -> None:
 
 def die_at(build: Build, sizes: Sizes, kth: int, numbers: Sequence[int]) -> tuple[bool, list[str]]:
     """One death of CPU 0 of two. Whether the rounds were completed instead; and what was wrong afterwards."""
-    script = getattr(build.worker.module, "script", None)
-    words = script(build.nr_cpus, np.random.default_rng(1)) if script else np.zeros(1, np.int64)
+    words = script_of(build, build.nr_cpus, 1)
     recoverer = build.nr_cpus
-    with create_arena(build, sizes, np.asarray(words, np.int64), geometry_of(build, sizes, len(words), RECOVERERS)) as arena:
+    with create_arena(build, sizes, words, geometry_of(build, sizes, len(words), RECOVERERS)) as arena:
         machine = PlainMachine(build.cache())
         native.free_locks(arena, machine, build, sizes)
         arena.records("runqueues")["quiescent"] = 1

@@ -79,8 +79,13 @@ class Stage:
         return [f"stuck for {PATIENCE_S:g} s: {what}; states of the slots: {life}", *guests, *self.bugs()]
 
     def recovered(self, slots: Any) -> bool:
-        """Wait until these slots are empty or in use; whether they are."""
-        return wait_until(lambda: self.crew.recovered(list(slots)), PATIENCE_S)
+        """Wait until these slots are empty or in use; whether they are. Raises Died when a recoverer ends by itself."""
+
+        def are_recovered() -> bool:
+            self.bury_now(0)
+            return self.crew.recovered(list(slots))
+
+        return wait_until(are_recovered, PATIENCE_S)
 
     def bury(self, sent: list[int]) -> list[int]:
         """Wait for these deaths; all that were buried."""
@@ -100,15 +105,17 @@ class Stage:
 
     def kill(self, victims: list[int]) -> list[int]:
         """SIGKILL; whom it was sent."""
-        sent = [slot for slot in victims if self.crew.send(slot, signal.SIGKILL)]
-        self.record.add("kills", len(sent))
-        return sent
+        return [slot for slot in victims if self.crew.send(slot, signal.SIGKILL)]
 
     def see_recovered(self, sent: list[int], dead: list[int], at_ns: int | None) -> list[str]:
         """The dead are recovered, and others take their place. at_ns: when they were killed, if their recovery is timed."""
+        if not set(sent) <= set(dead):
+            return self.stuck(f"the end of slots {sorted(set(sent) - set(dead))}, which were sent SIGKILL")
+        killed = [slot for slot in sent if self.crew.ends[slot] == "SIGKILL"]  # others had come to an end by themselves
+        self.record.add("kills", len(killed))
         if not self.recovered(dead):
             return self.stuck(f"the recovery of slots {dead}")
-        for slot in sent:
+        for slot in killed:
             self.record.add("recoveries")
             if at_ns is not None:
                 self.record.add_time(int(self.crew.words["since_ns"][slot]) - at_ns)
@@ -125,7 +132,7 @@ class Stage:
 
     def victims(self, term: Term) -> tuple[list[int], bool]:
         """CPUs for a fault, and whether they are where it shall strike; when nobody is, anybody."""
-        among = [cpu for cpu in term.cpus or range(self.nr_cpus) if cpu < self.nr_cpus]
+        among = sorted(set(term.cpus)) or list(range(self.nr_cpus))
         if term.point == "all":
             return among, True
         words = self.crew.words
@@ -168,16 +175,16 @@ def _kill(stage: Stage, _: int, __: Term, victims: list[int]) -> list[str]:
 
 
 def _reuse(stage: Stage, i: int, _: Term, victims: list[int]) -> list[str]:
-    """The pids of the dead belong to strangers before anybody has recovered them. SIGURG counts too."""
+    """The pids of the dead belong to strangers before anybody has recovered them: the recoverer stands still meanwhile."""
     pids = {slot: int(stage.crew.words["pid"][slot]) for slot in victims}
-    strangers = []
+    recoverer = stage.crew.recoverer
+    stage.crew.send(recoverer, signal.SIGSTOP)
     sent = stage.kill(victims)
-    dead: list[int] = []
-    for slot in sent:
-        dead += stage.bury([slot]) if slot not in dead else []
-        strangers.append(_stranger(pids[slot]))
-        if strangers[-1] != pids[slot]:
-            stage.record.miss(i)
+    dead = stage.bury(sent)
+    strangers = [_stranger(pids[slot]) for slot in sent]
+    if strangers != [pids[slot] for slot in sent]:
+        stage.record.miss(i)
+    stage.crew.send(recoverer, signal.SIGCONT)
     wrong = stage.see_recovered(sent, dead, None)
     for pid in strangers:
         if _was_signalled(pid):
@@ -196,9 +203,13 @@ def _stranger(pid: int) -> int:
 
 
 def _was_signalled(pid: int) -> bool:
+    """Whether a stranger has a signal waiting, SIGURG included, or has died of one."""
+    ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    if ended is not None:
+        return ended.si_code != os.CLD_EXITED
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     words = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
-    return words["State"].startswith("Z") or int(words["SigPnd"], 16) | int(words["ShdPnd"], 16) != 0
+    return int(words["SigPnd"], 16) | int(words["ShdPnd"], 16) != 0
 
 
 def require_last_pid() -> None:
@@ -216,22 +227,27 @@ def _stop(stage: Stage, _: int, term: Term, victims: list[int]) -> list[str]:
     began = time.monotonic()
     time.sleep(min(seconds, stage.fence_s))
     holders = [slot for slot in victims if _report_holder(stage, slot, time.monotonic() - began)]
-    wrong = []
     if seconds > stage.fence_s and holders:
         sent = stage.kill(holders)
         stage.record.add("fenced", len(sent))
-        wrong = stage.see_recovered(sent, stage.bury(sent), None)
-        victims = [slot for slot in victims if slot not in holders]
-    if not wrong:
-        time.sleep(max(0.0, seconds - stage.fence_s))
-    stage.rng.shuffle(victims)
-    for slot in victims:
+        dead = stage.bury(sent)
+        # Whoever recovers them may have to wait for the others.
+        _go_on(stage, [slot for slot in victims if slot not in holders])
+        return stage.see_recovered(sent, dead, None)
+    time.sleep(max(0.0, seconds - stage.fence_s))
+    _go_on(stage, victims)
+    return []
+
+
+def _go_on(stage: Stage, stopped: list[int]) -> None:
+    """In another order than they were stopped in."""
+    stage.rng.shuffle(stopped)
+    for slot in stopped:
         stage.crew.send(slot, signal.SIGCONT)
-    return wrong
 
 
 def _report_holder(stage: Stage, slot: int, seconds: float) -> bool:
-    """Whether a CPU that stands still has a lock that others wait for; if so, the record says which, and for how long."""
+    """Whether a CPU that stands still has a lock; if so, the record says which, and for how long."""
     stands = wait_until(lambda: stage.state(slot) != "R", 0.01)  # SIGSTOP takes its time
     locks = held_by(stage, slot) if stands and stage.state(slot) == "T" else []
     if locks:
@@ -241,13 +257,13 @@ def _report_holder(stage: Stage, slot: int, seconds: float) -> bool:
 
 
 def held_by(stage: Stage, slot: int) -> list[str]:
-    """The locks that a CPU, standing still, certainly has: that of the move that it announced, and those whose word names it.
-
-    Of locks that name nobody no more can be known.
+    """The locks that a CPU, standing still, certainly has: that of the move that it announced, that of the bucket in hand while it
+    waits for another, and those whose word names it. Of locks that name nobody no more can be known.
     """
     holder = getattr(stage.build.lock.module, "holder", None)
     intent = int(stage.arena.records("recovery")["intent"][slot])
-    found = set()
+    waits_with = int(stage.arena.records("recovery")["held"][slot])
+    found = {f"table_locks[{waits_with - 1}]"} if waits_with else set()
     with atomics.use(stage.machine):
         if op_of(intent) not in (0, POP):  # a pop's intent may be older than its lock
             i, section = divmod(named_lock(native.kernel(stage.arena, stage.build, stage.sizes), intent), 3)
@@ -297,7 +313,6 @@ def _kill_poster(stage: Stage, i: int) -> list[str]:
         stage.record.miss(i)
         at = time.monotonic_ns()
         stage.crew.send(slot, signal.SIGKILL)
-    stage.record.add("kills")
     return stage.see_recovered([slot], stage.bury([slot]), at)
 
 

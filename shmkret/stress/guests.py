@@ -5,7 +5,7 @@
 
 A guest locks a byte for its slot (shmkret.stress.ofd), and is there as long as nobody else could have that byte.
 
-    guest       locks the byte, writes its pid                     leaves at STOP: pid 0, unlocks, begins again
+    guest       locks the byte of an EMPTY slot, writes its pid    leaves at STOP: pid 0, unlocks, begins again
     supervisor  sees a byte locked, in a slot that is EMPTY: LIVE  sees a byte free, in a slot that is LIVE: dead, or gone
 
 A guest is watched and recovered, and never killed or stopped; it gets SIGURG where everybody does, to look at the gate.
@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import time
 from collections.abc import Callable
 
-from shmkret import named, native
+from shmkret import named, native, posix
 from shmkret.arena import SHM, Arena
 from shmkret.build import Build
-from shmkret.errors import ArenaError, UsageError
+from shmkret.errors import ArenaError, RunFailed, UsageError
 from shmkret.kernel import Sizes
 from shmkret.plain import PlainMachine
 from shmkret.registry import ARCH, LOCK, SCHEME, WORKER, find, is_path
@@ -32,15 +33,16 @@ from shmkret.survive import EMPTY, LIVE
 POLL_S = 0.0005
 
 
-def join(name: str, worker: str, scheme: str | None, lock: str | None, watch: Callable[[int], None]) -> int:
-    """Take part in a run until it ends. watch(cpu): called each time that this process has become that CPU.
+def join(name: str, worker: str, scheme: str | None, lock: str | None, watch: Callable[[int, int], None]) -> int:
+    """Take part in a run until it ends. watch(cpu, pid): called each time that it has become that CPU.
 
     Args:    name: of the arena. worker: the program that its CPUs run. scheme, lock: their files, where the arena's header does
              not find them.
     Returns: how many calls this process has made.
-    Raises:  ArenaError: no slot for guests, another build; and as shmkret.named.attach(). UnknownName, PluginError.
+    Raises:  RunFailed when its CPU is killed, or raises. ArenaError: no slot for guests, another build; and as
+             shmkret.named.attach(). UnknownName, PluginError.
     """
-    with named.attach(name, lock) as arena:
+    with _attached(name, lock) as arena:
         guests = int(arena.records("run")["guests"][0])
         if guests == 0:
             raise ArenaError(f"{name} has no slot for guests: start the run with `shmkret stress --guests 1`")
@@ -64,6 +66,14 @@ def join(name: str, worker: str, scheme: str | None, lock: str | None, watch: Ca
         return _Guest(arena, watch).run(bodies, range(build.nr_cpus - guests, build.nr_cpus))
 
 
+def _attached(name: str, lock: str | None) -> Arena:
+    try:
+        return named.attach(name, lock)
+    except ArenaError as error:
+        hint = f"; has the run another lock than {lock}?" if lock and "layout" in str(error) else ""
+        raise ArenaError(f"{error}{hint}") from error
+
+
 def _built_in(name: bytes, what: str) -> str:
     text = os.fsdecode(name)
     if is_path(text):
@@ -72,7 +82,9 @@ def _built_in(name: bytes, what: str) -> str:
 
 
 class _Guest:
-    def __init__(self, arena: Arena, watch: Callable[[int], None]) -> None:
+    """Its CPU is a child, so that this process can end it when the run has ended, and Ctrl-C ends both."""
+
+    def __init__(self, arena: Arena, watch: Callable[[int, int], None]) -> None:
         self.arena = arena
         self.watch = watch
         self.recovery = arena.records("recovery")
@@ -88,9 +100,12 @@ class _Guest:
             ended = select.poll()
             ended.register(creator, select.POLLIN)
             while self._is_running(ended):
-                slot = next((slot for slot in slots if ofd.try_lock(self.arena.fd, slot)), -1)
+                slot = next((slot for slot in slots if self._take(slot)), -1)
                 if slot >= 0:
-                    self._take_part(slot, bodies[slot], ended)
+                    try:
+                        self._take_part(slot, bodies[slot], ended)
+                    finally:
+                        ofd.unlock(self.arena.fd, slot)
                 time.sleep(POLL_S)
         finally:
             os.close(creator)
@@ -99,19 +114,47 @@ class _Guest:
     def _is_running(self, ended: select.poll) -> bool:
         return not ended.poll(0) and (SHM / str(self.arena.name)).exists()
 
+    def _take(self, slot: int) -> bool:
+        """A slot that nobody has, and in which nobody is still to be recovered: its byte is free before that is seen."""
+        if self.recovery["life"][slot] != EMPTY or not ofd.try_lock(self.arena.fd, slot):
+            return False
+        if self.recovery["life"][slot] == EMPTY:
+            return True
+        ofd.unlock(self.arena.fd, slot)
+        return False
+
     def _take_part(self, slot: int, body: Callable[[], None], ended: select.poll) -> None:
-        """From now on, if it is killed, others recover what it had. Without being admitted it has nothing."""
+        """From now on, if it is killed, others recover what it had. Raises RunFailed when it is."""
+        before = int(self.arena.records("cpus")["calls"][slot])
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            left = 1
+            try:
+                posix.die_with_parent(parent)
+                self._be_cpu(slot, body)
+                left = 0
+            finally:
+                os._exit(left)
+        status: int | None = None
         try:
-            while self.recovery["life"][slot] != LIVE and self._is_running(ended):
-                self.recovery["pid"][slot] = os.getpid()  # again and again: the pid of a dead guest before us is cleared late
+            while status is None and self._is_running(ended):
                 time.sleep(POLL_S)
-            if self.recovery["life"][slot] == LIVE:
-                self.watch(slot)
-                before = int(self.arena.records("cpus")["calls"][slot])
-                body()
-                self.calls += int(self.arena.records("cpus")["calls"][slot]) - before
+                status = os.waitstatus_to_exitcode(found[1]) if (found := os.waitpid(pid, os.WNOHANG))[0] else None
         finally:
-            self.recovery["pid"][slot] = 0
-            ofd.unlock(self.arena.fd, slot)
-        while self.recovery["life"][slot] != EMPTY and self._is_running(ended):
+            if status is None:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+        self.calls += max(0, int(self.arena.records("cpus")["calls"][slot]) - before)
+        if status:
+            how = f"was killed by {signal.Signals(-status).name}" if status < 0 else "ended by an exception"
+            raise RunFailed(f"cpu {slot}, pid {pid}, {how}; what it had is recovered by the run")
+
+    def _be_cpu(self, slot: int, body: Callable[[], None]) -> None:
+        """In the child: it is admitted once its pid is there to be signalled; at STOP it leaves."""
+        while self.recovery["life"][slot] != LIVE:
+            self.recovery["pid"][slot] = os.getpid()  # again and again: that of a guest before us may be cleared late
             time.sleep(POLL_S)
+        self.watch(slot, os.getpid())
+        body()
+        self.recovery["pid"][slot] = 0

@@ -121,17 +121,20 @@ class Nemesis:
         for slot in dead:
             if life[slot] == LIVE and slot < self.crew.nr_own:
                 self.record.add("kills")
+            if life[slot] == LIVE and self.crew.nr_own <= slot < self.nr_cpus and self.run_words["phase"][0] != STOP:
+                self.record.add("lost_guests")
             self.machines.announce[slot]()
+            self.crew.words["pid"][slot] = 0
         self.crew.start_recoverer()
 
     def _round(self) -> list[str]:
         """Faults, then healing and the audit; what is wrong."""
         self.run_words["phase"] = GATE
-        self.crew.start_missing()
-        if not self.stage.recovered(range(len(self.crew.words))):
-            return self.stage.stuck("a recovery at the start of a round")
-        self.crew.start_missing()
         try:
+            self.crew.start_missing()
+            if not self.stage.recovered(range(len(self.crew.words))):
+                return self.stage.stuck("a recovery at the start of a round")
+            self.crew.start_missing()
             if not wait_until(lambda: self._is_ready() or bool(self.stage.bury_now(0)), PATIENCE_S):
                 return self.stage.stuck("the start of a round")
             heal(self.arena)

@@ -13,13 +13,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from shmkret import native, recovery, topology
 from shmkret.audit import books
 from shmkret.build import Build
+from shmkret.cpu import STOP
 from shmkret.errors import UnfitMachine, UsageError
-from shmkret.kernel import Sizes, create_arena, geometry_of
+from shmkret.kernel import Sizes, create_arena, geometry_of, script_of
 from shmkret.plain import PlainMachine
 from shmkret.stress.faults import require_last_pid
 from shmkret.stress.nemesis import Machines, Nemesis, Plan, execute
@@ -53,15 +52,14 @@ def run(
     """
     _require(build, plan)
     cores = topology.allowed_cores()
-    script = getattr(build.worker.module, "script", None)
-    words = script(build.nr_cpus, np.random.default_rng(plan.seed)) if script else np.zeros(1, np.int64)
+    words = script_of(build, build.nr_cpus, plan.seed)
+    geometry = geometry_of(build, sizes, len(words), NR_RECOVERERS)
     compiled = [native.compiled(build, sizes, text) for text in (recovery.start, recovery.announce)]
     machine = PlainMachine(build.cache())
     machine.prepare()
     record = Record()
     began = time.monotonic()
-    geometry = geometry_of(build, sizes, len(words), NR_RECOVERERS)
-    with create_arena(build, sizes, np.asarray(words, np.int64), geometry, named=plan.guests > 0) as arena:
+    with create_arena(build, sizes, words, geometry, named=plan.guests > 0) as arena:
         try:
             arena.records("run")["guests"] = plan.guests
             native.free_locks(arena, machine, build, sizes)
@@ -72,8 +70,12 @@ def run(
             nemesis = Nemesis(arena, build, sizes, Machines(*bodies), machine, cores, record)
             _guard(nemesis, plan, record, watch, began)
             counts = books(arena)
+            if not record.said() and not (record["rounds"] and counts["calls"]):
+                what = "no round was completed, and nothing audited" if counts["calls"] else "no call was made"
+                record.say([f"{what}: there is nothing that held"])
             open_calls = int(arena.records("recovery")["open_calls"].sum())
         finally:
+            arena.records("run")["phase"] = STOP  # for guests, whom nobody else would tell
             machine.close()
     return {
         "worker": build.worker.name,
@@ -97,8 +99,9 @@ def _require(build: Build, plan: Plan) -> None:
     if plan.guests and not getattr(build.lock.module, "ATTACHABLE", True):
         raise UsageError(f"no guests: the words of the lock {build.lock.name} mean nothing outside the run's own processes")
     for term in plan.terms:
-        if any(cpu >= build.nr_cpus for cpu in term.cpus):
-            raise UsageError(f"the fault {term.text} names cpu {max(term.cpus)}, and there are {build.nr_cpus} CPUs")
+        ours = build.nr_cpus - plan.guests
+        if any(cpu >= ours for cpu in term.cpus):
+            raise UsageError(f"the fault {term.text} names cpu {max(term.cpus)}, and there are {ours} CPUs to strike")
         if term.action == "reuse":
             require_last_pid()
         if term.action == "steal" and build.lock.module.RECOVERY != "gate":

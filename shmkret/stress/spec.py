@@ -69,8 +69,8 @@ POINTS = {
 ACTIONS = {
     "kill": Action("SIGKILL", kills=True),
     "reuse": Action("SIGKILL, and a stranger gets the pid at once, whom nobody may signal", kills=True),
-    "stop": Action("SIGSTOP, and SIGCONT after (TIME), 1ms by default", TIME, 0.001),
-    "delay": Action("for (TIME), 1ms by default, it runs on the core of another CPU", TIME, 0.001),
+    "stop": Action("SIGSTOP, and SIGCONT after 0 to (TIME), 1ms by default", TIME, 0.001),
+    "delay": Action("for 0 to (TIME), 1ms by default, it runs on the core of another CPU", TIME, 0.001),
     "interrupt": Action("a signal, which interrupts its system call"),
     "steal": Action("it is taken and never given back: a semaphore is emptied; the next recovery frees it", kills=True),
     "flip": Action("a bit of any word that the audit checks"),
@@ -124,6 +124,10 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
+        long = re.search(r"\d{16}", text)
+        if long:
+            self.at = long.start()
+            self.fail("a number of 15 digits at most")
 
     def fail(self, wanted: str) -> NoReturn:
         found = f"{self.text[self.at]!r}" if self.at < len(self.text) else "the end"
@@ -193,6 +197,8 @@ def _term(reader: _Reader) -> Term:
     if number:
         reader.take(r"\*")
         term.most = int(number)
+        if term.most == 0:
+            raise UsageError("fault specification: 0* is never: give a number from 1")
     _when(reader, term)
     if term.cpus and POINTS[point].actions != TO_CPUS:
         raise UsageError(f"fault specification: cpu= chooses among CPUs, and {point} is none")

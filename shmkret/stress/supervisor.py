@@ -10,7 +10,8 @@ one, which are marked MADV_DONTFORK first: that makes a fork and a death five ti
 CPUs spin, and there may be no core left for who watches them: the supervisor and the recoverer, which would be interrupts in a
 kernel, run at SCHED_RR where that is permitted.
 
-Nobody is killed or signalled but children, through their pidfds. A child dies with the supervisor (PR_SET_PDEATHSIG).
+Nobody is killed or stopped but children, through their pidfds. A child dies with the supervisor (PR_SET_PDEATHSIG). By the pid
+that the arena has of a slot only SIGURG is sent, which means nothing to a stranger; yet it is cleared before it could be one's.
 
 Source    pidfd_open(2), madvise(2), waitid(2)
 """
@@ -33,6 +34,7 @@ from typing import Self
 from shmkret.arena import Arena
 from shmkret.cpu import STOP
 from shmkret.errors import RunFailed, UnfitMachine
+from shmkret.named import maps
 from shmkret.recovery import RAISED
 from shmkret.stress import ofd
 from shmkret.survive import BURIED, DEAD, DYING, EMPTY, LIVE
@@ -78,6 +80,8 @@ class Supervisor:
         """Slots that were told to stop."""
         self.guests: set[int] = set()
         """Slots that are a process's which was not started here: see shmkret.stress.guests."""
+        self.ends: dict[int, str] = {}
+        """How the last process of each slot has ended."""
         self.lost_guests = 0
         """Guests that died before they were told to stop."""
         self.raised = 0
@@ -126,11 +130,19 @@ class Supervisor:
             if life[slot] == EMPTY and slot not in self._pidfds:
                 self.start(slot)
         for slot in range(self.nr_own, self.nr_cpus):
-            if life[slot] == EMPTY and self.words["pid"][slot] > 0 and ofd.is_locked(self.arena.fd, slot):
+            if life[slot] == EMPTY and ofd.is_locked(self.arena.fd, slot) and self._has_come(slot):
                 self.words["generation"][slot] += 1
                 self._life[slot] = LIVE
                 self.guests.add(slot)
         self.start_recoverer()
+
+    def _has_come(self, slot: int) -> bool:
+        """Whether the pid of a guest's slot is its own already, and not that of one who died before it was admitted."""
+        pid = int(self.words["pid"][slot])
+        try:
+            return pid > 0 and maps(pid, os.fstat(self.arena.fd))
+        except OSError:
+            return False
 
     def start_recoverer(self) -> None:
         """If there is none."""
@@ -173,13 +185,15 @@ class Supervisor:
             is_over = time.monotonic() >= end
         for slot in dead:
             self._announce[slot]()
-            how = self.reap(slot)
+            how = self.ends[slot] = self.reap(slot)
             told = slot in self.expected_exit and how == "exit status 0"
             raised = slot < self.nr_cpus and how == f"exit status {RAISED}"
             self.raised += raised
             self.expected_exit.discard(slot)
             if not told and not raised and (slot not in self.expected or how != "SIGKILL"):
-                raise Died(f"slot {slot} ended by {how}, and nobody had killed it")
+                who = f"cpu {slot}" if slot < self.nr_cpus else f"the recoverer in slot {slot}"
+                hint = ": shmkret bench rehearses what it runs" if how in ("SIGSEGV", "SIGBUS", "SIGILL") else ""
+                raise Died(f"{who} ended by {how}, and nobody had killed it{hint}")
             self.expected.discard(slot)
         return dead + gone
 
@@ -198,8 +212,7 @@ class Supervisor:
         return sorted({*self._pidfds, *self.guests})
 
     def recovered(self, slots: Sequence[int]) -> bool:
-        """Whether these slots are empty again, or in use. For polling: a guest may die meanwhile."""
-        self.bury_guests()
+        """Whether these slots are empty again, or in use."""
         return not any(life in (DEAD, DYING, BURIED) for life in self._life[list(slots)].tolist())
 
     def reap(self, slot: int) -> str:
@@ -208,6 +221,7 @@ class Supervisor:
         del self._slots[pidfd]
         with contextlib.suppress(OSError):
             self._epoll.unregister(pidfd)
+        self.words["pid"][slot] = 0
         status = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
         os.close(pidfd)
         if status is None:

@@ -44,22 +44,26 @@ class SyscallInfo(ctypes.Structure):
 def kill_before_wake(pid: int, seconds: float) -> int | None:
     """SIGKILL a child of this thread as it enters FUTEX_WAKE. When: monotonic ns; None when it does not within that time.
 
-    Then it goes on, untraced. Raises UnfitMachine where processes must not be traced.
+    Then it goes on, untraced, if it has not ended. Raises UnfitMachine where processes must not be traced.
     """
     if os.uname().machine not in SYS_FUTEX:
         raise UnfitMachine(f"poster knows the system calls of {', '.join(SYS_FUTEX)} only")
     if _libc.ptrace(PTRACE_SEIZE, pid, None, PTRACE_O_TRACESYSGOOD) < 0:
-        raise UnfitMachine(f"poster needs ptrace(2) of children: {os.strerror(ctypes.get_errno())}")
+        reason = ctypes.get_errno()
+        if _has_ended(pid):
+            return None
+        raise UnfitMachine(f"poster needs ptrace(2) of children: {os.strerror(reason)}")
     end = time.monotonic() + seconds
     _libc.ptrace(PTRACE_INTERRUPT, pid, None, None)
     is_leaving = False
     while True:
+        if _has_ended(pid):
+            return None
         stopped = os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG)
         if stopped is None:
             if not is_leaving and time.monotonic() > end:
                 is_leaving = True
-                if _libc.ptrace(PTRACE_INTERRUPT, pid, None, None) < 0:
-                    return None  # it has ended by itself, for others to see
+                _libc.ptrace(PTRACE_INTERRUPT, pid, None, None)
             time.sleep(POLL_S)  # this process comes before the child that it waits for
             continue
         if stopped.si_status == SYSCALL_STOP and _is_wake(pid):
@@ -71,6 +75,11 @@ def kill_before_wake(pid: int, seconds: float) -> int | None:
             _libc.ptrace(PTRACE_DETACH, pid, None, signalled)
             return None
         _libc.ptrace(PTRACE_SYSCALL, pid, None, signalled)
+
+
+def _has_ended(pid: int) -> bool:
+    """By itself, for others to see: it is not reaped here."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _is_wake(pid: int) -> bool:

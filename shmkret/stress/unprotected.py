@@ -19,13 +19,11 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from shmkret import native, posix, recovery, topology
 from shmkret.audit import audit
 from shmkret.build import Build
 from shmkret.cpu import MEASURE
-from shmkret.kernel import Sizes, create_arena
+from shmkret.kernel import Sizes, create_arena, script_of
 from shmkret.plain import PlainMachine
 from shmkret.stress.supervisor import Supervisor, wait_until
 
@@ -38,9 +36,8 @@ def trials(build: Build, sizes: Sizes, count: int, seed: int) -> dict[str, Any]:
     build = replace(build, recoverable=False, mutant="")
     rng = random.Random(seed)
     start = native.compiled(build, sizes, recovery.start_mortal)
-    script = getattr(build.worker.module, "script", None)
-    words = script(build.nr_cpus, np.random.default_rng(seed)) if script else np.zeros(1, np.int64)
-    found = Counter(_in_child(build, sizes, np.asarray(words, np.int64), start, rng.random()) for _ in range(count))
+    words = script_of(build, build.nr_cpus, seed)
+    found = Counter(_in_child(build, sizes, words, start, rng.random()) for _ in range(count))
     key = {"worker": build.worker.name, "scheme": build.scheme.name, "lock": build.lock.name}
     return {**key, "trials": count, **{outcome: found[i] for i, outcome in enumerate(OUTCOMES)}}
 
