@@ -257,8 +257,8 @@ def _report_holder(stage: Stage, slot: int, seconds: float) -> bool:
 
 
 def held_by(stage: Stage, slot: int) -> list[str]:
-    """The locks that a CPU, standing still, certainly has: that of the move that it announced, that of the bucket in hand while it
-    waits for another, and those whose word names it. Of locks that name nobody no more can be known.
+    """The locks that a CPU, standing still, certainly has: that of the move that it announced, that of the bucket in hand while
+    it waits for another, and those whose word names it. Of locks that name nobody no more can be known.
     """
     holder = getattr(stage.build.lock.module, "holder", None)
     intent = int(stage.arena.records("recovery")["intent"][slot])

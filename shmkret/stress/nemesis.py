@@ -101,8 +101,10 @@ class Nemesis:
             )
             self._take_up()
             wrong = self._stop() if self.crew.guests else []
-            while wrong or not self._is_over():
+            is_over = False
+            while not is_over:
                 wrong = wrong or self._round()
+                is_over = self._is_over()
                 if wrong:
                     self.record.say(wrong)
                     self.record.add("done", 2)

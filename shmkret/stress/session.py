@@ -70,9 +70,17 @@ def run(
             nemesis = Nemesis(arena, build, sizes, Machines(*bodies), machine, cores, record)
             _guard(nemesis, plan, record, watch, began)
             counts = books(arena)
-            if not record.said() and not (record["rounds"] and counts["calls"]):
-                what = "no round was completed, and nothing audited" if counts["calls"] else "no call was made"
-                record.say([f"{what}: there is nothing that held"])
+            missing = [
+                what
+                for what, count in (
+                    ("no fault struck", sum(record.struck(i) for i in range(len(plan.terms)))),
+                    ("no round was audited", record["rounds"]),
+                    ("no call was made", counts["calls"]),
+                )
+                if not count
+            ]
+            if missing and not record.said():
+                record.say([f"{missing[0]}: there is nothing that held"])
             open_calls = int(arena.records("recovery")["open_calls"].sum())
         finally:
             arena.records("run")["phase"] = STOP  # for guests, whom nobody else would tell

@@ -78,8 +78,9 @@ def kill_before_wake(pid: int, seconds: float) -> int | None:
 
 
 def _has_ended(pid: int) -> bool:
-    """By itself, for others to see: it is not reaped here."""
-    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    """By itself, for others to see: it is not reaped here. A traced child's stops are told here, too."""
+    seen = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    return seen is not None and seen.si_code in (os.CLD_EXITED, os.CLD_KILLED, os.CLD_DUMPED)
 
 
 def _is_wake(pid: int) -> bool:
