@@ -8,14 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import psutil
 import pytest
 
+from shmkret import native
 from shmkret.arena import SHM
 from shmkret.cli import main
+from shmkret.kernel import Sizes
 from shmkret.stress import ofd
 from tests.test_stress import SOUND
+from tests.worlds import build_of
 
 SHMKRET = [sys.executable, "-m", "shmkret"]
 
@@ -51,11 +55,12 @@ def ended(*processes):
 )
 def test_guests_come_die_and_are_recovered(lock):
     """Two want the one slot; now the one that has it is killed, now its child, which is the CPU."""
-    run, name = started_run(lock, 20)
+    native.compiled(replace(build_of("hot", "hashed", lock, nr_cpus=3), recoverable=True), Sizes())  # guests find it
+    run, name = started_run(lock, 9)
     guests = []
     try:
         guests.append(starts("join", name))
-        assert re.fullmatch(r"cpu 2, pid \d+\n", guests[0].stdout.readline())  # it has compiled what the others run, too
+        assert re.fullmatch(r"cpu 2, pid \d+\n", guests[0].stdout.readline())
         guests.append(starts("join", name))
         rng = random.Random(1)
         for n in range(6):
