@@ -189,6 +189,23 @@ def test_faults_that_kill_nobody_are_counted_themselves():
     assert sum(count["struck"] for count in found["faults"].values()) == 40
 
 
+def test_who_watches_sees_kills_recoveries_times_and_calls():
+    seen = []
+
+    def watch(record, seconds):
+        seen.append((record["kills"], record["recoveries"], record.times_ms()["p50"], record["calls"], seconds))
+
+    build = replace(build_of("hot", "hashed", "owner"), recoverable=True)
+    run(build, Sizes(), Plan(10**9, 100, spec.parse("random=kill"), 1, seconds=1.5), watch)
+    assert len(seen) > 1
+    kills, recoveries, p50, calls, seconds = seen[-1]
+    assert kills > 0
+    assert recoveries > 0
+    assert p50 > 0
+    assert calls > seen[0][3] >= 0
+    assert seconds > 0
+
+
 def test_a_term_that_strikes_so_often_at_most_ends_there():
     found = stressed(kills=40, fault="random=3*kill;parent=2*kill")
     assert found["faults"] == {"random=3*kill": {"struck": 3, "elsewhere": 0}, "parent=2*kill": {"struck": 2, "elsewhere": 0}}
@@ -232,7 +249,7 @@ DATA_SIZE = 8
 
 
 def divide(k, cpu, task, ri):
-    k.data.word[0] = 1 // (k.tasks.saved[task] & 255)
+    k.data.word[0] = 1 // (k.tasks.saved[task] & 65535)
 
 
 def probes(nr_cpus):

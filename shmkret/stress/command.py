@@ -195,5 +195,8 @@ class _display:
     def _watch(self, record: Record, seconds: float) -> None:
         rate = record["kills"] / seconds if seconds else 0.0
         p50 = record.times_ms()["p50"]
-        words = f"kills  {rate:.0f}/s  recovered {record['recoveries']}  p50 {p50} ms  audits {record['rounds']}"
+        words = (
+            f"kills  {rate:.0f}/s  recovered {record['recoveries']}  p50 {p50} ms  {record['calls']:,} calls"
+            f"  audits {record['rounds']}"
+        )
         self._bar.update(self._task, completed=record["kills"], description=words, refresh=True)

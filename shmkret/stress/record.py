@@ -14,6 +14,7 @@ FINDINGS_BYTES = 1 << 16
 NOTE_BYTES = 256
 COUNTS = (
     "strikes",
+    "calls",
     "kills",
     "recoveries",
     "stops",
@@ -36,8 +37,8 @@ COUNTS = (
 class Record:
     """Counts, recovery times (us), and for each term of the specification how often it struck, and how often elsewhere.
 
-    strikes: faults so far of the terms that strike while CPUs are at work. raised: CPUs that died of an exception in the user's
-    text, a handler's or a worker program's. lost_guests: processes not of ours that died.
+    calls: as of late, for the display. strikes: faults so far of the terms that strike while CPUs are at work. raised: CPUs
+    that died of an exception in a handler or the worker program. lost_guests: processes not of ours that died.
     """
 
     def __init__(self) -> None:
@@ -51,6 +52,10 @@ class Record:
     def add(self, name: str, n: int = 1) -> None:
         """Count."""
         self.counts[COUNTS.index(name)] += n
+
+    def set(self, name: str, n: int) -> None:
+        """Let a count be that."""
+        self.counts[COUNTS.index(name)] = n
 
     def __getitem__(self, name: str) -> int:
         return int(self.counts[COUNTS.index(name)])

@@ -127,6 +127,7 @@ def _guard(nemesis: Nemesis, plan: Plan, record: Record, watch: Watch, began: fl
             ended = select.poll()
             ended.register(pidfd, select.POLLIN)
             while not ended.poll(200):
+                record.set("calls", int(nemesis.cpus["calls"].sum()))
                 watch(record, time.monotonic() - began)
         finally:
             with contextlib.suppress(ProcessLookupError):
