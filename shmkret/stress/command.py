@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from functools import partial
+from itertools import starmap
 from typing import Any, TextIO
 
 from shmkret.build import Build
@@ -107,6 +108,8 @@ def stress(asked: Asked, output: TextIO) -> list[dict[str, Any]]:
             found = run(build, asked.sizes, asked.plan, watch, partial(_invite, build, output))
         runs.append(found)
         print(_line(found), file=output, flush=True)
+        if len(found["faults"]) > 1 or any(count["elsewhere"] for count in found["faults"].values()):
+            print(f"    {'; '.join(starmap(_struck, found['faults'].items()))}", file=output)
         for what in found["findings"]:
             print(f"    {what}", file=output, flush=True)
         if found["stopped_holders"]:
@@ -118,6 +121,11 @@ def stress(asked: Asked, output: TextIO) -> list[dict[str, Any]]:
             print(f"    {found['raised']} CPUs died of an exception in the user's text: bench names its line", file=output)
     print("ms: from SIGKILL until every lock of the dead CPU was free again", file=output)
     return runs
+
+
+def _struck(term: str, count: dict[str, int]) -> str:
+    elsewhere = f", of these {count['elsewhere']} elsewhere" if count["elsewhere"] else ""
+    return f"{term} {count['struck']:,} times{elsewhere}"
 
 
 def _invite(build: Build, output: TextIO, name: str) -> None:
