@@ -213,8 +213,12 @@ def _add_stress(commands: Any) -> None:
         "--lock", type=_names, default=["owner", "pthread-robust", "sem"], metavar="A,B", help="owner,pthread-robust,sem"
     )
     stress.add_argument("--cpus", type=int, default=2, metavar="N", help="CPUs, more than cores if you like; 2")
-    stress.add_argument("--kills", type=int, default=2000, metavar="N", help="deaths, for each combination; 2000")
-    stress.add_argument("--round", type=int, default=None, metavar="N", help="deaths between two audits; a tenth of --kills")
+    stress.add_argument(
+        "--kills", type=int, metavar="N", help="deaths, for each combination; 2000, or as many as --seconds allow"
+    )
+    stress.add_argument(
+        "--round", type=int, default=None, metavar="N", help="deaths between two audits; a tenth of --kills, or 200"
+    )
     stress.add_argument("--seconds", type=float, default=None, metavar="S", help="stop after that long, for each combination")
     stress.add_argument(
         "--fault", default="random=kill", metavar="SPEC", help="what goes wrong: see `shmkret list faults`; random=kill"
@@ -229,7 +233,7 @@ def _add_stress(commands: Any) -> None:
         "--unprotected", action="store_true", help="instead: what a death does to each lock where nothing is recoverable"
     )
     stress.add_argument("--guests", type=int, default=0, metavar="N", help="CPUs more, left to processes that `shmkret join`")
-    stress.add_argument("--seed", type=int, metavar="N", help="of the faults; default a new one, printed")
+    stress.add_argument("--seed", type=int, metavar="N", help="of the faults, not of their timing; default a new one, printed")
     stress.add_argument("--json", metavar="FILE|-", help="one JSON object; - is standard output")
     stress.set_defaults(run=_stress)
 
@@ -435,6 +439,7 @@ def _join(options: argparse.Namespace, argv: list[str]) -> int:
     def watch(cpu: int, pid: int) -> None:
         print(f"cpu {cpu}, pid {pid}", flush=True)
 
+    print("waiting for a slot: it is given away between two rounds", file=sys.stderr, flush=True)
     calls = guests.join(options.arena, options.worker, options.scheme, options.lock, watch)
     print(f"{calls:,} calls")
     return EXIT_HELD

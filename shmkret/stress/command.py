@@ -21,6 +21,7 @@ from shmkret.stress.session import run
 
 MOST_CPUS = 64
 MOST_KILLS = 100_000_000
+KILLS = 2000
 TRIALS = 20
 
 
@@ -36,7 +37,10 @@ class Asked:
     @classmethod
     def of(cls, options: argparse.Namespace, seed: int) -> Asked:
         """Raises UsageError and its kinds for anything that cannot be."""
-        for name, value, most in (("cpus", options.cpus, MOST_CPUS), ("kills", options.kills, MOST_KILLS)):
+        kills = options.kills
+        if kills is None:
+            kills = KILLS if options.seconds is None else MOST_KILLS
+        for name, value, most in (("cpus", options.cpus, MOST_CPUS), ("kills", kills, MOST_KILLS)):
             if not 1 <= value <= most:
                 raise UsageError(f"--{name} is {value}: give a number from 1 to {most}")
         if options.round is not None and options.round < 1:
@@ -80,14 +84,14 @@ class Asked:
         sizes = Sizes(probes=options.probes, maxactive=options.maxactive)
         for build in builds:
             geometry_of(build, sizes, 1)
-        round_kills = options.round or max(1, options.kills // 10)
+        round_kills = options.round or max(1, (KILLS if options.kills is None else kills) // 10)
         if not 0 <= options.guests <= MOST_CPUS or (options.guests and (nth is not None or options.unprotected)):
             raise UsageError(
                 f"--guests is {options.guests}: give a number to {MOST_CPUS}, and no nth and no --unprotected beside it"
             )
         never = float("inf")
         plan = Plan(
-            options.kills,
+            kills,
             round_kills,
             terms,
             seed,
@@ -100,6 +104,7 @@ class Asked:
 
 def stress(asked: Asked, output: TextIO) -> list[dict[str, Any]]:
     """Run them; a line for each on `output`."""
+    print(f"seed {asked.plan.seed}", file=output)
     print(HEAD, file=output)
     runs = []
     for build in asked.builds:

@@ -19,7 +19,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from shmkret import named, native, posix
+from shmkret import named, native, posix, signals
 from shmkret.arena import SHM, Arena
 from shmkret.build import Build
 from shmkret.errors import ArenaError, RunFailed, UsageError
@@ -62,7 +62,8 @@ def join(name: str, worker: str, scheme: str | None, lock: str | None, watch: Ca
             raise ArenaError(
                 f"{name} runs another worker, or other files, than {worker}, {build.scheme.name}, {build.lock.name}"
             )
-        bodies = native.compiled(build, Sizes())(arena, PlainMachine(build.cache()))
+        with signals.on_the_spot():
+            bodies = native.compiled(build, Sizes())(arena, PlainMachine(build.cache()))
         return _Guest(arena, watch).run(bodies, range(build.nr_cpus - guests, build.nr_cpus))
 
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from shmkret import native, recovery, topology
+from shmkret import native, recovery, signals, topology
 from shmkret.audit import books
 from shmkret.build import Build
 from shmkret.errors import UnfitMachine, UsageError
@@ -53,9 +53,10 @@ def run(
     cores = topology.allowed_cores()
     words = script_of(build, build.nr_cpus, plan.seed)
     geometry = geometry_of(build, sizes, len(words), NR_RECOVERERS)
-    compiled = [native.compiled(build, sizes, text) for text in (recovery.start, recovery.announce)]
-    machine = PlainMachine(build.cache())
-    machine.prepare()
+    with signals.on_the_spot():  # a callback of LLVM's would swallow an interrupt
+        compiled = [native.compiled(build, sizes, text) for text in (recovery.start, recovery.announce)]
+        machine = PlainMachine(build.cache())
+        machine.prepare()
     record = Record()
     began = time.monotonic()
     with create_arena(build, sizes, words, geometry, named=plan.guests > 0) as arena:
