@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,20 @@ def die_with_parent(parent: int) -> None:
     _libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def fork_child(body: Callable[[], int]) -> int:
+    """Fork a child that dies with this process; its pid. It ends with the status that body() returns, 255 when that raises."""
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        status = 255
+        try:
+            die_with_parent(parent)
+            status = body()
+        finally:
+            os._exit(status)
+    return pid
 
 
 def _pid_namespace() -> int:

@@ -97,10 +97,7 @@ def die_at(build: Build, sizes: Sizes, kth: int, numbers: Sequence[int]) -> tupl
         arena.records("runqueues")["quiescent"] = 1
         arena.records("recovery")["life"][: recoverer + 1] = LIVE
         arena.records("recovery")["parked"][1:recoverer] = 1
-        parent = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            _die(parent, build, arena, sizes, kth, numbers)
+        pid = posix.fork_child(partial(_die, build, arena, sizes, kth, numbers))
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         if status not in (0, -signal.SIGKILL):
             raise RunFailed(f"a round of {build.worker.name} ended with status {status}, and nobody had killed it")
@@ -121,23 +118,18 @@ def die_at(build: Build, sizes: Sizes, kth: int, numbers: Sequence[int]) -> tupl
         return status == 0, wrong
 
 
-def _die(parent: int, build: Build, arena: Any, sizes: Sizes, kth: int, numbers: Sequence[int]) -> None:
+def _die(build: Build, arena: Any, sizes: Sizes, kth: int, numbers: Sequence[int]) -> int:
     """The process that does."""
-    status = 1
-    try:
-        posix.die_with_parent(parent)
-        dying = DyingMachine(build.cache(), kth)
+    dying = DyingMachine(build.cache(), kth)
 
-        def column(section: str, field: str) -> Any:
-            words = DyingWords(arena.records(section)[field])
-            words.machine = dying
-            return words
+    def column(section: str, field: str) -> Any:
+        words = DyingWords(arena.records(section)[field])
+        words.machine = dying
+        return words
 
-        with atomics.use(dying):
-            rounds(kernel_of(arena, column, build, sizes), 0, numbers)
-        status = 0
-    finally:
-        os._exit(status)
+    with atomics.use(dying):
+        rounds(kernel_of(arena, column, build, sizes), 0, numbers)
+    return 0
 
 
 def crash_points(

@@ -26,6 +26,7 @@ from shmkret.errors import ArenaError, UnfitMachine
 from shmkret.intents import POP, op_of
 from shmkret.kernel import LOCK_SECTIONS, Sizes
 from shmkret.layout import HEADER, KRETPROBE, PAGE
+from shmkret.locks import try_acquire
 from shmkret.plain import PlainMachine, locks_of
 from shmkret.redo import named_lock
 from shmkret.stress import tracer
@@ -340,7 +341,7 @@ def _steal(stage: Stage, i: int) -> list[str]:
     """A lock is taken by nobody, as if a semaphore's value had been lost; whoever comes waits until a death is recovered."""
     name, locks, at = stage.rng.choice(list(locks_of(stage.arena, stage.build.lock.record)))
     with atomics.use(stage.machine):
-        taken = any(stage.build.lock.module.try_acquire(locks, at) for _ in range(100))
+        taken = any(try_acquire(locks, at, NIL) for _ in range(100))
     if not taken:
         stage.record.miss(i)
     stage.pause()

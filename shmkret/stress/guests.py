@@ -18,6 +18,7 @@ import select
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 
 from shmkret import named, native, posix, signals
 from shmkret.arena import SHM, Arena
@@ -127,16 +128,7 @@ class _Guest:
     def _take_part(self, slot: int, body: Callable[[], None], ended: select.poll) -> None:
         """From now on, if it is killed, others recover what it had. Raises RunFailed when it is."""
         before = int(self.arena.records("cpus")["calls"][slot])
-        parent = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            left = 1
-            try:
-                posix.die_with_parent(parent)
-                self._be_cpu(slot, body)
-                left = 0
-            finally:
-                os._exit(left)
+        pid = posix.fork_child(partial(self._be_cpu, slot, body))
         status: int | None = None
         try:
             while status is None and self._is_running(ended):
@@ -151,7 +143,7 @@ class _Guest:
             how = f"was killed by {signal.Signals(-status).name}" if status < 0 else "ended by an exception"
             raise RunFailed(f"cpu {slot}, pid {pid}, {how}; what it had is recovered by the run")
 
-    def _be_cpu(self, slot: int, body: Callable[[], None]) -> None:
+    def _be_cpu(self, slot: int, body: Callable[[], None]) -> int:
         """In the child: it is admitted once its pid is there to be signalled; at STOP it leaves."""
         while self.recovery["life"][slot] != LIVE:
             self.recovery["pid"][slot] = os.getpid()  # again and again: that of a guest before us may be cleared late
@@ -159,3 +151,4 @@ class _Guest:
         self.watch(slot, os.getpid())
         body()
         self.recovery["pid"][slot] = 0
+        return 0

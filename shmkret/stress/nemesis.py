@@ -13,7 +13,6 @@ A count is kept in a shared page, so that it survives the nemesis.
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import time
@@ -228,18 +227,15 @@ class Nemesis:
 
 def execute(nemesis: Nemesis, plan: Plan, incarnation: int) -> int:
     """Run the nemesis in a child; returns its pid."""
-    parent = os.getpid()
-    pid = os.fork()
-    if pid == 0:
-        status = 1
+
+    def body() -> int:
         try:
-            posix.die_with_parent(parent)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             nemesis.run(plan, incarnation)
-            status = 0
         except BaseException as error:  # the guardian prints it
             nemesis.record.say([f"{type(error).__name__}: {error}"])
             nemesis.record.add("done", 2)
-        finally:
-            os._exit(status)
-    return pid
+            return 1
+        return 0
+
+    return posix.fork_child(body)

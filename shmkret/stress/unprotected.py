@@ -17,6 +17,7 @@ import signal
 import time
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from shmkret import native, posix, recovery, topology
@@ -44,15 +45,7 @@ def trials(build: Build, sizes: Sizes, count: int, seed: int) -> dict[str, Any]:
 
 def _in_child(build: Build, sizes: Sizes, script: Any, start: native.Bodies, after: float) -> int:
     """One trial in a process of its own, which forgets its memory for its children; its exit status is the outcome."""
-    parent = os.getpid()
-    pid = os.fork()
-    if pid == 0:
-        status = 255
-        try:
-            posix.die_with_parent(parent)
-            status = _trial(build, sizes, script, start, after)
-        finally:
-            os._exit(status)
+    pid = posix.fork_child(partial(_trial, build, sizes, script, start, after))
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if status not in range(len(OUTCOMES)):
         raise RuntimeError(f"a trial ended with status {status}")
