@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from shmkret.api import Knobs, Result, run
-    from shmkret.arena import Arena
-    from shmkret.layout import Geometry
-    from shmkret.measure.conditions import Conditions
+    from shmkret.arena.layout import Geometry
+    from shmkret.arena.segment import Arena
+    from shmkret.audit.arenas import attach
+    from shmkret.host.books import Conditions
     from shmkret.measure.latency import Histogram
-    from shmkret.named import attach
 
 __version__ = "0.1.0"
 __all__ = ["Arena", "Conditions", "Geometry", "Histogram", "Knobs", "Result", "__version__", "attach", "run"]
@@ -19,11 +19,11 @@ _HOMES = {
     "Knobs": "api",
     "Result": "api",
     "run": "api",
-    "Arena": "arena",
-    "Geometry": "layout",
-    "Conditions": "measure.conditions",
+    "Arena": "arena.segment",
+    "Geometry": "arena.layout",
+    "Conditions": "host.books",
     "Histogram": "measure.latency",
-    "attach": "named",
+    "attach": "audit.arenas",
 }
 
 

@@ -4,7 +4,8 @@ import contextlib
 import os
 import sys
 
-from shmkret import errors, signals
+from shmkret import errors
+from shmkret.host import signals
 
 
 def main() -> int:
@@ -14,7 +15,7 @@ def main() -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         with signals.on_the_spot():
-            from shmkret import cli
+            from shmkret.cli import main as cli
     except (ImportError, MemoryError) as error:
         print(f"shmkret: {errors.cannot_import(error)}", file=sys.stderr)
         return errors.UnfitMachine.exit_code

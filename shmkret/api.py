@@ -19,9 +19,9 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 
 from shmkret.errors import UsageError
+from shmkret.host.books import Conditions
 from shmkret.measure import bench, latency, suite
 from shmkret.measure.cell import COUNTS
-from shmkret.measure.conditions import Conditions
 from shmkret.measure.latency import Histogram
 
 

@@ -15,14 +15,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from shmkret import atomics, libc, locks, topology
-from shmkret.atomics import Words
-from shmkret.explored import ExploredMachine, Snapshot, WaitsForever
-from shmkret.intents import GATE, OWNER, ROBUST
-from shmkret.kernel import create_arena
+from shmkret import locks
+from shmkret.explore.machine import ExploredMachine, WaitsForever
+from shmkret.explore.rehearsal import rehearse, step_through
+from shmkret.explore.snapshot import Snapshot
+from shmkret.host import topology
+from shmkret.machines.world import create_arena
 from shmkret.measure.cell import Cell, Prepared
-from shmkret.measure.rehearsal import rehearse, step_through
-from shmkret.registry import LOCK, find
+from shmkret.moves.intents import GATE, OWNER, ROBUST
+from shmkret.plugins.registry import LOCK, find
+from shmkret.text import atomics, libc
+from shmkret.text.atomics import Words
 
 SECONDS = 0.1
 

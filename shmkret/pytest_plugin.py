@@ -21,7 +21,9 @@ def left_behind() -> set[str]:
 
     Another program's are those whose maker lives and does not descend from this process.
     """
-    from shmkret import arena, named, posix  # this plug-in is imported by every pytest run of an environment that has it
+    from shmkret.arena import named
+    from shmkret.arena import segment as arena  # this plug-in is imported by every pytest run of an environment that has it
+    from shmkret.host import posix  # this plug-in is imported by every pytest run of an environment that has it
 
     family = [psutil.Process(), *psutil.Process().children(recursive=True)]
     pids = {process.pid for process in family}

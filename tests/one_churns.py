@@ -1,8 +1,8 @@
 """A worker program in which CPU 0 alone takes its probe away and puts it back; the others only call, and are never idle."""
 
-from shmkret.handlers import Kretprobe
-from shmkret.probes import call_and_return
-from shmkret.registration import register_kretprobe, unregister_probe
+from shmkret.kernel.handlers import Kretprobe
+from shmkret.kernel.registration import register_kretprobe, unregister_probe
+from shmkret.kernel.task import call_and_return
 
 
 def probes(nr_cpus):

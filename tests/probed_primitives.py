@@ -1,8 +1,8 @@
 """A worker program whose path's own functions may be probed; the probes are registered by the test."""
 
-from shmkret.handlers import Kretprobe
-from shmkret.locking import HASH_LOCK, KFREE, SPIN_LOCK, SPIN_UNLOCK
-from shmkret.probes import call_and_return
+from shmkret.kernel.handlers import Kretprobe
+from shmkret.kernel.task import call_and_return
+from shmkret.moves.locking import HASH_LOCK, KFREE, SPIN_LOCK, SPIN_UNLOCK
 
 PRIMITIVES = True
 PRIMITIVE_PROBES = {"SPIN_LOCK": 1, "SPIN_UNLOCK": 2, "HASH_LOCK": 3, "KFREE": 4}

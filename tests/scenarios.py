@@ -5,14 +5,11 @@ k.script.word[0] is a log: each event of a handler is appended as a hexadecimal 
 
 import numpy as np
 
-from shmkret import probes as path
 from shmkret.arch import call_insn, epilogue, has_feature, prologue
-from shmkret.atomics import NIL, load_acquire, store_release
-from shmkret.bugs import has_bug
-from shmkret.handlers import Kprobe, Kretprobe, data_at, regs_return_value, set_return_value
-from shmkret.oracle import WORKER_BUG, report_bug
-from shmkret.probes import call_and_return, call_site, check_return, check_return_value, fork_task
-from shmkret.registration import (
+from shmkret.kernel import kprobes, kretprobes
+from shmkret.kernel.handlers import Kprobe, Kretprobe, data_at, regs_return_value, set_return_value
+from shmkret.kernel.oracle import WORKER_BUG, report_bug
+from shmkret.kernel.registration import (  # fmt: skip
     EINVAL,
     ENOMEM,
     register_kretprobe,
@@ -20,8 +17,11 @@ from shmkret.registration import (
     register_probes,
     unregister_probe,
     unregister_probes,
-)  # fmt: skip
-from shmkret.text import inline, outline
+)
+from shmkret.kernel.task import call_and_return, call_site, check_return, check_return_value, fork_task
+from shmkret.moves.bugs import has_bug
+from shmkret.text.atomics import NIL, load_acquire, store_release
+from shmkret.text.marks import inline, outline
 
 DATA_SIZE = 16
 TASKS_PER_CPU = 2
@@ -44,12 +44,12 @@ def call(k, cpu, task, function, ret_addr):
 
 @outline
 def enter(k, cpu, task, function):
-    path.enter(k, cpu, task, function)
+    kprobes.enter(k, cpu, task, function)
 
 
 @outline
 def ret(k, cpu, task):
-    path.ret(k, cpu, task)
+    kprobes.ret(k, cpu, task)
 
 
 @outline
@@ -62,7 +62,7 @@ def calls(k, cpu, task, function, n):
 
 @outline
 def kprobe_flush_task(k, cpu, task):
-    path.kprobe_flush_task(k, cpu, task)
+    kretprobes.kprobe_flush_task(k, cpu, task)
 
 
 @inline

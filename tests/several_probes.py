@@ -1,7 +1,7 @@
 """A worker program with three probes on one function, whose return handlers count."""
 
-from shmkret.handlers import Kretprobe, data_at
-from shmkret.probes import call_and_return
+from shmkret.kernel.handlers import Kretprobe, data_at
+from shmkret.kernel.task import call_and_return
 
 DATA_SIZE = 8
 

@@ -8,16 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shmkret import arena as arenas
-from shmkret import layout, registry
-from shmkret.arena import Arena
-from shmkret.atomics import NIL
-from shmkret.audit import audit
+from shmkret.arena import header, layout, memory
+from shmkret.arena import segment as arenas
+from shmkret.arena.layout import Geometry
+from shmkret.arena.segment import Arena
+from shmkret.audit.checks import audit
 from shmkret.errors import ArenaError, GeometryError, UnknownName
-from shmkret.layout import Geometry
 from shmkret.locks.ticket import Ticket
 from shmkret.locks.ttas import Ttas
-from shmkret.registry import SCHEME
+from shmkret.plugins import registry
+from shmkret.plugins.registry import SCHEME
+from shmkret.text.atomics import NIL
 
 GLOBAL = registry.find(SCHEME, "global")
 SMALL = Geometry(nr_cpus=2, nr_tasks=3, nr_probes=5, maxactive=7, nr_locks=69, data_size=24)
@@ -104,10 +105,10 @@ def zeros(shape):
         ("version", 99, None, "has version 99"),
         ("layout", b"0" * 32, None, "layout 000"),
         ("size", 4096, None, "truncated"),
-        ("version", layout.VERSION, 8192, "truncated"),
-        ("version", layout.VERSION, 100, "header alone"),
-        ("geometry", zeros((1, len(layout.GEOMETRY_FIELDS))), None, "does not add up"),
-        ("geometry", np.full((1, len(layout.GEOMETRY_FIELDS)), (1 << 62) + 1), None, "does not add up"),
+        ("version", header.VERSION, 8192, "truncated"),
+        ("version", header.VERSION, 100, "header alone"),
+        ("geometry", zeros((1, len(header.GEOMETRY_FIELDS))), None, "does not add up"),
+        ("geometry", np.full((1, len(header.GEOMETRY_FIELDS)), (1 << 62) + 1), None, "does not add up"),
         ("geometry", np.array([[2, 3, 5, 8, 69, 5, 24, 1, 1, 0, 0]]), None, "does not add up"),
         ("sections", zeros((1, len(layout.RECORDS), 3)), None, "does not add up"),
         ("padding", b"loose", None, "does not add up"),
@@ -126,12 +127,12 @@ def test_attach_to_another_users_is_refused(monkeypatch):
 
 
 def test_a_reference_that_does_not_fit_is_left_out_rather_than_cut():
-    with Arena.create(SMALL, lock=Ticket, names={"lock": "/" + "x" * layout.LONGEST_REFERENCE, "scheme": "/é.py"}) as arena:
+    with Arena.create(SMALL, lock=Ticket, names={"lock": "/" + "x" * header.LONGEST_REFERENCE, "scheme": "/é.py"}) as arena:
         assert (arena.statistics()["plugins"]["lock"], arena.statistics()["plugins"]["scheme"]) == ("", "/é.py")
 
 
 def test_small_sizes_are_told_in_kib(monkeypatch):
-    monkeypatch.setattr(arenas, "_available_bytes", lambda: 4096)
+    monkeypatch.setattr(memory, "_available_bytes", lambda: 4096)
     with pytest.raises(ArenaError, match=r"would take \d\d KiB and 4 KiB of memory are available"):
         Arena.create(SMALL, lock=Ticket)
 
@@ -141,7 +142,7 @@ def test_attach_with_another_lock_is_refused(padding):
     geometry = Geometry(nr_cpus=1, nr_tasks=1, nr_probes=1, maxactive=1, nr_locks=65, padding=padding)
     with (
         Arena.create(geometry, lock=Ticket) as arena,
-        pytest.raises(ArenaError, match=f"this shmkret has version {layout.VERSION}, layout"),
+        pytest.raises(ArenaError, match=f"this shmkret has version {header.VERSION}, layout"),
     ):
         Arena.attach(arena.fd, lock=Ttas)
 
@@ -161,7 +162,7 @@ def test_impossible_sizes_are_refused(change, words):
 
 
 def test_an_arena_that_does_not_fit_is_refused_before_memory_is_touched(monkeypatch):
-    monkeypatch.setattr(arenas, "_available_bytes", lambda: 1 << 12)
+    monkeypatch.setattr(memory, "_available_bytes", lambda: 1 << 12)
 
     with pytest.raises(ArenaError, match="of memory are available"):
         Arena.create(SMALL, lock=Ticket)

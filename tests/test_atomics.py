@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shmkret import atomics, layout
-from shmkret.atomics import EQ, NE
-from shmkret.explored import ExploredMachine
-from shmkret.plain import PlainMachine, PlainWords
+from shmkret.arena import records as layout
+from shmkret.explore.machine import ExploredMachine
+from shmkret.machines.plain import PlainMachine, PlainWords
+from shmkret.text import arithmetic, atomics
+from shmkret.text.atomics import EQ, NE
 
 INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
 WRAPPING = {
@@ -25,17 +26,19 @@ def compiled():
     """Each function of the words, compiled alone, on a word at an address."""
     import numba
 
-    from shmkret import compile as compiling
+    from shmkret.machines import compiled as compiling
 
     compiling.teach()
-    bind, column = compiling.bind, layout.Script
+    from shmkret.machines.compiled.types import bind
+
+    column = layout.Script
     functions = {
-        "add64": lambda a, b: atomics.add64(a, b),
-        "sub64": lambda a, b: atomics.sub64(a, b),
-        "mul64": lambda a, b: atomics.mul64(a, b),
-        "shr64": lambda a, b: atomics.shr64(a, b),
-        "add32": lambda a, b: atomics.add32(a, b),
-        "sub32": lambda a, b: atomics.sub32(a, b),
+        "add64": lambda a, b: arithmetic.add64(a, b),
+        "sub64": lambda a, b: arithmetic.sub64(a, b),
+        "mul64": lambda a, b: arithmetic.mul64(a, b),
+        "shr64": lambda a, b: arithmetic.shr64(a, b),
+        "add32": lambda a, b: arithmetic.add32(a, b),
+        "sub32": lambda a, b: arithmetic.sub32(a, b),
         "store_ordered": lambda at, value: atomics.store_ordered(bind(column, 8, at).word, 0, value),
         "wait_equal": lambda at, value: atomics.wait_until(bind(column, 8, at).word, 0, EQ, value),
         "wait_not_equal": lambda at, value: atomics.wait_until(bind(column, 8, at).word, 0, NE, value),
@@ -54,13 +57,13 @@ def test_wrapping_arithmetic_is_the_same_plain_and_compiled(compiled, a, b):
 
 @given(a=INT64, bits=st.integers(1, 63))
 def test_shr64_shifts_zeros_in_plain_and_compiled(compiled, a, bits):
-    assert atomics.shr64(a, bits) == (a % (1 << 64)) >> bits == compiled["shr64"](a, bits)
+    assert arithmetic.shr64(a, bits) == (a % (1 << 64)) >> bits == compiled["shr64"](a, bits)
 
 
 @given(a=st.integers(0, (1 << 32) - 1), b=st.integers(0, (1 << 32) - 1))
 def test_32_bit_arithmetic_wraps_plain_and_compiled(compiled, a, b):
-    assert atomics.add32(a, b) == (a + b) % (1 << 32) == compiled["add32"](a, b)
-    assert atomics.sub32(a, b) == (a - b) % (1 << 32) == compiled["sub32"](a, b)
+    assert arithmetic.add32(a, b) == (a + b) % (1 << 32) == compiled["add32"](a, b)
+    assert arithmetic.sub32(a, b) == (a - b) % (1 << 32) == compiled["sub32"](a, b)
 
 
 def worlds():

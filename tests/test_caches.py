@@ -7,14 +7,18 @@ import sys
 import threading
 from pathlib import Path
 
+import numba
 import pytest
+from numba.core.registry import cpu_target
 
 import shmkret
-from shmkret import atomics, registry, sources, text
-from shmkret import compile as compiling
 from shmkret.errors import PluginError
+from shmkret.machines import compiled as compiling
 from shmkret.measure import doctor
 from shmkret.measure.cell import Cell, Prepared
+from shmkret.plugins import registry, sources
+from shmkret.text import atomics
+from shmkret.text import verbs as text
 
 pytestmark = pytest.mark.full
 
@@ -57,7 +61,7 @@ def test_code_that_was_compiled_with_other_settings_is_not_served(tmp_path):
 )
 def test_every_setting_has_a_folder_of_its_own_and_raises_a_doubt(name, value, monkeypatch):
     usual = compiling.cache_folder(())
-    monkeypatch.setattr(compiling.numba.config, name, value)
+    monkeypatch.setattr(numba.config, name, value)
 
     assert compiling.cache_folder(()) != usual
     assert f"NUMBA_{name.removesuffix('_DEFAULT')}={value}" in doctor._settings().words
@@ -66,7 +70,7 @@ def test_every_setting_has_a_folder_of_its_own_and_raises_a_doubt(name, value, m
 
 def test_another_cpu_has_a_folder_of_its_own(monkeypatch):
     usual = compiling.cache_folder(())
-    codegen = type(compiling.cpu_target.target_context.codegen())
+    codegen = type(cpu_target.target_context.codegen())
     monkeypatch.setattr(codegen, "magic_tuple", lambda self: ("x86_64-unknown-linux-gnu", "k8", "+sse2"))
 
     assert compiling.cache_folder(()) != usual
@@ -74,7 +78,7 @@ def test_another_cpu_has_a_folder_of_its_own(monkeypatch):
 
 def test_the_number_of_threads_that_numba_may_use_makes_no_other_code(monkeypatch):
     usual = compiling.cache_folder(())
-    monkeypatch.setattr(compiling.numba.config, "NUMBA_NUM_THREADS", 99)
+    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 99)
 
     assert compiling.cache_folder(()) == usual
 
@@ -89,12 +93,12 @@ def test_settings_that_numba_does_not_start_with_are_said_in_a_sentence(tmp_path
 
 def test_numba_is_left_as_it_was_for_the_users_own_functions(tmp_path, monkeypatch):
     """Its folder would be ours, whoever decorates a function with cache=True afterwards."""
-    monkeypatch.setattr(compiling.numba.config, "CACHE_DIR", "theirs")
-    monkeypatch.setattr(compiling.numba.config, "CACHE_LOCATOR_CLASSES", "InTreeCacheLocator")
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "theirs")
+    monkeypatch.setattr(numba.config, "CACHE_LOCATOR_CLASSES", "InTreeCacheLocator")
     compiling.compile_helpers(tmp_path)
 
-    assert compiling.numba.config.CACHE_DIR == "theirs"
-    assert "get_executable" not in vars(compiling.cpu_target.target_context)
+    assert numba.config.CACHE_DIR == "theirs"
+    assert "get_executable" not in vars(cpu_target.target_context)
     assert len(list(tmp_path.rglob("*.nbc"))) == len(list(tmp_path.iterdir()))
 
 
@@ -367,7 +371,8 @@ def test_an_edit_that_does_not_compile_is_reported_and_the_next_one_taken(beside
 def test_a_plugin_that_loops_while_it_is_imported_is_ended_and_blamed(tmp_path):
     """In a process of its own: pytest's time-out has the timer of this one."""
     (tmp_path / "own.py").write_text("x = 1\nwhile True:\n    x += 1\n")
-    script = "import sys\nfrom shmkret import registry, cli\nregistry.IMPORT_PATIENCE_S = 0.2\nsys.exit(cli.main())"
+    face = "from shmkret.cli import main as cli\n"
+    script = f"import sys\nfrom shmkret.plugins import registry\n{face}registry.IMPORT_PATIENCE_S = 0.2\nsys.exit(cli.main())"
     command = [sys.executable, "-c", script, "bench", "--worker", "./own.py"]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60)

@@ -13,12 +13,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from shmkret import cli, peers, registry, signals
-from shmkret.arena import Arena
-from shmkret.cli import main
+from shmkret.arena.segment import Arena
+from shmkret.cli import main as cli
+from shmkret.cli.main import main
 from shmkret.errors import PluginError
+from shmkret.host import signals
+from shmkret.machines import peers
 from shmkret.measure import suite
-from shmkret.registry import LOCK, SCHEME
+from shmkret.plugins import registry
+from shmkret.plugins.registry import LOCK, SCHEME
 
 from .conftest import TWO_CORES, needs_two_cores
 
@@ -665,7 +668,7 @@ def test_an_edit_of_what_a_users_file_imports_takes_effect_at_the_next_run(tmp_p
 
 
 def test_only_our_own_old_folders_are_pruned_from_the_cache(tmp_path, monkeypatch):
-    from shmkret import compile as compiling
+    from shmkret.machines import compiled as compiling
 
     monkeypatch.setenv("SHMKRET_CACHE_DIR", str(tmp_path))
     theirs, ours = tmp_path / "thesis", tmp_path / ("0" * 24)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from shmkret.kernel import Sizes
+from shmkret.machines.sizes import Sizes
 from shmkret.stress.crash_points import crash_points
 from tests.worlds import build_of
 

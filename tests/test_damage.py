@@ -12,19 +12,25 @@ from functools import partial
 import numpy as np
 import pytest
 
-from shmkret import atomics, layout, named, native, plain
 from shmkret.arch import prologue
-from shmkret.arena import Arena, buckets
-from shmkret.atomics import NIL
-from shmkret.audit import audit, checked_words
-from shmkret.cli import main
+from shmkret.arena import header, records, segment
+from shmkret.arena.chains import buckets
+from shmkret.arena.segment import Arena
+from shmkret.audit import arenas
+from shmkret.audit.checks import audit, checked_words
+from shmkret.audit.repair import _order, repair
+from shmkret.cli.main import main
 from shmkret.errors import ArenaError
-from shmkret.kernel import Sizes, create_arena, geometry_of, kernel_of
-from shmkret.plain import PlainMachine
-from shmkret.probes import call, call_site
-from shmkret.repair import _order, repair
+from shmkret.kernel.kprobes import call
+from shmkret.kernel.task import call_site
+from shmkret.machines import native, plain
+from shmkret.machines.plain import PlainMachine
+from shmkret.machines.sizes import Sizes, geometry_of
+from shmkret.machines.world import create_arena, kernel_of
+from shmkret.recovery.taking import LIVE
 from shmkret.stress.crash_points import rounds
-from shmkret.survive import LIVE
+from shmkret.text import atomics
+from shmkret.text.atomics import NIL
 from tests.worlds import build_of
 
 LINKS = {("instances", "next"), ("buckets", "first"), ("probes", "free"), ("registry", "slab"), ("probes", "used")}
@@ -178,14 +184,14 @@ def test_the_command_repairs_what_is_left_over_and_says_so(capsys):
     with arena_in_use("hashed", lock="ttas", is_named=True) as (arena, _):
         name = arena.name
         with pytest.raises(ArenaError, match="is live"):
-            named.repaired(name)
+            arenas.repaired(name)
         arena.records("buckets")["first"][:] = NIL
         arena.records("locks")["locked"][0] = 1
         left_over = os.dup(arena.fd)
         try:
-            (named.SHM / name).rename(named.SHM / "kept")
+            (segment.SHM / name).rename(segment.SHM / "kept")
             arena.close()
-            (named.SHM / "kept").rename(named.SHM / name)
+            (segment.SHM / "kept").rename(segment.SHM / name)
             assert main(["repair", name]) == 0
             output = capsys.readouterr().out
             assert "rebuilt" in output
@@ -195,7 +201,7 @@ def test_the_command_repairs_what_is_left_over_and_says_so(capsys):
             assert "nothing had to be repaired" in capsys.readouterr().out
         finally:
             os.close(left_over)
-            (named.SHM / name).unlink(missing_ok=True)
+            (segment.SHM / name).unlink(missing_ok=True)
 
 
 def test_a_run_that_was_not_recoverable_is_not_repaired():
@@ -224,13 +230,13 @@ def attach_damaged(whole, build, rng, in_header):
     """Damage a copy, attach and audit it, repair it if it will. What was said: refused, found, or nothing."""
     data = bytearray(whole)
     if in_header:
-        head = data[: layout.HEADER.itemsize]
+        head = data[: header.HEADER.itemsize]
         damage(head, rng)
         data[: len(head)] = head
     else:
-        body = data[layout.PAGE :]
+        body = data[records.PAGE :]
         damage(body, rng)
-        data[layout.PAGE :] = body
+        data[records.PAGE :] = body
     if rng.randrange(8) == 0:
         del data[rng.randrange(len(data)) :]
     fd = os.memfd_create("damaged")

@@ -8,13 +8,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from shmkret import atomics, clock, topology
-from shmkret import compile as compiling
+from shmkret.arena.records import Cpus
 from shmkret.conformance import lock_suite
-from shmkret.layout import Cpus
-from shmkret.measure import bench, cell, conditions, doctor, latency, machine, rehearsal, suite, transfer, validity
+from shmkret.explore import rehearsal
+from shmkret.host import books as conditions
+from shmkret.host import description as machine
+from shmkret.host import topology
+from shmkret.host.books import Clock, Conditions, Way
+from shmkret.machines import compiled as compiling
+from shmkret.measure import bench, cell, doctor, latency, suite, transfer, validity
 from shmkret.measure.cell import Cell, Prepared, Sample
-from shmkret.measure.conditions import Clock, Conditions, Way
+from shmkret.moves import clock
+from shmkret.text import atomics
 
 from .conftest import needs_two_cores
 

@@ -5,11 +5,16 @@ import mmap
 import numpy as np
 import pytest
 
-from shmkret import atomics, layout, probes, program, registry, text
-from shmkret.atomics import exchange
-from shmkret.explored import ExploredMachine, Scenario, explore
-from shmkret.plain import PlainMachine, PlainWords
-from shmkret.registry import LOCK, WORKER
+from shmkret.arena import records as layout
+from shmkret.explore.machine import ExploredMachine
+from shmkret.explore.scenario import Scenario
+from shmkret.explore.schedule import explore
+from shmkret.kernel import kprobes, kretprobes, program, task
+from shmkret.machines.plain import PlainMachine, PlainWords
+from shmkret.plugins import registry
+from shmkret.plugins.registry import LOCK, WORKER
+from shmkret.text import atomics, marks, verbs
+from shmkret.text.atomics import exchange
 
 from .worlds import ARCHS, SCHEMES, SOUND, World, build_of, one_round_each
 
@@ -88,7 +93,7 @@ def test_the_control_is_caught(scheme, lock):
 
 def test_a_lost_update_is_found_without_the_race_checker(monkeypatch):
     """The end state alone gives `busted` away: the checks are independent."""
-    monkeypatch.setattr("shmkret.explored._race", lambda pending: "")
+    monkeypatch.setattr("shmkret.explore.schedule._race", lambda pending: "")
 
     outcome = one_round_each(scheme="hashed", lock="busted")
 
@@ -170,12 +175,12 @@ def test_a_flush_beside_a_return_in_the_same_bucket_is_right_under_every_interle
             k = world.snapshot.kernel(machine)
 
             def exits() -> None:
-                probes.call(k, 0, 0, 0, 77)
-                probes.kprobe_flush_task(k, 0, 0)
-                probes.fork_task(k, 0)
+                kprobes.call(k, 0, 0, 0, 77)
+                kretprobes.kprobe_flush_task(k, 0, 0)
+                task.fork_task(k, 0)
 
             def returns() -> None:
-                probes.call_and_return(k, 1, 1, 0, 0)
+                task.call_and_return(k, 1, 1, 0, 0)
 
             return Scenario([exits, returns], lambda: world.snapshot.audit(machine, k))
 
@@ -201,7 +206,7 @@ def test_a_call_in_flight_is_on_the_lists_that_it_should_be_on(scheme, monkeypat
             machine = ExploredMachine()
             k = world.snapshot.kernel(machine)
             with atomics.use(machine):
-                probes.call(k, 0, 0, 0, 77)
+                kprobes.call(k, 0, 0, 0, 77)
             return world.snapshot.audit(machine, k, at_rest=False)
 
     assert wrong_in_flight() == []
@@ -270,6 +275,6 @@ def test_the_models_of_libc_agree_with_libc(lock):
 
 def test_the_explored_functions_are_the_compiled_ones():
     """What is proved is what is measured: the text holds each function once, and both machines take it from there."""
-    for function in (probes.call_and_return, probes.pre_handler_kretprobe, probes.trampoline_handler, probes.ret):
-        assert function in text.inlines
-    assert program.step in text.generics
+    for function in (task.call_and_return, kretprobes.pre_handler_kretprobe, kretprobes.trampoline_handler, kprobes.ret):
+        assert function in marks.inlines
+    assert program.step in verbs.generics

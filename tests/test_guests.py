@@ -13,11 +13,11 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from shmkret import native
-from shmkret.arena import SHM
-from shmkret.cli import main
-from shmkret.kernel import Sizes
-from shmkret.stress import ofd
+from shmkret.arena.segment import SHM
+from shmkret.cli.main import main
+from shmkret.host import ofd
+from shmkret.machines import native
+from shmkret.machines.sizes import Sizes
 from tests.test_stress import SOUND
 from tests.worlds import build_of
 

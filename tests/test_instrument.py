@@ -12,25 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shmkret import clock, topology
-from shmkret.cli import main
-from shmkret.measure import (
-    bench,
-    compare,
-    conditions,
-    doctor,
-    folder,
-    latency,
-    machine,
-    scaling,
-    statistics,
-    transfer,
-    validity,
-)
+from shmkret.cli.main import main
+from shmkret.host import books as conditions
+from shmkret.host import description as machine
+from shmkret.host import topology
+from shmkret.host.books import Clock, Conditions, Way
+from shmkret.measure import bench, compare, doctor, latency, scaling, statistics, transfer, validity
 from shmkret.measure.cell import Cell, Prepared, Sample
-from shmkret.measure.conditions import Clock, Conditions, Way
-from shmkret.measure.rows import KEY
+from shmkret.measure.report import folder
+from shmkret.measure.report.rows import KEY
 from shmkret.measure.statistics import Estimate
+from shmkret.moves import clock
 
 from .conftest import needs_two_cores
 

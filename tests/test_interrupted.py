@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from shmkret.cli import main
-from shmkret.measure import bench, folder, tables
+from shmkret.cli.main import main
+from shmkret.measure import bench
+from shmkret.measure.report import folder, tables
 
 pytestmark = pytest.mark.full
 
@@ -67,7 +68,7 @@ def test_a_signal_between_the_last_word_and_the_end_is_no_traceback(when):
         "returned": "cli.main = lambda main=cli.main: (main(), os.kill(os.getpid(), signal.SIGINT))[0]",
         "over": "signals.over = lambda over=signals.over, sent=[]: (sent or sent.append(os.kill(os.getpid(), 15)), over())",
     }[when]
-    code, out, err = run(LAST.replace("WHERE", f"from shmkret import cli\n{patch}\nlast = Last()"), "list", "locks")
+    code, out, err = run(LAST.replace("WHERE", f"from shmkret.cli import main as cli\n{patch}\nlast = Last()"), "list", "locks")
 
     assert code == {"returned": 130, "over": 0}[when]
     assert "ttas" in out
@@ -338,7 +339,7 @@ def test_a_measurement_in_a_folder_whose_name_is_not_utf8_is_made(tmp_path):
     "does", ["cli.main(sys.argv[1:])", "shmkret.run('hot', lock='ttas', seconds=0.02, repeat=1, plain=True)"]
 )
 def test_without_a_standard_output_it_is_measured_all_the_same(close, does, tmp_path):
-    script = f"import os, sys\nimport shmkret\nfrom shmkret import cli\n{close}\n{does}\nos._exit(7)"
+    script = f"import os, sys\nimport shmkret\nfrom shmkret.cli import main as cli\n{close}\n{does}\nos._exit(7)"
 
     code, _, err = run(script, *MEASURE, "--out", tmp_path / "out")
 

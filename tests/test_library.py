@@ -18,16 +18,20 @@ import psutil
 import pytest
 
 import shmkret
-from shmkret import arena as arenas
-from shmkret import conformance, kernel, layout, named, pytest_plugin, registry
-from shmkret.arena import Arena
-from shmkret.cli import main
+from shmkret import conformance, pytest_plugin
+from shmkret.arena import header as layout
+from shmkret.arena import named, segment
+from shmkret.arena.layout import Geometry
+from shmkret.arena.segment import Arena
+from shmkret.audit import arenas
+from shmkret.cli.main import main
 from shmkret.errors import ArenaError, GeometryError, PluginError, UsageError
-from shmkret.layout import Geometry
 from shmkret.locks.sem import Sem
+from shmkret.machines import world as kernel
 from shmkret.measure import cell as measuring
 from shmkret.measure import suite
-from shmkret.registry import LOCK, find
+from shmkret.plugins import registry
+from shmkret.plugins.registry import LOCK, find
 from tests.worlds import SOUND
 
 REPOSITORY = Path(__file__).parent.parent
@@ -53,7 +57,7 @@ def test_an_arena_is_live_while_its_maker_lives_and_is_not_cleaned(live, capsys)
     assert state_of(live.name) == named.LIVE
     assert main(["clean"]) == 0
     assert capsys.readouterr().out == ""
-    assert (arenas.SHM / live.name).exists()
+    assert (segment.SHM / live.name).exists()
     assert main(["list", "arenas"]) == 0
     assert f"{live.name}  live, pid {os.getpid()}" in capsys.readouterr().out
 
@@ -77,7 +81,7 @@ def left_over():
         assert state_of(name) == named.LIVE
         maker.kill()
     yield name
-    (arenas.SHM / name).unlink(missing_ok=True)
+    (segment.SHM / name).unlink(missing_ok=True)
 
 
 def test_what_a_killed_process_leaves_over_is_told_and_cleaned(left_over, live, capsys):
@@ -91,7 +95,7 @@ def test_what_a_killed_process_leaves_over_is_told_and_cleaned(left_over, live, 
 
 
 def test_whoever_attaches_keeps_an_arena_alive(left_over):
-    with named.attach(left_over) as attached:
+    with arenas.attach(left_over) as attached:
         assert state_of(left_over) == named.LIVE
         assert named.clean() == []
         assert attached.geometry == SIZES
@@ -100,7 +104,7 @@ def test_whoever_attaches_keeps_an_arena_alive(left_over):
 
 
 def test_two_who_look_at_the_same_time_do_not_take_each_other_for_the_owner(left_over, monkeypatch):
-    fd = os.open(arenas.SHM / left_over, os.O_RDONLY)
+    fd = os.open(segment.SHM / left_over, os.O_RDONLY)
     fcntl.flock(fd, fcntl.LOCK_EX)  # another list, in the middle of its question
     monkeypatch.setattr(named, "_pause", lambda: fcntl.flock(fd, fcntl.LOCK_UN))
 
@@ -124,13 +128,13 @@ def in_a_child(function):
 def test_a_forked_child_that_leaves_the_block_takes_nothing_from_its_parent(live):
     assert in_a_child(live.close) == 0
 
-    assert (arenas.SHM / live.name).exists()
+    assert (segment.SHM / live.name).exists()
     assert state_of(live.name) == named.LIVE
 
 
 @pytest.fixture
 def strange(request):
-    path = arenas.SHM / "shmkret.0123456789abcdef"
+    path = segment.SHM / "shmkret.0123456789abcdef"
     request.param(path)
     yield path
     path.rmdir() if path.is_dir() else path.unlink()
@@ -184,7 +188,7 @@ def test_a_run_can_be_looked_at_while_it_runs(tmp_path, capsys):
                 time.sleep(0.05)
                 name = arena_of(process)
                 if name:
-                    with named.copied(name) as copy:
+                    with arenas.copied(name) as copy:
                         calls = copy.statistics()["cpus"][0]["calls"]
             assert main(["inspect", "--audit", "--json", str(tmp_path / "i.json")]) == 0  # the newest live one
             found = json.loads((tmp_path / "i.json").read_text())
@@ -236,7 +240,7 @@ def bumped(live, copy):
 def test_what_an_audit_sees_of_an_arena_that_is_at_work_is_no_finding(why, live, monkeypatch, capsys):
     live.records("probes")["free"][1] = 0
     if why == "it moves":
-        monkeypatch.setattr(named, "_copy", bumped(live, named._copy))
+        monkeypatch.setattr(arenas, "copy_bytes", bumped(live, arenas.copy_bytes))
     else:
         live.records("cpus")["preempt_count"][1] = 1
 
@@ -309,7 +313,7 @@ def test_an_arena_with_a_lock_of_the_users_is_inspected_without_running_its_file
     out = capsys.readouterr().out
     assert f"lock {own_lock}, arch" in out
     assert f"locks held: cannot be told: {own_lock} is not run because an arena says so; give its file with --lock" in out
-    with named.attach(with_own_lock.name) as attached:
+    with arenas.attach(with_own_lock.name) as attached:
         assert attached.records("locks").dtype.names == ("owner", "spare")
     assert not own_lock.with_suffix(".ran").exists()
 
@@ -320,8 +324,8 @@ def test_a_lock_given_by_hand_says_who_holds_it(with_own_lock, own_lock, capsys,
     assert "locks held: locks[0] by cpu 1\n" in capsys.readouterr().out
     assert json.loads((tmp_path / "i.json").read_text())["held_locks"] == [{"lock": "locks[0]", "cpu": 1, "pid": None}]
     with_own_lock.records("locks")["owner"][0] = 99
-    with named.copied(with_own_lock.name, str(own_lock)) as copy:
-        assert named.held_locks(copy, str(own_lock)).held == [named.Held("locks[0]", None, None)]
+    with arenas.copied(with_own_lock.name, str(own_lock)) as copy:
+        assert arenas.held_locks(copy, str(own_lock)).held == [arenas.Held("locks[0]", None, None)]
     assert main(["inspect", with_own_lock.name, "--lock", "ttas"]) == 2
     assert "layout" in capsys.readouterr().err
 
@@ -363,16 +367,16 @@ def test_another_users_arena_is_neither_looked_into_nor_attached_to(left_over, m
     assert main(["inspect", left_over]) == 2
     assert words in capsys.readouterr().err
     with pytest.raises(ArenaError, match=words):
-        named.attach(left_over)
+        arenas.attach(left_over)
     assert named.clean() == []
 
 
 def test_what_is_refused_is_refused_before_it_is_copied(left_over, monkeypatch):
-    path = arenas.SHM / left_over
+    path = segment.SHM / left_over
     os.truncate(path, 3 << 30)  # sparse
-    monkeypatch.setattr(named, "_copy", lambda *args: pytest.fail("it was copied"))
+    monkeypatch.setattr(arenas, "copy_bytes", lambda *args: pytest.fail("it was copied"))
 
-    with pytest.raises(ArenaError, match="was truncated"), named.copied(left_over):
+    with pytest.raises(ArenaError, match="was truncated"), arenas.copied(left_over):
         pass
 
 
@@ -388,12 +392,12 @@ def test_what_is_refused_is_refused_before_it_is_copied(left_over, monkeypatch):
     ],
 )
 def test_attaching_refuses_with_the_reason(left_over, damage, words, capsys):
-    path = arenas.SHM / left_over
+    path = segment.SHM / left_over
     damage(path)
     is_arena = path.read_bytes().startswith(layout.MAGIC)
 
     with pytest.raises((ArenaError, UsageError), match=words):
-        named.attach(left_over)
+        arenas.attach(left_over)
     assert main(["inspect", left_over]) == 2
     assert words in capsys.readouterr().err
     assert named.clean() == ([left_over] if is_arena else [])  # what has no magic may be an arena that is being built
@@ -403,8 +407,8 @@ def test_attaching_refuses_with_the_reason(left_over, damage, words, capsys):
     "described", [b"", b"Sem", b"Sem 4 sem", b"Sem x sem", b"1 16 sem", b"Sem 16 class", b"Sem 16 sem sem", b"\xff"]
 )
 def test_a_header_that_does_not_describe_its_locks_is_refused(left_over, described, capsys):
-    patched(arenas.SHM / left_over, "lock", b"nosuch")
-    patched(arenas.SHM / left_over, "lock_record", described)
+    patched(segment.SHM / left_over, "lock", b"nosuch")
+    patched(segment.SHM / left_over, "lock_record", described)
 
     assert main(["inspect", left_over]) == 2
     assert "no lock is called 'nosuch'" in capsys.readouterr().err
@@ -422,7 +426,7 @@ def test_a_name_that_is_none_is_bad_input(name, capsys):
     assert main(["inspect", name]) == 2
     assert "shmkret list arenas" in capsys.readouterr().err
     with pytest.raises(ArenaError):
-        named.attach(name or None)
+        arenas.attach(name or None)
 
 
 # Plug-ins by entry point.
@@ -471,7 +475,7 @@ def test_an_arena_with_a_lock_of_an_installed_package_says_which_locks_are_held(
     with Arena.create(SIZES, lock=lock.record, names={**TEXTS, "lock": lock.reference}, named=True) as arena:
         arena.records("locks")["locked"][1] = 1
         assert main(["inspect", arena.name]) == 0
-        named.attach(arena.name).close()
+        arenas.attach(arena.name).close()
     assert "locks held: locks[1]\n" in capsys.readouterr().out
 
 
@@ -570,7 +574,7 @@ def test_the_fixture_fails_a_test_that_leaves_something_behind(tmp_path):
     )
 
     assert "2 passed, 1 error" in done.stdout, done.stdout
-    assert f"left behind: {arenas.SHM}/shmkret." in done.stdout
+    assert f"left behind: {segment.SHM}/shmkret." in done.stdout
 
 
 @pytest.fixture
@@ -586,14 +590,14 @@ def anothers():
     yield name
     os.close(theirs)  # the end of its input is the end of it
     maker.wait()
-    (arenas.SHM / name).unlink()
+    (segment.SHM / name).unlink()
 
 
 def test_what_another_program_has_in_shared_memory_is_not_left_behind_by_us(anothers, left_over):
     found = pytest_plugin.left_behind()
 
-    assert str(arenas.SHM / anothers) not in found
-    assert str(arenas.SHM / left_over) in found
+    assert str(segment.SHM / anothers) not in found
+    assert str(segment.SHM / left_over) in found
 
 
 def test_pythons_own_processes_are_not_left_behind(tmp_path):

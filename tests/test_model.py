@@ -10,12 +10,14 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
-from shmkret import atomics
 from shmkret.arch import epilogue, prologue
-from shmkret.arena import chain
-from shmkret.explored import ExploredMachine
-from shmkret.probes import call, call_site, check_return, enter, fork_task, kprobe_flush_task, ret
-from shmkret.registration import ENOMEM, register_kretprobe, unregister_probe
+from shmkret.arena.chains import chain
+from shmkret.explore.machine import ExploredMachine
+from shmkret.kernel.kprobes import call, enter, ret
+from shmkret.kernel.kretprobes import kprobe_flush_task
+from shmkret.kernel.registration import ENOMEM, register_kretprobe, unregister_probe
+from shmkret.kernel.task import call_site, check_return, fork_task
+from shmkret.text import atomics
 
 from .worlds import ARCHS, SCHEMES, World, build_of
 

@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from shmkret import posix
-from shmkret.crew import Crew, WorkerHung, WorkerLost
 from shmkret.errors import UnfitMachine
+from shmkret.host import posix
+from shmkret.host.crew import Crew, WorkerHung, WorkerLost
 from shmkret.measure.cell import Cell, Params, Prepared, Sample
 
 from .conftest import TWO_CORES, needs_two_cores

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shmkret.cli import main
+from shmkret.cli.main import main
 
 REPOSITORY = Path(__file__).parent.parent
 README = (REPOSITORY / "README.md").read_text()

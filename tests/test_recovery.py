@@ -6,16 +6,19 @@ from functools import partial
 import numpy as np
 import pytest
 
-from shmkret import recovery
-from shmkret.atomics import NIL, store_release
-from shmkret.explored import Scenario, Snapshot, explore
-from shmkret.hash import hash_ptr
-from shmkret.intents import begin_wait
-from shmkret.kernel import Sizes, create_arena, geometry_of
-from shmkret.locking import lock_inside, lock_probe, lock_table, unlock_probe, unlock_table
-from shmkret.probes import call_and_return
-from shmkret.sched import schedule
-from shmkret.survive import LIVE
+from shmkret.arena.hashing import hash_ptr
+from shmkret.explore.scenario import Scenario
+from shmkret.explore.schedule import explore
+from shmkret.explore.snapshot import Snapshot
+from shmkret.kernel.sched import schedule
+from shmkret.kernel.task import call_and_return
+from shmkret.machines.sizes import Sizes, geometry_of
+from shmkret.machines.world import create_arena
+from shmkret.moves.intents import begin_wait
+from shmkret.moves.locking import lock_inside, lock_probe, lock_table, unlock_probe, unlock_table
+from shmkret.recovery import recoverer as recovery
+from shmkret.recovery.taking import LIVE
+from shmkret.text.atomics import NIL, store_release
 from tests.worlds import build_of, busted_gate
 
 

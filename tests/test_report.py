@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shmkret.measure import bench, folder, html, latency, panels, plots, tables
+from shmkret.measure import bench, latency
 from shmkret.measure.cell import COUNTS, Cell, Sample
-from shmkret.measure.panels import COLOURS, INK, MARKS, MOST_LINES, MOST_PANELS, MOST_ROWS, SMALLEST_PT, WIDTH_IN
+from shmkret.measure.report import folder, html, panels, plots, tables
+from shmkret.measure.report.panels import COLOURS, INK, MARKS, MOST_LINES, MOST_PANELS, MOST_ROWS, SMALLEST_PT, WIDTH_IN
 
 RESULTS = Path(__file__).parent.parent / "bench" / "results"
 RECORDED = sorted(path.parent for path in RESULTS.glob("*/*/results.json") if json.loads(path.read_text())["schema"] == 2)

@@ -8,23 +8,30 @@ from functools import partial
 
 import pytest
 
-from shmkret import atomics, native, oracle, plain, probes
-from shmkret.atomics import EQ, NIL, load_acquire, store_release, wait_until
-from shmkret.audit import audit
-from shmkret.build import Build
-from shmkret.cpu import one_round
-from shmkret.explored import REGISTRATION, ExploredMachine
-from shmkret.hash import NR_BUCKETS, hash_ptr
-from shmkret.irq import raise_irq
-from shmkret.irqflags import poll
-from shmkret.kernel import Sizes, create_arena
-from shmkret.layout import BLOCKED
+from shmkret.arena.hashing import NR_BUCKETS, hash_ptr
+from shmkret.arena.records import BLOCKED
+from shmkret.audit.checks import audit
+from shmkret.explore.machine import ExploredMachine
+from shmkret.explore.snapshot import REGISTRATION
+from shmkret.kernel import oracle
+from shmkret.kernel import task as probes
+from shmkret.kernel.cpu import one_round
+from shmkret.kernel.irq import raise_irq
+from shmkret.kernel.kprobes import call, ret
+from shmkret.kernel.kretprobes import kprobe_flush_task
+from shmkret.kernel.rcu import idle_enter, idle_exit, synchronize_sched
+from shmkret.kernel.registration import register_kretprobe, unregister_probe, unregister_probes
+from shmkret.kernel.sched import block, schedule, wake
+from shmkret.kernel.task import call_and_return
+from shmkret.machines import native, plain
+from shmkret.machines.build import Build
+from shmkret.machines.sizes import Sizes
+from shmkret.machines.world import create_arena
 from shmkret.measure.cell import Cell, Prepared, Sample
-from shmkret.probes import call, call_and_return, kprobe_flush_task, ret
-from shmkret.rcu import idle_enter, idle_exit, synchronize_sched
-from shmkret.registration import register_kretprobe, unregister_probe, unregister_probes
-from shmkret.sched import block, schedule, wake
+from shmkret.moves.irqflags import poll
 from shmkret.schemes import global_, hashed
+from shmkret.text import atomics
+from shmkret.text.atomics import EQ, NIL, load_acquire, store_release, wait_until
 
 from .conftest import needs_two_cores
 from .worlds import ARCHS, HERE, SCHEMES, World, build_of, one_round_each
@@ -413,8 +420,8 @@ def test_an_interrupt_at_every_place_of_a_call_comes_back_right(scheme, arch):
 
 def test_an_interrupt_under_a_lock_would_be_found(monkeypatch):
     """The control: without the flag, an interrupt comes under a lock, and its probed call waits for that lock."""
-    monkeypatch.setattr("shmkret.irq.Enabled.irqsave_held", lambda self, k, cpu: None)
-    monkeypatch.setattr("shmkret.irq.Enabled.irqrestore_held", lambda self, k, cpu: None)
+    monkeypatch.setattr("shmkret.kernel.irq.Enabled.irqsave_held", lambda self, k, cpu: None)
+    monkeypatch.setattr("shmkret.kernel.irq.Enabled.irqrestore_held", lambda self, k, cpu: None)
     build = build_of("interrupts", "global", nr_cpus=1)
     real = global_.unlink_used
     monkeypatch.setattr(global_, "unlink_used", lambda k, ri, rp: (poll(k.mode.irq, k, 0), real(k, ri, rp)))

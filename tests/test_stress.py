@@ -11,19 +11,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from shmkret import atomics, native, survive
-from shmkret.arena import chain
-from shmkret.atomics import NIL
-from shmkret.audit import audit
-from shmkret.cli import main
+from shmkret.arena.chains import chain
+from shmkret.audit.checks import audit
+from shmkret.cli.main import main
 from shmkret.errors import UnfitMachine, UsageError
-from shmkret.intents import end_wait, pass_gate
-from shmkret.kernel import Sizes, create_arena, geometry_of
-from shmkret.plain import PlainMachine
-from shmkret.registration import slab_alloc
+from shmkret.kernel.registration import slab_alloc
+from shmkret.machines import native
+from shmkret.machines.plain import PlainMachine
+from shmkret.machines.sizes import Sizes, geometry_of
+from shmkret.machines.world import create_arena
+from shmkret.moves.intents import end_wait, pass_gate
+from shmkret.recovery import taking as survive
 from shmkret.stress import faults, spec, unprotected
 from shmkret.stress.nemesis import Plan
 from shmkret.stress.session import run
+from shmkret.text import atomics
+from shmkret.text.atomics import NIL
 from tests.worlds import build_of, busted_gate
 
 EVERYTHING = (

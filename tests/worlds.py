@@ -5,13 +5,17 @@ from pathlib import Path
 
 import numpy as np
 
-from shmkret import registry
-from shmkret.build import Build
-from shmkret.cpu import one_round
-from shmkret.explored import ExploredMachine, Outcome, Scenario, Snapshot, explore
-from shmkret.kernel import Sizes, create_arena, geometry_of
-from shmkret.program import step
-from shmkret.registry import ARCH, LOCK, SCHEME, WORKER
+from shmkret.explore.machine import ExploredMachine
+from shmkret.explore.scenario import Outcome, Scenario
+from shmkret.explore.schedule import explore
+from shmkret.explore.snapshot import Snapshot
+from shmkret.kernel.cpu import one_round
+from shmkret.kernel.program import step
+from shmkret.machines.build import Build
+from shmkret.machines.sizes import Sizes, geometry_of
+from shmkret.machines.world import create_arena
+from shmkret.plugins import registry
+from shmkret.plugins.registry import ARCH, LOCK, SCHEME, WORKER
 
 HERE = Path(__file__).parent
 SOUND = sorted(set(registry.names(LOCK)) - {"empty", "busted"})

@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from shmkret.handlers import Kretprobe
-from shmkret.intents import recovers
-from shmkret.layout import Kernel
-from shmkret.oracle import WORKER_BUG, report_bug
-from shmkret.probes import call, call_and_return, call_site, check_return, ret
-from shmkret.registration import ENOMEM, register_kretprobe, unregister_probe
+from shmkret.arena.records import Kernel
+from shmkret.kernel.handlers import Kretprobe
+from shmkret.kernel.kprobes import call, ret
+from shmkret.kernel.oracle import WORKER_BUG, report_bug
+from shmkret.kernel.registration import ENOMEM, register_kretprobe, unregister_probe
+from shmkret.kernel.task import call_and_return, call_site, check_return
+from shmkret.moves.intents import recovers
 
 PERIOD = 256
 

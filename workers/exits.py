@@ -3,8 +3,10 @@
 from typing import Any
 
 from shmkret.arch import prologue
-from shmkret.layout import Kernel
-from shmkret.probes import call, call_and_return, call_site, fork_task, kprobe_flush_task
+from shmkret.arena.records import Kernel
+from shmkret.kernel.kprobes import call
+from shmkret.kernel.kretprobes import kprobe_flush_task
+from shmkret.kernel.task import call_and_return, call_site, fork_task
 
 EXIT_GROUP, DO_EXIT, READ = range(3)
 

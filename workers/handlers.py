@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from shmkret.handlers import Kretprobe, data_at
-from shmkret.layout import Kernel
-from shmkret.oracle import WORKER_BUG, report_bug
-from shmkret.probes import call_and_return
+from shmkret.arena.records import Kernel
+from shmkret.kernel.handlers import Kretprobe, data_at
+from shmkret.kernel.oracle import WORKER_BUG, report_bug
+from shmkret.kernel.task import call_and_return
 
 DATA_SIZE = 8
 

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from shmkret.layout import Kernel
-from shmkret.probes import call, call_site, check_return, ret, stack_top
-from shmkret.sched import migrate
+from shmkret.arena.records import Kernel
+from shmkret.kernel.kprobes import call, ret
+from shmkret.kernel.sched import migrate
+from shmkret.kernel.task import call_site, check_return, stack_top
 
 TASKS_PER_CPU = 2
 

@@ -3,8 +3,9 @@
 from typing import Any
 
 from shmkret.arch import FRAME_WORDS, epilogue, prologue
-from shmkret.layout import Kernel
-from shmkret.probes import call, call_site, check_return, ret
+from shmkret.arena.records import Kernel
+from shmkret.kernel.kprobes import call, ret
+from shmkret.kernel.task import call_site, check_return
 
 DEPTH = 3
 

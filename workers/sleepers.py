@@ -5,9 +5,10 @@ The tasks of a CPU take turns: each calls, wakes the next, and sleeps until it i
 
 from typing import Any
 
-from shmkret.layout import Kernel
-from shmkret.probes import call, call_site, check_return, ret, stack_top
-from shmkret.sched import block, wake
+from shmkret.arena.records import Kernel
+from shmkret.kernel.kprobes import call, ret
+from shmkret.kernel.sched import block, wake
+from shmkret.kernel.task import call_site, check_return, stack_top
 
 TASKS_PER_CPU = 8
 

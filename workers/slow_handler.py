@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from shmkret.atomics import delay_ns
-from shmkret.handlers import Kretprobe
-from shmkret.layout import Kernel
-from shmkret.probes import call_and_return
+from shmkret.arena.records import Kernel
+from shmkret.kernel.handlers import Kretprobe
+from shmkret.kernel.task import call_and_return
+from shmkret.text.atomics import delay_ns
 
 HANDLER_NS = 1000
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from shmkret.layout import Kernel
-from shmkret.probes import call_and_return
+from shmkret.arena.records import Kernel
+from shmkret.kernel.task import call_and_return
 
 
 def nr_probes(nr_cpus: int) -> int:

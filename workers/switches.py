@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from shmkret.layout import Kernel
-from shmkret.probes import call_and_return
-from shmkret.sched import yield_cpu
+from shmkret.arena.records import Kernel
+from shmkret.kernel.sched import yield_cpu
+from shmkret.kernel.task import call_and_return
 
 TASKS_PER_CPU = 8
 

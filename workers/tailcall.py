@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from shmkret.layout import Kernel
-from shmkret.probes import call, call_site, check_return, enter, ret
+from shmkret.arena.records import Kernel
+from shmkret.kernel.kprobes import call, enter, ret
+from shmkret.kernel.task import call_site, check_return
 
 
 def nr_probes(nr_cpus: int) -> int:

@@ -25,7 +25,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from shmkret.text import generic
+from shmkret.text.verbs import generic
 
 TRAMPOLINE = 0x7_0000_0000
 """Address of kretprobe_trampoline; no call site lies there."""

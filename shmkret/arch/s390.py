@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shmkret.layout import Stack
-from shmkret.link_register import call_insn, epilogue, prepare_kretprobe, prologue, resume_at, return_insn
+from shmkret.arch._link import call_insn, epilogue, prepare_kretprobe, prologue, resume_at, return_insn
+from shmkret.arena.records import Stack
 
 __all__ = [
     "S390",

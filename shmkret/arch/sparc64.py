@@ -13,8 +13,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from shmkret.arch import TRAMPOLINE
-from shmkret.layout import Kernel, Stack
-from shmkret.link_register import epilogue, prologue
+from shmkret.arch._link import epilogue, prologue
+from shmkret.arena.records import Kernel, Stack
 
 __all__ = [
     "Sparc64",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shmkret.atomics import Words
+from shmkret.text.atomics import Words
 
 CONTROL = True
 

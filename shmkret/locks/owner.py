@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shmkret.atomics import EQ, Words, cmpxchg, exchange, futex_wait, futex_wake, load_acquire, wait_unless
-from shmkret.text import inline, outline
+from shmkret.text.atomics import EQ, Words, cmpxchg, exchange, futex_wait, futex_wake, load_acquire, wait_unless
+from shmkret.text.marks import inline, outline
 
 RECOVERY = "owner"
 SLEEPERS = 1 << 31

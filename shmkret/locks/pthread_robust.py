@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shmkret import libc
-from shmkret.atomics import Words, address_of
+from shmkret.text import libc
+from shmkret.text.atomics import Words, address_of
 
 RECOVERY = "robust"
 SIZE = libc.SIZEOF_PTHREAD_MUTEX_T

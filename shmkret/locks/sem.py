@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shmkret import libc
-from shmkret.atomics import Words, address_of
+from shmkret.text import libc
+from shmkret.text.atomics import Words, address_of
 
 RECOVERY = "gate"
 SIZE = libc.SIZEOF_SEM_T

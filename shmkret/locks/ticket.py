@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shmkret.atomics import EQ, Words, add64, cmpxchg, fetch_add, load_acquire, store_release, wait_unless, wait_until
+from shmkret.text.arithmetic import add64
+from shmkret.text.atomics import EQ, Words, cmpxchg, fetch_add, load_acquire, store_release, wait_unless, wait_until
 
 RECOVERY = "gate"
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shmkret.atomics import EQ, Words, exchange, store_release, wait_unless, wait_until
+from shmkret.text.atomics import EQ, Words, exchange, store_release, wait_unless, wait_until
 
 RECOVERY = "gate"
 

@@ -11,13 +11,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from shmkret.measure import latency, machine, scaling, statistics, validity
+from shmkret.host import description as machine
+from shmkret.measure import latency, scaling, statistics, validity
 from shmkret.measure.cell import COUNTS, OURS, Cell, Prepared, Sample
 from shmkret.measure.latency import Histogram
-from shmkret.measure.rows import row_name
+from shmkret.measure.report.rows import row_name
 from shmkret.measure.statistics import Estimate
 from shmkret.measure.suite import PARAMS, Plan
-from shmkret.registry import Plugin
+from shmkret.plugins.registry import Plugin
 
 TIMED_ROUNDS = 3
 """In how many rounds a cell is also timed: each beside the repetition that it is compared with."""

@@ -12,21 +12,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkret import arena as arenas
-from shmkret import bugs, cpu, native, oracle, peers, plain, registry, signals, topology
-from shmkret import hash as hashing
-from shmkret.arena import Arena
-from shmkret.audit import audit, books
-from shmkret.build import Build
-from shmkret.crew import Crew, WorkerHung, WorkerLost
+from shmkret.arena import hashing
+from shmkret.arena import memory as arenas
+from shmkret.arena.segment import Arena
+from shmkret.audit.checks import audit, books
 from shmkret.errors import PluginError, UsageError
-from shmkret.kernel import Sizes, create_arena, geometry_of, script_of
-from shmkret.measure import conditions, latency, transfer
-from shmkret.measure.conditions import Conditions
+from shmkret.explore.rehearsal import Rehearsal, locate, rehearse, step_through
+from shmkret.host import books as conditions
+from shmkret.host import signals, topology
+from shmkret.host.books import Conditions
+from shmkret.host.crew import Crew, WorkerHung, WorkerLost
+from shmkret.kernel import cpu, oracle
+from shmkret.machines import native, peers, plain
+from shmkret.machines.build import Build
+from shmkret.machines.sizes import Sizes, geometry_of, script_of
+from shmkret.machines.world import create_arena
+from shmkret.measure import latency, transfer
 from shmkret.measure.latency import Histogram
-from shmkret.measure.rehearsal import Rehearsal, locate, rehearse, step_through
-from shmkret.plugin_calls import blamed
-from shmkret.registry import ARCH, LOCK, SCHEME, WORKER
+from shmkret.moves import bugs
+from shmkret.plugins import registry
+from shmkret.plugins.calls import blamed
+from shmkret.plugins.registry import ARCH, LOCK, SCHEME, WORKER
 
 PATIENCE_S = 10.0
 LONGEST_DELAY_NS = 1_000_000_000

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from shmkret.errors import UsageError
 from shmkret.measure import statistics
-from shmkret.measure.rows import KEY, Json
+from shmkret.measure.report.rows import KEY, Json
 from shmkret.measure.statistics import Z95, Estimate
 
 MARGIN = 0.02

@@ -7,10 +7,13 @@ import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from shmkret import compile as compiling
-from shmkret import peers, topology
 from shmkret.errors import ShmkretError
-from shmkret.measure import conditions, machine, transfer
+from shmkret.host import books as conditions
+from shmkret.host import description as machine
+from shmkret.host import topology
+from shmkret.machines import compiled as compiling
+from shmkret.machines import peers
+from shmkret.measure import transfer
 from shmkret.measure.validity import LONGEST_WAIT, WIDEST_MHZ, WIDEST_TRANSFER, by_core, most_stolen
 
 WATCHED_S = 0.5
@@ -169,7 +172,7 @@ def _compiler() -> Finding:
 
 
 def _settings() -> Finding:
-    from shmkret import compile as compiling
+    from shmkret.machines import compiled as compiling
 
     unusual = compiling.unusual_settings()
     words = f"Numba's settings are {', '.join(unusual) or 'its own'}"

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkret.arena import Arena
-from shmkret.clock import CLASSES, CLOCK, HISTOGRAM_WORDS, MAX, MOST_CLOCK, NR_BINS, NR_CLOCK, ONE_IN, SUM, least_of
+from shmkret.arena.segment import Arena
+from shmkret.moves.clock import CLASSES, CLOCK, HISTOGRAM_WORDS, MAX, MOST_CLOCK, NR_BINS, NR_CLOCK, ONE_IN, SUM, least_of
 
 TIMES = {"locks": ("table_lock", "probe_lock"), "calls": ("entry", "return")}
 """The classes that a run apart records, by its name (shmkret.clock.CLOCKS)."""

@@ -10,15 +10,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shmkret import native, plain
-from shmkret.atomics import monotonic_ns
-from shmkret.build import Build
-from shmkret.clock import ENTRY, record, words_of
-from shmkret.kernel import Sizes, create_arena
-from shmkret.layout import Kernel
+from shmkret.arena.records import Kernel
+from shmkret.kernel.program import step
+from shmkret.machines import native, plain
+from shmkret.machines.build import Build
+from shmkret.machines.sizes import Sizes
+from shmkret.machines.world import create_arena
 from shmkret.measure.cell import Cell, Prepared
-from shmkret.program import step
-from shmkret.text import inline
+from shmkret.moves.clock import ENTRY, record, words_of
+from shmkret.text.atomics import monotonic_ns
+from shmkret.text.marks import inline
 
 CALLS = 1_000_000
 TRIES = 9

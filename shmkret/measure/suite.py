@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shmkret import topology
 from shmkret.errors import UnknownName, UsageError
+from shmkret.host import topology
 from shmkret.measure.cell import OURS, Cell, Params
-from shmkret.registry import data_folder, is_path
+from shmkret.plugins.registry import data_folder, is_path
 
 FOLDER = data_folder("bench") / "suites"
 AXES: dict[str, type] = {"worker": str, "scheme": str, "lock": str, "arch": str, "padding": str, "cpus": int}

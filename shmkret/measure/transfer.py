@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shmkret.crew import Crew
+from shmkret.host.crew import Crew
 
 BATCHES, ROUNDS = 10, 200
 PATIENCE_S = 5.0
@@ -48,7 +48,7 @@ def one_way_ns(one: int, other: int, folder: Path | None) -> float:
 @cache
 def _ping_pong(folder: Path | None) -> Callable[..., int]:
     """Compiled, or read from the folder, once a process and not once a pair."""
-    from shmkret import compile as compiling
+    from shmkret.machines import compiled as compiling
 
     return compiling.compile_helpers(folder)["ping_pong"]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from shmkret.host.books import TICK_S, Clock, Conditions
 from shmkret.measure.cell import OURS, Cell, Sample
-from shmkret.measure.conditions import TICK_S, Clock, Conditions
 from shmkret.measure.latency import TIMES, Histogram, clock_ns
 from shmkret.measure.statistics import FEWEST_SAMPLES, Estimate
 
@@ -198,7 +198,7 @@ def _of_the_machine(cell: Cell, conditions: Sequence[Conditions], machine: Mappi
 
 def _of_the_compiler(cell: Cell) -> Iterator[str]:
     if cell.peer == OURS:
-        from shmkret import compile as compiling
+        from shmkret.machines import compiled as compiling
 
         unusual = compiling.unusual_settings()
         if unusual:

@@ -32,7 +32,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shmkret.text import generic, optional
+from shmkret.text.verbs import generic, optional
 
 
 @generic

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from shmkret.arena import Arena, buckets
-from shmkret.atomics import NIL
-from shmkret.bugs import has_bug
-from shmkret.hash import hash_ptr
-from shmkret.intents import (
+from shmkret.arena.chains import buckets
+from shmkret.arena.hashing import hash_ptr
+from shmkret.arena.records import Kernel
+from shmkret.arena.segment import Arena
+from shmkret.locks import release
+from shmkret.moves.bugs import has_bug
+from shmkret.moves.intents import (
     HANG,
     NOTHING,
     ORPHAN,
@@ -32,12 +34,11 @@ from shmkret.intents import (
     recovers,
     set_count,
 )
-from shmkret.irqflags import irqrestore_held, irqsave_held
-from shmkret.layout import Kernel
-from shmkret.lists import count_missed, hung, pop_free, push, push_back, push_bucket, take_out, unlink_bucket
-from shmkret.locking import lock_probe, unlock_probe
-from shmkret.locks import release
-from shmkret.text import inline
+from shmkret.moves.irqflags import irqrestore_held, irqsave_held
+from shmkret.moves.lists import count_missed, hung, pop_free, push, push_back, push_bucket, take_out, unlink_bucket
+from shmkret.moves.locking import lock_probe, unlock_probe
+from shmkret.text.atomics import NIL
+from shmkret.text.marks import inline
 
 RECOVERABLE = True
 KRETPROBE_LOCK = 0

@@ -15,16 +15,16 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from shmkret.atomics import NIL, load_acquire
-from shmkret.bugs import has_bug
-from shmkret.hash import NR_BUCKETS, hash_ptr
-from shmkret.intents import POP, PROBE, PUSH, REFUSED, TABLE, lock_name, put, recovers
-from shmkret.irqflags import irqrestore, irqrestore_held, irqsave, irqsave_held
-from shmkret.layout import Kernel
-from shmkret.lists import count_missed, pop_free, push_back, push_bucket, push_free, take_out, unlink_bucket
-from shmkret.locking import lock_inside, lock_probe, lock_table, unlock_probe, unlock_table
+from shmkret.arena.hashing import NR_BUCKETS, hash_ptr
+from shmkret.arena.records import Kernel
 from shmkret.locks import release
-from shmkret.text import inline
+from shmkret.moves.bugs import has_bug
+from shmkret.moves.intents import POP, PROBE, PUSH, REFUSED, TABLE, lock_name, put, recovers
+from shmkret.moves.irqflags import irqrestore, irqrestore_held, irqsave, irqsave_held
+from shmkret.moves.lists import count_missed, pop_free, push_back, push_bucket, push_free, take_out, unlink_bucket
+from shmkret.moves.locking import lock_inside, lock_probe, lock_table, unlock_probe, unlock_table
+from shmkret.text.atomics import NIL, load_acquire
+from shmkret.text.marks import inline
 
 RECOVERABLE = True
 

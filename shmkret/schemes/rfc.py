@@ -18,14 +18,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from shmkret.atomics import NIL
-from shmkret.hash import NR_BUCKETS, hash_ptr
-from shmkret.irqflags import irqrestore_held, irqsave_held
-from shmkret.layout import Kernel
-from shmkret.lists import push_bucket
-from shmkret.locking import lock_probe, lock_table, unlock_probe
+from shmkret.arena.hashing import NR_BUCKETS, hash_ptr
+from shmkret.arena.records import Kernel
+from shmkret.moves.irqflags import irqrestore_held, irqsave_held
+from shmkret.moves.lists import push_bucket
+from shmkret.moves.locking import lock_probe, lock_table, unlock_probe
 from shmkret.schemes.hashed import nr_locks, obtain, recycle, refuse
-from shmkret.text import inline
+from shmkret.text.atomics import NIL
+from shmkret.text.marks import inline
 
 __all__ = ["Rfc", "hang", "lock_bucket", "nr_locks", "obtain", "orphan", "recycle", "refuse", "unlock_bucket"]
 

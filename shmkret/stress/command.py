@@ -8,10 +8,10 @@ from functools import partial
 from itertools import starmap
 from typing import Any, TextIO
 
-from shmkret.build import Build
 from shmkret.errors import UsageError
-from shmkret.kernel import Sizes, geometry_of
-from shmkret.registry import ARCH, LOCK, SCHEME, WORKER, find
+from shmkret.machines.build import Build
+from shmkret.machines.sizes import Sizes, geometry_of
+from shmkret.plugins.registry import ARCH, LOCK, SCHEME, WORKER, find
 from shmkret.stress import spec
 from shmkret.stress import unprotected as bare
 from shmkret.stress.crash_points import crash_points

@@ -15,20 +15,24 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from shmkret import atomics, native, plain, posix, recovery
-from shmkret.atomics import NIL
-from shmkret.audit import audit, books
-from shmkret.build import Build
-from shmkret.cpu import end_round
+from shmkret.arena.records import Kernel
+from shmkret.audit.checks import audit, books
 from shmkret.errors import RunFailed, UsageError
-from shmkret.kernel import Sizes, create_arena, geometry_of, kernel_of, script_of
-from shmkret.layout import Kernel
-from shmkret.oracle import BUGS
-from shmkret.plain import PlainMachine, PlainWords
-from shmkret.program import step
-from shmkret.rcu import idle_enter, idle_exit
-from shmkret.sched import schedule, yield_cpu
-from shmkret.survive import LIVE
+from shmkret.host import posix
+from shmkret.kernel.cpu import end_round
+from shmkret.kernel.oracle import BUGS
+from shmkret.kernel.program import step
+from shmkret.kernel.rcu import idle_enter, idle_exit
+from shmkret.kernel.sched import schedule, yield_cpu
+from shmkret.machines import native, plain
+from shmkret.machines.build import Build
+from shmkret.machines.plain import PlainMachine, PlainWords
+from shmkret.machines.sizes import Sizes, geometry_of, script_of
+from shmkret.machines.world import create_arena, kernel_of
+from shmkret.recovery import recoverer as recovery
+from shmkret.recovery.taking import LIVE
+from shmkret.text import atomics
+from shmkret.text.atomics import NIL
 
 MOST_POINTS = 100_000
 RECOVERERS = 2

@@ -10,11 +10,11 @@ import random
 
 import numpy as np
 
-from shmkret.arena import Arena
-from shmkret.atomics import NIL
-from shmkret.audit import audit, checked_words
-from shmkret.build import Build
-from shmkret.repair import repair
+from shmkret.arena.segment import Arena
+from shmkret.audit.checks import audit, checked_words
+from shmkret.audit.repair import repair
+from shmkret.machines.build import Build
+from shmkret.text.atomics import NIL
 
 LINKS = {("instances", "next"), ("buckets", "first"), ("probes", "free"), ("registry", "slab")}
 MENDED = LINKS | {

@@ -18,22 +18,27 @@ from typing import Any
 
 import numpy as np
 
-from shmkret import atomics, native, oracle
-from shmkret.arena import Arena, chain
-from shmkret.atomics import NIL
-from shmkret.build import Build
+from shmkret.arena.chains import chain
+from shmkret.arena.header import HEADER
+from shmkret.arena.records import KRETPROBE, PAGE
+from shmkret.arena.segment import Arena
 from shmkret.errors import ArenaError, UnfitMachine
-from shmkret.intents import POP, op_of
-from shmkret.kernel import LOCK_SECTIONS, Sizes
-from shmkret.layout import HEADER, KRETPROBE, PAGE
+from shmkret.host import ptrace as tracer
+from shmkret.kernel import oracle
 from shmkret.locks import try_acquire
-from shmkret.plain import PlainMachine, locks_of
-from shmkret.redo import named_lock
-from shmkret.stress import tracer
+from shmkret.machines import native
+from shmkret.machines.build import Build
+from shmkret.machines.plain import PlainMachine, locks_of
+from shmkret.machines.sizes import Sizes
+from shmkret.machines.world import LOCK_SECTIONS
+from shmkret.moves.intents import POP, op_of
+from shmkret.recovery.redo import named_lock
 from shmkret.stress.damage import damage
 from shmkret.stress.record import Record
 from shmkret.stress.spec import Term
 from shmkret.stress.supervisor import Supervisor, wait_until
+from shmkret.text import atomics
+from shmkret.text.atomics import NIL
 
 PATIENCE_S = 20.0
 SEARCH_S = 0.02

@@ -20,16 +20,17 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from shmkret import named, native, posix, signals
-from shmkret.arena import SHM, Arena
-from shmkret.build import Build
+from shmkret.arena.segment import SHM, Arena
+from shmkret.audit import arenas as named
 from shmkret.errors import ArenaError, RunFailed, UsageError
-from shmkret.kernel import Sizes
-from shmkret.plain import PlainMachine
-from shmkret.registry import ARCH, LOCK, SCHEME, WORKER, find, is_path
-from shmkret.stress import ofd
+from shmkret.host import ofd, posix, signals
+from shmkret.machines import native
+from shmkret.machines.build import Build
+from shmkret.machines.plain import PlainMachine
+from shmkret.machines.sizes import Sizes
+from shmkret.plugins.registry import ARCH, LOCK, SCHEME, WORKER, find, is_path
+from shmkret.recovery.taking import EMPTY, LIVE
 from shmkret.stress.supervisor import take_kicks
-from shmkret.survive import EMPTY, LIVE
 
 POLL_S = 0.0005
 

@@ -20,19 +20,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from shmkret import native, posix
-from shmkret.arena import Arena
-from shmkret.audit import audit
-from shmkret.build import Build
-from shmkret.cpu import GATE, MEASURE, STOP
-from shmkret.kernel import Sizes
-from shmkret.plain import PlainMachine
-from shmkret.stress import ofd
+from shmkret.arena.segment import Arena
+from shmkret.audit.checks import audit
+from shmkret.host import ofd, posix
+from shmkret.kernel.cpu import GATE, MEASURE, STOP
+from shmkret.machines import native
+from shmkret.machines.build import Build
+from shmkret.machines.plain import PlainMachine
+from shmkret.machines.sizes import Sizes
+from shmkret.recovery.taking import DEAD, LIVE
 from shmkret.stress.faults import PATIENCE_S, Stage, begin_round, harm, heal, strike
 from shmkret.stress.record import Record
 from shmkret.stress.spec import ALWAYS, Term
 from shmkret.stress.supervisor import Died, Supervisor, wait_until
-from shmkret.survive import DEAD, LIVE
 
 
 class Machines(NamedTuple):

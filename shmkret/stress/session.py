@@ -13,12 +13,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from shmkret import native, recovery, signals, topology
-from shmkret.audit import books
-from shmkret.build import Build
+from shmkret.audit.checks import books
 from shmkret.errors import UnfitMachine, UsageError
-from shmkret.kernel import Sizes, create_arena, geometry_of, script_of
-from shmkret.plain import PlainMachine
+from shmkret.host import signals, topology
+from shmkret.machines import native
+from shmkret.machines.build import Build
+from shmkret.machines.plain import PlainMachine
+from shmkret.machines.sizes import Sizes, geometry_of, script_of
+from shmkret.machines.world import create_arena
+from shmkret.recovery import recoverer as recovery
 from shmkret.stress.faults import require_last_pid
 from shmkret.stress.nemesis import Machines, Nemesis, Plan, execute
 from shmkret.stress.record import Record

@@ -31,13 +31,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from shmkret.arena import Arena
-from shmkret.cpu import STOP
+from shmkret.arena.named import maps
+from shmkret.arena.segment import Arena
 from shmkret.errors import RunFailed, UnfitMachine
-from shmkret.named import maps
-from shmkret.recovery import RAISED
-from shmkret.stress import ofd
-from shmkret.survive import BURIED, DEAD, DYING, EMPTY, LIVE
+from shmkret.host import ofd
+from shmkret.kernel.cpu import STOP
+from shmkret.recovery.recoverer import RAISED
+from shmkret.recovery.taking import BURIED, DEAD, DYING, EMPTY, LIVE
 
 MADV_DONTFORK, MADV_DOFORK = 10, 11
 NEEDED = re.compile(r"/(libc|libm|libgcc_s|libpthread|ld-linux-[^/]*|_helperlib[^/]*)[-.0-9]*\.so|\[stack|\[v")

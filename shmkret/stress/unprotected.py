@@ -20,12 +20,15 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from shmkret import native, posix, recovery, topology
-from shmkret.audit import audit
-from shmkret.build import Build
-from shmkret.cpu import MEASURE
-from shmkret.kernel import Sizes, create_arena, script_of
-from shmkret.plain import PlainMachine
+from shmkret.audit.checks import audit
+from shmkret.host import posix, topology
+from shmkret.kernel.cpu import MEASURE
+from shmkret.machines import native
+from shmkret.machines.build import Build
+from shmkret.machines.plain import PlainMachine
+from shmkret.machines.sizes import Sizes, script_of
+from shmkret.machines.world import create_arena
+from shmkret.recovery import recoverer as recovery
 from shmkret.stress.supervisor import Supervisor, wait_until
 
 HANG_S = 0.15

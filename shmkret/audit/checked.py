@@ -1,0 +1,25 @@
+"""The words whose every bit the audit of a quiet arena checks, and when."""
+
+from __future__ import annotations
+
+CHECKED: dict[str, dict[str, str]] = {
+    "cpus": {
+        **dict.fromkeys(("calls", "hits", "returns", "flushed", "refused"), "always"),
+        **dict.fromkeys(("preempt_count", "irqs_off", "current_kprobe"), "cpu"),
+    },
+    "probes": {"free": "always", "used": "global", "nmissed": "always", "kp_nmissed": "kretprobe"},
+    "instances": {
+        "next": "always",
+        "rp": "listed",
+        "state": "recoverable",
+        "used_next": "global hung",
+        "used_prev": "global hung",
+    },
+    "buckets": {"first": "always"},
+    "registry": {"slab": "always", "gone_nmissed": "always", "gone_kp_nmissed": "always"},
+    "recovery": {"intent": "recoverable", "held": "recoverable"},
+    "misses": {"nmissed": "recoverable", "kp_nmissed": "missed"},
+}
+"""The words whose every bit the audit of a quiet arena checks, and when; all others are free: registers, stacks and data, which
+belong to tasks and users, what is read once, and what is only ever shown. See shmkret.audit.checked_words().
+"""

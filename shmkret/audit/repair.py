@@ -1,0 +1,253 @@
+"""Rebuild the lists of a quiet arena from what its instances say of themselves, and say what was done.
+
+    lists whole      each instance in one place: they are the truth, and states are written after them
+    lists broken     the states are: BUSY hangs in the bucket of its task, all else lies on the free list of its probe, or on
+                     the slab where it has none
+
+Order     what is left of a chain stays in its order, pieces that have lost their head come last: one broken link is mended
+          exactly, so that return probes still find a task's newest instance first
+Counts    an intent that is left says whether its count was made; a call that no CPU will end is no call
+Never     a count that does not add up is changed: there is nothing that says which of them is wrong
+Source    tdb_rescue; the redo of shmkret.redo, as far as lists that cannot be trusted allow
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from shmkret.arena.chains import chain
+from shmkret.arena.hashing import hash_ptr
+from shmkret.arena.records import KRETPROBE
+from shmkret.arena.segment import Arena
+from shmkret.errors import ArenaError
+from shmkret.machines.plain import PlainMachine, locks_of
+from shmkret.moves.intents import (
+    BUSY,
+    FLUSHED,
+    HAND,
+    HANG,
+    IDLE,
+    PUSH,
+    REFUSED,
+    REM,
+    RETURNED,
+    count_of,
+    counted,
+    instance_of,
+    op_of,
+    why_of,
+)
+from shmkret.plugins.calls import blamed
+from shmkret.plugins.registry import Plugin
+from shmkret.text import atomics
+from shmkret.text.atomics import NIL
+
+Place = tuple[str, int]
+"""A list: its kind, "probe", "bucket" or "slab", and its number."""
+
+
+def repair(arena: Arena, scheme: Plugin | None, lock: Plugin | None) -> list[str]:
+    """Rebuild what can be, in an arena that no process uses. Returns what was done, in sentences; empty: nothing had to be.
+
+    Args:    scheme: its own rebuild(arena), if it has one, makes the lists that only it keeps.
+             lock: every lock is made free. None: they stay as they are.
+    Raises:  ArenaError for the arena of a run that was not recoverable: its instances do not say where they are.
+    """
+    if not arena.geometry.recoverable:
+        raise ArenaError("the run was not recoverable, so that its instances do not say where they are: it cannot be repaired")
+    done = _settle_intents(arena)
+    done += _rebuild(arena)
+    done += _close_calls(arena)
+    if scheme is not None and hasattr(scheme.module, "rebuild"):
+        with blamed([scheme.path], "rebuild()"):
+            done += scheme.module.rebuild(arena)
+    return done + (_free_locks(arena, lock) if lock is not None else [])
+
+
+def _settle_intents(arena: Arena) -> list[str]:
+    """The move of a CPU is done if its instance says so, and else not: its count follows."""
+    recovery, cpus, states = (arena.records(name) for name in ("recovery", "cpus", "instances"))
+    recovery["held"] = 0
+    done = []
+    for slot in np.flatnonzero(recovery["intent"]).tolist():
+        intent = int(recovery["intent"][slot])
+        op, why, ri = op_of(intent), why_of(intent), instance_of(intent)
+        if ri < len(states):
+            state = int(states["state"][ri])
+            field = {RETURNED: "returns", FLUSHED: "flushed", REFUSED: "refused"}.get(why) if op in (PUSH, REM) else None
+            field = "hits" if op == HANG else field
+            if field and state == (BUSY if op == HANG else IDLE):
+                cpus[field][slot] = counted(count_of(intent), int(cpus[field][slot]))
+        recovery["intent"][slot] = 0
+        done.append(f"slot {slot} was in the middle of a move of {ri}")
+    return done
+
+
+def _lists(arena: Arena) -> dict[Place, int]:
+    """The first instance of each list."""
+    heads: dict[Place, int] = {("probe", rp): int(first) for rp, first in enumerate(arena.records("probes")["free"])}
+    heads |= {("bucket", b): int(first) for b, first in enumerate(arena.records("buckets")["first"])}
+    heads["slab", 0] = int(arena.records("registry")["slab"][0])
+    return heads
+
+
+def _rebuild(arena: Arena) -> list[str]:
+    instances = arena.records("instances")
+    following = instances["next"].tolist()
+    found: dict[int, list[Place]] = {ri: [] for ri in range(len(following))}
+    is_whole = True
+    for where, first in _lists(arena).items():
+        order, flaw = chain(following, first)
+        is_whole &= not flaw
+        for ri in order:
+            found[ri].append(where)
+    if is_whole and all(len(places) == 1 for places in found.values()):
+        at = {ri: places[0] for ri, places in found.items()}
+        return _write_owners(arena, at) + _write_states(arena, at)
+    places = {}
+    place = _places(arena)
+    for ri in found:
+        state = int(instances["state"][ri])
+        says = state if state in (BUSY, IDLE) or HAND <= state < HAND + arena.geometry.nr_slots else None
+        hung = says == BUSY if says is not None else any(kind == "bucket" for kind, _ in found[ri])
+        places[ri] = place(ri, hung)
+    return _hang(arena, places) + _write_states(arena, places)
+
+
+def _places(arena: Arena) -> Callable[[int, bool], Place]:
+    """Where an instance belongs: place(ri, is it in flight)."""
+    instances, tasks, probes = (arena.records(name) for name in ("instances", "tasks", "probes"))
+    task_of, rp_of, addresses = instances["task"].tolist(), instances["rp"].tolist(), tasks["address"].tolist()
+    is_registered = ((probes["kind"] == KRETPROBE) & (probes["registered"] > 0)).tolist()
+    multiplier = int(arena.header["hash_multiplier"][0])
+
+    def place(ri: int, hung: bool) -> Place:
+        task, rp = task_of[ri], rp_of[ri]
+        if hung and 0 <= task < len(addresses):
+            return "bucket", hash_ptr(addresses[task], multiplier)
+        if 0 <= rp < len(is_registered) and is_registered[rp]:
+            return "probe", rp
+        return "slab", 0
+
+    return place
+
+
+def _hang(arena: Arena, places: dict[int, Place]) -> list[str]:
+    """Every list anew."""
+    instances = arena.records("instances")
+    before = instances["next"].tolist()
+    members: dict[Place, set[int]] = {}
+    for ri, where in places.items():
+        members.setdefault(where, set()).add(ri)
+    done = []
+    for where, first in _lists(arena).items():
+        of_list = members.get(where, set())
+        order, guessed = _order(first, of_list, before)
+        for ri, after in zip(order, [*order[1:], NIL], strict=False):
+            instances["next"][ri] = after
+        changed = [ri for ri in order if instances["next"][ri] != before[ri]]
+        if changed or first != (order[0] if order else NIL):
+            kind, number = where
+            name = "the slab" if kind == "slab" else f"{'the free list of probe' if kind == 'probe' else kind} {number}"
+            order_is = "; the order is a guess" if guessed and kind == "bucket" else ""
+            done.append(f"{name}: rebuilt, {len(order)} instances{order_is}")
+        _write_head(arena, where, order[0] if order else NIL)
+    slab = members.get(("slab", 0), set())
+    instances["rp"][list(slab)] = instances["task"][list(slab)] = NIL
+    return done
+
+
+def _order(first: int, members: set[int], following: list[int]) -> tuple[list[int], bool]:
+    """The members of a list in the order of what is left of its chain; whether that is a guess.
+
+    The walk from `first` as far as it goes, then every piece that it has not reached: in front of what it leads to, since
+    then the link that passes it by is the wrong one, and else at the end. With one piece this is exact.
+    """
+    order = _walk(first, members, following)
+    rest = members.difference(order)
+    led_to = {following[ri] for ri in rest}
+    heads = sorted(ri for ri in rest if ri not in led_to)
+    pieces = 0
+    for head in [*heads, *sorted(rest)]:  # the second half: circles, which have no head
+        piece = _walk(head, rest, following)
+        rest = rest.difference(piece)
+        if piece:
+            pieces += 1
+            leads_to = following[piece[-1]]
+            at = order.index(leads_to) if leads_to in order else len(order)
+            order[at:at] = piece
+    return order, pieces > 1 or len(heads) < pieces
+
+
+def _walk(first: int, members: set[int], following: list[int]) -> list[int]:
+    """The members that a chain leads through, until it leaves them or comes back."""
+    order: dict[int, None] = {}
+    ri = first
+    while ri in members and ri not in order:
+        order[ri] = None
+        ri = following[ri]
+    return list(order)
+
+
+def _write_head(arena: Arena, where: Place, first: int) -> None:
+    kind, number = where
+    section, field = {"probe": ("probes", "free"), "bucket": ("buckets", "first"), "slab": ("registry", "slab")}[kind]
+    arena.records(section)[field][number] = first
+
+
+def _write_owners(arena: Arena, places: dict[int, Place]) -> list[str]:
+    """Whose every free instance is."""
+    owners = arena.records("instances")["rp"]
+    done = []
+    for ri, (kind, number) in places.items():
+        rp = {"probe": number, "slab": NIL, "bucket": owners[ri]}[kind]
+        if owners[ri] != rp:
+            done.append(f"instance {ri} said that its probe was {owners[ri]}, and it is {rp}")
+            owners[ri] = rp
+    return done
+
+
+def _write_states(arena: Arena, places: dict[int, Place]) -> list[str]:
+    """What every instance says of itself."""
+    instances = arena.records("instances")
+    done = []
+    for ri, (kind, _) in places.items():
+        state = BUSY if kind == "bucket" else IDLE
+        if instances["state"][ri] != state:
+            words = {BUSY: "in a bucket", IDLE: "free"}[state]
+            done.append(f"instance {ri} said {int(instances['state'][ri])}, and is {words}")
+            instances["state"][ri] = state
+    return done
+
+
+def _close_calls(arena: Arena) -> list[str]:
+    """A CPU that was in one call more than it has ended has died in it."""
+    cpus, misses = arena.records("cpus"), arena.records("misses")
+    nr_slots = arena.geometry.nr_slots
+    of_kretprobes = arena.records("probes")["kind"] == KRETPROBE
+    missed = misses["nmissed"].reshape(nr_slots, -1).sum(1)
+    missed = missed + misses["kp_nmissed"].reshape(nr_slots, -1)[:, of_kretprobes].sum(1)
+    open_calls = cpus["calls"] - cpus["hits"] - cpus["refused"] - missed
+    died = np.flatnonzero(open_calls == 1).tolist()
+    cpus["calls"][died] -= 1
+    return [f"cpu {cpu} died in a call, which does not count" for cpu in died]
+
+
+def _free_locks(arena: Arena, lock: Plugin) -> list[str]:
+    """Nobody is alive: nobody holds one."""
+    is_free, init = (getattr(lock.module, name, None) for name in ("is_free", "init"))
+    freed = []
+    with atomics.use(PlainMachine(None)), blamed([lock.path], "init()"):
+        for name, locks, i in locks_of(arena, lock.record):
+            if is_free is not None and is_free(locks, i):
+                continue
+            words = arena.records(name)[i : i + 1].view(np.uint8)
+            before = words.tobytes()
+            words[:] = 0
+            if init is not None:
+                init(locks, i)
+            if words.tobytes() != before:
+                freed.append(f"{name}[{i}]")
+    return [f"freed {len(freed)} locks, such as {freed[0]}"] if freed else []

@@ -1,0 +1,352 @@
+"""The explored machine: the same functions under a scheduler that tries every interleaving.
+
+Each CPU is a greenlet. Every access to a shared word, and every step of a lock, is a scheduling point: the CPU says what it
+is about to do and hands control to the scheduler, which goes on with any CPU whose step is possible. A depth-first search
+visits every state once: a state is the contents of all words and, for each CPU, everything that it has read so far, which
+determines where its code stands. A step on a word that only one CPU uses is done at once, before any other; which words these
+are is found out as the search goes, and it starts again when one turns out to be shared.
+
+Model     sequential consistency. A race is reported when two CPUs are about to access one word, one of them writing and one of
+          them plainly: text without races, whose locks are right, has no other outcomes on weaker machines. A lock that relies
+          on a store_release() being seen before a later load_acquire() of another word (Peterson, Dekker) is explored as if it
+          were, and x86 and Arm both break it: use exchange().
+libc      sem_t is a counter, a mutex is a flag; both let a waiter go on exactly when it could.
+Limits    private words (a CPU's record, a task, its stack) are no scheduling points; that one CPU alone uses each is checked.
+          A loop that spins without wait_until() is a violation: it would be explored for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple
+
+import greenlet
+
+from shmkret.text import arithmetic, atomics
+from shmkret.text.libc import OWNER_DIED, REFUSED
+
+LONGEST_RUN = 3_000
+
+LONGEST_REHEARSAL = 1_000_000
+
+
+class Step(NamedTuple):
+    """What a CPU is about to do: `kind` of access to the word `place` (column, index)."""
+
+    kind: str
+    place: tuple[str, int]
+    writes: bool
+    plain: bool
+    possible: Callable[[], bool] | None = None
+
+
+class ExploredWords:
+    """A column whose words the scheduler watches; `private` ones it does not."""
+
+    def __init__(self, machine: ExploredMachine, column: str, values: Sequence[int], private: bool) -> None:
+        self.column = column
+        self.values = list(values)
+        self.private = private
+        self.nobodys: Collection[int] = ()
+        """Words that one CPU at most will use, and that it is not worth to interleave."""
+        self._machine = machine
+
+    def __getitem__(self, i: int) -> int:
+        return self._machine.access("load", self, i, writes=False, plain=True)
+
+    def __setitem__(self, i: int, value: int) -> None:
+        self._machine.access("store", self, i, writes=True, plain=True)
+        self.values[i] = value
+
+
+class NotExplorable(Exception):
+    """The text does what the explorer cannot follow."""
+
+
+class WaitsForever(Exception):
+    """Outside a search, a CPU waits for what nobody can do any more."""
+
+
+class ExploredMachine:
+    """Executes the text step by step: one run of one schedule."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, ExploredWords] = {}
+        self._addresses: dict[int, tuple[ExploredWords, int]] = {}
+        self._scheduler: greenlet.greenlet | None = None
+        self._seen: dict[greenlet.greenlet, list[int]] = {}
+        self._private: dict[tuple[str, int], tuple[greenlet.greenlet, bool]] = {}
+        self._alone = 0
+        self._written: set[tuple[str, int]] = set()
+        self._accessed: dict[tuple[str, int], dict[greenlet.greenlet, bool]] = {}
+        self.contended: set[tuple[str, int]] = set()
+        """Places that two CPUs alive at once were seen to use, one of them writing."""
+        self._killed: set[greenlet.greenlet] = set()
+        self._sleepers: list[tuple[str, int, greenlet.greenlet]] = []
+
+    def words(self, column: str, values: Sequence[int], private: bool = False) -> ExploredWords:
+        """A new column. Columns have different names."""
+        words = self._columns[column] = ExploredWords(self, column, values, private)
+        return words
+
+    def column(self, name: str) -> ExploredWords | None:
+        """The column of that name, if there is one."""
+        return self._columns.get(name)
+
+    def access(
+        self,
+        kind: str,
+        words: Any,
+        i: int,
+        *,
+        writes: bool,
+        plain: bool = False,
+        possible: Callable[[], bool] | None = None,
+    ) -> int:
+        """One step of the running CPU: hand it to the scheduler, come back when it may be done; returns the word as it is.
+
+        Outside a search, and for private words, it is no step.
+        """
+        if not 0 <= i < len(words.values):
+            raise IndexError(f"{kind} of {words.column}[{i}], of which there are {len(words.values)}")
+        place = words.column, i
+        if self._scheduler is None:
+            self._alone += 1
+            if self._alone > LONGEST_REHEARSAL or (possible is not None and not possible()):
+                raise WaitsForever(f"{kind} of {words.column}[{i}], which is {words.values[i]}")
+        elif words.private or i in words.nobodys:
+            self._check_private(place, writes)
+        else:
+            seen = self._seen[greenlet.getcurrent()]
+            if len(seen) > LONGEST_RUN:
+                raise NotExplorable(f"{kind} of {words.column}[{i}] after {len(seen)} steps: wait with wait_until()")
+            self._scheduler.switch(Step(kind, place, writes, plain, possible))
+            self._note(place, writes)
+            # The values read, one a step, stand for the CPU's local variables and its place in the code.
+            seen.append(int(words.values[i]))
+        return int(words.values[i])
+
+    def _note(self, place: tuple[str, int], writes: bool) -> None:
+        """The running CPU accesses a shared word."""
+        if writes:
+            self._written.add(place)
+        users = self._accessed.setdefault(place, {})
+        me = greenlet.getcurrent()
+        users[me] = users.get(me, False) or writes
+        if place not in self.contended and len(users) > 1 and (users[me] or any(users.values())):
+            self.contended.add(place)
+
+    def _check_private(self, place: tuple[str, int], writes: bool) -> None:
+        me = greenlet.getcurrent()
+        owner, wrote = self._private.setdefault(place, (me, writes))
+        if owner is not me and (writes or wrote):
+            raise NotExplorable(f"{place} is private to one CPU, and two use it")
+        self._private[place] = owner, wrote or writes
+
+    def state(self, cpus: Sequence[greenlet.greenlet]) -> tuple[Any, ...]:
+        """Everything that the future depends on."""
+        shared = tuple((place, self._columns[place[0]].values[place[1]]) for place in sorted(self._written))
+        asleep = tuple((column, i, cpus.index(cpu)) for column, i, cpu in self._sleepers if cpu in cpus)
+        return asleep, shared, tuple(None if cpu in self._killed else tuple(self._seen[cpu]) for cpu in cpus)
+
+    def start(self, bodies: Sequence[Callable[[], None]]) -> list[greenlet.greenlet]:
+        """A greenlet for each body, not yet run."""
+        self._scheduler = greenlet.getcurrent()
+        cpus = [greenlet.greenlet(body) for body in bodies]
+        self._seen = {cpu: [] for cpu in cpus}
+        return cpus
+
+    def kill(self, cpu: greenlet.greenlet) -> None:
+        """SIGKILL: it does nothing more, and what it alone used is free for others."""
+        scheduler, self._scheduler = self._scheduler, None
+        cpu.throw()
+        self._scheduler = scheduler
+        self._killed.add(cpu)
+        self._sleepers = [sleeper for sleeper in self._sleepers if sleeper[2] is not cpu]
+        # What it alone has written is now part of the state: its own past no longer stands for it.
+        self._written |= {place for place, (owner, wrote) in self._private.items() if owner is cpu and wrote}
+        self._private = {place: owner for place, owner in self._private.items() if owner[0] is not cpu}
+        for users in self._accessed.values():
+            users.pop(cpu, None)
+
+    def alone(self, act: Callable[[], None]) -> None:
+        """Do something in one step, while every CPU stands still."""
+        scheduler, self._scheduler = self._scheduler, None
+        act()
+        self._scheduler = scheduler
+
+    def stop(self, cpus: Sequence[greenlet.greenlet]) -> None:
+        """End every CPU: a suspended greenlet keeps its frames alive."""
+        for cpu in cpus:
+            if not cpu.dead:
+                cpu.throw()
+        self._scheduler = None
+
+    def load_acquire(self, words: Any, i: int) -> int:
+        return self.access("load_acquire", words, i, writes=False)
+
+    def store_release(self, words: Any, i: int, value: int) -> None:
+        self.access("store_release", words, i, writes=True)
+        words.values[i] = value
+
+    def exchange(self, words: Any, i: int, value: int) -> int:
+        before = self.access("exchange", words, i, writes=True)
+        words.values[i] = value
+        return before
+
+    def fetch_add(self, words: Any, i: int, value: int) -> int:
+        before = self.access("fetch_add", words, i, writes=True)
+        words.values[i] = arithmetic.add64(before, value)
+        return before
+
+    def cmpxchg(self, words: Any, i: int, old: int, new: int) -> int:
+        before = self.access("cmpxchg", words, i, writes=True)
+        if before == old:
+            words.values[i] = new
+        return before
+
+    def wait_until(self, words: Any, i: int, relation: int, value: int) -> None:
+        def holds() -> bool:
+            return bool((words.values[i] == value) == (relation == atomics.EQ))
+
+        self.access("wait_until", words, i, writes=False, possible=holds)
+
+    def wait_unless(self, words: Any, i: int, relation: int, value: int, stop: Any) -> bool:
+        def holds() -> bool:
+            return bool((words.values[i] == value) == (relation == atomics.EQ))
+
+        self.access("wait_unless", words, i, writes=False, possible=lambda: holds() or stop.values[0] != 0)
+        return self._settled(holds())
+
+    def _settled(self, holds: bool) -> bool:
+        """What a wait that may be given up came to; what it has seen of both words goes into the state."""
+        if self._scheduler is not None:
+            self._seen[greenlet.getcurrent()].append(int(holds))
+        return holds
+
+    def futex_wait(self, words: Any, i: int, value: int) -> None:
+        before = self.access("futex_wait", words, i, writes=False)
+        if before != value:
+            return
+        sleeper = (words.column, i, greenlet.getcurrent())
+        self._sleepers.append(sleeper)
+        self.access("asleep", words, i, writes=False, possible=lambda: sleeper not in self._sleepers)
+
+    def futex_wake(self, words: Any, i: int, most: int) -> None:
+        self.access("futex_wake", words, i, writes=False)
+        woken = [sleeper for sleeper in self._sleepers if sleeper[:2] == (words.column, i)][:most]
+        self._sleepers = [sleeper for sleeper in self._sleepers if sleeper not in woken]
+
+    def address_of(self, words: Any, i: int) -> int:
+        address = hash((words.column, i))
+        self._addresses[address] = (words, i)
+        return address
+
+    def monotonic_ns(self) -> int:
+        return 0
+
+    def delay_ns(self, ns: int) -> None:
+        """Time stands still while a world is explored."""
+
+    def cpu_relax(self) -> None:
+        raise NotExplorable("cpu_relax(): wait with wait_until()")
+
+    def sem_init(self, address: int, value: int) -> None:
+        words, i = self._addresses[address]
+        words.values[i] = value
+
+    def sem_open(self, value: int) -> int:
+        return self.address_of(self.words(f"named semaphore {len(self._columns)}", [value]), 0)
+
+    def sem_wait(self, address: int) -> None:
+        words, i = self._addresses[address]
+        before = self.access("sem_wait", words, i, writes=True, possible=lambda: words.values[i] > 0)
+        words.values[i] = before - 1
+
+    def sem_post(self, address: int) -> None:
+        words, i = self._addresses[address]
+        words.values[i] = self.access("sem_post", words, i, writes=True) + 1
+
+    def sem_value(self, address: int) -> int:
+        words, i = self._addresses[address]
+        return int(words.values[i])
+
+    def mutex_is_free(self, address: int) -> bool:
+        return self.sem_value(address) == 1
+
+    def mutex_init(self, address: int) -> None:
+        self.sem_init(address, 1)
+
+    def mutex_lock(self, address: int) -> None:
+        self.sem_wait(address)
+
+    def sem_trywait(self, address: int) -> bool:
+        words, i = self._addresses[address]
+        before = self.access("sem_trywait", words, i, writes=True)
+        taken = before > 0
+        if taken:
+            words.values[i] = before - 1
+        return self._settled(taken)
+
+    def mutex_trylock(self, address: int) -> bool:
+        return self.sem_trywait(address)
+
+    def sem_wait_unless(self, address: int, stop: Any) -> bool:
+        words, i = self._addresses[address]
+        before = self.access(
+            "sem_wait_unless", words, i, writes=True, possible=lambda: words.values[i] > 0 or stop.values[0] != 0
+        )
+        taken = before > 0
+        if taken:
+            words.values[i] = before - 1
+        return self._settled(taken)
+
+    def sem_reset(self, address: int, value: int) -> None:
+        words, i = self._addresses[address]
+        self.access("sem_reset", words, i, writes=True)
+        words.values[i] = value
+
+    def mutex_lock_unless(self, address: int, stop: Any) -> bool:
+        return self.sem_wait_unless(address, stop)
+
+    def robust_init(self, address: int) -> None:
+        """0: free; OWNED + n: the n-th CPU has it."""
+        self.sem_init(address, 0)
+
+    def robust_lock(self, address: int) -> int:
+        words, i = self._addresses[address]
+        before = self.access("robust_lock", words, i, writes=True, possible=lambda: not self._is_owned(words.values[i]))
+        words.values[i] = self._number_of(greenlet.getcurrent())
+        return OWNER_DIED if before else 0
+
+    def robust_trylock(self, address: int) -> int:
+        words, i = self._addresses[address]
+        before = self.access("robust_trylock", words, i, writes=True)
+        if self._is_owned(before):
+            return REFUSED
+        words.values[i] = self._number_of(greenlet.getcurrent())
+        return OWNER_DIED if before else 0
+
+    def robust_is_free(self, address: int) -> bool:
+        return self.sem_value(address) == 0
+
+    def robust_unlock(self, address: int) -> None:
+        words, i = self._addresses[address]
+        if self.access("robust_unlock", words, i, writes=True) != self._number_of(greenlet.getcurrent()):
+            raise NotExplorable(f"robust_unlock of {words.column}[{i}] by another than its holder")
+        words.values[i] = 0
+
+    def _number_of(self, cpu: greenlet.greenlet) -> int:
+        return 1 + next((n for n, other in enumerate(self._seen) if other is cpu), 0)
+
+    def _is_owned(self, word: int) -> bool:
+        return word != 0 and not (self._seen and list(self._seen)[word - 1].dead)
+
+    def kick(self, pid: int) -> None:
+        """Who waits here sees the gate at once."""
+
+    def mutex_unlock(self, address: int) -> None:
+        words, i = self._addresses[address]
+        if self.access("mutex_unlock", words, i, writes=True) != 0:
+            raise NotExplorable(f"mutex_unlock of {words.column}[{i}], which nobody holds")
+        words.values[i] = 1

@@ -1,0 +1,38 @@
+"""What is explored: the code of each CPU and the check at the end; and what a search says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+@dataclass
+class Violation:
+    """Something that must not be, and the CPUs in the order of their steps that led there."""
+
+    what: str
+    schedule: list[int]
+
+
+@dataclass
+class Outcome:
+    """What a search found. complete: every interleaving was covered, and none was wrong."""
+
+    states: int = 0
+    schedules: int = 0
+    complete: bool = True
+    violations: list[Violation] = field(default_factory=list)
+
+
+class Scenario(NamedTuple):
+    """A fresh world: the code of each CPU, and the check to make when all have ended (empty: all is well).
+
+    mortal: CPUs that may die before any of their steps, `deaths` of them in one run; announce(cpu): what is known at once then.
+    """
+
+    bodies: Sequence[Callable[[], None]]
+    check: Callable[[], list[str]]
+    mortal: Collection[int] = ()
+    deaths: int = 1
+    announce: Callable[[int], None] = lambda _: None

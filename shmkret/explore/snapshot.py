@@ -1,0 +1,73 @@
+"""An arena's words, from which any number of explored worlds are made."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from shmkret.arena.hashing import NR_BUCKETS
+from shmkret.arena.records import Kernel, fields_of
+from shmkret.arena.segment import Arena
+from shmkret.audit.checks import audit
+from shmkret.explore.machine import ExploredMachine, ExploredWords
+from shmkret.kernel import oracle
+from shmkret.machines.build import Build
+from shmkret.machines.sizes import Sizes
+from shmkret.machines.world import held_locks, init_locks, kernel_of
+
+REGISTRATION = frozenset({"functions", "registry.initialized"}) | {
+    f"probes.{field}" for field in ("next", "kind", "entry_handler", "handler", "function", "maxactive", "registered")
+}
+"""Words that only registering and unregistering write."""
+
+NOT_SHARED = frozenset({"run.phase", "run.work_ns", "cpus", "tasks", "stack", "script"}) | REGISTRATION
+
+
+class Snapshot:
+    """An arena's words, from which any number of explored worlds are made; nothing of the layout is built twice.
+
+    buckets: the buckets whose locks several CPUs use; None: all.
+    shared: what several CPUs use and write beside the usual: REGISTRATION where probes come and go, "tasks" where tasks move.
+    """
+
+    def __init__(
+        self, arena: Arena, build: Build, sizes: Sizes, shared: Collection[str] = (), buckets: Collection[int] | None = None
+    ) -> None:
+        self._quiet = () if buckets is None else frozenset(range(NR_BUCKETS)) - set(buckets)
+        self._arena = arena
+        self._build = build
+        self._sizes = sizes
+        self._private = NOT_SHARED - set(shared)
+        self._values = {
+            (name, field): arena.records(name)[field].tolist()
+            for name, section in arena.sections.items()
+            for field in fields_of(section.record)
+        }
+
+    def kernel(self, machine: ExploredMachine) -> Kernel:
+        """The world as the text sees it, its locks free."""
+
+        def column(section: str, name: str) -> ExploredWords:
+            values = self._values[section, name]
+            private = section in self._private or f"{section}.{name}" in self._private
+            words = machine.words(f"{section}.{name}", values, private=private)
+            if section == "table_locks":
+                words.nobodys = self._quiet
+            return words
+
+        k = kernel_of(self._arena, column, self._build, self._sizes)
+        init_locks(machine, k, self._arena, self._build)
+        return k
+
+    def audit(self, machine: ExploredMachine, k: Kernel, *, at_rest: bool = True) -> list[str]:
+        """What is wrong where no CPU runs: bugs that a CPU saw, locks not free, and what the audit of an arena finds."""
+        held = held_locks(machine, k, self._arena, self._build)
+        for section, name in self._values:
+            words = machine.column(f"{section}.{name}")
+            if words is not None:
+                self._arena.records(section)[name] = words.values
+        bugs = self._arena.records("cpus")["bug"].tolist()
+        return (
+            [f"cpu {cpu}: {oracle.BUGS[bug]}" for cpu, bug in enumerate(bugs) if bug]
+            + held
+            + audit(self._arena, self._build.scheme, at_rest=at_rest)
+        )

@@ -1,0 +1,87 @@
+"""What a run asks for, and the geometry that follows from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shmkret.arena.layout import Geometry
+from shmkret.errors import PluginError
+from shmkret.machines.build import Build, ask_size
+from shmkret.moves.clock import CLASSES, HISTOGRAM_WORDS
+from shmkret.plugins.calls import blamed
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a run asks for; data_size in bytes. None: what the kernel or the worker program would choose."""
+
+    probes: int | None = None
+    tasks: int | None = None
+    maxactive: int | None = None
+    data_size: int | None = None
+    hash: str = "mult-2008-64"
+    task_address: str = "slab"
+    handler_ns: int | None = None
+    work_ns: int = 0
+
+
+def default_maxactive(nr_cpus: int) -> int:
+    """The kernel's default with preemption: max(10, 2 * NR_CPUS)."""
+    return max(10, 2 * nr_cpus)
+
+
+def geometry_of(build: Build, sizes: Sizes, script_words: int, nr_recoverers: int = 0) -> Geometry:
+    """The geometry of an arena for this build. Raises GeometryError, PluginError."""
+    declared = build.declared.boot
+    nr_probes = len(declared) if sizes.probes is None else sizes.probes
+    own_data = getattr(build.worker.module, "DATA_SIZE", 0)
+    return Geometry(
+        nr_cpus=build.nr_cpus,
+        nr_tasks=_nr_tasks(build, sizes),
+        nr_functions=build.nr_functions,
+        nr_probes=nr_probes,
+        maxactive=max([maxactive_of(build, sizes), *(probe.maxactive for probe in declared)]),
+        nr_locks=ask_size(build.scheme, "nr_locks", max(1, nr_probes)),
+        data_size=own_data if sizes.data_size is None else sizes.data_size,
+        script_words=script_words,
+        nr_recoverers=nr_recoverers,
+        recoverable=int(build.recoverable),
+        latency_words=build.nr_cpus * len(CLASSES) * HISTOGRAM_WORDS if build.timed else 1,
+        padding=build.padding,
+        table_padding=build.table_padding,
+    )
+
+
+def script_of(build: Build, cpus: int, seed: int) -> NDArray[np.int64]:
+    """The words that the worker program reads, drawn from a seed; one zero where it has none. Raises PluginError."""
+    write = getattr(build.worker.module, "script", None)
+    path = build.worker.path
+    if write is None:
+        return np.zeros(1, np.int64)
+    if not callable(write):
+        raise PluginError(f"{path}: script is {write!r}, not a function")
+    with blamed([path], f"script({cpus})"):
+        script = np.asarray(write(cpus, np.random.default_rng(seed)))
+    if script.ndim != 1 or not len(script) or script.dtype.kind not in "iu":
+        kind = f"an array of {script.dtype} of shape {script.shape}"
+        raise PluginError(f"{path}: script({cpus}) returned {kind}, not of whole numbers in a row")
+    if script.max() > np.iinfo(np.int64).max:
+        raise PluginError(f"{path}: script({cpus}) returned {script.max()}, which is no signed 64-bit number")
+    return script.astype(np.int64)
+
+
+def maxactive_of(build: Build, sizes: Sizes) -> int:
+    """Instances a probe, where it does not say so itself."""
+    if sizes.maxactive is not None:
+        return sizes.maxactive
+    # Where tasks sleep inside probed calls, every task may be inside one.
+    sleeping = _nr_tasks(build, sizes) if hasattr(build.worker.module, "TASKS_PER_CPU") else 0
+    return max(default_maxactive(build.nr_cpus), sleeping)
+
+
+def _nr_tasks(build: Build, sizes: Sizes) -> int:
+    tasks = build.nr_cpus * int(getattr(build.worker.module, "TASKS_PER_CPU", 1)) if sizes.tasks is None else sizes.tasks
+    return max(tasks, build.nr_cpus)

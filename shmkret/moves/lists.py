@@ -1,0 +1,140 @@
+"""The list moves that the schemes share. The caller holds the lock that protects the list.
+
+Each follows the order of shmkret.intents: prepare, commit, apply, clear. Where a run is not recoverable, what remains is the
+plain stores of the kernel's hlist functions.
+"""
+
+from __future__ import annotations
+
+from shmkret.arena.records import Kernel
+from shmkret.moves.intents import (
+    BUSY,
+    HAND,
+    HANG,
+    IDLE,
+    NOTHING,
+    POP,
+    PUSH,
+    REM,
+    apply_to,
+    commit,
+    finish,
+    intent_of,
+    new_count,
+    put,
+    recovers,
+    set_count,
+    settle,
+)
+from shmkret.text.atomics import NIL, store_ordered
+from shmkret.text.marks import inline
+
+
+@inline
+def pop_free(k: Kernel, cpu: int, ri: int, rp: int) -> None:
+    """Take `ri`, the first of the free list of `rp`.
+
+    The intent stays until the next move of this CPU, which is made with `ri`, takes its place: doing a pop again that was done
+    changes nothing. Where the next holder of the lock finishes moves, and not the recoverer alone, it must not see it.
+    """
+    # The count tells this pop from an earlier one of `ri`, for those who look at live CPUs.
+    count = k.cpus.calls[cpu] if recovers(k.mode.recovery, "robust") else 0
+    apply_to(k, cpu, intent_of(POP, NOTHING, count, ri, NIL), k.probes.free, rp, k.instances.next[ri])
+    settle(k, cpu, ri, HAND + cpu)
+    if recovers(k.mode.recovery, "robust"):
+        finish(k, cpu)
+
+
+@inline
+def push(k: Kernel, cpu: int, intent: int, ri: int, slot: object, j: int) -> None:
+    """hlist_add_head(): `ri`, which is on no list, in front of slot[j]."""
+    if recovers(k.mode.recovery, "late-next"):
+        commit(k, cpu, intent)
+        put(k, k.instances.next, ri, slot[j])  # type: ignore[index]
+        put(k, slot, j, ri)
+    else:
+        k.instances.next[ri] = slot[j]  # type: ignore[index]
+        apply_to(k, cpu, intent, slot, j, ri)
+
+
+@inline
+def push_free(k: Kernel, cpu: int, ri: int, rp: int, why: int) -> None:
+    """hlist_add_head(&ri->hlist, &rp->free_instances). why: what it counts as, if the run is recoverable."""
+    count = new_count(k, cpu, why) if recovers(k.mode.recovery, "moves") else 0
+    push(k, cpu, intent_of(PUSH, why, count, ri, NIL), ri, k.probes.free, rp)
+    settle(k, cpu, ri, IDLE)
+    if recovers(k.mode.recovery, "moves"):
+        set_count(k, cpu, why, count)
+    finish(k, cpu)
+
+
+@inline
+def push_back(k: Kernel, cpu: int, ri: int, rp: int, why: int) -> None:
+    """push_free() of what take_out() has just taken: one move with it, whose intent says both halves.
+
+    Where the next holder of a lock finishes moves, and not the recoverer alone with all of them in hand, it must see its half.
+    """
+    if recovers(k.mode.recovery, "moves") and not recovers(k.mode.recovery, "robust"):
+        put(k, k.instances.next, ri, k.probes.free[rp])
+        put(k, k.probes.free, rp, ri)
+        count = new_count(k, cpu, why)
+        settle(k, cpu, ri, IDLE)
+        set_count(k, cpu, why, count)
+        finish(k, cpu)
+    else:
+        push_free(k, cpu, ri, rp, why)
+
+
+@inline
+def push_bucket(k: Kernel, cpu: int, ri: int, bucket: int) -> None:
+    """hlist_add_head(&ri->hlist, &kretprobe_inst_table[bucket]); a recoverable run counts the hit."""
+    hits = k.cpus.hits[cpu] + 1
+    push(k, cpu, intent_of(HANG, NOTHING, hits, ri, NIL), ri, k.buckets.first, bucket)
+    hung(k, cpu, ri, hits)
+
+
+@inline
+def hung(k: Kernel, cpu: int, ri: int, hits: int) -> None:
+    """The end of a move into a bucket."""
+    settle(k, cpu, ri, BUSY)
+    if recovers(k.mode.recovery, "moves"):
+        store_ordered(k.cpus.hits, cpu, hits)
+    finish(k, cpu)
+
+
+@inline
+def unlink_bucket(k: Kernel, ri: int, prev: int, bucket: int) -> None:
+    """hlist_del(&ri->hlist); the walk knows what stands before `ri`, so that no back link is kept."""
+    if prev == NIL:
+        put(k, k.buckets.first, bucket, k.instances.next[ri])
+    else:
+        put(k, k.instances.next, prev, k.instances.next[ri])
+
+
+@inline
+def take_out(k: Kernel, cpu: int, ri: int, prev: int, bucket: int, why: int) -> None:
+    """unlink_bucket(), where push_back() or take_in_hand() ends the move. A recoverable run has both locks by now."""
+    intent = intent_of(REM, why, new_count(k, cpu, why), ri, prev)
+    if prev == NIL:
+        apply_to(k, cpu, intent, k.buckets.first, bucket, k.instances.next[ri])
+    else:
+        apply_to(k, cpu, intent, k.instances.next, prev, k.instances.next[ri])
+
+
+@inline
+def take_in_hand(k: Kernel, cpu: int, ri: int, why: int) -> None:
+    """The end of a move out of a bucket whose instance has no probe any more."""
+    count = new_count(k, cpu, why)
+    settle(k, cpu, ri, HAND + cpu)
+    set_count(k, cpu, why, count)
+    finish(k, cpu)
+
+
+@inline
+def count_missed(k: Kernel, cpu: int, rp: int) -> None:
+    """rp->nmissed++. A recoverable run keeps it for each CPU apart, so that it is one store."""
+    if recovers(k.mode.recovery, "moves"):
+        place = cpu * k.nr_probes + rp
+        store_ordered(k.misses.nmissed, place, k.misses.nmissed[place] + 1)
+    else:
+        k.probes.nmissed[rp] += 1
