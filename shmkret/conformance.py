@@ -20,10 +20,11 @@ from shmkret.explore.machine import ExploredMachine, WaitsForever
 from shmkret.explore.rehearsal import rehearse, step_through
 from shmkret.explore.snapshot import Snapshot
 from shmkret.host import topology
+from shmkret.locks import LOCK
 from shmkret.machines.world import create_arena
 from shmkret.measure.cell import Cell, Prepared
 from shmkret.moves.intents import GATE, OWNER, ROBUST
-from shmkret.plugins.registry import LOCK, find
+from shmkret.plugins.registry import find
 from shmkret.text import atomics, libc
 from shmkret.text.atomics import Words
 

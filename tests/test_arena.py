@@ -17,7 +17,7 @@ from shmkret.errors import ArenaError, GeometryError, UnknownName
 from shmkret.locks.ticket import Ticket
 from shmkret.locks.ttas import Ttas
 from shmkret.plugins import registry
-from shmkret.plugins.registry import SCHEME
+from shmkret.schemes import SCHEME
 from shmkret.text.atomics import NIL
 
 GLOBAL = registry.find(SCHEME, "global")

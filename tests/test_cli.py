@@ -21,7 +21,8 @@ from shmkret.host import signals
 from shmkret.machines import peers
 from shmkret.measure import suite
 from shmkret.plugins import registry
-from shmkret.plugins.registry import LOCK, SCHEME
+from shmkret.locks import LOCK
+from shmkret.schemes import SCHEME
 
 from .conftest import TWO_CORES, needs_two_cores
 

@@ -12,7 +12,8 @@ from shmkret.explore.schedule import explore
 from shmkret.kernel import kprobes, kretprobes, program, task
 from shmkret.machines.plain import PlainMachine, PlainWords
 from shmkret.plugins import registry
-from shmkret.plugins.registry import LOCK, WORKER
+from shmkret.locks import LOCK
+from shmkret.kernel.program import WORKER
 from shmkret.text import atomics, marks, verbs
 from shmkret.text.atomics import exchange
 

@@ -31,7 +31,8 @@ from shmkret.machines import world as kernel
 from shmkret.measure import cell as measuring
 from shmkret.measure import suite
 from shmkret.plugins import registry
-from shmkret.plugins.registry import LOCK, find
+from shmkret.plugins.registry import find
+from shmkret.locks import LOCK
 from tests.worlds import SOUND
 
 REPOSITORY = Path(__file__).parent.parent

@@ -15,7 +15,10 @@ from shmkret.machines.build import Build
 from shmkret.machines.sizes import Sizes, geometry_of
 from shmkret.machines.world import create_arena
 from shmkret.plugins import registry
-from shmkret.plugins.registry import ARCH, LOCK, SCHEME, WORKER
+from shmkret.arch import ARCH
+from shmkret.locks import LOCK
+from shmkret.schemes import SCHEME
+from shmkret.kernel.program import WORKER
 
 HERE = Path(__file__).parent
 SOUND = sorted(set(registry.names(LOCK)) - {"empty", "busted"})

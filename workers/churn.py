@@ -2,13 +2,21 @@
 
 from typing import Any
 
-from shmkret.arena.records import Kernel
-from shmkret.kernel.handlers import Kretprobe
-from shmkret.kernel.kprobes import call, ret
-from shmkret.kernel.oracle import WORKER_BUG, report_bug
-from shmkret.kernel.registration import ENOMEM, register_kretprobe, unregister_probe
-from shmkret.kernel.task import call_and_return, call_site, check_return
-from shmkret.moves.intents import recovers
+from shmkret.kernel import (
+    ENOMEM,
+    WORKER_BUG,
+    Kernel,
+    Kretprobe,
+    allocations_may_fail,
+    call,
+    call_and_return,
+    call_site,
+    check_return,
+    register_kretprobe,
+    report_bug,
+    ret,
+    unregister_probe,
+)
 
 PERIOD = 256
 
@@ -25,7 +33,7 @@ def step(worker: Any, k: Kernel, cpu: int, task: int, n: int) -> None:
         sp = k.tasks.sp[task]
         call(k, cpu, task, cpu, ret_addr)
         # Where CPUs die and allocations fail, it may be away already, or not come back before the next time.
-        may_fail = recovers(k.mode.recovery, "moves")
+        may_fail = allocations_may_fail(k)
         error = unregister_probe(k, cpu, cpu)
         if error == 0 or may_fail:
             error = register_kretprobe(k, cpu, cpu)

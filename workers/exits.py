@@ -2,11 +2,7 @@
 
 from typing import Any
 
-from shmkret.arch import prologue
-from shmkret.arena.records import Kernel
-from shmkret.kernel.kprobes import call
-from shmkret.kernel.kretprobes import kprobe_flush_task
-from shmkret.kernel.task import call_and_return, call_site, fork_task
+from shmkret.kernel import Kernel, call, call_and_return, call_site, fork_task, kprobe_flush_task, prologue
 
 EXIT_GROUP, DO_EXIT, READ = range(3)
 

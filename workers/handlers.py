@@ -2,10 +2,7 @@
 
 from typing import Any
 
-from shmkret.arena.records import Kernel
-from shmkret.kernel.handlers import Kretprobe, data_at
-from shmkret.kernel.oracle import WORKER_BUG, report_bug
-from shmkret.kernel.task import call_and_return
+from shmkret.kernel import WORKER_BUG, Kernel, Kretprobe, call_and_return, data_at, report_bug
 
 DATA_SIZE = 8
 

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from shmkret.arena.records import Kernel
-from shmkret.kernel.task import call_and_return
+from shmkret.kernel import Kernel, call_and_return
 
 
 def nr_probes(nr_cpus: int) -> int:

@@ -6,11 +6,7 @@ the path have their turn; and every 256 rounds one on the next CPU, which comes 
 
 from typing import Any
 
-from shmkret.arena.records import Kernel
-from shmkret.kernel.handlers import Kretprobe, data_at
-from shmkret.kernel.irq import raise_irq
-from shmkret.kernel.oracle import WORKER_BUG, report_bug
-from shmkret.kernel.task import call_and_return
+from shmkret.kernel import WORKER_BUG, Kernel, Kretprobe, call_and_return, data_at, raise_irq, report_bug
 
 DATA_SIZE = 8
 

@@ -2,10 +2,7 @@
 
 from typing import Any
 
-from shmkret.arena.records import Kernel
-from shmkret.kernel.kprobes import call, ret
-from shmkret.kernel.sched import migrate
-from shmkret.kernel.task import call_site, check_return, stack_top
+from shmkret.kernel import Kernel, call, call_site, check_return, migrate, ret, stack_top
 
 TASKS_PER_CPU = 2
 

@@ -2,10 +2,7 @@
 
 from typing import Any
 
-from shmkret.arch import epilogue, prologue
-from shmkret.arena.records import Kernel
-from shmkret.kernel.kprobes import call, ret
-from shmkret.kernel.task import call_and_return, call_site, check_return
+from shmkret.kernel import Kernel, call, call_and_return, call_site, check_return, epilogue, prologue, ret
 
 
 def nr_probes(nr_cpus: int) -> int:

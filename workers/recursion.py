@@ -2,10 +2,7 @@
 
 from typing import Any
 
-from shmkret.arch import FRAME_WORDS, epilogue, prologue
-from shmkret.arena.records import Kernel
-from shmkret.kernel.kprobes import call, ret
-from shmkret.kernel.task import call_site, check_return
+from shmkret.kernel import FRAME_WORDS, Kernel, call, call_site, check_return, epilogue, prologue, ret
 
 DEPTH = 3
 

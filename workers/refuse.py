@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from shmkret.arena.records import Kernel
-from shmkret.kernel.handlers import Kretprobe
-from shmkret.kernel.task import call_and_return
+from shmkret.kernel import Kernel, Kretprobe, call_and_return
 
 
 def every_eighth(k: Kernel, cpu: int, task: int, ri: int) -> int:

@@ -5,10 +5,7 @@ The tasks of a CPU take turns: each calls, wakes the next, and sleeps until it i
 
 from typing import Any
 
-from shmkret.arena.records import Kernel
-from shmkret.kernel.kprobes import call, ret
-from shmkret.kernel.sched import block, wake
-from shmkret.kernel.task import call_site, check_return, stack_top
+from shmkret.kernel import Kernel, block, call, call_site, check_return, ret, stack_top, wake
 
 TASKS_PER_CPU = 8
 

@@ -2,10 +2,7 @@
 
 from typing import Any
 
-from shmkret.arena.records import Kernel
-from shmkret.kernel.handlers import Kretprobe
-from shmkret.kernel.task import call_and_return
-from shmkret.text.atomics import delay_ns
+from shmkret.kernel import Kernel, Kretprobe, call_and_return, delay_ns
 
 HANDLER_NS = 1000
 

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from shmkret.arena.records import Kernel
-from shmkret.kernel.sched import yield_cpu
-from shmkret.kernel.task import call_and_return
+from shmkret.kernel import Kernel, call_and_return, yield_cpu
 
 TASKS_PER_CPU = 8
 

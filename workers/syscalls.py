@@ -11,10 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkret.arena.records import Kernel
-from shmkret.kernel.kprobes import call
-from shmkret.kernel.kretprobes import kprobe_flush_task
-from shmkret.kernel.task import call_and_return, call_site, fork_task
+from shmkret.kernel import Kernel, call, call_and_return, call_site, fork_task, kprobe_flush_task
 
 CALLS = list(csv.DictReader(Path(__file__).with_name("kbuild-syscalls.csv").read_text().splitlines()))
 DRAWN = 1 << 14

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from shmkret.arena.records import Kernel
-from shmkret.kernel.kprobes import call, enter, ret
-from shmkret.kernel.task import call_site, check_return
+from shmkret.kernel import Kernel, call, call_site, check_return, enter, ret
 
 
 def nr_probes(nr_cpus: int) -> int:

@@ -1,7 +1,7 @@
 """Architectures, one a file: where the return address of a call lies, and how the trampoline takes its place.
 
 A file defines a NamedTuple class with one field, the stacks of all tasks, and these functions on it; k.tasks holds the
-registers. `shmkret.return_stack` and `shmkret.link_register` have them for the two usual ways; a file imports what it shares.
+registers. `shmkret.arch._stack` and `shmkret.arch._link` have them for the two usual ways; a file imports what it shares.
 
     call_insn(arch, k, task, ret_addr)        the call instruction: the task will come back to ret_addr
     prologue(arch, k, task)                   a function that calls others makes its frame
@@ -23,8 +23,13 @@ All addresses are those of the task's text. RETPC conventions are the file's own
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from shmkret.errors import PluginError, UnknownName
+from shmkret.plugins.contract import Constant, Contract, names, of_verb, one_record
+from shmkret.text.marks import constant
 from shmkret.text.verbs import generic
 
 TRAMPOLINE = 0x7_0000_0000
@@ -69,6 +74,35 @@ def resume_at(arch: Any, k: Any, task: int, address: int) -> None:
     raise NotImplementedError
 
 
-def has_feature(arch: Any, name: str) -> bool:
+@constant
+def has_feature(arch_class: Any, name: str) -> bool:
     """Whether an architecture has the feature `name`, a constant. Compiled code sees a constant."""
-    return name in sys.modules[type(arch).__module__].FEATURES
+    return name in sys.modules[arch_class.__module__].FEATURES
+
+
+FEATURES = ("trap", "two-pass", "irqs-off")
+
+
+def _are_features(value: Any) -> str:
+    words = names(value)
+    strange = [] if words else sorted(set(value) - set(FEATURES))
+    if strange:
+        raise UnknownName("feature", strange[0], FEATURES)
+    return words
+
+
+def _check(contract: Contract, path: Path, module: ModuleType) -> None:
+    arch: Any = one_record(contract, path, module)
+    if len(arch._fields) != 1:
+        raise PluginError(f"{path}: {arch.__name__} of an arch has one field, the stacks")
+
+
+ARCH = Contract(
+    name="arch",
+    folder=Path(__file__).parent,
+    package="shmkret.arch",
+    record=one_record,
+    signatures=tuple(map(of_verb, (call_insn, prologue, epilogue, return_insn, prepare_kretprobe, resume_at))),
+    constants=(Constant("FEATURES", None, _are_features),),
+    more=_check,
+)

@@ -1,28 +1,12 @@
-"""What lies where in an arena.
+"""What lies where in an arena: the sections, their order, their counts and their strides.
 
-    0        header     magic, version, geometry, the table of sections; one page
-    4096     run        one record: the phase that all CPUs follow
-             cpus       one a CPU: what it alone writes: its counters, its flags, the first bug that it saw
-             runqueues  one a CPU: what others read and write of it
-             tasks      one a task: address and registers
-             entities   one a task: its place in the run queues
-             stack      STACK_WORDS a task
-             functions  one a function that tasks call: the probes on it
-             probes     struct kretprobe and struct kprobe
-             instances  struct kretprobe_instance
-             buckets    kretprobe_inst_table
-             registry   the slab of free instances
-             recovery   one a CPU: what others need when it dies
-             misses     one a CPU and probe, where a run is recoverable
-             script     words that a worker program reads, such as a drawn sequence of system calls
-             data       data_size bytes an instance
-             table_locks, locks, system_locks
-                        the bucket locks; the scheme's others; kprobe_mutex, the slab's and the run queues'
+    0        header     two pages: magic, version, geometry, the table of sections
+    8192     the sections of Kernel, in its order
+             the arrays of locks, each followed by the tables of its lock
+             the records that only the scheme has
 
-A record is a NamedTuple class whose fields are columns of int64 words (`Words`), in the order of the class. The same class
-is a structured dtype for numpy, a tuple of views for the plain and the explored machine, and a tuple of addresses in
-compiled code. Positions are indices and offsets, never addresses.
-
+Sections  the one table is Kernel itself (shmkret.arena.records): a field with a Place is a section. Locks and schemes add theirs
+          by the annotations of their own classes.
 Padding   `packed`: probes, buckets and locks side by side
           `cacheline`: each on lines of its own, as 2.6.27 had them. CPUs, tasks and instances always are.
           table_padding says it for the bucket locks alone: the seed packed those.
@@ -30,53 +14,50 @@ Padding   `packed`: probes, buckets and locks side by side
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from functools import cache
 from numbers import Integral
-from typing import NamedTuple
+from typing import NamedTuple, get_args, get_type_hints
 
+from shmkret.arena.fields import parts_of, record_bytes
 from shmkret.arena.hashing import NR_BUCKETS
 from shmkret.arena.records import (
-    PAGE,
+    PADDED,
+    PER_DATA_WORD,
+    PER_FUNCTION,
+    PER_LATENCY_WORD,
+    PER_MISS,
+    PER_SCRIPT_WORD,
+    PER_STACK_WORD,
     RUNQUEUE_LOCKS,
     STACK_WORDS,
-    Buckets,
-    Cpus,
-    Data,
-    Entities,
-    Functions,
-    Instances,
-    Latencies,
-    Misses,
-    Probes,
-    Recovery,
-    Registry,
-    Run,
-    Runqueues,
-    Script,
-    Stack,
-    Tasks,
-    record_bytes,
+    Kernel,
+    Place,
 )
 from shmkret.errors import GeometryError, UnknownName
+from shmkret.text.domains import (
+    ONE,
+    PER_BUCKET,
+    PER_CPU,
+    PER_INSTANCE,
+    PER_LOCK_AND_CPU,
+    PER_LOCK_PER_CPU,
+    PER_NODE,
+    PER_PROBE,
+    PER_PROBE_PER_CPU,
+    PER_RING_WORD,
+    PER_TASK,
+    Domain,
+)
 
 CACHE_LINE = 64
-
+PAGE = 4096
+HEADER_BYTES = 2 * PAGE
 PADDINGS = ("cacheline", "packed")
-
 LARGEST_ARENA = 1 << 40
-
 MOST_RECOVERABLE = 1 << 24
 """Instances of a recoverable run: an intent names two of them and more in one word."""
-
-
-class Section(NamedTuple):
-    """A stretch of the arena: `nr` records of class `record`, `stride` bytes apart."""
-
-    name: str
-    record: type
-    offset: int
-    nr: int
-    stride: int
 
 
 @dataclass(frozen=True)
@@ -99,6 +80,7 @@ class Geometry:
     recoverable: int = 0
     padding: str = "cacheline"
     table_padding: str = ""
+    nr_nodes: int = 1
 
     def __post_init__(self) -> None:
         if not self.nr_functions:
@@ -117,6 +99,7 @@ class Geometry:
             ("latency_words", 1, 1 << 28),
             ("nr_recoverers", 0, 16),
             ("recoverable", 0, 1),
+            ("nr_nodes", 1, 1024),
         ):
             value = getattr(self, name)
             if not isinstance(value, Integral) or not low <= int(value) <= high:
@@ -155,97 +138,134 @@ class Geometry:
         """kprobe_mutex, the slab's, and one a run queue."""
         return RUNQUEUE_LOCKS + self.nr_cpus
 
+    @property
+    def ring_words(self) -> int:
+        """Words of a ring that holds every instance of a probe: a power of two."""
+        return 1 << (self.maxactive - 1).bit_length()
 
-PADDED = frozenset({"probes", "buckets", "locks", "table_locks"})
 
-PRIVATE = frozenset({"run", "cpus", "runqueues", "recovery", "tasks", "entities", "instances", "system_locks"})
-
-RECORDS: dict[str, type | None] = {
-    "run": Run,
-    "cpus": Cpus,
-    "runqueues": Runqueues,
-    "tasks": Tasks,
-    "entities": Entities,
-    "stack": Stack,
-    "functions": Functions,
-    "probes": Probes,
-    "instances": Instances,
-    "buckets": Buckets,
-    "registry": Registry,
-    "recovery": Recovery,
-    "misses": Misses,
-    "script": Script,
-    "data": Data,
-    "latencies": Latencies,
-    "table_locks": None,
-    "locks": None,
-    "system_locks": None,
+GEOMETRY_FIELDS = tuple(field.name for field in fields(Geometry) if field.type == "int")
+COUNTS: dict[Domain, Callable[[Geometry], int]] = {
+    ONE: lambda g: 1,
+    PER_CPU: lambda g: g.nr_slots,
+    PER_TASK: lambda g: g.nr_tasks,
+    PER_STACK_WORD: lambda g: g.nr_tasks * STACK_WORDS,
+    PER_FUNCTION: lambda g: g.nr_functions,
+    PER_PROBE: lambda g: g.nr_probes,
+    PER_INSTANCE: lambda g: g.nr_instances,
+    PER_BUCKET: lambda g: NR_BUCKETS,
+    PER_MISS: lambda g: g.nr_slots * g.nr_probes if g.recoverable else 1,
+    PER_SCRIPT_WORD: lambda g: g.script_words,
+    PER_DATA_WORD: lambda g: max(1, g.nr_instances * g.data_words),
+    PER_LATENCY_WORD: lambda g: g.latency_words,
+    PER_PROBE_PER_CPU: lambda g: g.nr_probes * g.nr_slots,
+    PER_RING_WORD: lambda g: g.nr_probes * g.nr_slots * g.ring_words,
 }
-"""The record class of each section in order; None: that of the lock."""
+OF_LOCKS: dict[Domain, Callable[[Geometry, int], int]] = {
+    ONE: lambda g, nr: 1,
+    PER_CPU: lambda g, nr: g.nr_slots,
+    PER_LOCK_AND_CPU: lambda g, nr: nr + g.nr_slots,
+    PER_LOCK_PER_CPU: lambda g, nr: nr * g.nr_slots,
+    PER_NODE: lambda g, nr: nr * g.nr_nodes,
+}
+"""The members of a domain of a lock's table, where its array has `nr` locks."""
+SYSTEM_ARRAY, TABLE_ARRAY, OTHER_ARRAY = "system_locks", "table_locks", "locks"
+ARRAYS = {SYSTEM_ARRAY: "", TABLE_ARRAY: "table", OTHER_ARRAY: "locks"}
+"""The arrays of locks by the names of their sections, in the order in which locks are numbered; and the field of a scheme."""
 
 
-def records_with(lock: type) -> dict[str, type]:
-    """The record class of each section, the lock's filled in."""
-    return {name: record or lock for name, record in RECORDS.items()}
+class Section(NamedTuple):
+    """A section before anything is counted. array: the array of locks that it is, or belongs to."""
+
+    name: str
+    record: type
+    place: Place
+    array: str = ""
 
 
-def stride_of(name: str, record: type, padding: str) -> int:
+class Placed(NamedTuple):
+    """A stretch of an arena: `nr` records of class `record`, `stride` bytes apart."""
+
+    name: str
+    record: type
+    offset: int
+    nr: int
+    stride: int
+
+
+@cache
+def own_sections() -> tuple[Section, ...]:
+    """The sections of Kernel."""
+    notes = get_type_hints(Kernel, include_extras=True)
+    found = [(name, get_args(notes[name])) for name in Kernel._fields if get_args(notes[name])]
+    return tuple(Section(name, record, place) for name, (record, place) in found)
+
+
+def arrays_of(scheme: type | None) -> tuple[str, ...]:
+    """The arrays of locks of an arena for a scheme, in order; None: of any, both that a scheme can have."""
+    own = parts_of(scheme).locks if scheme else {"table", "locks"}
+    return tuple(array for array, field in ARRAYS.items() if not field or field in own)
+
+
+def frame(lock: type, scheme: type | None = None) -> tuple[Section, ...]:
+    """The sections of every arena with that lock and that scheme, in order."""
+    found = list(own_sections())
+    for array in arrays_of(scheme):
+        apart = 1 if array == SYSTEM_ARRAY else PADDED
+        found.append(Section(array, lock, Place(ONE, apart), array))
+        for field, (record, per) in parts_of(lock).tables.items():
+            found.append(Section(f"{array}.{field}", record, Place(per, 1), array))
+    for field, (record, per) in parts_of(scheme).tables.items() if scheme else ():
+        found.append(Section(f"scheme.{field}", record, Place(per, PADDED if per in (PER_PROBE, PER_BUCKET) else 0)))
+    return tuple(found)
+
+
+def array_count(array: str, g: Geometry) -> int:
+    """The locks of an array."""
+    return {SYSTEM_ARRAY: RUNQUEUE_LOCKS + g.nr_cpus, TABLE_ARRAY: NR_BUCKETS, OTHER_ARRAY: g.nr_locks}[array]
+
+
+def count_of(section: Section, g: Geometry) -> int:
+    """The records of a section."""
+    if section.name == section.array:
+        return array_count(section.array, g)
+    if section.array:
+        return OF_LOCKS[section.place.per](g, array_count(section.array, g))
+    return COUNTS[section.place.per](g)
+
+
+def stride_of(section: Section, padding: str, table_padding: str) -> int:
     """Bytes from one record of a section to the next."""
-    size = record_bytes(record)
-    if name in ("cpus", "runqueues", "recovery"):
-        return _round_up(size, 2 * CACHE_LINE)
-    if name in PRIVATE or (name in PADDED and padding == "cacheline"):
-        return _round_up(size, CACHE_LINE)
-    return _round_up(size, 8)
+    size, apart = record_bytes(section.record), section.place.apart
+    if apart == PADDED:
+        own = table_padding if section.name == TABLE_ARRAY else padding
+        apart = 1 if own == "cacheline" else 0
+    return _round_up(size, apart * CACHE_LINE or 8)
 
 
-def padding_of(name: str, padding: str, table_padding: str) -> str:
-    """Which of an arena's two paddings holds for a section."""
-    return table_padding if name == "table_locks" else padding
-
-
-def sections(geometry: Geometry, lock: type) -> tuple[Section, ...]:
-    """The sections of an arena of that geometry whose locks are records of class `lock`, in order.
+def sections(geometry: Geometry, lock: type, scheme: type | None = None) -> tuple[Placed, ...]:
+    """The sections of an arena of that geometry, in order; its locks are records of class `lock`.
 
     Raises: GeometryError when the whole exceeds LARGEST_ARENA.
     """
-    g = geometry
-    counts = {
-        "run": 1,
-        "cpus": g.nr_slots,
-        "runqueues": g.nr_slots,
-        "tasks": g.nr_tasks,
-        "entities": g.nr_tasks,
-        "stack": g.nr_tasks * STACK_WORDS,
-        "functions": g.nr_functions,
-        "probes": g.nr_probes,
-        "instances": g.nr_instances,
-        "buckets": NR_BUCKETS,
-        "registry": 1,
-        "recovery": g.nr_slots,
-        "misses": g.nr_slots * g.nr_probes if g.recoverable else 1,
-        "script": g.script_words,
-        "data": max(1, g.nr_instances * g.data_words),
-        "latencies": g.latency_words,
-        "table_locks": NR_BUCKETS,
-        "locks": g.nr_locks,
-        "system_locks": g.nr_system_locks,
-    }
-    placed = []
-    offset = PAGE
-    for name, record in records_with(lock).items():
-        stride = stride_of(name, record, padding_of(name, g.padding, g.table_padding))
-        placed.append(Section(name, record, offset, counts[name], stride))
-        offset = _round_up(offset + counts[name] * stride, 2 * CACHE_LINE)
-    if offset > LARGEST_ARENA:
+    placed = list(_placed(geometry, frame(lock, scheme)))
+    end = arena_bytes(tuple(placed))
+    if end > LARGEST_ARENA:
         raise GeometryError(
-            f"the arena would take {offset} bytes, the limit is {LARGEST_ARENA}: "
-            "lower --probes, --maxactive, --data-size or --tasks"
+            f"the arena would take {end} bytes, the limit is {LARGEST_ARENA}: lower --probes, --maxactive, --data-size or --tasks"
         )
     return tuple(placed)
 
 
-def arena_bytes(placed: tuple[Section, ...]) -> int:
+def _placed(g: Geometry, found: tuple[Section, ...]) -> Iterator[Placed]:
+    offset = HEADER_BYTES
+    for section in found:
+        nr, stride = count_of(section, g), stride_of(section, g.padding, g.table_padding)
+        yield Placed(section.name, section.record, offset, nr, stride)
+        offset = _round_up(offset + nr * stride, 2 * CACHE_LINE)
+
+
+def arena_bytes(placed: tuple[Placed, ...]) -> int:
     """The size of the arena that holds these sections, in whole pages."""
     last = placed[-1]
     return _round_up(last.offset + last.nr * last.stride, PAGE)

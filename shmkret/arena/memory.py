@@ -14,9 +14,9 @@ from shmkret.errors import ArenaError
 BYTES_BESIDE_AN_INSTANCE = 256
 
 
-def require_room(geometry: Geometry, lock: type) -> None:
+def require_room(geometry: Geometry, lock: type, scheme: type | None = None) -> None:
     """Raises ArenaError when an arena of that geometry does not fit into memory; GeometryError when it never would."""
-    size = layout.arena_bytes(layout.sections(geometry, lock))
+    size = layout.arena_bytes(layout.sections(geometry, lock, scheme))
     # Building and auditing take memory of their own: Python's lists of all instances.
     own = BYTES_BESIDE_AN_INSTANCE * geometry.nr_instances
     require_memory(size, "the arena", own, ": lower --probes, --maxactive, --data-size or --tasks")

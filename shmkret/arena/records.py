@@ -7,21 +7,28 @@ compiled code. Positions are indices and offsets, never addresses.
 
 from __future__ import annotations
 
-import sys
-from collections import namedtuple
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Annotated, Any, NamedTuple
 
 from shmkret.text.atomics import Words
-
-PAGE = 4096
+from shmkret.text.domains import ONE, PER_BUCKET, PER_CPU, PER_INSTANCE, PER_PROBE, PER_TASK, Domain
 
 STACK_WORDS = 64
+PER_STACK_WORD, PER_FUNCTION, PER_MISS = Domain("stack word"), Domain("function"), Domain("miss")
+PER_SCRIPT_WORD, PER_DATA_WORD, PER_LATENCY_WORD = Domain("script word"), Domain("data word"), Domain("latency word")
+PADDED = -1
+
+
+class Place(NamedTuple):
+    """How the records of a section lie: one for each of `per`; each begins on a cache line of its own (apart=1), on a pair of
+    lines (2), right behind the one before (0), or as the arena's padding says (PADDED).
+    """
+
+    per: Domain
+    apart: int = 0
 
 
 class Run(NamedTuple):
-    """What every CPU polls; see shmkret.cpu. guests: how many of the last CPUs are processes that the run does not start."""
+    """What every CPU polls; see shmkret.kernel.cpu. guests: how many of the last CPUs are processes that the run does not start."""
 
     phase: Words
     work_ns: Words
@@ -107,10 +114,9 @@ class Functions(NamedTuple):
 
 
 class Probes(NamedTuple):
-    """struct kretprobe, and struct kprobe; `used` only under the scheme `global`. `next` chains the probes of a function."""
+    """struct kretprobe, and struct kprobe. `next` chains the probes of a function."""
 
     free: Words
-    used: Words
     next: Words
     kind: Words
     entry_handler: Words
@@ -123,9 +129,9 @@ class Probes(NamedTuple):
 
 
 class Instances(NamedTuple):
-    """struct kretprobe_instance; `next` chains the free list, the bucket and the slab, the used_ links `used`.
+    """struct kretprobe_instance; `next` chains the free list, the bucket and the slab.
 
-    `state` and `fp` are kept where a run is recoverable: see shmkret.intents. fp, as in later kernels, is the stack pointer at
+    `state` and `fp` are kept where a run is recoverable: see shmkret.moves.intents. fp, as in later kernels, is the stack pointer at
     the entry, so that an audit sees which call is the newer.
     """
 
@@ -133,8 +139,6 @@ class Instances(NamedTuple):
     rp: Words
     ret_addr: Words
     task: Words
-    used_next: Words
-    used_prev: Words
     state: Words
     fp: Words
 
@@ -159,7 +163,7 @@ class Registry(NamedTuple):
 
 
 class Recovery(NamedTuple):
-    """What others need when a CPU dies, one record a CPU and a recoverer: see shmkret.intents and shmkret.recovery."""
+    """What others need when a CPU dies, one record a CPU and a recoverer: see shmkret.moves.intents and shmkret.recovery."""
 
     intent: Words
     held: Words
@@ -192,30 +196,37 @@ class Data(NamedTuple):
 
 
 class Latencies(NamedTuple):
-    """The histograms of a run that is timed, one after the other: for each CPU one a class (shmkret.clock)."""
+    """The histograms of a run that is timed, one after the other: for each CPU one a class (shmkret.moves.clock)."""
 
     word: Words
 
 
 class Kernel(NamedTuple):
-    """Everything that the text works on, as views of one arena. Only machines build one; see also shmkret.mode."""
+    """Everything that the text works on, as views of one arena. Only machines build one; see also shmkret.kernel.mode.
 
-    run: Run
-    cpus: Cpus
-    runqueues: Runqueues
-    tasks: Tasks
-    entities: Entities
-    functions: Functions
-    probes: Probes
-    instances: Instances
-    buckets: Buckets
-    registry: Registry
-    recovery: Recovery
-    misses: Misses
-    script: Script
-    data: Data
-    latencies: Latencies
+    The fields that are annotated with a Place are the arena's sections, in their order: shmkret.arena.layout derives from them where
+    everything lies. Those that are numbers come last.
+    """
+
+    run: Annotated[Run, Place(ONE, apart=1)]
+    cpus: Annotated[Cpus, Place(PER_CPU, apart=2)]
+    runqueues: Annotated[Runqueues, Place(PER_CPU, apart=2)]
+    tasks: Annotated[Tasks, Place(PER_TASK, apart=1)]
+    entities: Annotated[Entities, Place(PER_TASK, apart=1)]
+    stack: Annotated[Stack, Place(PER_STACK_WORD)]
+    functions: Annotated[Functions, Place(PER_FUNCTION)]
+    probes: Annotated[Probes, Place(PER_PROBE, PADDED)]
+    instances: Annotated[Instances, Place(PER_INSTANCE, apart=1)]
+    buckets: Annotated[Buckets, Place(PER_BUCKET, PADDED)]
+    registry: Annotated[Registry, Place(ONE)]
+    recovery: Annotated[Recovery, Place(PER_CPU, apart=2)]
+    misses: Annotated[Misses, Place(PER_MISS)]
+    script: Annotated[Script, Place(PER_SCRIPT_WORD)]
+    data: Annotated[Data, Place(PER_DATA_WORD)]
+    latencies: Annotated[Latencies, Place(PER_LATENCY_WORD)]
     system_locks: Any
+    table_locks: Any
+    other_locks: Any
     arch: Any
     scheme: Any
     worker: Any
@@ -231,6 +242,24 @@ class Kernel(NamedTuple):
     data_words: int
     hash_multiplier: int
     handler_ns: int
+
+
+class Mode(NamedTuple):
+    """What a run is compiled with, and what a CPU is in the middle of: classes without data; see shmkret.kernel.mode."""
+
+    context: Any
+    irq: Any
+    primitives: Any
+    clock: Any
+    recovery: Any
+    handlers: Any
+    bugs: Any
+
+
+def with_mode(k: Kernel, context: Any = None, irq: Any = None, primitives: Any = None) -> Kernel:
+    """The same kernel in another mode: what is given replaces what it had. In compiled code it is a Kernel of another type."""
+    changes = {"context": context, "irq": irq, "primitives": primitives}
+    return k._replace(mode=k.mode._replace(**{name: value for name, value in changes.items() if value is not None}))
 
 
 INTEGERS = Kernel._fields[Kernel._fields.index("nr_cpus") :]
@@ -249,47 +278,5 @@ class Boot(NamedTuple):
 
 
 KRETPROBE, KPROBE = 1, 2
-
 RUNNING, WOKEN, QUEUED, BLOCKED, QUEUING = range(5)
-
 KPROBE_MUTEX, SLAB_LOCK, RUNQUEUE_LOCKS = range(3)
-
-
-def record_bytes(record: type) -> int:
-    """Bytes of one unpadded record: its fields, or SIZE where the record's module says so."""
-    own = getattr(record, "_bytes", 0)
-    return max(8 * len(fields_of(record)), own, getattr(sys.modules[record.__module__], "SIZE", 0))
-
-
-def describe_record(record: type) -> str:
-    """A record class in words, for who has not its file: NAME BYTES FIELD ..."""
-    return " ".join([record.__name__, str(record_bytes(record)), *fields_of(record)])
-
-
-def described_record(text: str) -> type:
-    """A class of the layout that describe_record() has told. Raises ValueError for anything else."""
-    name, size, *fields = text.split(" ")
-    record = namedtuple(name, fields, module=__name__)  # type: ignore[misc]
-    if not fields or not 8 * len(fields) <= int(size) <= PAGE:
-        raise ValueError(f"{size} bytes do not hold {len(fields)} fields")
-    record._bytes = int(size)  # type: ignore[attr-defined]
-    return record
-
-
-def fields_of(record: type) -> tuple[str, ...]:
-    """The names of a record class's columns, in order."""
-    fields: tuple[str, ...] = record._fields  # type: ignore[attr-defined]
-    return fields
-
-
-def dtype_of(record: type, stride: int) -> np.dtype[np.void]:
-    """The structured dtype of one record: '<i8' fields in the order of the class, `stride` bytes each."""
-    fields = fields_of(record)
-    return np.dtype(
-        {
-            "names": list(fields),
-            "formats": ["<i8"] * len(fields),
-            "offsets": [8 * j for j in range(len(fields))],
-            "itemsize": stride,
-        }
-    )

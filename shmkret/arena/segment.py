@@ -26,14 +26,15 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkret.arena import hashing, layout, records
-from shmkret.arena.chains import statistics
+from shmkret.arena import hashing, layout
+from shmkret.arena.boot import build_probes, build_tasks
+from shmkret.arena.chains import HASHED, Listed, statistics
+from shmkret.arena.fields import describe_record, dtype_of
 from shmkret.arena.header import GEOMETRY_FIELDS, HEADER, MAGIC, VERSION, layout_digest
-from shmkret.arena.layout import Geometry, Section
+from shmkret.arena.layout import Geometry, Placed
 from shmkret.arena.memory import mib, require_room
 from shmkret.arena.records import Boot
 from shmkret.errors import ArenaError, GeometryError, UnfitMachine, UnknownName
-from shmkret.text.atomics import NIL
 
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
@@ -46,20 +47,22 @@ NAME_PREFIX = "shmkret."
 class Arena:
     """A mapped arena. Use `create()` or `attach()`.
 
-    Attributes: fd, size (bytes), address (of byte 0 in this process), name (None when private), geometry, sections (by name).
+    Attributes: fd, size (bytes), address (of byte 0 in this process), name (None when private), geometry, sections (by name), lists
+    (where instances are kept: those of a hash table, unless a scheme says otherwise).
 
     A forked child that closes it only lets go of it itself: the name and its being live belong to the process that made or
     attached it.
     """
 
     def __init__(
-        self, fd: int, placed: tuple[Section, ...], geometry: Geometry, name: str | None, *, made: bool = False
+        self, fd: int, placed: tuple[Placed, ...], geometry: Geometry, name: str | None, *, made: bool = False
     ) -> None:
         self.fd = fd
         self.name = name
         self._made = made
         self._pid = os.getpid()
         self.geometry = geometry
+        self.lists: tuple[Listed, ...] = HASHED
         self.sections = {section.name: section for section in placed}
         self.size = layout.arena_bytes(placed)
         self._map = mmap.mmap(fd, self.size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
@@ -72,6 +75,7 @@ class Arena:
         geometry: Geometry,
         *,
         lock: type,
+        scheme: type | None = None,
         names: dict[str, str] | None = None,
         hash_name: str = "mult-2008-64",
         task_address: str = "slab",
@@ -80,44 +84,45 @@ class Arena:
     ) -> Self:
         """Reserve an arena and build every list: all instances free, all buckets empty, all tasks at rest.
 
-        Args:    geometry: its sizes. lock: the record class of its locks, whose words stay zero here.
+        Args:    geometry: its sizes. lock: the record class of its locks, whose words stay zero here. scheme: the class of its scheme, for
+                 the records that only that has; None: those of a hash table.
                  names: `scheme`, `lock`, `arch`, for programs that attach: a name, or the absolute path of a file.
                  named: give it a name in /dev/shm.
                  boot: the probes; empty: a kretprobe on each function, with geometry.maxactive instances.
         Raises:  ArenaError when it does not fit into memory, UnfitMachine when it cannot have a name; GeometryError;
                  UnknownName for the hash or address model.
         """
-        placed = layout.sections(geometry, lock)
+        placed = layout.sections(geometry, lock, scheme)
         multiplier = hashing.multiplier(hash_name)
         addresses = hashing.task_addresses(task_address, geometry.nr_tasks)
-        require_room(geometry, lock)
+        require_room(geometry, lock, scheme)
         fd, name = _reserve(layout.arena_bytes(placed), named)
         try:
             arena = cls(fd, placed, geometry, name, made=True)
-            arena._build_tasks(addresses)
-            arena._build_probes(boot)
+            build_tasks(arena, addresses)
+            build_probes(arena, boot)
             texts = {"hash": hash_name, "task_address": task_address, **(names or {})}
-            arena._write_header(texts, lock, multiplier)
+            arena._write_header(texts, lock, scheme, multiplier)
         except BaseException:
             _discard(fd, name)
             raise
         return arena
 
     @classmethod
-    def attach(cls, fd: int, *, lock: type, name: str | None = None) -> Self:
+    def attach(cls, fd: int, *, lock: type, scheme: type | None = None, name: str | None = None) -> Self:
         """Map an arena that another program made, after checking that it is one and that we may trust its sizes.
 
-        Args:    fd: open for reading and writing; the arena keeps it. lock: the record class of its locks. name: its own.
+        Args:    fd: open for reading and writing; the arena keeps it. lock, scheme: as it was created with. name: its own.
         Raises:  ArenaError: not an arena, another version or layout, another owner, truncated, geometry that does not add up.
         """
-        geometry, placed = checked(fd, lock)
+        geometry, placed = checked(fd, lock, scheme)
         return cls(fd, placed, geometry, name)
 
     def records(self, section: str) -> NDArray[np.void]:
         """The records of a section, structured '<i8' fields, shared and writable."""
         s = self.sections[section]
         part = self._bytes[s.offset : s.offset + s.nr * s.stride]
-        return part.view(records.dtype_of(s.record, s.stride))
+        return part.view(dtype_of(s.record, s.stride))
 
     @property
     def header(self) -> NDArray[np.void]:
@@ -147,82 +152,24 @@ class Arena:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _build_tasks(self, addresses: NDArray[np.int64]) -> None:
-        """Every task at rest, in turn on the run queue of its CPU, and every CPU idle."""
-        g = self.geometry
-        tasks, entities, queues = (self.records(name) for name in ("tasks", "entities", "runqueues"))
-        tasks["address"] = addresses
-        tasks["sp"] = (np.arange(g.nr_tasks) + 1) * records.STACK_WORDS
-        order = np.arange(g.nr_tasks)
-        entities["state"] = records.QUEUED
-        entities["cpu"] = order % g.nr_cpus
-        entities["on"] = NIL
-        entities["next"] = np.where(order + g.nr_cpus < g.nr_tasks, order + g.nr_cpus, NIL)
-        cpus = np.arange(g.nr_cpus)
-        queues["first"] = queues["last"] = NIL
-        queues["first"][: g.nr_cpus] = np.where(cpus < g.nr_tasks, cpus, NIL)
-        queues["last"][: g.nr_cpus] = np.where(cpus < g.nr_tasks, cpus + (g.nr_tasks - 1 - cpus) // g.nr_cpus * g.nr_cpus, NIL)
-        queues["quiescent"] = 1
-        self.records("cpus")["task"] = NIL
-        self.records("cpus")["current_kprobe"] = NIL
-        self.records("cpus")["waits_for"] = NIL
-
-    def _build_probes(self, boot: Sequence[Boot]) -> None:
-        g = self.geometry
-        boot = boot or [Boot(function, records.KRETPROBE) for function in range(min(g.nr_probes, g.nr_functions))]
-        probes, functions, instances = (self.records(name) for name in ("probes", "functions", "instances"))
-        for field in ("free", "used", "next"):
-            probes[field] = NIL
-        functions["kprobe"] = NIL
-        maxactive = np.zeros(g.nr_probes, np.int64)
-        registered = np.zeros(g.nr_probes, bool)
-        for field in ("function", "kind", "entry_handler", "handler"):
-            probes[field][: len(boot)] = [getattr(probe, field) for probe in boot]
-        maxactive[: len(boot)] = [probe.maxactive or g.maxactive for probe in boot]
-        registered[: len(boot)] = [probe.registered for probe in boot]
-        probes["maxactive"] = maxactive
-        probes["registered"] = registered
-        newest = functions["kprobe"].tolist()
-        for p, probe in enumerate(boot):
-            if probe.registered:
-                probes["next"][p] = newest[probe.function]
-                newest[probe.function] = p
-        functions["kprobe"] = newest
-        self._build_free_lists(np.where(registered & (probes["kind"] == records.KRETPROBE), maxactive, 0))
-        instances["task"] = NIL
-        self.records("buckets")["first"] = NIL
-        self.records("registry")["initialized"] = 1
-
-    def _build_free_lists(self, counts: NDArray[np.int64]) -> None:
-        """The first counts[p] instances go to probe p, in order, and what is left to the slab."""
-        instances, total = self.records("instances"), self.geometry.nr_instances
-        ends = np.cumsum(counts)
-        following = np.arange(1, total + 1)
-        following[ends[counts > 0] - 1] = NIL
-        following[-1:] = NIL
-        instances["next"] = following
-        instances["rp"] = NIL
-        instances["rp"][: ends[-1]] = np.repeat(np.arange(len(counts)), counts)
-        self.records("probes")["free"] = np.where(counts > 0, ends - counts, NIL)
-        self.records("registry")["slab"] = ends[-1] if ends[-1] < total else NIL
-
-    def _write_header(self, texts: dict[str, str], lock: type, multiplier: int) -> None:
+    def _write_header(self, texts: dict[str, str], lock: type, scheme: type | None, multiplier: int) -> None:
         header = self.header[0]
         for key, text in texts.items():
             encoded = os.fsencode(text)
             # Half a path would lead elsewhere: none says that it has to be given by hand.
             header[key] = encoded if len(encoded) <= HEADER[key].itemsize else b""
-        described = records.describe_record(lock).encode()
-        header["lock_record"] = described if len(described) <= HEADER["lock_record"].itemsize else b""
+        for key, record in (("lock_record", lock), ("scheme_record", scheme)):
+            described = describe_record(record).encode() if record else b""
+            header[key] = described if len(described) <= HEADER[key].itemsize else b""
         header["version"] = VERSION
         header["size"] = self.size
         header["creator_pid"] = os.getpid()
-        header["layout"] = layout_digest(lock)
+        header["layout"] = layout_digest(lock, scheme)
         header["padding"] = self.geometry.padding.encode()
         header["table_padding"] = self.geometry.table_padding.encode()
         header["hash_multiplier"] = multiplier
         header["geometry"] = [getattr(self.geometry, field) for field in GEOMETRY_FIELDS]
-        header["sections"] = [[s.offset, s.nr, s.stride] for s in self.sections.values()]
+        header["sections"][: len(self.sections)] = [[s.offset, s.nr, s.stride] for s in self.sections.values()]
         header["magic"] = MAGIC  # last: an arena that is half built is none
 
 
@@ -259,37 +206,41 @@ def require_ours(status: os.stat_result) -> None:
         raise ArenaError(f"the arena belongs to user {status.st_uid}, we are {os.geteuid()}")
 
 
-def checked(fd: int, lock: type) -> tuple[Geometry, tuple[Section, ...]]:
+def checked(fd: int, lock: type, scheme: type | None = None) -> tuple[Geometry, tuple[Placed, ...]]:
     """The sizes and the sections of an arena, once all that its header says agrees with itself, its file and its lock.
 
     Raises: ArenaError, as Arena.attach().
     """
-    header = _checked_header(fd, lock)
+    header = _checked_header(fd, lock, scheme)
     sizes = dict(zip(GEOMETRY_FIELDS, header["geometry"].tolist(), strict=True))
     try:
         paddings = {key: header[key].decode("ascii", "replace") for key in ("padding", "table_padding")}
         geometry = Geometry(**sizes, **paddings)
-        placed = layout.sections(geometry, lock)
+        placed = layout.sections(geometry, lock, scheme)
     except (GeometryError, UnknownName) as error:
         raise ArenaError(f"the arena's geometry does not add up: {error}") from error
     table = [[s.offset, s.nr, s.stride] for s in placed]
-    if header["sections"].tolist() != table or int(header["size"]) != layout.arena_bytes(placed):
+    if (
+        header["sections"][: len(table)].tolist() != table
+        or header["sections"][len(table) :].any()
+        or int(header["size"]) != layout.arena_bytes(placed)
+    ):
         raise ArenaError("the arena's geometry does not add up: its sections are not where its sizes put them")
     return geometry, placed
 
 
-def _checked_header(fd: int, lock: type) -> Any:
+def _checked_header(fd: int, lock: type, scheme: type | None) -> Any:
     status = os.fstat(fd)
-    if status.st_size < records.PAGE:
-        raise ArenaError(f"not an arena: the file has {status.st_size} bytes, a header alone has {records.PAGE}")
+    if status.st_size < layout.HEADER_BYTES:
+        raise ArenaError(f"not an arena: the file has {status.st_size} bytes, a header alone has {layout.HEADER_BYTES}")
     require_ours(status)
     header = np.frombuffer(os.pread(fd, HEADER.itemsize, 0), HEADER)[0]
     if header["magic"] != MAGIC:
         raise ArenaError(f"not an arena: it begins with {bytes(header['magic'])!r}, not with {MAGIC!r}")
-    if header["version"] != VERSION or header["layout"] != layout_digest(lock):
+    if header["version"] != VERSION or header["layout"] != layout_digest(lock, scheme):
         raise ArenaError(
             f"the arena has version {header['version']}, layout {header['layout'].decode('ascii', 'replace')}; "
-            f"this shmkret has version {VERSION}, layout {layout_digest(lock).decode()}"
+            f"this shmkret has version {VERSION}, layout {layout_digest(lock, scheme).decode()}"
         )
     if header["size"] != status.st_size:
         raise ArenaError(f"the arena was truncated: its header says {header['size']} bytes, the file has {status.st_size}")

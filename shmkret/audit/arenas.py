@@ -25,9 +25,12 @@ from shmkret.arena.segment import Arena
 from shmkret.audit.checks import audit, inside
 from shmkret.audit.repair import repair
 from shmkret.errors import ArenaError, PluginError, ShmkretError
+from shmkret.locks import LOCK
 from shmkret.machines.plain import PlainMachine, locks_of
 from shmkret.plugins.calls import blamed
-from shmkret.plugins.registry import LOCK, SCHEME, Kind, Plugin, find, is_path
+from shmkret.plugins.contract import Contract
+from shmkret.plugins.registry import Plugin, find, is_path
+from shmkret.schemes import SCHEME
 from shmkret.text import atomics
 
 LOOKS = 5
@@ -109,10 +112,10 @@ def held_locks(arena: Arena, lock: str | None = None, pids: list[int] | None = N
     plugin, doubt = _lock_of(arena.header[0], lock)[1:]
     if plugin is None:
         return Locks(None, doubt)
-    is_free = getattr(plugin.module, "is_free", None)
+    is_free = plugin.own("is_free")
     if is_free is None:
         return Locks(None, f"the lock {plugin.name} has no is_free()")
-    if not getattr(plugin.module, "ATTACHABLE", True):
+    if not plugin.constants.attachable:
         return Locks(None, f"the words of the lock {plugin.name} mean nothing outside the run's own processes")
     held = []
     with atomics.use(PlainMachine(None)), blamed([plugin.path], "is_free() or holder()"):
@@ -125,7 +128,7 @@ def held_locks(arena: Arena, lock: str | None = None, pids: list[int] | None = N
 
 def _holder(lock: Plugin, locks: Any, i: int, nr_cpus: int) -> int | None:
     """The CPU that holds a lock, as its word has it; None when the lock cannot say, or its word names no CPU."""
-    ask = getattr(lock.module, "holder", None)
+    ask = lock.own("holder")
     if ask is None:
         return None
     cpu = ask(locks, i)
@@ -173,7 +176,7 @@ def repaired(name: str, lock: str | None = None) -> tuple[list[str], list[str]]:
         raise
     with arena:
         scheme = _loadable(SCHEME, os.fsdecode(header["scheme"]))[0]
-        is_ours = plugin is not None and getattr(plugin.module, "ATTACHABLE", True)
+        is_ours = plugin is not None and plugin.constants.attachable
         done = repair(arena, scheme, plugin if is_ours else None)
         left = audit(arena, scheme, at_rest=False)
         if plugin is None or not is_ours:
@@ -199,7 +202,7 @@ def _lock_of(header: np.void, by_hand: str | None) -> _Lock:
         raise ArenaError(f"the arena does not say what its locks look like, and {doubt}; give its file with --lock") from error
 
 
-def _loadable(kind: Kind, name: str) -> tuple[Plugin | None, str]:
+def _loadable(kind: Contract, name: str) -> tuple[Plugin | None, str]:
     """The plug-in of a header's name if it is built in or installed; else None, and why. A header has no file run."""
     if not name:
         return None, f"the arena does not say which {kind.name} it has"

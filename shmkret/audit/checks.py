@@ -9,109 +9,134 @@ Always    calls = hits + nmissed + kp.nmissed + refused, over all kretprobes, th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkret.arena.chains import buckets, chain
+from shmkret.arena.chains import BUCKET, FREE, HUNG, SLAB, Walked, hung, walk_all
 from shmkret.arena.hashing import hash_ptr
 from shmkret.arena.records import KRETPROBE
 from shmkret.arena.segment import Arena
-from shmkret.audit import checked as layout
+from shmkret.audit import findings as kinds
+from shmkret.audit.checked import CHECKED
+from shmkret.audit.findings import Finding
 from shmkret.errors import PluginError
-from shmkret.moves.intents import BUSY, IDLE
+from shmkret.moves.intents import AT_REST, IN_FLIGHT
 from shmkret.plugins.calls import blamed
 from shmkret.plugins.registry import Plugin
 from shmkret.text.atomics import NIL
 
 
-def audit(arena: Arena, scheme: Plugin | None, *, at_rest: bool = True) -> list[str]:
+def audit(arena: Arena, scheme: Plugin | None, *, at_rest: bool = True) -> list[Finding]:
     """What is wrong with the lists and the books of an arena that no CPU is using; empty when nothing is.
 
     Bounds-checked throughout: the arena may hold anything. scheme: its own audit is asked too. at_rest: only tasks whose
     program says so (tasks.place is not 0) are inside a probed call.
     """
-    wrong: list[str] = []
+    wrong: list[Finding] = []
     places = np.zeros(arena.geometry.nr_instances, np.int64)
-    _walk_free(arena, places, wrong)
-    _walk_slab(arena, places, wrong)
-    in_flight, owners = _walk_buckets(arena, places, wrong)
-    for name, what in (("lost", places == 0), ("doubled", places > 1)):
+    in_flight: list[int] = []
+    where = set()
+    for walked in walk_all(arena):
+        if walked.flaw:
+            wrong.append(Finding(kinds.BROKEN, walked.name, walked.flaw))
+        np.add.at(places, walked.order, 1)
+        wrong += _misplaced(arena, walked)
+        if walked.listed.kind == HUNG:
+            in_flight += walked.order
+            where.add(f"{walked.listed.of}s" if walked.listed.of == BUCKET else "the lists of tasks")
+    for kind, what in ((kinds.LOST, places == 0), (kinds.DOUBLED, places > 1)):
         if what.any():
-            example = int(np.flatnonzero(what)[0])
-            wrong.append(f"{int(what.sum())} instances {name}, such as instance {example}")
+            wrong.append(Finding(kind, int(np.flatnonzero(what)[0]), int(what.sum()), 0))
     if arena.geometry.recoverable:
-        wrong += _states(arena) + _order(arena)
-        for field in ("intent", "held"):
-            slots = np.flatnonzero(arena.records("recovery")[field])
-            wrong += [f"recovery.{field} of slot {slot} is not cleared" for slot in slots]
+        wrong += [*_states(arena), *_order(arena), *_recovery_words(arena)]
     if at_rest:
-        wrong += [f"cpu {cpu} is inside the probe path" for cpu in inside(arena)]
-    outside = int((arena.records("tasks")["place"][owners] == 0).sum())
-    if at_rest and outside:
-        wrong.append(f"{outside} instances are in buckets, and their tasks are at rest")
-    asked = _ask_scheme(scheme, arena) if scheme is not None and hasattr(scheme.module, "audit") else []
-    return wrong + _books(arena, in_flight) + asked
+        wrong += [Finding(kinds.INSIDE, f"cpu {cpu}") for cpu in inside(arena)]
+        outside = _of_tasks_at_rest(arena, in_flight)
+        if outside:
+            wrong.append(Finding(kinds.AT_REST, " and ".join(sorted(where)), outside, 0))
+    asked = _ask_scheme(scheme, arena) if scheme is not None else []
+    return wrong + _books(arena, len(in_flight)) + asked
 
 
-def _states(arena: Arena) -> list[str]:
+def _misplaced(arena: Arena, walked: Walked) -> Iterator[Finding]:
+    """Instances that are on the list of another."""
+    instances = arena.records("instances")
+    if walked.listed.kind == FREE:
+        strange = [ri for ri in walked.order if instances["rp"][ri] != walked.number]
+        if strange:
+            yield Finding(kinds.STRANGER, walked.name, (strange[0], int(instances["rp"][strange[0]])), walked.number)
+    elif walked.listed.kind == SLAB:
+        strange = [ri for ri in walked.order if instances["rp"][ri] != NIL]
+        if strange:
+            yield Finding(kinds.ON_SLAB, walked.name, strange[0])
+    elif walked.order:
+        yield from _wrong_lists(arena, walked)
+
+
+def _wrong_lists(arena: Arena, walked: Walked) -> Iterator[Finding]:
+    """Instances in flight that are where their task is not looked for."""
+    tasks, addresses = arena.records("instances")["task"], arena.records("tasks")["address"]
+    multiplier = int(arena.header["hash_multiplier"][0])
+    for ri in walked.order:
+        task = int(tasks[ri])
+        if not 0 <= task < len(addresses):
+            yield Finding(kinds.NO_TASK, ri, task)
+            continue
+        home = hash_ptr(int(addresses[task]), multiplier) if walked.listed.of == BUCKET else task
+        if home != walked.number:
+            place = f"bucket, {walked.number}" if walked.listed.of == BUCKET else f"list, of task {walked.number}"
+            yield Finding(kinds.WRONG_PLACE, place, (ri, task), home)
+
+
+def _of_tasks_at_rest(arena: Arena, in_flight: list[int]) -> int:
+    """Instances in flight of tasks that stand outside every probed call."""
+    tasks, places = arena.records("instances")["task"][in_flight], arena.records("tasks")["place"]
+    owners = tasks[(tasks >= 0) & (tasks < len(places))]
+    return int((places[owners] == 0).sum())
+
+
+def _states(arena: Arena) -> Iterator[Finding]:
     """Where a run is recoverable, every instance says itself where it is, and nobody has one in hand."""
     states = arena.records("instances")["state"]
-    hung = np.zeros(len(states), bool)
-    hung[[ri for order in buckets(arena) for ri in order]] = True
-    wrong = np.flatnonzero(states != np.where(hung, BUSY, IDLE))
-    if not len(wrong):
-        return []
-    example = int(wrong[0])
-    where = "in a bucket" if hung[example] else "in none"
-    return [f"{len(wrong)} instances are not where they say, such as {example}: it says {int(states[example])}, and is {where}"]
+    flying = np.zeros(len(states), bool)
+    flying[[ri for order in hung(arena) for ri in order]] = True
+    wrong = np.flatnonzero(states != np.where(flying, IN_FLIGHT, AT_REST))
+    if len(wrong):
+        example = int(wrong[0])
+        is_at = "in a bucket" if flying[example] else "in none"
+        yield Finding(kinds.STATE, example, (len(wrong), int(states[example])), is_at)
 
 
-def _order(arena: Arena) -> list[str]:
+def _order(arena: Arena) -> Iterator[Finding]:
     """Last in, first out: stacks grow downwards, so that no instance of a task was entered above one that hangs behind it."""
     instances = arena.records("instances")
     tasks, frames = instances["task"].tolist(), instances["fp"].tolist()
-    wrong = []
-    for bucket, order in enumerate(buckets(arena)):
+    for walked in walk_all(arena):
         newest: dict[int, int] = {}
-        for ri in order:
+        for ri in walked.order if walked.listed.kind == HUNG else ():
             before = newest.get(tasks[ri], ri)
             if frames[before] > frames[ri]:
-                wrong.append(f"bucket {bucket}: task {tasks[ri]} would return from instance {before} before the newer {ri}")
+                yield Finding(kinds.ORDER, walked.name, (tasks[ri], before), ri)
             newest[tasks[ri]] = ri
-    return wrong
 
 
-def _ask_scheme(scheme: Plugin, arena: Arena) -> list[str]:
+def _recovery_words(arena: Arena) -> Iterator[Finding]:
+    for field in ("intent", "held"):
+        for slot in np.flatnonzero(arena.records("recovery")[field]):
+            yield Finding(kinds.NOT_CLEARED, f"recovery.{field} of slot {slot}")
+
+
+def _ask_scheme(scheme: Plugin, arena: Arena) -> list[Finding]:
+    own = scheme.own("audit")
+    if own is None:
+        return []
     with blamed([scheme.path], "audit()"):
-        found = scheme.module.audit(arena)
+        found = own(arena)
     if not isinstance(found, list) or not all(isinstance(what, str) for what in found):
         raise PluginError(f"{scheme.path}: audit() returned {found!r}, not a list of sentences")
-    return found
-
-
-def _walk_free(arena: Arena, places: NDArray[np.int64], wrong: list[str]) -> None:
-    instances = arena.records("instances")
-    following, owners = instances["next"].tolist(), instances["rp"].tolist()
-    for rp, first in enumerate(arena.records("probes")["free"].tolist()):
-        order, flaw = chain(following, first)
-        if flaw:
-            wrong.append(f"the free list of probe {rp} {flaw}")
-        places[order] += 1
-        strangers = [ri for ri in order if owners[ri] != rp]
-        if strangers:
-            wrong.append(f"instance {strangers[0]} of probe {owners[strangers[0]]} is on the free list of probe {rp}")
-
-
-def _walk_slab(arena: Arena, places: NDArray[np.int64], wrong: list[str]) -> None:
-    order, flaw = chain(arena.records("instances")["next"].tolist(), int(arena.records("registry")["slab"][0]))
-    if flaw:
-        wrong.append(f"the slab {flaw}")
-    places[order] += 1
-    strangers = [ri for ri in order if arena.records("instances")["rp"][ri] != NIL]
-    if strangers:
-        wrong.append(f"instance {strangers[0]} is on the slab, and says that it has a probe")
+    return [Finding(kinds.SCHEME, scheme.name, what) for what in found]
 
 
 def inside(arena: Arena) -> list[int]:
@@ -121,47 +146,23 @@ def inside(arena: Arena) -> list[int]:
     return [int(cpu) for cpu in np.flatnonzero(busy)]
 
 
-def _walk_buckets(arena: Arena, places: NDArray[np.int64], wrong: list[str]) -> tuple[int, list[int]]:
-    """How many instances are in buckets, and the tasks that they belong to."""
-    owners: list[int] = []
-    instances = arena.records("instances")
-    following, tasks = instances["next"].tolist(), instances["task"].tolist()
-    addresses = arena.records("tasks")["address"].tolist()
-    multiplier = int(arena.header["hash_multiplier"][0])
-    in_flight = 0
-    for bucket, first in enumerate(arena.records("buckets")["first"].tolist()):
-        order, flaw = chain(following, first)
-        if flaw:
-            wrong.append(f"bucket {bucket} {flaw}")
-        places[order] += 1
-        in_flight += len(order)
-        for ri in order:
-            if not 0 <= tasks[ri] < len(addresses):
-                wrong.append(f"instance {ri} belongs to {tasks[ri]}, which is no task")
-                continue
-            owners.append(tasks[ri])
-            if hash_ptr(addresses[tasks[ri]], multiplier) != bucket:
-                wrong.append(f"instance {ri} of task {tasks[ri]} is in the wrong bucket, {bucket}")
-    return in_flight, owners
-
-
-def checked_words(arena: Arena, *, scheme: str) -> list[tuple[str, str, int]]:
-    """The words of a quiet arena whose every bit the audit checks: section, field and record, as layout.CHECKED has them."""
-    hung = {ri for order in buckets(arena) for ri in order}
+def checked_words(arena: Arena) -> list[tuple[str, str, int]]:
+    """The words of a quiet arena whose every bit the audit checks: section, field and record, as CHECKED has them."""
+    flying = {ri for order in hung(arena) for ri in order}
     g = arena.geometry
     holds: dict[str, Callable[[int], bool]] = {
         "always": lambda _: True,
         "recoverable": lambda _: bool(g.recoverable),
         "cpu": lambda i: i < g.nr_cpus,
-        "listed": lambda ri: ri not in hung,
+        "listed": lambda ri: ri not in flying,
         "kretprobe": lambda p: arena.records("probes")["kind"][p] == KRETPROBE,
         "missed": lambda i: bool(g.recoverable) and arena.records("probes")["kind"][i % g.nr_probes] == KRETPROBE,
-        "global": lambda _: scheme == "global",
-        "global hung": lambda ri: scheme == "global" and ri in hung and arena.records("instances")["rp"][ri] != NIL,
+        "flying": lambda ri: ri in flying and arena.records("instances")["rp"][ri] != NIL,
     }
     return [
         (section, field, i)
-        for section, fields in layout.CHECKED.items()
+        for section, fields in CHECKED.items()
+        if section in arena.sections
         for field, condition in fields.items()
         for i in range(arena.sections[section].nr)
         if holds[condition](i)
@@ -188,14 +189,13 @@ def _sum(words: NDArray[np.int64]) -> int:
     return sum(words.ravel().tolist())
 
 
-def _books(arena: Arena, in_flight: int) -> list[str]:
+def _books(arena: Arena, in_flight: int) -> list[Finding]:
     c = books(arena)
+    outcomes = (c["hits"], c["nmissed"], c["kp_nmissed"], c["refused"])
+    ends = (c["returns"], c["flushed"], in_flight)
     wrong = []
-    if c["calls"] != c["hits"] + c["nmissed"] + c["kp_nmissed"] + c["refused"]:
-        wrong.append(
-            f"{c['calls']} calls, but {c['hits']} hits + {c['nmissed']} nmissed + {c['kp_nmissed']} kp.nmissed "
-            f"+ {c['refused']} refused"
-        )
-    if c["hits"] != c["returns"] + c["flushed"] + in_flight:
-        wrong.append(f"{c['hits']} hits, but {c['returns']} returns + {c['flushed']} flushed + {in_flight} in flight")
+    if c["calls"] != sum(outcomes):
+        wrong.append(Finding(kinds.CALLS, "books", c["calls"], outcomes))
+    if c["hits"] != sum(ends):
+        wrong.append(Finding(kinds.HITS, "books", c["hits"], ends))
     return wrong

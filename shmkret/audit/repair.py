@@ -1,7 +1,7 @@
 """Rebuild the lists of a quiet arena from what its instances say of themselves, and say what was done.
 
     lists whole      each instance in one place: they are the truth, and states are written after them
-    lists broken     the states are: BUSY hangs in the bucket of its task, all else lies on the free list of its probe, or on
+    lists broken     the states are: IN_FLIGHT hangs in the bucket of its task, all else lies on the free list of its probe, or on
                      the slab where it has none
 
 Order     what is left of a chain stays in its order, pieces that have lost their head come last: one broken link is mended
@@ -16,19 +16,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
-from shmkret.arena.chains import chain
+from shmkret.arena.chains import HUNG, THE_SLAB, Chain, chain, list_name
 from shmkret.arena.hashing import hash_ptr
 from shmkret.arena.records import KRETPROBE
 from shmkret.arena.segment import Arena
 from shmkret.errors import ArenaError
-from shmkret.machines.plain import PlainMachine, locks_of
+from shmkret.machines.plain import PlainMachine, lock_arrays, locks_of
 from shmkret.moves.intents import (
-    BUSY,
+    AT_REST,
     FLUSHED,
     HAND,
     HANG,
-    IDLE,
+    IN_FLIGHT,
     PUSH,
     REFUSED,
     REM,
@@ -60,9 +61,10 @@ def repair(arena: Arena, scheme: Plugin | None, lock: Plugin | None) -> list[str
     done = _settle_intents(arena)
     done += _rebuild(arena)
     done += _close_calls(arena)
-    if scheme is not None and hasattr(scheme.module, "rebuild"):
+    rebuild = scheme.own("rebuild") if scheme is not None else None
+    if scheme is not None and rebuild is not None:
         with blamed([scheme.path], "rebuild()"):
-            done += scheme.module.rebuild(arena)
+            done += rebuild(arena)
     return done + (_free_locks(arena, lock) if lock is not None else [])
 
 
@@ -78,19 +80,22 @@ def _settle_intents(arena: Arena) -> list[str]:
             state = int(states["state"][ri])
             field = {RETURNED: "returns", FLUSHED: "flushed", REFUSED: "refused"}.get(why) if op in (PUSH, REM) else None
             field = "hits" if op == HANG else field
-            if field and state == (BUSY if op == HANG else IDLE):
+            if field and state == (IN_FLIGHT if op == HANG else AT_REST):
                 cpus[field][slot] = counted(count_of(intent), int(cpus[field][slot]))
         recovery["intent"][slot] = 0
         done.append(f"slot {slot} was in the middle of a move of {ri}")
     return done
 
 
-def _lists(arena: Arena) -> dict[Place, int]:
-    """The first instance of each list."""
-    heads: dict[Place, int] = {("probe", rp): int(first) for rp, first in enumerate(arena.records("probes")["free"])}
-    heads |= {("bucket", b): int(first) for b, first in enumerate(arena.records("buckets")["first"])}
-    heads["slab", 0] = int(arena.records("registry")["slab"][0])
-    return heads
+def _lists(arena: Arena) -> dict[Place, tuple[Chain, int]]:
+    """Every list, and its first instance."""
+    found = {}
+    for listed in (*arena.lists, THE_SLAB):
+        if not isinstance(listed, Chain):
+            raise ArenaError("the arena has rings, which cannot be rebuilt")
+        for number, first in enumerate(arena.records(listed.section)[listed.field].tolist()):
+            found[listed.of or "slab", number] = listed, first
+    return found
 
 
 def _rebuild(arena: Arena) -> list[str]:
@@ -98,7 +103,7 @@ def _rebuild(arena: Arena) -> list[str]:
     following = instances["next"].tolist()
     found: dict[int, list[Place]] = {ri: [] for ri in range(len(following))}
     is_whole = True
-    for where, first in _lists(arena).items():
+    for where, (_, first) in _lists(arena).items():
         order, flaw = chain(following, first)
         is_whole &= not flaw
         for ri in order:
@@ -110,8 +115,8 @@ def _rebuild(arena: Arena) -> list[str]:
     place = _places(arena)
     for ri in found:
         state = int(instances["state"][ri])
-        says = state if state in (BUSY, IDLE) or HAND <= state < HAND + arena.geometry.nr_slots else None
-        hung = says == BUSY if says is not None else any(kind == "bucket" for kind, _ in found[ri])
+        says = state if state in (IN_FLIGHT, AT_REST) or HAND <= state < HAND + arena.geometry.nr_slots else None
+        hung = says == IN_FLIGHT if says is not None else any(kind == "bucket" for kind, _ in found[ri])
         places[ri] = place(ri, hung)
     return _hang(arena, places) + _write_states(arena, places)
 
@@ -142,18 +147,16 @@ def _hang(arena: Arena, places: dict[int, Place]) -> list[str]:
     for ri, where in places.items():
         members.setdefault(where, set()).add(ri)
     done = []
-    for where, first in _lists(arena).items():
+    for where, (listed, first) in _lists(arena).items():
         of_list = members.get(where, set())
         order, guessed = _order(first, of_list, before)
         for ri, after in zip(order, [*order[1:], NIL], strict=False):
             instances["next"][ri] = after
         changed = [ri for ri in order if instances["next"][ri] != before[ri]]
         if changed or first != (order[0] if order else NIL):
-            kind, number = where
-            name = "the slab" if kind == "slab" else f"{'the free list of probe' if kind == 'probe' else kind} {number}"
-            order_is = "; the order is a guess" if guessed and kind == "bucket" else ""
-            done.append(f"{name}: rebuilt, {len(order)} instances{order_is}")
-        _write_head(arena, where, order[0] if order else NIL)
+            order_is = "; the order is a guess" if guessed and listed.kind == HUNG else ""
+            done.append(f"{list_name(listed, where[1])}: rebuilt, {len(order)} instances{order_is}")
+        arena.records(listed.section)[listed.field][where[1]] = order[0] if order else NIL
     slab = members.get(("slab", 0), set())
     instances["rp"][list(slab)] = instances["task"][list(slab)] = NIL
     return done
@@ -191,12 +194,6 @@ def _walk(first: int, members: set[int], following: list[int]) -> list[int]:
     return list(order)
 
 
-def _write_head(arena: Arena, where: Place, first: int) -> None:
-    kind, number = where
-    section, field = {"probe": ("probes", "free"), "bucket": ("buckets", "first"), "slab": ("registry", "slab")}[kind]
-    arena.records(section)[field][number] = first
-
-
 def _write_owners(arena: Arena, places: dict[int, Place]) -> list[str]:
     """Whose every free instance is."""
     owners = arena.records("instances")["rp"]
@@ -214,9 +211,9 @@ def _write_states(arena: Arena, places: dict[int, Place]) -> list[str]:
     instances = arena.records("instances")
     done = []
     for ri, (kind, _) in places.items():
-        state = BUSY if kind == "bucket" else IDLE
+        state = IN_FLIGHT if kind == "bucket" else AT_REST
         if instances["state"][ri] != state:
-            words = {BUSY: "in a bucket", IDLE: "free"}[state]
+            words = {IN_FLIGHT: "in a bucket", AT_REST: "free"}[state]
             done.append(f"instance {ri} said {int(instances['state'][ri])}, and is {words}")
             instances["state"][ri] = state
     return done
@@ -236,18 +233,26 @@ def _close_calls(arena: Arena) -> list[str]:
 
 
 def _free_locks(arena: Arena, lock: Plugin) -> list[str]:
-    """Nobody is alive: nobody holds one."""
-    is_free, init = (getattr(lock.module, name, None) for name in ("is_free", "init"))
+    """Nobody is alive: nobody holds one, and no CPU has anything in its tables."""
+    is_free, init, init_cpu = (lock.own(name) for name in ("is_free", "init", "init_cpu"))
     freed = []
     with atomics.use(PlainMachine(None)), blamed([lock.path], "init()"):
-        for name, locks, i in locks_of(arena, lock.record):
-            if is_free is not None and is_free(locks, i):
-                continue
-            words = arena.records(name)[i : i + 1].view(np.uint8)
-            before = words.tobytes()
-            words[:] = 0
-            if init is not None:
-                init(locks, i)
-            if words.tobytes() != before:
-                freed.append(f"{name}[{i}]")
+        held = [f"{name}[{i}]" for name, locks, i in locks_of(arena, lock.record) if is_free is None or not is_free(locks, i)]
+        if not held:
+            return []
+        for name, locks in lock_arrays(arena, lock.record):
+            tables = [other for other in arena.sections if other.startswith(f"{name}.")]
+            before = [_bytes(arena, of).tobytes() for of in (name, *tables)]
+            for of in (name, *tables):
+                _bytes(arena, of)[:] = 0
+            for i in range(arena.sections[name].nr if init is not None else 0):
+                init(locks, i)  # type: ignore[misc]
+            for cpu in range(arena.geometry.nr_slots if init_cpu is not None else 0):
+                init_cpu(locks, cpu)  # type: ignore[misc]
+            if [_bytes(arena, of).tobytes() for of in (name, *tables)] != before:
+                freed += [one for one in held if one.startswith(f"{name}[")]
     return [f"freed {len(freed)} locks, such as {freed[0]}"] if freed else []
+
+
+def _bytes(arena: Arena, section: str) -> NDArray[np.uint8]:
+    return arena.records(section).view(np.uint8)

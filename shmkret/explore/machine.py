@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 
 import greenlet
 
+from shmkret.explore.libc import MODELS, NotExplorable
 from shmkret.text import arithmetic, atomics
-from shmkret.text.libc import OWNER_DIED, REFUSED
 
 LONGEST_RUN = 3_000
 
@@ -57,10 +57,6 @@ class ExploredWords:
     def __setitem__(self, i: int, value: int) -> None:
         self._machine.access("store", self, i, writes=True, plain=True)
         self.values[i] = value
-
-
-class NotExplorable(Exception):
-    """The text does what the explorer cannot follow."""
 
 
 class WaitsForever(Exception):
@@ -182,6 +178,16 @@ class ExploredMachine:
                 cpu.throw()
         self._scheduler = None
 
+    def load_relaxed(self, words: Any, i: int) -> int:
+        return self.access("load_relaxed", words, i, writes=False)
+
+    def store_relaxed(self, words: Any, i: int, value: int) -> None:
+        self.access("store_relaxed", words, i, writes=True)
+        words.values[i] = value
+
+    def fence(self) -> None:
+        """Nothing: every access is in order already."""
+
     def load_acquire(self, words: Any, i: int) -> int:
         return self.access("load_acquire", words, i, writes=False)
 
@@ -216,9 +222,9 @@ class ExploredMachine:
             return bool((words.values[i] == value) == (relation == atomics.EQ))
 
         self.access("wait_unless", words, i, writes=False, possible=lambda: holds() or stop.values[0] != 0)
-        return self._settled(holds())
+        return self.settled(holds())
 
-    def _settled(self, holds: bool) -> bool:
+    def settled(self, holds: bool) -> bool:
         """What a wait that may be given up came to; what it has seen of both words goes into the state."""
         if self._scheduler is not None:
             self._seen[greenlet.getcurrent()].append(int(holds))
@@ -251,102 +257,25 @@ class ExploredMachine:
     def cpu_relax(self) -> None:
         raise NotExplorable("cpu_relax(): wait with wait_until()")
 
-    def sem_init(self, address: int, value: int) -> None:
-        words, i = self._addresses[address]
-        words.values[i] = value
+    def libc(self, name: str, *args: Any) -> Any:
+        """A call of shmkret.text.libc, as its model has it."""
+        return MODELS[name](self, *args)
 
-    def sem_open(self, value: int) -> int:
-        return self.address_of(self.words(f"named semaphore {len(self._columns)}", [value]), 0)
+    def word_at(self, address: int) -> tuple[ExploredWords, int]:
+        """The word that address_of() was asked for."""
+        return self._addresses[address]
 
-    def sem_wait(self, address: int) -> None:
-        words, i = self._addresses[address]
-        before = self.access("sem_wait", words, i, writes=True, possible=lambda: words.values[i] > 0)
-        words.values[i] = before - 1
+    def new_word(self, name: str, value: int) -> int:
+        """The address of a word of its own."""
+        return self.address_of(self.words(f"{name} {len(self._columns)}", [value]), 0)
 
-    def sem_post(self, address: int) -> None:
-        words, i = self._addresses[address]
-        words.values[i] = self.access("sem_post", words, i, writes=True) + 1
+    def number_of_running(self) -> int:
+        """1 + the number of the CPU that runs; 1 outside a search."""
+        return self._number_of(greenlet.getcurrent())
 
-    def sem_value(self, address: int) -> int:
-        words, i = self._addresses[address]
-        return int(words.values[i])
-
-    def mutex_is_free(self, address: int) -> bool:
-        return self.sem_value(address) == 1
-
-    def mutex_init(self, address: int) -> None:
-        self.sem_init(address, 1)
-
-    def mutex_lock(self, address: int) -> None:
-        self.sem_wait(address)
-
-    def sem_trywait(self, address: int) -> bool:
-        words, i = self._addresses[address]
-        before = self.access("sem_trywait", words, i, writes=True)
-        taken = before > 0
-        if taken:
-            words.values[i] = before - 1
-        return self._settled(taken)
-
-    def mutex_trylock(self, address: int) -> bool:
-        return self.sem_trywait(address)
-
-    def sem_wait_unless(self, address: int, stop: Any) -> bool:
-        words, i = self._addresses[address]
-        before = self.access(
-            "sem_wait_unless", words, i, writes=True, possible=lambda: words.values[i] > 0 or stop.values[0] != 0
-        )
-        taken = before > 0
-        if taken:
-            words.values[i] = before - 1
-        return self._settled(taken)
-
-    def sem_reset(self, address: int, value: int) -> None:
-        words, i = self._addresses[address]
-        self.access("sem_reset", words, i, writes=True)
-        words.values[i] = value
-
-    def mutex_lock_unless(self, address: int, stop: Any) -> bool:
-        return self.sem_wait_unless(address, stop)
-
-    def robust_init(self, address: int) -> None:
-        """0: free; OWNED + n: the n-th CPU has it."""
-        self.sem_init(address, 0)
-
-    def robust_lock(self, address: int) -> int:
-        words, i = self._addresses[address]
-        before = self.access("robust_lock", words, i, writes=True, possible=lambda: not self._is_owned(words.values[i]))
-        words.values[i] = self._number_of(greenlet.getcurrent())
-        return OWNER_DIED if before else 0
-
-    def robust_trylock(self, address: int) -> int:
-        words, i = self._addresses[address]
-        before = self.access("robust_trylock", words, i, writes=True)
-        if self._is_owned(before):
-            return REFUSED
-        words.values[i] = self._number_of(greenlet.getcurrent())
-        return OWNER_DIED if before else 0
-
-    def robust_is_free(self, address: int) -> bool:
-        return self.sem_value(address) == 0
-
-    def robust_unlock(self, address: int) -> None:
-        words, i = self._addresses[address]
-        if self.access("robust_unlock", words, i, writes=True) != self._number_of(greenlet.getcurrent()):
-            raise NotExplorable(f"robust_unlock of {words.column}[{i}] by another than its holder")
-        words.values[i] = 0
+    def is_owned(self, word: int) -> bool:
+        """Whether a word that names a CPU by number_of_running() names one that is alive."""
+        return word != 0 and not (self._seen and list(self._seen)[word - 1].dead)
 
     def _number_of(self, cpu: greenlet.greenlet) -> int:
         return 1 + next((n for n, other in enumerate(self._seen) if other is cpu), 0)
-
-    def _is_owned(self, word: int) -> bool:
-        return word != 0 and not (self._seen and list(self._seen)[word - 1].dead)
-
-    def kick(self, pid: int) -> None:
-        """Who waits here sees the gate at once."""
-
-    def mutex_unlock(self, address: int) -> None:
-        words, i = self._addresses[address]
-        if self.access("mutex_unlock", words, i, writes=True) != 0:
-            raise NotExplorable(f"mutex_unlock of {words.column}[{i}], which nobody holds")
-        words.values[i] = 1

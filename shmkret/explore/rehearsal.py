@@ -11,9 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from shmkret.arena.layout import Geometry
 from shmkret.arena.records import Kernel
 from shmkret.errors import PluginError
@@ -24,8 +21,7 @@ from shmkret.explore.snapshot import REGISTRATION, Snapshot
 from shmkret.kernel import registration
 from shmkret.kernel.cpu import one_round
 from shmkret.machines.build import Build
-from shmkret.machines.sizes import Sizes, geometry_of
-from shmkret.machines.world import create_arena
+from shmkret.machines.world import World
 from shmkret.plugins.calls import blamed, place
 from shmkret.text import atomics
 
@@ -44,48 +40,49 @@ class Rehearsal(NamedTuple):
     doubts: tuple[str, ...] = ()
 
 
-def step_through(build: Build, sizes: Sizes, script: NDArray[np.int64]) -> None:
+def step_through(world: World) -> None:
     """A few rounds on each CPU in turn, every index checked.
 
     Raises: PluginError, with file and line, when the code raises, leaves its arrays, waits for ever, or makes no call.
     """
-    small = _small(build, sizes, script)
+    small = _small(world)
     if small is not None:
-        with create_arena(build, sizes, script, small) as arena:
-            _in_turn(build, Snapshot(arena, build, sizes))
+        with world.create_arena(small) as arena:
+            _in_turn(world.build, Snapshot(world, arena))
 
 
-def _small(build: Build, sizes: Sizes, script: NDArray[np.int64]) -> Geometry | None:
+def _small(world: World) -> Geometry | None:
     """A geometry that is small enough to be stepped through; None when there is none."""
-    geometry = geometry_of(build, sizes, len(script))
+    geometry = world.geometry()
     small = replace(geometry, maxactive=min(geometry.maxactive, 2), data_size=min(geometry.data_size, 64))
     return small if small.nr_instances + small.script_words <= LARGEST else None
 
 
-def rehearse(build: Build, sizes: Sizes, script: NDArray[np.int64]) -> Rehearsal:
+def rehearse(world: World) -> Rehearsal:
     """What is wrong with a user's plug-ins, before any process runs them: one round on each CPU, every interleaving."""
-    key = (replace(build, padding="cacheline"), sizes, script.tobytes())
+    key = (replace(world.build, padding="cacheline"), world.sizes, world.script.tobytes())
     if key not in _known:
-        _known[key] = _rehearse_anew(build, sizes, script)
+        _known[key] = _rehearse_anew(world)
     return _known[key]
 
 
 _known: dict[Any, Rehearsal] = {}
 
 
-def _rehearse_anew(build: Build, sizes: Sizes, script: NDArray[np.int64]) -> Rehearsal:
-    small = _small(build, sizes, script)
+def _rehearse_anew(world: World) -> Rehearsal:
+    small = _small(world)
     if small is None:
         return Rehearsal(doubts=("not rehearsed: the arena is too large to step through",))
-    found = _rehearse(build, sizes, script, small, REGISTRATION if _registers(build) else ())
+    found = _rehearse(world, small, REGISTRATION if _registers(world.build) else ())
     if any(IS_PRIVATE in flaw for flaw in found.flaws):  # it registers probes by a way that we do not recognise
-        return _rehearse(build, sizes, script, small, REGISTRATION)
+        return _rehearse(world, small, REGISTRATION)
     return found
 
 
-def _rehearse(build: Build, sizes: Sizes, script: NDArray[np.int64], small: Geometry, shared: Collection[str]) -> Rehearsal:
-    with create_arena(build, sizes, script, small) as arena:
-        snapshot = Snapshot(arena, build, sizes, shared=shared)
+def _rehearse(world: World, small: Geometry, shared: Collection[str]) -> Rehearsal:
+    scheme = world.build.scheme
+    with world.create_arena(small) as arena:
+        snapshot = Snapshot(world, arena, shared=shared)
 
         def scenario(machine: ExploredMachine) -> Scenario:
             k = snapshot.kernel(machine)
@@ -97,8 +94,8 @@ def _rehearse(build: Build, sizes: Sizes, script: NDArray[np.int64], small: Geom
 
         outcome = explore(scenario, MOST_STATES, LONGEST_S)
     if outcome.violations:
-        by_nature = " and ".join(sorted(getattr(build.scheme.module, "BUGS", ())))
-        note = f" ({build.scheme.name} has {by_nature} by nature)" if by_nature else ""
+        by_nature = " and ".join(sorted(scheme.constants.bugs))
+        note = f" ({scheme.name} has {by_nature} by nature)" if by_nature else ""
         return Rehearsal(
             tuple(f"rehearsal: under some interleaving of round 0 on two CPUs: {v.what}{note}" for v in outcome.violations)
         )
@@ -126,14 +123,14 @@ def _in_turn(build: Build, snapshot: Snapshot) -> None:
         raise PluginError(f"{build.worker.path}: step() hit no kretprobe in {ROUNDS} rounds: there is nothing to measure")
 
 
-def locate(build: Build, sizes: Sizes, script: NDArray[np.int64]) -> str:
+def locate(world: World) -> str:
     """Where compiled code may have raised: the same rounds uncompiled, on one CPU; empty when nothing is raised there.
 
     Compiled, an operation that fails (a division by zero) has no line.
     """
-    with create_arena(build, sizes, script) as arena:
+    with world.create_arena() as arena:
         machine = ExploredMachine()
-        k = Snapshot(arena, build, sizes).kernel(machine)
+        k = Snapshot(world, arena).kernel(machine)
         with atomics.use(machine):
             try:
                 for n in range(LONGEST_SEARCH):
@@ -141,7 +138,7 @@ def locate(build: Build, sizes: Sizes, script: NDArray[np.int64]) -> str:
             except WaitsForever:
                 return ""
             except Exception as error:
-                return f"{place(error, _paths(build))}: {type(error).__name__}: {error}"
+                return f"{place(error, _paths(world.build))}: {type(error).__name__}: {error}"
     return ""
 
 

@@ -10,9 +10,7 @@ from shmkret.arena.segment import Arena
 from shmkret.audit.checks import audit
 from shmkret.explore.machine import ExploredMachine, ExploredWords
 from shmkret.kernel import oracle
-from shmkret.machines.build import Build
-from shmkret.machines.sizes import Sizes
-from shmkret.machines.world import held_locks, init_locks, kernel_of
+from shmkret.machines.world import World
 
 REGISTRATION = frozenset({"functions", "registry.initialized"}) | {
     f"probes.{field}" for field in ("next", "kind", "entry_handler", "handler", "function", "maxactive", "registered")
@@ -30,12 +28,11 @@ class Snapshot:
     """
 
     def __init__(
-        self, arena: Arena, build: Build, sizes: Sizes, shared: Collection[str] = (), buckets: Collection[int] | None = None
+        self, world: World, arena: Arena, shared: Collection[str] = (), buckets: Collection[int] | None = None
     ) -> None:
         self._quiet = () if buckets is None else frozenset(range(NR_BUCKETS)) - set(buckets)
         self._arena = arena
-        self._build = build
-        self._sizes = sizes
+        self._world = world
         self._private = NOT_SHARED - set(shared)
         self._values = {
             (name, field): arena.records(name)[field].tolist()
@@ -54,13 +51,13 @@ class Snapshot:
                 words.nobodys = self._quiet
             return words
 
-        k = kernel_of(self._arena, column, self._build, self._sizes)
-        init_locks(machine, k, self._arena, self._build)
+        k = self._world.kernel(self._arena, column)
+        self._world.free_locks(machine, k, self._arena)
         return k
 
     def audit(self, machine: ExploredMachine, k: Kernel, *, at_rest: bool = True) -> list[str]:
         """What is wrong where no CPU runs: bugs that a CPU saw, locks not free, and what the audit of an arena finds."""
-        held = held_locks(machine, k, self._arena, self._build)
+        held = self._world.held_locks(machine, k, self._arena)
         for section, name in self._values:
             words = machine.column(f"{section}.{name}")
             if words is not None:
@@ -69,5 +66,5 @@ class Snapshot:
         return (
             [f"cpu {cpu}: {oracle.BUGS[bug]}" for cpu, bug in enumerate(bugs) if bug]
             + held
-            + audit(self._arena, self._build.scheme, at_rest=at_rest)
+            + audit(self._arena, self._world.build.scheme, at_rest=at_rest)
         )

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from shmkret.arena.records import KPROBE, KRETPROBE, Boot, Kernel
 from shmkret.errors import PluginError
-from shmkret.text.marks import inline
+from shmkret.text.marks import constant, inline, table
 
 Handler = Callable[..., Any]
 
@@ -48,7 +48,7 @@ class Kprobe(NamedTuple):
 
 
 class Handlers(NamedTuple):
-    """A worker's handlers: a class made by declared(), whose tables are its attributes `asked` and `told`."""
+    """A worker's handlers: a class made by declared(), whose tables are its attributes `entries` and `exits`."""
 
     unused: int
 
@@ -65,8 +65,8 @@ def declared(probes: Sequence[Any], nr_functions: int, place: Path) -> Declared:
 
     Raises: PluginError, with the file, for what is no probe, no function, or out of range.
     """
-    asked: list[Handler] = []
-    told: list[Handler] = []
+    entries: list[Handler] = []
+    exits: list[Handler] = []
     boot = []
     for i, probe in enumerate(probes):
         if not isinstance(probe, Kretprobe | Kprobe):
@@ -80,12 +80,12 @@ def declared(probes: Sequence[Any], nr_functions: int, place: Path) -> Declared:
         if not isinstance(maxactive, int) or maxactive < 0:
             raise PluginError(f"{place}: probe {i} has maxactive = {maxactive!r}: give a whole number, 0 for the default")
         kind = KRETPROBE if isinstance(probe, Kretprobe) else KPROBE
-        entry_handler, handler = _number(asked, first, place), _number(told, second, place)
+        entry_handler, handler = _number(entries, first, place), _number(exits, second, place)
         boot.append(Boot(function, kind, entry_handler, handler, maxactive, probe.registered))
     kprobes = any(probe.kind == KPROBE for probe in boot)
-    attributes = {"__slots__": (), "__module__": __name__, "asked": tuple(asked), "told": tuple(told), "kprobes": kprobes}
-    functions = [f"{handler.__module__}.{handler.__qualname__}" for handler in (*asked, *told)]
-    digest = hashlib.sha256(repr((functions, len(asked), kprobes)).encode()).hexdigest()[:16]
+    attributes = {"__slots__": (), "__module__": __name__, "entries": tuple(entries), "exits": tuple(exits), "kprobes": kprobes}
+    functions = [f"{handler.__module__}.{handler.__qualname__}" for handler in (*entries, *exits)]
+    digest = hashlib.sha256(repr((functions, len(entries), kprobes)).encode()).hexdigest()[:16]
     return Declared(tuple(boot), type(f"Handlers_{digest}", (Handlers,), attributes))
 
 
@@ -111,19 +111,22 @@ def _number(table: list[Handler], handler: Handler | None, place: Path) -> int:
 NONE = declared((), 1, Path()).handlers
 
 
+@table("entries", answers=True)
 def ask(handlers: Any, number: int, k: Kernel, cpu: int, task: int, subject: int) -> int:
     """Call the entry or pre handler of that number; its answer."""
-    return int(type(handlers).asked[number - 1](k, cpu, task, subject))
+    return int(type(handlers).entries[number - 1](k, cpu, task, subject))
 
 
+@table("exits", answers=False)
 def tell(handlers: Any, number: int, k: Kernel, cpu: int, task: int, subject: int) -> None:
     """Call the return or post handler of that number."""
-    type(handlers).told[number - 1](k, cpu, task, subject)
+    type(handlers).exits[number - 1](k, cpu, task, subject)
 
 
-def has_handlers(handlers: Any, table: str) -> bool:
-    """Whether the table, `asked`, `told` or `kprobes`, holds any. Compiled code sees a constant."""
-    return bool(getattr(type(handlers), table))
+@constant
+def has_handlers(handlers_class: Any, table: str) -> bool:
+    """Whether the table, `entries`, `exits` or `kprobes`, holds any. Compiled code sees a constant."""
+    return bool(getattr(handlers_class, table))
 
 
 @inline

@@ -1,13 +1,13 @@
 """The probe path: what happens when a task calls a probed function, and when it returns.
 
-    task                       kretprobe                                            lists
-    call function        ->    kprobe_handler -> pre_handler_kretprobe   obtain, hang    free -> bucket
+    task                       kretprobe                                            instances
+    call function        ->    kprobe_handler -> pre_handler_kretprobe   obtain, push    free -> in flight
                                entry handler refuses                     refuse          free -> free
     ... the function runs, its return address is TRAMPOLINE ...
-    return               ->    trampoline_handler      walk, handlers, recycle           bucket -> free
+    return               ->    trampoline_handler      walk, handlers, take              in flight -> free
     back at the call site      the oracle looks
-    exit instead         ->    kprobe_flush_task       walk, recycle                     bucket -> free
-    its rp is gone       ->    either of these         walk                              bucket -> slab
+    exit instead         ->    kprobe_flush_task       walk, take                        in flight -> free
+    its rp is gone       ->    either of these         walk                              in flight -> slab
 
 Handlers  run with current_kprobe set; the entry handler with preemption off, the return handler under the
           bucket lock, interrupts masked
@@ -27,8 +27,7 @@ from shmkret.kernel.running import run_entry_handler, run_handler
 from shmkret.moves.bugs import has_bug
 from shmkret.moves.clock import RETURN, began, ended
 from shmkret.moves.intents import FLUSHED, RETURNED, put, recovers
-from shmkret.moves.lists import take_in_hand, take_out, unlink_bucket
-from shmkret.schemes import hang, lock_bucket, obtain, recycle, refuse, unlock_bucket
+from shmkret.schemes import begin_walk, end_walk, first, next, obtain, push, refuse, ri_of, rp_of, take
 from shmkret.text.atomics import NIL
 from shmkret.text.marks import inline
 
@@ -43,15 +42,11 @@ def pre_handler_kretprobe(k: Kernel, cpu: int, task: int, rp: int) -> None:
         put(k, k.instances.task, ri, task)
         if run_entry_handler(k, cpu, task, rp, ri):
             refuse(k.scheme, k, cpu, rp, ri)
-            if not recovers(k.mode.recovery, "moves"):
-                k.cpus.refused[cpu] += 1
         else:
             if recovers(k.mode.recovery, "moves"):
                 k.instances.fp[ri] = k.tasks.sp[task]
             prepare_kretprobe(k.arch, k, ri, task)
-            hang(k.scheme, k, cpu, ri, task)
-            if not recovers(k.mode.recovery, "moves"):
-                k.cpus.hits[cpu] += 1
+            push(k.scheme, k, cpu, ri, task)
 
 
 @inline
@@ -66,33 +61,33 @@ def trampoline_handler(k: Kernel, cpu: int, task: int) -> None:
     at = began(k.mode.clock, k, cpu, RETURN)
     if is_marked(k):
         kprobe_busy_begin(k, cpu)
-    bucket = lock_bucket(k.scheme, k, cpu, task)
+    where = begin_walk(k.scheme, k, cpu, task)
     if has_feature(k.arch, "two-pass") and not has_bug(k.mode.bugs, "single-pass"):
-        resume_at(k.arch, k, task, real_return_address(k, bucket, task))
+        resume_at(k.arch, k, task, real_return_address(k, where, task))
     orig_ret_address = TRAMPOLINE
     empty_rp = NIL
     prev = NIL
-    ri = k.buckets.first[bucket]
+    at = first(k.scheme, k, where)
     walked = 0
     # The bound on the walk is for broken locks only: they tie chains into circles.
-    while ri != NIL and orig_ret_address == TRAMPOLINE and walked < k.nr_instances:
+    while at != NIL and orig_ret_address == TRAMPOLINE and walked < k.nr_instances:
         walked += 1
-        following = k.instances.next[ri]
+        ri = ri_of(k.scheme, k, at)
+        at = next(k.scheme, k, at)
         if k.instances.task[ri] == task:
             run_return_handler(k, cpu, task, ri)
             orig_ret_address = k.instances.ret_addr[ri]
-            empty_rp = recycle_rp_inst(k, cpu, bucket, prev, ri, empty_rp, RETURNED)
-            if not recovers(k.mode.recovery, "moves"):
-                k.cpus.returns[cpu] += 1
+            if take(k.scheme, k, cpu, where, prev, ri, RETURNED):
+                k.instances.next[ri] = empty_rp
+                empty_rp = ri
         else:
             prev = ri
-        ri = following
     kretprobe_assert(k, cpu, task, orig_ret_address)
     if has_feature(k.arch, "trap"):
         resume_at(k.arch, k, task, orig_ret_address)
         if has_bug(k.mode.bugs, "early-reset"):
             k.cpus.current_kprobe[cpu] = NIL
-    unlock_bucket(k.scheme, k, cpu, bucket, task)
+    end_walk(k.scheme, k, cpu, where, task)
     if is_marked(k):
         kprobe_busy_end(k, cpu)
     k.cpus.walked[cpu] += walked
@@ -106,8 +101,8 @@ def trampoline_handler(k: Kernel, cpu: int, task: int) -> None:
 @inline
 def run_return_handler(k: Kernel, cpu: int, task: int, ri: int) -> None:
     """The handler of the instance's probe, if that is still registered."""
-    if has_handlers(k.mode.handlers, "told"):
-        rp = k.instances.rp[ri]
+    if has_handlers(k.mode.handlers, "exits"):
+        rp = rp_of(k.scheme, k, ri)
         if rp != NIL:
             before = k.cpus.current_kprobe[cpu]
             k.cpus.current_kprobe[cpu] = rp
@@ -123,21 +118,6 @@ def kretprobe_assert(k: Kernel, cpu: int, task: int, orig_ret_address: int) -> N
 
 
 @inline
-def recycle_rp_inst(k: Kernel, cpu: int, bucket: int, prev: int, ri: int, empty_rp: int, why: int) -> int:
-    """Give `ri`, which follows `prev`, back to its probe; or onto the list of orphans, whose new head is returned."""
-    if k.instances.rp[ri] == NIL:  # unregistered meanwhile
-        if recovers(k.mode.recovery, "moves"):
-            take_out(k, cpu, ri, prev, bucket, why)
-            take_in_hand(k, cpu, ri, why)
-        else:
-            unlink_bucket(k, ri, prev, bucket)
-        k.instances.next[ri] = empty_rp
-        return ri
-    recycle(k.scheme, k, cpu, bucket, prev, ri, why)
-    return empty_rp
-
-
-@inline
 def kprobe_flush_task(k: Kernel, cpu: int, task: int) -> None:
     """`task` is dead and `cpu` runs another one: free the instances of the calls that it will never return from."""
     if k.registry.initialized[0] != 0:
@@ -149,22 +129,22 @@ def flush_bucket(k: Kernel, cpu: int, task: int) -> None:
     """The walk of kprobe_flush_task()."""
     if not has_bug(k.mode.bugs, "unmarked-flush"):
         kprobe_busy_begin(k, cpu)
-    bucket = lock_bucket(k.scheme, k, cpu, task)
+    where = begin_walk(k.scheme, k, cpu, task)
     empty_rp = NIL
     prev = NIL
-    ri = k.buckets.first[bucket]
+    at = first(k.scheme, k, where)
     walked = 0
-    while ri != NIL and walked < k.nr_instances:
+    while at != NIL and walked < k.nr_instances:
         walked += 1
-        following = k.instances.next[ri]
+        ri = ri_of(k.scheme, k, at)
+        at = next(k.scheme, k, at)
         if k.instances.task[ri] == task:
-            empty_rp = recycle_rp_inst(k, cpu, bucket, prev, ri, empty_rp, FLUSHED)
-            if not recovers(k.mode.recovery, "moves"):
-                k.cpus.flushed[cpu] += 1
+            if take(k.scheme, k, cpu, where, prev, ri, FLUSHED):
+                k.instances.next[ri] = empty_rp
+                empty_rp = ri
         else:
             prev = ri
-        ri = following
-    unlock_bucket(k.scheme, k, cpu, bucket, task)
+    end_walk(k.scheme, k, cpu, where, task)
     if not has_bug(k.mode.bugs, "unmarked-flush"):
         kprobe_busy_end(k, cpu)
     if has_bug(k.mode.bugs, "late-list-init"):
@@ -174,13 +154,14 @@ def flush_bucket(k: Kernel, cpu: int, task: int) -> None:
 
 
 @inline
-def real_return_address(k: Kernel, bucket: int, task: int) -> int:
+def real_return_address(k: Kernel, where: int, task: int) -> int:
     """The first pass of a two-pass walk: the newest real return address of `task`; TRAMPOLINE when there is none."""
-    ri = k.buckets.first[bucket]
+    at = first(k.scheme, k, where)
     walked = 0
-    while ri != NIL and walked < k.nr_instances:
+    while at != NIL and walked < k.nr_instances:
         walked += 1
+        ri = ri_of(k.scheme, k, at)
         if k.instances.task[ri] == task and k.instances.ret_addr[ri] != TRAMPOLINE:
             return k.instances.ret_addr[ri]
-        ri = k.instances.next[ri]
+        at = next(k.scheme, k, at)
     return TRAMPOLINE

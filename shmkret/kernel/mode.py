@@ -13,43 +13,21 @@ Source    kprobe_running(), kprobes_inc_nmissed_count(), kernel/kprobes.c, Linux
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
-from shmkret.arena.records import Kernel
+from shmkret.arena.records import Kernel, Mode, with_mode
 from shmkret.moves.irqflags import Off
 from shmkret.moves.locking import Unprobed
 from shmkret.text.marks import inline
 
-
-class Mode(NamedTuple):
-    """context: Running or Busy. irq: Off or Enabled. primitives, clock: see shmkret.locking. recovery: see shmkret.survive.
-
-    handlers, bugs: of the run.
-    """
-
-    context: Any
-    irq: Any
-    primitives: Any
-    clock: Any
-    recovery: Any
-    handlers: Any
-    bugs: Any
-
-
-def with_mode(k: Kernel, mode: Mode) -> Kernel:
-    """The same kernel in another mode. Part of the text; in compiled code it is a Kernel of another type."""
-    return k._replace(mode=mode)
+__all__ = ["Mode", "masked", "primitive", "with_mode"]
 
 
 @inline
 def masked(k: Kernel) -> Kernel:
     """The kernel as an interrupt sees it."""
-    m = k.mode
-    return with_mode(k, Mode(m.context, Off(0), m.primitives, m.clock, m.recovery, m.handlers, m.bugs))
+    return with_mode(k, irq=Off(0))
 
 
 @inline
 def primitive(k: Kernel) -> Kernel:
     """The kernel as a probe sees it that was hit on one of the path's own functions; those it calls itself are not probed."""
-    m = k.mode
-    return with_mode(k, Mode(m.context, m.irq, Unprobed(0), m.clock, m.recovery, m.handlers, m.bugs))
+    return with_mode(k, primitives=Unprobed(0))

@@ -24,15 +24,15 @@ from shmkret.kernel.busy import kprobe_busy_begin, kprobe_busy_end
 from shmkret.kernel.rcu import mutex_lock, mutex_unlock, synchronize_sched
 from shmkret.moves.bugs import has_bug
 from shmkret.moves.intents import HAND, NOTHING, SLAB_POP, SLAB_PUSH, apply_to, finish, intent_of, put, recovers, settle
-from shmkret.moves.intents import IDLE as AT_REST
-from shmkret.moves.lists import pop_free, push, push_free
+from shmkret.moves.intents import UNREGISTERED as AT_REST
+from shmkret.moves.lists import push
 from shmkret.moves.locking import KFREE, enter_primitive, leave_primitive, lock_system, unlock_system
-from shmkret.schemes import lock_free, orphan, unlock_free
+from shmkret.schemes import drain, give, orphan, retire
 from shmkret.text.atomics import NIL, cmpxchg, fetch_add, load_acquire, store_release
 from shmkret.text.marks import inline, outline
 
 EINVAL, ENOMEM = errno.EINVAL, errno.ENOMEM
-REGISTERING, IDLE, REGISTERED, LEAVING = range(-1, 3)
+REGISTERING, UNREGISTERED, REGISTERED, LEAVING = range(-1, 3)
 """States of `registered`. REGISTERING - cpu: only that CPU may touch the probe. LEAVING + cpu: only that CPU, after its own
 grace period, may take it apart. When it is dead, whoever recovers it goes on in its place."""
 
@@ -40,7 +40,7 @@ grace period, may take it apart. When it is dead, whoever recovers it goes on in
 @outline
 def register_kprobe(k: Kernel, cpu: int, p: int) -> int:
     """Put probe `p` at the head of its function's chain. Returns 0, or -EINVAL: no such function, blacklisted, registered."""
-    if not may_be_probed(k, p) or cmpxchg(k.probes.registered, p, IDLE, REGISTERING - cpu) != IDLE:
+    if not may_be_probed(k, p) or cmpxchg(k.probes.registered, p, UNREGISTERED, REGISTERING - cpu) != UNREGISTERED:
         return -EINVAL
     arm(k, cpu, p)
     return 0
@@ -53,7 +53,7 @@ def register_kretprobe(k: Kernel, cpu: int, rp: int) -> int:
     Returns: 0; -EINVAL as register_kprobe(); -ENOMEM when the slab has too few instances: then nothing has changed but a
              maxactive that was not above 0.
     """
-    if not may_be_probed(k, rp) or cmpxchg(k.probes.registered, rp, IDLE, REGISTERING - cpu) != IDLE:
+    if not may_be_probed(k, rp) or cmpxchg(k.probes.registered, rp, UNREGISTERED, REGISTERING - cpu) != UNREGISTERED:
         return -EINVAL
     if k.probes.maxactive[rp] <= 0:
         k.probes.maxactive[rp] = max(10, 2 * k.nr_cpus)
@@ -61,10 +61,10 @@ def register_kretprobe(k: Kernel, cpu: int, rp: int) -> int:
         ri = slab_alloc(k, cpu)
         if ri == NIL:
             free_rp_inst(k, cpu, rp)
-            store_release(k.probes.registered, rp, IDLE)
+            store_release(k.probes.registered, rp, UNREGISTERED)
             return -ENOMEM
         put(k, k.instances.rp, ri, rp)
-        give_free(k, cpu, ri, rp)
+        give(k.scheme, k, cpu, ri, rp)
     if not recovers(k.mode.recovery, "moves"):
         fetch_add(k.registry.gone_nmissed, 0, k.probes.nmissed[rp])
         fetch_add(k.registry.gone_kp_nmissed, 0, load_acquire(k.probes.kp_nmissed, rp))
@@ -128,6 +128,8 @@ def unregister_probes(k: Kernel, cpu: int, first: int, count: int) -> int:
         if load_acquire(k.probes.registered, p) == REGISTERED:
             store_release(k.probes.registered, p, LEAVING + cpu)
             unlink_probe(k, p)
+            if k.probes.kind[p] == KRETPROBE:
+                retire(k.scheme, k, cpu, p)
             leaving += 1
     mutex_unlock(k, cpu)
     if leaving == 0:
@@ -137,7 +139,7 @@ def unregister_probes(k: Kernel, cpu: int, first: int, count: int) -> int:
     for p in range(first, first + count):
         if load_acquire(k.probes.registered, p) == LEAVING + cpu:
             take_apart(k, cpu, p)
-            store_release(k.probes.registered, p, IDLE)
+            store_release(k.probes.registered, p, UNREGISTERED)
     return 0
 
 
@@ -220,32 +222,18 @@ def slab_free(k: Kernel, cpu: int, ri: int) -> None:
 
 
 @inline
-def give_free(k: Kernel, cpu: int, ri: int, rp: int) -> None:
-    """An instance in hand goes onto the free list of `rp`; a list that nobody can find needs its lock only for recovery."""
-    if recovers(k.mode.recovery, "moves"):
-        lock_free(k.scheme, k, cpu, rp)
-    push_free(k, cpu, ri, rp, NOTHING)
-    if recovers(k.mode.recovery, "moves"):
-        unlock_free(k.scheme, k, cpu, rp)
+def free_rp_inst(k: Kernel, cpu: int, rp: int) -> None:
+    """The free instances of a probe that no CPU can find go back to the slab."""
+    ri = drain(k.scheme, k, cpu, rp)
+    while ri != NIL:
+        slab_free(k, cpu, ri)
+        ri = drain(k.scheme, k, cpu, rp)
 
 
 @inline
-def free_rp_inst(k: Kernel, cpu: int, rp: int) -> None:
-    """The free list of a probe that no CPU can find goes back to the slab."""
-    ri = k.probes.free[rp]
-    if recovers(k.mode.recovery, "moves"):
-        while ri != NIL:
-            lock_free(k.scheme, k, cpu, rp)
-            pop_free(k, cpu, ri, rp)
-            unlock_free(k.scheme, k, cpu, rp)
-            slab_free(k, cpu, ri)
-            ri = k.probes.free[rp]
-    else:
-        k.probes.free[rp] = NIL
-        while ri != NIL:
-            following = k.instances.next[ri]
-            slab_free(k, cpu, ri)
-            ri = following
+def allocations_may_fail(k: Kernel) -> bool:
+    """Whether this run has faults that let the slab be empty, or take a registering CPU away."""
+    return recovers(k.mode.recovery, "moves")
 
 
 @outline

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from shmkret.arch import TRAMPOLINE
 from shmkret.arena.records import KRETPROBE, Kernel
 from shmkret.kernel.handlers import ask, has_handlers, tell
-from shmkret.kernel.mode import Mode, with_mode
+from shmkret.kernel.mode import with_mode
 from shmkret.kernel.oracle import NOT_BUSY, WRONG_ADDRESS, report_bug
 from shmkret.moves.bugs import has_bug
 from shmkret.moves.intents import recovers
@@ -63,15 +63,14 @@ def kprobes_inc_nmissed_count(k: Kernel, cpu: int, p: int) -> None:
 @inline
 def busy(k: Kernel) -> Kernel:
     """The kernel as a handler sees it."""
-    m = k.mode
-    return with_mode(k, Mode(Busy(0), Off(0), m.primitives, m.clock, m.recovery, m.handlers, m.bugs))
+    return with_mode(k, context=Busy(0), irq=Off(0))
 
 
 @inline
 def run_entry_handler(k: Kernel, cpu: int, task: int, p: int, subject: int) -> bool:
     """Run the entry handler of a kretprobe, or the pre handler of a kprobe, if there is one. True: it refuses the call."""
     refused = False
-    if has_handlers(k.mode.handlers, "asked"):
+    if has_handlers(k.mode.handlers, "entries"):
         handler = k.probes.entry_handler[p]
         if handler != 0:
             pc, lr, npc = k.tasks.pc[task], k.tasks.lr[task], k.tasks.npc[task]
@@ -85,7 +84,7 @@ def run_entry_handler(k: Kernel, cpu: int, task: int, p: int, subject: int) -> b
 @inline
 def run_handler(k: Kernel, cpu: int, task: int, p: int, subject: int) -> None:
     """Run the return handler of a kretprobe, or the post handler of a kprobe, if there is one, on saved registers."""
-    if has_handlers(k.mode.handlers, "told"):
+    if has_handlers(k.mode.handlers, "exits"):
         handler = k.probes.handler[p]
         if handler != 0:
             pc, lr, npc = k.tasks.pc[task], k.tasks.lr[task], k.tasks.npc[task]

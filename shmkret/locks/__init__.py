@@ -1,101 +1,234 @@
 """Inter-process locks, one a file.
 
-A file defines one NamedTuple class, whose fields are the words of a lock, and these functions on it. `lock` is the array of
-all locks of a run, `i` the one meant:
+A file defines one NamedTuple class. Its fields are the words of a lock, and the tables beside them:
 
-    acquire(lock, i)      take it, waiting; or acquire(lock, i, cpu), for a lock that asks who comes
-    release(lock, i)      give it back; only its holder calls this
-    init(lock, i)         optional: make it free, where all zeros is not free
-    is_free(lock, i)      optional, outside the text: whether nobody holds it; asked when every CPU has stopped
-    holder(lock, i)       optional, outside the text: the CPU that holds it, or -1 where its words do not say
+    locked: Words                                a word of the lock
+    node: Annotated[Node, PER_CPU]               a table: lock.node.next[cpu], of a NamedTuple class Node of words
+    slots: Annotated[int, NR_SLOTS]              a number
 
-What a lock can use, from shmkret.atomics (i: the index of the lock):
+Functions get the array of all locks of a kind, `lock`, and the index of the one that is meant, `i`. A last parameter `cpu` may be
+left out by a lock that does not ask who comes.
 
-    words[i], words[i] = v              plain: only for words that the lock itself protects
-    load_acquire(words, i)              the word
-    store_release(words, i, v)          nothing
-    exchange(words, i, v)               what the word held
-    fetch_add(words, i, v)              what it held
-    cmpxchg(words, i, old, new)         what it held: it was written if that is `old`
-    wait_until(words, i, EQ, v)         nothing, once words[i] == v; NE waits until it is not
-    delay_ns(ns)                        nothing, after being busy for that long, to some 20 ns: for backoff
+    every lock    acquire(lock, i, cpu)                    take it, waiting
+                  release(lock, i, cpu)                    give it back; only its holder calls this
 
-Wait with wait_until(): a loop that spins by itself has no end under the scheduler that rehearses a lock.
+    try           try_acquire(lock, i, cpu) -> bool        take it if that needs no waiting, and else leave it
+    shared        acquire_shared(lock, i, cpu)             take it beside other readers
+                  release_shared(lock, i, cpu)
+    sequence      read_begin(lock, i) -> int               readers do not write: a number to begin with,
+                  read_retry(lock, i, seq) -> bool         and whether what was read since must be read again
+    combine       apply(lock, i, cpu, section, k, arg)     run enter(section, k, arg) under the lock, on whatever CPU; its answer
+    gate          acquire_unless(lock, i, stop, cpu)       as acquire(), True; or let go of it, and False, once stop[0] is not 0
+                  reset(lock, i, owner)                    everybody has let go: let the CPU `owner` hold it, or nobody (NIL)
+    owner         acquire_unless
+                  take_over(lock, i, dead, cpu) -> bool    if CPU `dead` has it: now `cpu` has it
+                  wake_all(lock, i)                        let everybody who sleeps look again
+    robust        acquire_robust(lock, i, cpu) -> int      as acquire(), 0; or OWNER_DIED: its holder died, it is ours
+                  try_acquire_robust(lock, i, cpu) -> int  the same without waiting; REFUSED when a live CPU has it
 
-A field is one word. Padding goes around the whole lock, not between its words: queue locks with a node a CPU do not fit in yet.
+A file has all functions of an ability, or none. `gate`, `owner` and `robust` are the three ways to survive the death of a holder:
+a recoverable run uses the one that the lock has (family()). Without `combine`, apply() acquires, enters and releases.
 
-What a lock must have so that others survive the death of its holder (`--recoverable`); RECOVERY in the file says which way:
+    outside the text, each optional
+                  init(lock, i)          make it free, where all zeros is not free
+                  init_cpu(lock, cpu)    make the CPU's records ready
+                  reset_cpu(lock, cpu)   the same, before reset() of every lock; it is compiled, too
+                  is_free(lock, i)       whether nobody holds it; asked when every CPU has stopped
+                  is_idle(lock, cpu)     whether the CPU's records are as if it had never come; asked likewise
+                  holder(lock, i)        the CPU that holds it, or -1 where its words do not say
 
-    "gate"      acquire_unless(lock, i, stop) -> bool   take it; or let go of it and return False once stop[0] is not 0
-                reset(lock, i, held)                    every waiter has let go: make it held, or free
-    "owner"     acquire_unless(lock, i, stop, cpu)      the same, for the CPU that asks
-                take_over(lock, i, dead, cpu) -> bool   if CPU `dead` has it: now `cpu` has it
-                wake_all(lock, i)                       let everybody who sleeps look again
-    "robust"    acquire_robust(lock, i, cpu) -> int     0; or OWNER_DIED (shmkret.libc): its holder died, it is ours
-                try_acquire_robust(lock, i, cpu) -> int the same without waiting; REFUSED when a live CPU has it
-
-    "gate", "owner"  optional:
-                try_acquire(lock, i, cpu) -> bool       take it if that needs no waiting, and else leave it; without it, every
-                                                        acquire of a recoverable run goes the long way
-
-Optional in the file: SIZE, the bytes of a lock whose words libc owns; CONTROL = True, for a lock that must fail.
-ATTACHABLE = False: its words mean something to the process that made it and its children alone; `shmkret inspect` asks it not.
+Always    a CPU holds or awaits at most one lock of an array, but for a recoverer of the family `owner`. So a lock with a PER_CPU
+          table, which its holder needs, cannot have take_over()
+Constants SIZE, the bytes of a lock whose words libc owns. CONTROL = True for a lock that must fail. ATTACHABLE = False where the
+          words mean something to the process that made them and its children alone
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from shmkret.text.verbs import generic, optional
+from shmkret.arena.fields import MOST_BYTES, parts_of
+from shmkret.errors import PluginError
+from shmkret.plugins.contract import Ability, Constant, Contract, Refused, Signature, of_verb, one_record, truth, whole
+from shmkret.text.domains import PER_CPU
+from shmkret.text.verbs import defaulted, droppable, generic
+
+GATE, OWNER, ROBUST = "gate", "owner", "robust"
+FAMILIES = (OWNER, ROBUST, GATE)
+"""The abilities by which a lock survives its holder; of several that it has, the first."""
 
 
-@generic
+@droppable
 def acquire(lock: Any, i: int, cpu: int) -> None:
     """Take lock `i`, waiting until it is free; `cpu` asks for it."""
     raise NotImplementedError
 
 
-@generic
-def release(lock: Any, i: int) -> None:
-    """Give lock `i` back; only its holder calls this."""
+@droppable
+def release(lock: Any, i: int, cpu: int) -> None:
+    """Give lock `i` back; only its holder, `cpu`, calls this."""
     raise NotImplementedError
 
 
-@optional
+@droppable
 def try_acquire(lock: Any, i: int, cpu: int) -> bool:
     """Take lock `i` if that needs no waiting."""
-    return False
+    raise NotImplementedError
 
 
-@optional
+@droppable
+def acquire_shared(lock: Any, i: int, cpu: int) -> None:
+    """Take lock `i` beside others that do the same."""
+    raise NotImplementedError
+
+
+@droppable
+def release_shared(lock: Any, i: int, cpu: int) -> None:
+    """Give it back."""
+    raise NotImplementedError
+
+
+@generic
+def read_begin(lock: Any, i: int) -> int:
+    """A number to give to read_retry()."""
+    raise NotImplementedError
+
+
+@generic
+def read_retry(lock: Any, i: int, seq: int) -> bool:
+    """Whether a writer may have changed what was read since read_begin()."""
+    raise NotImplementedError
+
+
+@generic
+def enter(section: Any, k: Any, arg: int) -> int:
+    """A critical section, for apply(): what its class has as enter()."""
+    raise NotImplementedError
+
+
+@defaulted
+def apply(lock: Any, i: int, cpu: int, section: Any, k: Any, arg: int) -> int:
+    """Run enter(section, k, arg) while nobody else runs a section under lock `i`; its answer."""
+    acquire(lock, i, cpu)
+    answer: int = enter(section, k, arg)
+    release(lock, i, cpu)
+    return answer
+
+
+@droppable
 def acquire_unless(lock: Any, i: int, stop: Any, cpu: int) -> bool:
     """Take lock `i`, or let go of it and return False once `stop[0]` is not 0."""
-    return True
+    raise NotImplementedError
 
 
-@optional
-def reset(lock: Any, i: int, held: bool) -> None:
-    """No CPU is inside acquire_unless() or release(), and whoever waited has let go: make the lock held, or free."""
+@generic
+def reset(lock: Any, i: int, owner: int) -> None:
+    """No CPU is inside acquire_unless() or release(), and whoever waited has let go: let `owner` hold lock `i`, or nobody (NIL)."""
+    raise NotImplementedError
 
 
-@optional
+@generic
+def reset_cpu(lock: Any, cpu: int) -> None:
+    """Before reset() of every lock: the records of `cpu` as if it had never come."""
+    raise NotImplementedError
+
+
+@droppable
 def take_over(lock: Any, i: int, dead: int, cpu: int) -> bool:
     """If CPU `dead` has lock `i`, then `cpu` has it now, and the answer is True."""
-    return True
+    raise NotImplementedError
 
 
-@optional
+@generic
 def wake_all(lock: Any, i: int) -> None:
     """Let everybody who sleeps on lock `i` look again."""
+    raise NotImplementedError
 
 
-@optional
+@droppable
 def acquire_robust(lock: Any, i: int, cpu: int) -> int:
     """Take lock `i`. Returns 0, or OWNER_DIED: its holder died in it."""
-    return 0
+    raise NotImplementedError
 
 
-@optional
+@droppable
 def try_acquire_robust(lock: Any, i: int, cpu: int) -> int:
     """As acquire_robust(), without waiting: REFUSED when a live CPU has it."""
-    return 0
+    raise NotImplementedError
+
+
+def family(abilities: frozenset[str]) -> str:
+    """How a lock with these abilities survives its holder: one of FAMILIES; empty where it does not."""
+    return next((one for one in FAMILIES if one in abilities), "")
+
+
+def _recovery_constant(module: ModuleType) -> str:
+    if "RECOVERY" not in vars(module):
+        return ""
+    return (
+        f"RECOVERY is no more: what a lock can do follows from its functions. The third parameter of reset() has changed, too: "
+        f"it was reset(lock, i, held), it is {of_verb(reset)}, where NIL means free; see shmkret/locks/__init__.py"
+    )
+
+
+def _held_parameter(module: ModuleType) -> str:
+    own = vars(module).get("reset")
+    names = own.__code__.co_varnames[: own.__code__.co_argcount] if hasattr(own, "__code__") else ()
+    if len(names) != 3 or names[2] == "owner":
+        return ""
+    return (
+        f"reset(lock, i, {names[2]}) is not {of_verb(reset)}: the old reset(lock, i, held) got True for a lock that is held; "
+        "`owner` is the CPU that holds it, or NIL, which is not 0; call the parameter owner"
+    )
+
+
+def _check(contract: Contract, path: Path, module: ModuleType) -> None:
+    """A table of the CPU that holds a lock goes with the CPU."""
+    lock = one_record(contract, path, module)
+    parts = parts_of(lock)
+    if not parts.words:
+        raise PluginError(f"{path}: {lock.__name__} has no word: a lock needs one at least, annotated Words")
+    if "take_over" in vars(module) and any(per == PER_CPU for _, per in parts.tables.values()):
+        raise PluginError(
+            f"{path}: a lock with a PER_CPU table cannot have take_over(): the recoverer holds several locks of an array at once, "
+            "and has one record; recover it by gate, or by functions of your own"
+        )
+
+
+def _here(name: str, verbs: tuple[Any, ...]) -> Ability:
+    return Ability(name, tuple(map(of_verb, verbs)))
+
+
+LOCK = Contract(
+    name="lock",
+    folder=Path(__file__).parent,
+    package="shmkret.locks",
+    record=one_record,
+    signatures=(of_verb(acquire), of_verb(release)),
+    abilities=(
+        _here("try", (try_acquire,)),
+        _here("shared", (acquire_shared, release_shared)),
+        _here("sequence", (read_begin, read_retry)),
+        _here("combine", (apply,)),
+        _here(GATE, (acquire_unless, reset)),
+        _here(OWNER, (acquire_unless, take_over, wake_all)),
+        _here(ROBUST, (acquire_robust, try_acquire_robust)),
+    ),
+    outside=(
+        Signature("init", ("lock", "i")),
+        Signature("init_cpu", ("lock", "cpu")),
+        of_verb(reset_cpu),
+        Signature("is_free", ("lock", "i")),
+        Signature("is_idle", ("lock", "cpu")),
+        Signature("holder", ("lock", "i")),
+    ),
+    constants=(
+        Constant("SIZE", 0, whole(0, MOST_BYTES)),
+        Constant("CONTROL", False, truth),
+        Constant("ATTACHABLE", True, truth),
+    ),
+    refused=(Refused(_recovery_constant), Refused(_held_parameter)),
+    more=_check,
+)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shmkret.text.atomics import EQ, Words, store_release, wait_until
+from shmkret.text import EQ, Words, store_release, wait_until
 
 CONTROL = True
 

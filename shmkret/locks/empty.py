@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shmkret.text.atomics import Words
+from shmkret.text import Words
 
 CONTROL = True
 

@@ -15,10 +15,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shmkret.text.atomics import EQ, Words, cmpxchg, exchange, futex_wait, futex_wake, load_acquire, wait_unless
-from shmkret.text.marks import inline, outline
+from shmkret.text import EQ, Words, cmpxchg, exchange, futex_wait, futex_wake, inline, load_acquire, outline, wait_unless
 
-RECOVERY = "owner"
 SLEEPERS = 1 << 31
 EVERYBODY = 1 << 30
 

@@ -12,10 +12,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shmkret.text import libc
-from shmkret.text.atomics import Words, address_of
+from shmkret.text import NIL, Words, address_of, libc
 
-RECOVERY = "gate"
 SIZE = libc.SIZEOF_PTHREAD_MUTEX_T
 
 
@@ -49,6 +47,6 @@ def acquire_unless(lock: Pthread, i: int, stop: Words) -> bool:
     return libc.mutex_lock_unless(address_of(lock.mutex, i), stop)
 
 
-def reset(lock: Pthread, i: int, held: bool) -> None:
-    if not held:
+def reset(lock: Pthread, i: int, owner: int) -> None:
+    if owner == NIL:
         libc.mutex_init(address_of(lock.mutex, i))

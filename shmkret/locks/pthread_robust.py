@@ -13,10 +13,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shmkret.text import libc
-from shmkret.text.atomics import Words, address_of
+from shmkret.text import Words, address_of, libc
 
-RECOVERY = "robust"
 SIZE = libc.SIZEOF_PTHREAD_MUTEX_T
 
 

@@ -14,10 +14,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shmkret.text import libc
-from shmkret.text.atomics import Words, address_of
+from shmkret.text import NIL, Words, address_of, libc
 
-RECOVERY = "gate"
 SIZE = libc.SIZEOF_SEM_T
 
 
@@ -51,5 +49,5 @@ def acquire_unless(lock: Sem, i: int, stop: Words) -> bool:
     return libc.sem_wait_unless(address_of(lock.sem, i), stop)
 
 
-def reset(lock: Sem, i: int, held: bool) -> None:
-    libc.sem_reset(address_of(lock.sem, i), 0 if held else 1)
+def reset(lock: Sem, i: int, owner: int) -> None:
+    libc.sem_reset(address_of(lock.sem, i), 1 if owner == NIL else 0)

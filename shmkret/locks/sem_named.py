@@ -14,10 +14,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shmkret.text import libc
-from shmkret.text.atomics import Words
+from shmkret.text import NIL, Words, libc
 
-RECOVERY = "gate"
 ATTACHABLE = False
 
 
@@ -51,5 +49,5 @@ def acquire_unless(lock: SemNamed, i: int, stop: Words) -> bool:
     return libc.sem_wait_unless(lock.address[i], stop)
 
 
-def reset(lock: SemNamed, i: int, held: bool) -> None:
-    libc.sem_reset(lock.address[i], 0 if held else 1)
+def reset(lock: SemNamed, i: int, owner: int) -> None:
+    libc.sem_reset(lock.address[i], 1 if owner == NIL else 0)

@@ -15,10 +15,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shmkret.text.arithmetic import add64
-from shmkret.text.atomics import EQ, Words, cmpxchg, fetch_add, load_acquire, store_release, wait_unless, wait_until
-
-RECOVERY = "gate"
+from shmkret.text import EQ, NIL, Words, add64, cmpxchg, fetch_add, load_acquire, store_release, wait_unless, wait_until
 
 
 class Ticket(NamedTuple):
@@ -52,6 +49,6 @@ def acquire_unless(lock: Ticket, i: int, stop: Words) -> bool:
     return wait_unless(lock.owner, i, EQ, ticket, stop)
 
 
-def reset(lock: Ticket, i: int, held: bool) -> None:
+def reset(lock: Ticket, i: int, owner: int) -> None:
     store_release(lock.owner, i, 0)
-    store_release(lock.next, i, 1 if held else 0)
+    store_release(lock.next, i, 0 if owner == NIL else 1)

@@ -13,9 +13,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shmkret.text.atomics import EQ, Words, exchange, store_release, wait_unless, wait_until
-
-RECOVERY = "gate"
+from shmkret.text import EQ, NIL, Words, exchange, store_release, wait_unless, wait_until
 
 
 class Ttas(NamedTuple):
@@ -48,5 +46,5 @@ def acquire_unless(lock: Ttas, i: int, stop: Words) -> bool:
     return True
 
 
-def reset(lock: Ttas, i: int, held: bool) -> None:
-    store_release(lock.locked, i, 1 if held else 0)
+def reset(lock: Ttas, i: int, owner: int) -> None:
+    store_release(lock.locked, i, 0 if owner == NIL else 1)

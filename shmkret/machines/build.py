@@ -8,6 +8,8 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+from shmkret.arena.layout import frame, stride_of
+from shmkret.arena.shape import Group, kernel_shape, marker
 from shmkret.errors import PluginError, UsageError
 from shmkret.kernel import handlers
 from shmkret.kernel.handlers import Declared, Kretprobe
@@ -15,9 +17,10 @@ from shmkret.kernel.irq import Enabled
 from shmkret.kernel.kprobes import Running
 from shmkret.kernel.mode import Mode
 from shmkret.kernel.primitives import Probed
+from shmkret.locks import FAMILIES, GATE, family
 from shmkret.moves import bugs as catalogue
 from shmkret.moves.clock import CLOCKS
-from shmkret.moves.intents import FAMILIES, GATE, Unprotected, protected
+from shmkret.moves.intents import Unprotected, protected
 from shmkret.moves.irqflags import Off
 from shmkret.moves.locking import HASH_LOCK, NR_PRIMITIVES, Unprobed
 from shmkret.plugins import sources
@@ -44,12 +47,11 @@ class Build:
     timed: str = ""
     recoverable: bool = False
     mutant: str = ""
-    mode = Mode
 
     @property
     def bugs(self) -> frozenset[str]:
         """The bugs of the scheme, and those that were asked for."""
-        return frozenset(getattr(self.scheme.module, "BUGS", ())) | self.extra_bugs
+        return frozenset(self.scheme.constants.bugs) | self.extra_bugs
 
     @property
     def table_padding(self) -> str:
@@ -59,7 +61,7 @@ class Build:
     @property
     def has_primitives(self) -> bool:
         """Whether the worker probes the path's own functions."""
-        return bool(getattr(self.worker.module, "PRIMITIVES", False))
+        return bool(self.worker.constants.primitives)
 
     @cached_property
     def nr_functions(self) -> int:
@@ -68,13 +70,13 @@ class Build:
 
     @cached_property
     def _nr_own_functions(self) -> int:
-        if hasattr(self.worker.module, "nr_functions"):
+        if self.worker.own("nr_functions") is not None:
             return ask_size(self.worker, "nr_functions", self.nr_cpus)
         return 1 + max((int(p[0]) for p in self._probes if isinstance(p, tuple) and isinstance(p[0], int)), default=0)
 
     @cached_property
     def _probes(self) -> list[Any]:
-        declare = getattr(self.worker.module, "probes", None)
+        declare = self.worker.own("probes")
         if declare is None:
             return [Kretprobe(function) for function in range(ask_size(self.worker, "nr_probes", self.nr_cpus))]
         with blamed([self.worker.path], f"probes({self.nr_cpus})"):
@@ -95,7 +97,7 @@ class Build:
     @property
     def blacklist(self) -> frozenset[int]:
         """Functions that must not be probed: the worker's BLACKLIST, and the lock helper where that was mended."""
-        own = frozenset(getattr(self.worker.module, "BLACKLIST", ()))
+        own = frozenset(self.worker.constants.blacklist)
         if self.has_primitives and "probeable-helpers" not in self.bugs:
             return own | {self.nr_functions - NR_PRIMITIVES + HASH_LOCK}
         return own
@@ -103,22 +105,24 @@ class Build:
     @property
     def has_interrupts(self) -> bool:
         """Whether the worker has a source of interrupts."""
-        return hasattr(self.worker.module, "interrupt")
+        return self.worker.own("interrupt") is not None
 
     @property
     def recovery_class(self) -> type:
         """The class of Mode.recovery. Raises UsageError for a lock or a scheme that cannot be recovered."""
         if not self.recoverable:
             return Unprotected
-        family = getattr(self.lock.module, "RECOVERY", None)
-        if family not in FAMILIES:
+        own = family(self.lock.abilities)
+        if not own:
             raise UsageError(
-                f"the lock {self.lock.name} is not recoverable: its file says no RECOVERY, of {', '.join(FAMILIES)}; "
+                f"the lock {self.lock.name} is not recoverable: its file has the functions of none of {', '.join(FAMILIES)}; "
                 "see shmkret/locks/__init__.py"
             )
-        if not getattr(self.scheme.module, "RECOVERABLE", False):
-            raise UsageError(f"the scheme {self.scheme.name} is not recoverable: its file does not say RECOVERABLE = True")
-        return protected(Gated if family == GATE else Survived, family, self.mutant)
+        if not self.scheme.can("recover"):
+            raise UsageError(
+                f"the scheme {self.scheme.name} is not recoverable: its file does not have what recovery asks of one"
+            )
+        return protected(Gated if own == GATE else Survived, own, self.mutant)
 
     @property
     def mode_classes(self) -> tuple[type, ...]:
@@ -138,7 +142,7 @@ class Build:
         """A name for what is compiled: whatever of the choice reaches the compiler. Sources are in the cache's own digest."""
         plugins = [(p.record.__module__, p.record.__name__) for p in (self.arch, self.scheme, self.lock, self.worker)]
         # Handlers come from wherever probes() took them: their files are in no plug-in's digest, nor what they refer to.
-        tables = sources.digest_of(getattr(self.declared.handlers, table) for table in ("asked", "told"))
+        tables = sources.digest_of(getattr(self.declared.handlers, table) for table in ("entries", "exits"))
         modes = [c.__name__ for c in self.mode_classes]
         choice = (plugins, self.padding, self.table_padding, modes, tables, self.declared.handlers.kprobes, sorted(self.bugs))  # type: ignore[attr-defined]
         return (
@@ -150,6 +154,18 @@ class Build:
         """32 hexadecimal digits that change with the choice and with any of its files, for programs that share an arena."""
         text = repr((self.digest, [plugin.digest for plugin in self.plugins]))
         return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    @cached_property
+    def shape(self) -> Group:
+        """What its Kernel is put together from."""
+        mode = Group(Mode, tuple(map(marker, self.mode_classes)))
+        return kernel_shape(self.lock.record, self.scheme.record, self.arch.record, self.worker.record, mode)
+
+    @property
+    def strides(self) -> dict[str, int]:
+        """How far apart the records of each section lie, in bytes, in the order of the arena."""
+        found = frame(self.lock.record, self.scheme.record)
+        return {section.name: stride_of(section, self.padding, self.table_padding) for section in found}
 
     def cache(self) -> Path | None:
         """The folder of compiled code for these sources; None when there can be none."""

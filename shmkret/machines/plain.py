@@ -11,19 +11,22 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkret.arena.records import fields_of
+from shmkret.arena.layout import ARRAYS
+from shmkret.arena.records import Kernel
 from shmkret.arena.segment import Arena
+from shmkret.arena.shape import lock_shape, realize
 from shmkret.host import posix
-from shmkret.machines.world import LOCK_SECTIONS
+from shmkret.machines.world import World
 from shmkret.text import atomics
+from shmkret.text.libc import CALLS
 
 
 class PlainWords:
@@ -43,6 +46,7 @@ class PlainWords:
         self._view[i] = value
 
     def at(self, i: int) -> int:
+        """The address of word i."""
         return self._address + i * self._stride
 
 
@@ -58,7 +62,7 @@ class PlainMachine:
 
     def __init__(self, cache_folder: Path | None = None) -> None:
         self._folder = cache_folder
-        self._named: dict[int, posix.NamedSemaphore] = {}
+        self.named: dict[int, posix.NamedSemaphore] = {}
 
     def prepare(self) -> None:
         """Compile the helpers now, before workers are forked."""
@@ -66,6 +70,15 @@ class PlainMachine:
 
     def _call(self, name: str, *args: int) -> int:
         return _helpers(self._folder)[name](*args)  # type: ignore[no-any-return]
+
+    def load_relaxed(self, words: Any, i: int) -> int:
+        return self._call("load_relaxed", words.at(i))
+
+    def store_relaxed(self, words: Any, i: int, value: int) -> None:
+        self._call("store_relaxed", words.at(i), value)
+
+    def fence(self) -> None:
+        self._call("fence")
 
     def load_acquire(self, words: Any, i: int) -> int:
         return self._call("load_acquire", words.at(i))
@@ -113,80 +126,62 @@ class PlainMachine:
     def cpu_relax(self) -> None:
         os.sched_yield()
 
-    def sem_init(self, address: int, value: int) -> None:
-        posix.sem_init(address, value)
-
-    def sem_open(self, value: int) -> int:
-        semaphore = posix.NamedSemaphore(value)
-        self._named[semaphore.address] = semaphore
-        return semaphore.address
-
-    def sem_wait(self, address: int) -> None:
-        if address in self._named:
-            self._named[address].acquire()
-        else:
-            self._call("sem_wait", address)
-
-    def sem_post(self, address: int) -> None:
-        if address in self._named:
-            self._named[address].release()
-        else:
-            self._call("sem_post", address)
-
-    def sem_value(self, address: int) -> int:
-        return posix.sem_value(address)
-
-    def mutex_is_free(self, address: int) -> bool:
-        return posix.mutex_is_free(address)
-
-    def mutex_init(self, address: int) -> None:
-        posix.mutex_init(address)
-
-    def mutex_lock(self, address: int) -> None:
-        self._call("mutex_lock", address)
-
-    def mutex_unlock(self, address: int) -> None:
-        self._call("mutex_unlock", address)
-
-    def sem_trywait(self, address: int) -> bool:
-        return bool(self._call("sem_trywait", address))
-
-    def mutex_trylock(self, address: int) -> bool:
-        return bool(self._call("mutex_trylock", address))
-
-    def sem_wait_unless(self, address: int, stop: Any) -> bool:
-        return bool(self._call("sem_wait_unless", address, stop.at(0)))
-
-    def sem_reset(self, address: int, value: int) -> None:
-        posix.sem_init(address, value)
-
-    def mutex_lock_unless(self, address: int, stop: Any) -> bool:
-        return bool(self._call("mutex_lock_unless", address, stop.at(0)))
-
-    def robust_init(self, address: int) -> None:
-        posix.mutex_init(address, robust=True)
-
-    def robust_lock(self, address: int) -> int:
-        return self._call("robust_lock", address)
-
-    def robust_trylock(self, address: int) -> int:
-        return self._call("robust_trylock", address)
-
-    def robust_is_free(self, address: int) -> bool:
-        return posix.mutex_is_free(address)
-
-    def robust_unlock(self, address: int) -> None:
-        self._call("mutex_unlock", address)
-
-    def kick(self, pid: int) -> None:
-        if pid > 0:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGURG)
+    def libc(self, name: str, *args: Any) -> Any:
+        """A call of shmkret.text.libc: Python's for what is done when an arena is made, and compiled for all else."""
+        own = OWN.get(name)
+        if own is not None:
+            return own(self, *args)
+        call = CALLS[name]
+        words = [arg.at(0) if of == "stop" else arg for of, arg in zip(call.arguments, args, strict=True)]
+        answer = self._call(name, *words)
+        return bool(answer) if call.result == "bool" else answer if call.result == "int" else None
 
     def close(self) -> None:
         """Unmap the named semaphores. Again is harmless."""
-        while self._named:
-            self._named.popitem()[1].close()
+        while self.named:
+            self.named.popitem()[1].close()
+
+
+def _sem_open(machine: PlainMachine, value: int) -> int:
+    semaphore = posix.NamedSemaphore(value)
+    machine.named[semaphore.address] = semaphore
+    return semaphore.address
+
+
+def _sem_wait(machine: PlainMachine, address: int) -> None:
+    if address in machine.named:
+        machine.named[address].acquire()
+    else:
+        machine._call("sem_wait", address)
+
+
+def _sem_post(machine: PlainMachine, address: int) -> None:
+    if address in machine.named:
+        machine.named[address].release()
+    else:
+        machine._call("sem_post", address)
+
+
+def _kick(_: PlainMachine, pid: int) -> None:
+    if pid > 0:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGURG)
+
+
+OWN: dict[str, Callable[..., Any]] = {
+    "sem_init": lambda _, address, value: posix.sem_init(address, value),
+    "sem_reset": lambda _, address, value: posix.sem_init(address, value),
+    "sem_value": lambda _, address: posix.sem_value(address),
+    "sem_open": _sem_open,
+    "sem_wait": _sem_wait,
+    "sem_post": _sem_post,
+    "mutex_init": lambda _, address: posix.mutex_init(address),
+    "mutex_is_free": lambda _, address: posix.mutex_is_free(address),
+    "robust_init": lambda _, address: posix.mutex_init(address, robust=True),
+    "robust_is_free": lambda _, address: posix.mutex_is_free(address),
+    "kick": _kick,
+}
+"""Calls that the plain machine makes itself: those that are asked outside the text, and those of named semaphores."""
 
 
 def column(arena: Arena, section: str, field: str) -> PlainWords:
@@ -194,9 +189,22 @@ def column(arena: Arena, section: str, field: str) -> PlainWords:
     return PlainWords(arena.records(section)[field])
 
 
+def kernel(world: World, arena: Arena) -> Kernel:
+    """The arena as the uncompiled text sees it."""
+    return world.kernel(arena, partial(column, arena))
+
+
 def locks_of(arena: Arena, record: type) -> Iterator[tuple[str, Any, int]]:
     """Every lock of an arena: the name of its section, the section as an array of locks, and its index there."""
-    for name in LOCK_SECTIONS:
-        locks = record(*[column(arena, name, field) for field in fields_of(record)])
+    for name, locks in lock_arrays(arena, record):
         for i in range(arena.sections[name].nr):
             yield name, locks, i
+
+
+def lock_arrays(arena: Arena, record: type) -> Iterator[tuple[str, Any]]:
+    """The arrays of locks of an arena: the name of the section, and the array."""
+    numbers = {f"{name}.nr": placed.nr for name, placed in arena.sections.items()}
+    numbers |= {"nr_slots": arena.geometry.nr_slots, "nr_nodes": arena.geometry.nr_nodes}
+    for name in ARRAYS:
+        if name in arena.sections:
+            yield name, realize(lock_shape(name, record), partial(column, arena), numbers.__getitem__)

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from shmkret.arena.fields import parts_of
 from shmkret.arena.layout import Geometry
 from shmkret.errors import PluginError
-from shmkret.machines.build import Build, ask_size
+from shmkret.machines.build import Build
 from shmkret.moves.clock import CLASSES, HISTOGRAM_WORDS
 from shmkret.plugins.calls import blamed
+from shmkret.text.domains import PER_PROBE
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,14 @@ def geometry_of(build: Build, sizes: Sizes, script_words: int, nr_recoverers: in
     """The geometry of an arena for this build. Raises GeometryError, PluginError."""
     declared = build.declared.boot
     nr_probes = len(declared) if sizes.probes is None else sizes.probes
-    own_data = getattr(build.worker.module, "DATA_SIZE", 0)
+    own_data = build.worker.constants.data_size
     return Geometry(
         nr_cpus=build.nr_cpus,
         nr_tasks=_nr_tasks(build, sizes),
         nr_functions=build.nr_functions,
         nr_probes=nr_probes,
         maxactive=max([maxactive_of(build, sizes), *(probe.maxactive for probe in declared)]),
-        nr_locks=ask_size(build.scheme, "nr_locks", max(1, nr_probes)),
+        nr_locks=max(1, nr_probes) if parts_of(build.scheme.record).locks.get("locks") == PER_PROBE else 1,
         data_size=own_data if sizes.data_size is None else sizes.data_size,
         script_words=script_words,
         nr_recoverers=nr_recoverers,
@@ -57,12 +59,10 @@ def geometry_of(build: Build, sizes: Sizes, script_words: int, nr_recoverers: in
 
 def script_of(build: Build, cpus: int, seed: int) -> NDArray[np.int64]:
     """The words that the worker program reads, drawn from a seed; one zero where it has none. Raises PluginError."""
-    write = getattr(build.worker.module, "script", None)
+    write = build.worker.own("script")
     path = build.worker.path
     if write is None:
         return np.zeros(1, np.int64)
-    if not callable(write):
-        raise PluginError(f"{path}: script is {write!r}, not a function")
     with blamed([path], f"script({cpus})"):
         script = np.asarray(write(cpus, np.random.default_rng(seed)))
     if script.ndim != 1 or not len(script) or script.dtype.kind not in "iu":
@@ -78,10 +78,10 @@ def maxactive_of(build: Build, sizes: Sizes) -> int:
     if sizes.maxactive is not None:
         return sizes.maxactive
     # Where tasks sleep inside probed calls, every task may be inside one.
-    sleeping = _nr_tasks(build, sizes) if hasattr(build.worker.module, "TASKS_PER_CPU") else 0
+    sleeping = _nr_tasks(build, sizes) if build.worker.sets("TASKS_PER_CPU") else 0
     return max(default_maxactive(build.nr_cpus), sleeping)
 
 
 def _nr_tasks(build: Build, sizes: Sizes) -> int:
-    tasks = build.nr_cpus * int(getattr(build.worker.module, "TASKS_PER_CPU", 1)) if sizes.tasks is None else sizes.tasks
+    tasks = build.nr_cpus * int(build.worker.constants.tasks_per_cpu) if sizes.tasks is None else sizes.tasks
     return max(tasks, build.nr_cpus)

@@ -1,47 +1,149 @@
-"""An arena for a build, and the arena as the uncompiled text sees it; the plain and the explored machine bring the columns."""
+"""A world: a build, the sizes of its arenas, and the script that its workers read; and what any machine does with its arenas."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shmkret.arena.layout import Geometry
-from shmkret.arena.records import INTEGERS, KRETPROBE, Boot, Kernel, fields_of
+from shmkret.arena.records import INTEGERS, KRETPROBE, Boot, Kernel
 from shmkret.arena.segment import Arena
-from shmkret.kernel.mode import Mode
+from shmkret.arena.shape import numbers_of, realize
 from shmkret.machines.build import Build
-from shmkret.machines.sizes import Sizes, geometry_of, maxactive_of
+from shmkret.machines.sizes import Sizes, geometry_of, maxactive_of, script_of
 from shmkret.plugins.calls import blamed
 from shmkret.text import atomics
 from shmkret.text.atomics import Machine, Words
 
-LOCK_SECTIONS = ("table_locks", "locks", "system_locks")
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """What a run is made of. From one world come any number of arenas."""
+
+    build: Build
+    sizes: Sizes
+    script: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, build: Build, sizes: Sizes | None = None, seed: int = 0) -> Self:
+        """With a script drawn from a seed. Raises PluginError."""
+        return cls(build, sizes or Sizes(), script_of(build, build.nr_cpus, seed))
+
+    def over(self, **changes: Any) -> World:
+        """The same with some fields of its build changed."""
+        return replace(self, build=replace(self.build, **changes))
+
+    def geometry(self, nr_recoverers: int = 0) -> Geometry:
+        """The sizes of its arenas. Raises GeometryError, PluginError."""
+        return geometry_of(self.build, self.sizes, len(self.script), nr_recoverers)
+
+    def create_arena(self, geometry: Geometry | None = None, *, named: bool = False) -> Arena:
+        """An arena with the worker's probes registered and its script written; the locks are not initialised yet.
+
+        Raises: ArenaError, GeometryError, PluginError, UnknownName.
+        """
+        build, sizes = self.build, self.sizes
+        geometry = geometry or self.geometry()
+        arena = Arena.create(
+            geometry,
+            lock=build.lock.record,
+            scheme=build.scheme.record,
+            names={kind: getattr(build, kind).reference for kind in ("scheme", "lock", "arch")} | {"build": build.identity},
+            hash_name=sizes.hash,
+            task_address=sizes.task_address,
+            named=named,
+            boot=_boot(build, min(maxactive_of(build, sizes), geometry.maxactive), geometry),
+        )
+        arena.lists = build.scheme.constants.lists
+        populate = build.scheme.own("populate")
+        if populate is not None:
+            with blamed([build.scheme.path], "populate()"):
+                populate(arena)
+        arena.records("script")["word"] = self.script
+        arena.records("run")["work_ns"] = sizes.work_ns
+        arena.records("functions")["blacklisted"][list(build.blacklist)] = 1
+        return arena
+
+    def numbers(self, arena: Arena) -> dict[str, int]:
+        """The whole numbers of a Kernel, and those that locks and schemes ask for."""
+        g, build = arena.geometry, self.build
+        own = build.worker.constants.handler_ns
+        known = {
+            **{name: getattr(g, name) for name in (*INTEGERS, "nr_nodes", "ring_words") if hasattr(g, name)},
+            **{f"{name}.nr": placed.nr for name, placed in arena.sections.items()},
+            "hash_multiplier": int(arena.header["hash_multiplier"][0]),
+            "handler_ns": own if self.sizes.handler_ns is None else self.sizes.handler_ns,
+        }
+        return {name: known[name] for name in numbers_of(build.shape)}
+
+    def parameters(self, arena: Arena) -> NDArray[np.int64]:
+        """What compiled code makes its Kernel of: where each section lies in this process, then the numbers."""
+        addresses = [arena.address + section.offset for section in arena.sections.values()]
+        return np.array([*addresses, *self.numbers(arena).values()], np.int64)
+
+    def kernel(self, arena: Arena, column: Callable[[str, str], Words]) -> Kernel:
+        """The whole arena as records of columns; `column(section, field)` makes one."""
+        numbers = self.numbers(arena)
+        return realize(self.build.shape, column, numbers.__getitem__)  # type: ignore[no-any-return]
+
+    def free_locks(self, machine: Machine, k: Kernel, arena: Arena) -> None:
+        """Make every lock free, where all zeros is not free, and every CPU's records ready."""
+        lock = self.build.lock
+        init, init_cpu = lock.own("init"), lock.own("init_cpu")
+        with atomics.use(machine), blamed([lock.path], "init()"):
+            if init is not None:
+                for _, locks, i in every_lock(k, arena):
+                    init(locks, i)
+            if init_cpu is not None:
+                for _, locks in arrays(k, arena):
+                    for cpu in range(arena.geometry.nr_slots):
+                        init_cpu(locks, cpu)
+
+    def held_locks(self, machine: Machine, k: Kernel, arena: Arena) -> list[str]:
+        """The locks that are not free, and the CPUs that are not idle in them, in sentences; none where the lock cannot say."""
+        lock = self.build.lock
+        is_free, is_idle = lock.own("is_free"), lock.own("is_idle")
+        wrong = []
+        with atomics.use(machine), blamed([lock.path], "is_free()"):
+            held = [f"{name}[{i}]" for name, locks, i in every_lock(k, arena) if is_free is not None and not is_free(locks, i)]
+            if held:
+                wrong.append(f"{len(held)} locks are not free, such as {held[0]}, and no CPU is inside")
+            if is_idle is not None and not held:
+                busy = [
+                    f"cpu {cpu} is not idle in {name}"
+                    for name, locks in arrays(k, arena)
+                    for cpu in range(arena.geometry.nr_slots)
+                    if not is_idle(locks, cpu)
+                ]
+                wrong += busy[:1]
+        return wrong
 
 
-def create_arena(
-    build: Build, sizes: Sizes, script: NDArray[np.int64], geometry: Geometry | None = None, *, named: bool = False
-) -> Arena:
-    """An arena with the worker's probes registered and its script written; the locks are not initialised yet.
+def arrays(k: Kernel, arena: Arena) -> Iterator[tuple[str, Any]]:
+    """The arrays of locks of an arena: the name of the section, and the array."""
+    found = {"system_locks": k.system_locks, "table_locks": k.table_locks, "locks": k.other_locks}
+    return ((name, locks) for name, locks in found.items() if name in arena.sections)
 
-    Raises: ArenaError, GeometryError, PluginError, UnknownName.
-    """
-    geometry = geometry or geometry_of(build, sizes, len(script))
-    arena = Arena.create(
-        geometry,
-        lock=build.lock.record,
-        names={kind: getattr(build, kind).reference for kind in ("scheme", "lock", "arch")} | {"build": build.identity},
-        hash_name=sizes.hash,
-        task_address=sizes.task_address,
-        named=named,
-        boot=_boot(build, min(maxactive_of(build, sizes), geometry.maxactive), geometry),
-    )
-    arena.records("script")["word"] = script
-    arena.records("run")["work_ns"] = sizes.work_ns
-    arena.records("functions")["blacklisted"][list(build.blacklist)] = 1
-    return arena
+
+def every_lock(k: Kernel, arena: Arena) -> Iterator[tuple[str, Any, int]]:
+    """Every lock of an arena: the name of its section, the array, and its index there; in the order of their numbers."""
+    for name, locks in arrays(k, arena):
+        for i in range(arena.sections[name].nr):
+            yield name, locks, i
+
+
+def lock_name(arena: Arena, number: int) -> str:
+    """The lock of that number, of all, such as locks[3]."""
+    for name in ("system_locks", "table_locks", "locks"):
+        nr = arena.sections[name].nr if name in arena.sections else 0
+        if number < nr:
+            return f"{name}[{number}]"
+        number -= nr
+    return f"lock {number}"
 
 
 def _boot(build: Build, maxactive: int, geometry: Geometry) -> list[Boot]:
@@ -49,56 +151,3 @@ def _boot(build: Build, maxactive: int, geometry: Geometry) -> list[Boot]:
     declared = build.declared.boot
     boot = [probe._replace(maxactive=min(probe.maxactive or maxactive, geometry.maxactive)) for probe in declared]
     return boot + [Boot(0, KRETPROBE, registered=False)] * (geometry.nr_probes - len(boot))
-
-
-def integers_of(arena: Arena, build: Build, sizes: Sizes) -> dict[str, int]:
-    """The whole numbers of a Kernel."""
-    g = arena.geometry
-    known = {name: getattr(g, name) for name in INTEGERS if hasattr(g, name)}
-    handler_ns = getattr(build.worker.module, "HANDLER_NS", 0) if sizes.handler_ns is None else sizes.handler_ns
-    multiplier = int(arena.header["hash_multiplier"][0])
-    return {**known, "hash_multiplier": multiplier, "handler_ns": handler_ns}
-
-
-def kernel_of(arena: Arena, column: Callable[[str, str], Words], build: Build, sizes: Sizes) -> Kernel:
-    """The whole arena as records of columns; `column(section, field)` makes one."""
-
-    def records(section: str) -> Any:
-        record = arena.sections[section].record
-        return record(*[column(section, field) for field in fields_of(record)])
-
-    parts: dict[str, Any] = dict(integers_of(arena, build, sizes))
-    return Kernel(
-        **{name: records(name) for name in Kernel._fields if name in arena.sections},
-        arch=build.arch.record(records("stack")),
-        scheme=build.scheme.record(records("table_locks"), records("locks")),
-        worker=build.worker.record(0),
-        mode=Mode(*(mode(0) for mode in build.mode_classes)),
-        **parts,
-    )
-
-
-def init_locks(machine: Machine, k: Kernel, arena: Arena, build: Build) -> None:
-    """Make every lock free, where all zeros is not free."""
-    init = getattr(build.lock.module, "init", None)
-    if init is not None:
-        with atomics.use(machine), blamed([build.lock.path], "init()"):
-            for _, locks, i in _locks(k, arena):
-                init(locks, i)
-
-
-def held_locks(machine: Machine, k: Kernel, arena: Arena, build: Build) -> list[str]:
-    """The locks that are not free, in a sentence; empty when all are, or when the lock cannot say."""
-    is_free = getattr(build.lock.module, "is_free", None)
-    if is_free is None:
-        return []
-    with atomics.use(machine), blamed([build.lock.path], "is_free()"):
-        held = [f"{section}[{i}]" for section, locks, i in _locks(k, arena) if not is_free(locks, i)]
-    return [f"{len(held)} locks are not free, such as {held[0]}, and no CPU is inside"] if held else []
-
-
-def _locks(k: Kernel, arena: Arena) -> Iterator[tuple[str, Any, int]]:
-    arrays = (k.scheme.table, k.scheme.locks, k.system_locks)
-    for section, locks in zip(LOCK_SECTIONS, arrays, strict=True):
-        for i in range(arena.sections[section].nr):
-            yield section, locks, i

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shmkret.arch import ARCH
 from shmkret.arena import hashing
 from shmkret.arena import memory as arenas
 from shmkret.arena.segment import Arena
@@ -23,6 +24,8 @@ from shmkret.host import signals, topology
 from shmkret.host.books import Conditions
 from shmkret.host.crew import Crew, WorkerHung, WorkerLost
 from shmkret.kernel import cpu, oracle
+from shmkret.kernel.program import WORKER
+from shmkret.locks import LOCK
 from shmkret.machines import native, peers, plain
 from shmkret.machines.build import Build
 from shmkret.machines.sizes import Sizes, geometry_of, script_of
@@ -32,7 +35,7 @@ from shmkret.measure.latency import Histogram
 from shmkret.moves import bugs
 from shmkret.plugins import registry
 from shmkret.plugins.calls import blamed
-from shmkret.plugins.registry import ARCH, LOCK, SCHEME, WORKER
+from shmkret.schemes import SCHEME
 
 PATIENCE_S = 10.0
 LONGEST_DELAY_NS = 1_000_000_000

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from shmkret.errors import UnknownName
+from shmkret.text.marks import constant
 
 
 class Bug(NamedTuple):
@@ -88,6 +89,7 @@ def chosen(names: Iterable[str]) -> type:
     return type(name, (Bugs,), {"__module__": __name__, "__slots__": (), "names": wanted})
 
 
-def has_bug(bugs: Any, name: str) -> bool:
+@constant
+def has_bug(bugs_class: Any, name: str) -> bool:
     """Whether the bug `name`, a constant, is switched on. Part of the text; compiled code sees a constant."""
-    return name in type(bugs).names
+    return name in bugs_class.names

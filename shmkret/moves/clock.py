@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from shmkret.moves.intents import TABLE
 from shmkret.moves.intents import take as take_lock
 from shmkret.text.arithmetic import bit_length
 from shmkret.text.atomics import monotonic_ns
@@ -37,7 +38,7 @@ from shmkret.text.marks import inline, outline
 from shmkret.text.verbs import generic
 
 ENTRY, RETURN, TABLE_LOCK, PROBE_LOCK = range(4)
-# TABLE_LOCK + section is the class of a section's locks.
+# TABLE_LOCK + array - TABLE is the class of an array's locks.
 CLASSES = ("entry", "return", "table_lock", "probe_lock")
 LINEAR_BITS = 6
 HALF = 1 << (LINEAR_BITS - 1)
@@ -53,7 +54,7 @@ class Untimed(NamedTuple):
     unused: int
 
     def take(self, k: Any, cpu: int, locks: Any, i: int, which: int, outer: int) -> None:
-        take_lock(k.mode.recovery, k, cpu, locks, i, which - TABLE_LOCK, outer)
+        take_lock(k.mode.recovery, k, cpu, locks, i, which - TABLE_LOCK + TABLE, outer)
 
     def began(self, k: Any, cpu: int, which: int) -> int:
         return 0
@@ -71,11 +72,11 @@ class LocksTimed(NamedTuple):
         # Two acquires in the text, so that one that has no turn pays for one branch.
         if is_turn(k.latencies, words_of(cpu, which)):
             at = turn(k.latencies, words_of(cpu, which))
-            take_lock(k.mode.recovery, k, cpu, locks, i, which - TABLE_LOCK, outer)
+            take_lock(k.mode.recovery, k, cpu, locks, i, which - TABLE_LOCK + TABLE, outer)
             if at >= 0:
                 keep(k.latencies, words_of(cpu, which), at)
         else:
-            take_lock(k.mode.recovery, k, cpu, locks, i, which - TABLE_LOCK, outer)
+            take_lock(k.mode.recovery, k, cpu, locks, i, which - TABLE_LOCK + TABLE, outer)
 
     def began(self, k: Any, cpu: int, which: int) -> int:
         return 0
@@ -90,7 +91,7 @@ class CallsTimed(NamedTuple):
     unused: int
 
     def take(self, k: Any, cpu: int, locks: Any, i: int, which: int, outer: int) -> None:
-        take_lock(k.mode.recovery, k, cpu, locks, i, which - TABLE_LOCK, outer)
+        take_lock(k.mode.recovery, k, cpu, locks, i, which - TABLE_LOCK + TABLE, outer)
 
     def began(self, k: Any, cpu: int, which: int) -> int:
         at = NOT_NOW

@@ -9,10 +9,12 @@ A list move is six steps, in this order:
     clear      intent[cpu] = 0
     unlock
 
-    63      62 ... 38    37 ... 14   13 ... 6            5 4    3 ... 0
-    0       other + 1    instance    low bits of count   why    op
+    62 ... 38   37 ... 14   13 ... 6   5 ... 4   3 ... 0
+    other       instance    count      why       op
 
-State     state[ri]: IDLE on a free list or the slab, BUSY in a bucket, HAND + cpu in the hands of that CPU
+    other: 1 + what stood before it, 0: nothing; count: its low bits
+
+State     state[ri]: AT_REST on a free list or the slab, IN_FLIGHT in a bucket, HAND + cpu in the hands of that CPU
 Counts    are of one CPU; the intent holds the low bits of the new value, so that a count is never made twice
 Order     every store is a release store: the machine keeps program order, and SIGKILL stops between two stores
 Off       where a run is not recoverable, a move is its plain stores and nothing of this is compiled
@@ -23,28 +25,60 @@ Source    the redo log of libpmemobj's lists, in one word, since under a lock a 
 from __future__ import annotations
 
 import inspect
+import itertools
 from functools import cache
 from typing import Any, NamedTuple
 
+from shmkret.arena.fields import parts_of
+from shmkret.arena.hashing import NR_BUCKETS
+from shmkret.arena.records import RUNQUEUE_LOCKS
 from shmkret.errors import UnknownName
 from shmkret.locks import acquire, release
 from shmkret.text.atomics import store_ordered
-from shmkret.text.marks import inline
+from shmkret.text.marks import constant, inline
 from shmkret.text.verbs import generic
 
 POP, HANG, REM, PUSH, SLAB_POP, SLAB_PUSH, ENQUEUE, DEQUEUE, ORPHAN = range(1, 10)
 OPS = ("none", "pop", "hang", "remove", "push", "slab pop", "slab push", "enqueue", "dequeue", "orphan")
 NOTHING, RETURNED, FLUSHED, REFUSED = range(4)
 """What a push onto a free list counts as."""
-IDLE, BUSY, HAND = range(3)
-TABLE, PROBE, SYSTEM = range(3)
-"""The three arrays of locks; the name of lock i of one of them is 3 * i + its number."""
-COUNT_BITS, INDEX_BITS = 8, 24
-COUNT_MASK, INDEX_MASK = (1 << COUNT_BITS) - 1, (1 << INDEX_BITS) - 1
-COUNT_AT, INDEX_AT, OTHER_AT = 6, 14, 38
-GATE, OWNER, ROBUST = "gate", "owner", "robust"
-FAMILIES = (GATE, OWNER, ROBUST)
-"""How a lock can be recovered; its file says which in RECOVERY (shmkret.locks)."""
+AT_REST, IN_FLIGHT, HAND = range(3)
+SYSTEM, TABLE, PROBE = range(3)
+"""The three arrays of locks. All locks are numbered through, array by array: see number_of()."""
+
+
+class Field(NamedTuple):
+    """Some bits of an intent, from bit `at` on."""
+
+    name: str
+    bits: int
+    at: int
+
+    @property
+    def mask(self) -> int:
+        """Its largest value."""
+        return (1 << self.bits) - 1
+
+
+def _laid_out(**bits: int) -> dict[str, Field]:
+    ends = itertools.accumulate(bits.values())
+    return {name: Field(name, width, end - width) for (name, width), end in zip(bits.items(), ends, strict=True)}
+
+
+FIELDS = _laid_out(op=4, why=2, count=8, instance=24, other=25)
+"""The one table of what lies where; the masks below and the picture above follow from it. `other` has a bit more than `instance`:
+nothing is 0, and the last instance 2**24."""
+WHY_AT, COUNT_AT, INDEX_AT, OTHER_AT = (FIELDS[name].at for name in ("why", "count", "instance", "other"))
+OP_MASK, WHY_MASK, COUNT_MASK, INDEX_MASK, OTHER_MASK = (field.mask for field in FIELDS.values())
+
+
+def diagram() -> str:
+    """The picture of an intent, from the table."""
+    columns = [(f"{f.at + f.bits - 1} ... {f.at}", f.name) for f in reversed(FIELDS.values())]
+    lines = (" ".join(row[line].ljust(len(row[0]) + 2) for row in columns).rstrip() for line in (0, 1))
+    return "\n".join(lines)
+
+
 MUTANTS = {
     "no-intent": "locks are recovered, lists are not",
     "late-intent": "the intent is written after the slot",
@@ -61,11 +95,11 @@ class Unprotected(NamedTuple):
 
     unused: int
 
-    def take(self, k: Any, cpu: int, locks: Any, i: int, section: int, outer: int) -> None:
+    def take(self, k: Any, cpu: int, locks: Any, i: int, array: int, outer: int) -> None:
         acquire(locks, i, cpu)
 
-    def give(self, k: Any, cpu: int, locks: Any, i: int, section: int) -> None:
-        release(locks, i)
+    def give(self, k: Any, cpu: int, locks: Any, i: int, array: int) -> None:
+        release(locks, i, cpu)
 
     def pass_gate(self, k: Any, cpu: int) -> None:
         pass
@@ -78,13 +112,13 @@ class Unprotected(NamedTuple):
 
 
 @generic
-def take(recovery: Any, k: Any, cpu: int, locks: Any, i: int, section: int, outer: int) -> None:
-    """Acquire lock i of a section. outer: the bucket whose lock this CPU holds already, or NIL."""
+def take(recovery: Any, k: Any, cpu: int, locks: Any, i: int, array: int, outer: int) -> None:
+    """Acquire lock i of an array. outer: the number of the lock that this CPU holds already, or NIL."""
     raise NotImplementedError
 
 
 @generic
-def give(recovery: Any, k: Any, cpu: int, locks: Any, i: int, section: int) -> None:
+def give(recovery: Any, k: Any, cpu: int, locks: Any, i: int, array: int) -> None:
     """Release it."""
     raise NotImplementedError
 
@@ -107,9 +141,10 @@ def end_wait(recovery: Any, k: Any, cpu: int) -> None:
     raise NotImplementedError
 
 
-def recovers(recovery: Any, name: str) -> bool:
-    """What a run is compiled for, a constant: "moves", one of FAMILIES, one of MUTANTS. Part of the text."""
-    return name in type(recovery).names
+@constant
+def recovers(recovery_class: Any, name: str) -> bool:
+    """What a run is compiled for, a constant: "moves", a family of locks, one of MUTANTS. Part of the text."""
+    return name in recovery_class.names
 
 
 Unprotected.names = frozenset()  # type: ignore[attr-defined]
@@ -127,27 +162,38 @@ def protected(base: type, family: str, mutant: str = "") -> type:
 
 
 @inline
-def lock_name(i: int, section: int) -> int:
-    """The number of a lock among all."""
-    return 3 * i + section
+def number_of(k: Any, array: int, i: int) -> int:
+    """The number of lock `i` of an array among all locks: first the system's, then the bucket locks, then the scheme's others."""
+    number = i
+    if array != SYSTEM:
+        number += RUNQUEUE_LOCKS + k.nr_cpus
+    if array == PROBE and has_array(k.scheme, "table"):
+        number += NR_BUCKETS
+    return number
+
+
+@constant
+def has_array(scheme_class: Any, name: str) -> bool:
+    """Whether a scheme has the array of locks `name`, a constant: "table" or "locks"."""
+    return name in parts_of(scheme_class).locks
 
 
 @inline
 def intent_of(op: int, why: int, count: int, ri: int, other: int) -> int:
     """A move in one word. count: the new value of the counter that `why` names; other: NIL, or an instance or a task."""
-    return op | (why << 4) | ((count & COUNT_MASK) << COUNT_AT) | (ri << INDEX_AT) | ((other + 1) << OTHER_AT)
+    return op | (why << WHY_AT) | ((count & COUNT_MASK) << COUNT_AT) | (ri << INDEX_AT) | ((other + 1) << OTHER_AT)
 
 
 @inline
 def op_of(intent: int) -> int:
     """What is done."""
-    return intent & 15
+    return intent & OP_MASK
 
 
 @inline
 def why_of(intent: int) -> int:
     """What it counts as."""
-    return (intent >> 4) & 3
+    return (intent >> WHY_AT) & WHY_MASK
 
 
 @inline
@@ -165,7 +211,7 @@ def instance_of(intent: int) -> int:
 @inline
 def other_of(intent: int) -> int:
     """What stood before it, or NIL."""
-    return ((intent >> OTHER_AT) & INDEX_MASK) - 1
+    return ((intent >> OTHER_AT) & OTHER_MASK) - 1
 
 
 @inline
@@ -233,11 +279,11 @@ def new_count(k: Any, cpu: int, why: int) -> Any:
 def set_count(k: Any, cpu: int, why: int, count: int) -> None:
     """Let it be that."""
     if why == RETURNED:
-        store_ordered(k.cpus.returns, cpu, count)
+        put(k, k.cpus.returns, cpu, count)
     elif why == FLUSHED:
-        store_ordered(k.cpus.flushed, cpu, count)
+        put(k, k.cpus.flushed, cpu, count)
     elif why == REFUSED:
-        store_ordered(k.cpus.refused, cpu, count)
+        put(k, k.cpus.refused, cpu, count)
 
 
 @inline

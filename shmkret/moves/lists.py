@@ -1,4 +1,4 @@
-"""The list moves that the schemes share. The caller holds the lock that protects the list.
+"""The list moves that the schemes share. The caller holds the lock that protects the list. A move counts itself.
 
 Each follows the order of shmkret.intents: prepare, commit, apply, clear. Where a run is not recoverable, what remains is the
 plain stores of the kernel's hlist functions.
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from shmkret.arena.records import Kernel
 from shmkret.moves.intents import (
-    BUSY,
+    AT_REST,
     HAND,
     HANG,
-    IDLE,
+    IN_FLIGHT,
     NOTHING,
     POP,
     PUSH,
@@ -59,12 +59,11 @@ def push(k: Kernel, cpu: int, intent: int, ri: int, slot: object, j: int) -> Non
 
 @inline
 def push_free(k: Kernel, cpu: int, ri: int, rp: int, why: int) -> None:
-    """hlist_add_head(&ri->hlist, &rp->free_instances). why: what it counts as, if the run is recoverable."""
-    count = new_count(k, cpu, why) if recovers(k.mode.recovery, "moves") else 0
+    """hlist_add_head(&ri->hlist, &rp->free_instances). why: what it counts as."""
+    count = new_count(k, cpu, why)
     push(k, cpu, intent_of(PUSH, why, count, ri, NIL), ri, k.probes.free, rp)
-    settle(k, cpu, ri, IDLE)
-    if recovers(k.mode.recovery, "moves"):
-        set_count(k, cpu, why, count)
+    settle(k, cpu, ri, AT_REST)
+    set_count(k, cpu, why, count)
     finish(k, cpu)
 
 
@@ -78,7 +77,7 @@ def push_back(k: Kernel, cpu: int, ri: int, rp: int, why: int) -> None:
         put(k, k.instances.next, ri, k.probes.free[rp])
         put(k, k.probes.free, rp, ri)
         count = new_count(k, cpu, why)
-        settle(k, cpu, ri, IDLE)
+        settle(k, cpu, ri, AT_REST)
         set_count(k, cpu, why, count)
         finish(k, cpu)
     else:
@@ -87,7 +86,7 @@ def push_back(k: Kernel, cpu: int, ri: int, rp: int, why: int) -> None:
 
 @inline
 def push_bucket(k: Kernel, cpu: int, ri: int, bucket: int) -> None:
-    """hlist_add_head(&ri->hlist, &kretprobe_inst_table[bucket]); a recoverable run counts the hit."""
+    """hlist_add_head(&ri->hlist, &kretprobe_inst_table[bucket]), and count the hit."""
     hits = k.cpus.hits[cpu] + 1
     push(k, cpu, intent_of(HANG, NOTHING, hits, ri, NIL), ri, k.buckets.first, bucket)
     hung(k, cpu, ri, hits)
@@ -96,9 +95,8 @@ def push_bucket(k: Kernel, cpu: int, ri: int, bucket: int) -> None:
 @inline
 def hung(k: Kernel, cpu: int, ri: int, hits: int) -> None:
     """The end of a move into a bucket."""
-    settle(k, cpu, ri, BUSY)
-    if recovers(k.mode.recovery, "moves"):
-        store_ordered(k.cpus.hits, cpu, hits)
+    settle(k, cpu, ri, IN_FLIGHT)
+    put(k, k.cpus.hits, cpu, hits)
     finish(k, cpu)
 
 

@@ -69,10 +69,10 @@ def lock_probe(k: Any, cpu: int, locks: Any, i: int) -> None:
 
 
 @inline
-def lock_inside(k: Any, cpu: int, locks: Any, i: int, bucket: int) -> None:
-    """lock_probe() for who has a bucket lock already."""
+def lock_inside(k: Any, cpu: int, locks: Any, i: int, outer: int) -> None:
+    """lock_probe() for who has a lock already: its number, of number_of(); or NIL."""
     enter_primitive(k.mode.primitives, k, cpu, SPIN_LOCK)
-    take(k.mode.clock, k, cpu, locks, i, PROBE_LOCK, bucket)
+    take(k.mode.clock, k, cpu, locks, i, PROBE_LOCK, outer)
     leave_primitive(k.mode.primitives, k, cpu)
 
 

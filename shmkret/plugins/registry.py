@@ -17,85 +17,28 @@ import inspect
 import os
 import sys
 import traceback
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from types import ModuleType
-from typing import NamedTuple
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 from shmkret.errors import PluginError, UnknownName
 from shmkret.plugins import sources
 from shmkret.plugins.calls import TakesTooLong, blamed
+from shmkret.plugins.contract import Contract, Signature
+from shmkret.text.verbs import is_verb, with_all
 
-LARGEST_LOCK = 4096
-SCHEME_FIELDS = ("table", "locks")
-NUMBERS = {"DATA_SIZE": (0, 1 << 20), "TASKS_PER_CPU": (1, 1 << 24), "HANDLER_NS": (0, 1_000_000_000)}
-"""Constants of plug-ins, and the least and the most that they may be; the least is the default."""
 IMPORT_PATIENCE_S = 60.0
-FEATURES = ("trap", "two-pass", "irqs-off")
 PACKAGE = Path(__file__).parents[1]
-
-
-class Worker(NamedTuple):
-    """What a worker program's step() gets first; each program has a class of its own, made from this one."""
-
-    unused: int
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A sort of file: where they lie and which functions each must define, with how many arguments."""
-
-    name: str
-    folder: Path
-    package: str
-    verbs: tuple[tuple[str, int], ...]
-
-    @property
-    def article(self) -> str:
-        """For its name in a sentence."""
-        return "an" if self.name[0] in "aeiou" else "a"
 
 
 def data_folder(name: str) -> Path:
     """`workers` or `bench`: beside the package in a checkout, inside it once installed."""
     installed = PACKAGE / "_data" / name
     return installed if installed.is_dir() else PACKAGE.parent / name
-
-
-ASKS_WHO = frozenset({"acquire"})
-"""Verbs that may take one argument more: the CPU that calls."""
-LOCK = Kind("lock", PACKAGE / "locks", "shmkret.locks", (("acquire", 2), ("release", 2)))
-SCHEME = Kind(
-    "scheme",
-    PACKAGE / "schemes",
-    "shmkret.schemes",
-    (
-        ("nr_locks", 1),
-        ("obtain", 4),
-        ("refuse", 5),
-        ("hang", 5),
-        ("lock_bucket", 4),
-        ("unlock_bucket", 5),
-        ("recycle", 7),
-        ("orphan", 4),
-    ),
-)
-ARCH = Kind(
-    "arch",
-    PACKAGE / "arch",
-    "shmkret.arch",
-    (
-        ("call_insn", 4),
-        ("prologue", 3),
-        ("epilogue", 3),
-        ("return_insn", 3),
-        ("prepare_kretprobe", 4),
-        ("resume_at", 4),
-    ),
-)
-WORKER = Kind("worker", data_folder("workers"), "shmkret_workers", (("step", 5),))
 
 
 @dataclass(frozen=True)
@@ -105,18 +48,41 @@ class Plugin:
     reference: what find() finds it by again, in any process and folder: its name, or the absolute path of its file.
     """
 
-    kind: Kind
+    kind: Contract
     name: str
     path: Path
     module: ModuleType
     record: type
     digest: str
     reference: str
+    abilities: frozenset[str] = field(default=frozenset(), compare=False)
+    constants: SimpleNamespace = field(default_factory=SimpleNamespace, compare=False)
 
     @property
     def summary(self) -> str:
         """The first line of the file's docstring."""
         return (self.module.__doc__ or "").strip().partition("\n")[0]
+
+    def can(self, ability: str) -> bool:
+        """Whether it has all functions of that ability."""
+        return ability in self.abilities
+
+    def own(self, name: str) -> Callable[..., Any] | None:
+        """Its function of that name, such as is_free(), with all parameters of the contract; None where it has none."""
+        function = vars(self.module).get(name)
+        if not inspect.isfunction(function) or is_verb(function):
+            return None
+        known = {one.name: one for one in (*self.kind.signatures, *self.kind.outside, *self._of_abilities)}
+        signature = known.get(name)
+        return function if signature is None else with_all(function, signature.parameters, signature.may_drop)
+
+    def sets(self, constant: str) -> bool:
+        """Whether its file sets that constant itself."""
+        return constant in vars(self.module)
+
+    @property
+    def _of_abilities(self) -> list[Signature]:
+        return [one for ability in self.kind.abilities for one in ability.signatures]
 
     @property
     def built_in(self) -> bool:
@@ -124,14 +90,14 @@ class Plugin:
         return self.path.parent == self.kind.folder and self.kind.folder.is_relative_to(PACKAGE)
 
 
-def names(kind: Kind) -> list[str]:
+def names(kind: Contract) -> list[str]:
     """The names of everything in the kind's folder, and of what is installed for it, in order."""
     own = (_name(path) for path in kind.folder.glob("*.py") if not path.stem.startswith("_"))
     return sorted({*own, *_installed(kind)})
 
 
 @cache
-def _installed(kind: Kind) -> dict[str, metadata.EntryPoint]:
+def _installed(kind: Contract) -> dict[str, metadata.EntryPoint]:
     """Plug-ins of other packages by name. A package whose list of entry points cannot be read hides no other's."""
     found: dict[str, metadata.EntryPoint] = {}
     for package in metadata.distributions():
@@ -146,7 +112,7 @@ def is_path(name: str) -> bool:
     return "/" in name or name.endswith(".py")
 
 
-def find(kind: Kind, name: str) -> Plugin:
+def find(kind: Contract, name: str) -> Plugin:
     """The plug-in called `name`, or the one in that file.
 
     Raises: UnknownName, with near misses; PluginError when the file does not import or breaks the kind's contract.
@@ -168,12 +134,12 @@ def _name(path: Path) -> str:
     return path.stem.rstrip("_").replace("_", "-")
 
 
-_loaded: dict[tuple[Kind, Path], tuple[Plugin, dict[Path, str]]] = {}
+_loaded: dict[tuple[Contract, Path], tuple[Plugin, dict[Path, str]]] = {}
 """What has been loaded, and the digests of the files that it was loaded from."""
 _editions: dict[str, int] = {}
 
 
-def _load(kind: Kind, path: Path) -> Plugin:
+def _load(kind: Contract, path: Path) -> Plugin:
     """The plug-in in that file: the same as long as neither the file nor what it imports is edited."""
     if (kind, path) in _loaded:
         plugin, files = _loaded[kind, path]
@@ -192,48 +158,26 @@ def _load(kind: Kind, path: Path) -> Plugin:
 
 
 @cache
-def _load_installed(kind: Kind, name: str) -> Plugin:
+def _load_installed(kind: Contract, name: str) -> Plugin:
     module = _import_installed(_installed(kind)[name])
     return _checked(kind, name, Path(str(module.__file__)), module, name)
 
 
-def _checked(kind: Kind, name: str, path: Path, module: ModuleType, reference: str) -> Plugin:
+def _checked(kind: Contract, name: str, path: Path, module: ModuleType, reference: str) -> Plugin:
     """What a module that has been imported offers, once it is seen to keep the contract of its kind."""
-    for verb, nr_args in kind.verbs:
-        _require(kind, path, module, verb, nr_args)
-    _require_constants(kind, path, module)
-    if kind is WORKER:
-        _require(kind, path, module, *(("probes", 1) if "probes" in vars(module) else ("nr_probes", 1)))
-        if "interrupt" in vars(module):
-            _require(kind, path, module, "interrupt", 4)
+    abilities = kind.check(path, module)
     _require_defined_names(path, module)
-    record = _record(kind, path, module)
+    record = kind.record(kind, path, module)
     digest = hashlib.sha256(f"{getattr(module, '__source_digest__', '')} {sources.digest(module)}".encode()).hexdigest()
-    return Plugin(kind, name, path, module, record, digest, reference)
+    return Plugin(kind, name, path, module, record, digest, reference, abilities, kind.values(path, module))
 
 
-def _require_constants(kind: Kind, path: Path, module: ModuleType) -> None:
-    for name, (least, most) in NUMBERS.items():
-        value = vars(module).get(name, least)
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            raise PluginError(f"{path}: {name} is {value!r}: give a whole number from {least} to {most}")
-    functions = vars(module).get("BLACKLIST", ())
-    if not isinstance(functions, tuple | list | set | frozenset) or not all(isinstance(one, int) for one in functions):
-        raise PluginError(f"{path}: BLACKLIST is {functions!r}: give the numbers of functions, such as (0, 1)")
-    names = vars(module).get("FEATURES" if kind is ARCH else "BUGS", None if kind is ARCH else frozenset())
-    if not isinstance(names, frozenset | set) or not all(isinstance(name, str) for name in names):
-        raise PluginError(f"{path}: {'FEATURES' if kind is ARCH else 'BUGS'} is {names!r}: give a frozenset of names")
-    for name in sorted(names) if kind is ARCH else ():
-        if name not in FEATURES:
-            raise UnknownName(f"feature in {path.name}", name, FEATURES)
-
-
-def _is_ours(kind: Kind, path: Path) -> bool:
+def _is_ours(kind: Contract, path: Path) -> bool:
     """Whether it is a module of the package, which is imported once as all of it is."""
     return path.parent == kind.folder and kind.package.startswith("shmkret.")
 
 
-def _import(kind: Kind, path: Path) -> ModuleType:
+def _import(kind: Contract, path: Path) -> ModuleType:
     if _is_ours(kind, path):
         return importlib.import_module(f"{kind.package}.{path.stem}")
     if not path.is_file():
@@ -287,21 +231,6 @@ def _place(error: BaseException) -> str:
     return f"{frames[-1].filename}:{frames[-1].lineno}: " if frames else ""
 
 
-def _require(kind: Kind, path: Path, module: ModuleType, verb: str, nr_args: int) -> None:
-    function = module.__dict__.get(verb)
-    if not inspect.isfunction(function):
-        raise PluginError(f"{path}: {kind.article} {kind.name} defines {verb}() with {nr_args} arguments; this file does not")
-    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
-        raise PluginError(f"{path}: {verb}() must be a plain function, neither async nor a generator")
-    parameters = inspect.signature(function).parameters.values()
-    found = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
-    if found not in (nr_args, nr_args + (verb in ASKS_WHO)):
-        line = function.__code__.co_firstlineno
-        raise PluginError(
-            f"{path}:{line}: {verb}() of {kind.article} {kind.name} takes {nr_args} arguments, this one takes {found}"
-        )
-
-
 def _require_defined_names(path: Path, module: ModuleType) -> None:
     """Numba says only that such a name is not defined, not where."""
     for function in vars(module).values():
@@ -312,25 +241,3 @@ def _require_defined_names(path: Path, module: ModuleType) -> None:
                 name = instruction.argval
                 if instruction.opname == "LOAD_GLOBAL" and not (name in vars(module) or hasattr(builtins, name)):
                     raise PluginError(f"{path}:{line}: NameError: name {name!r} is not defined")
-
-
-def _record(kind: Kind, path: Path, module: ModuleType) -> type:
-    if kind is WORKER:
-        return type(f"Worker_{module.__name__}", (Worker,), {"__module__": module.__name__, "__slots__": ()})
-    records = [
-        value
-        for value in vars(module).values()
-        if inspect.isclass(value) and issubclass(value, tuple) and value.__module__ == module.__name__
-    ]
-    if len(records) != 1:
-        raise PluginError(f"{path}: a {kind.name} defines one NamedTuple class, this file defines {len(records)}")
-    if not getattr(records[0], "_fields", ()):
-        raise PluginError(f"{path}: {records[0].__name__} has no fields: a {kind.name} needs one at least")
-    if kind is SCHEME and len(records[0]._fields) != len(SCHEME_FIELDS):  # type: ignore[attr-defined]
-        raise PluginError(f"{path}: {records[0].__name__} of a scheme has the fields {' and '.join(SCHEME_FIELDS)}")
-    if kind is ARCH and len(records[0]._fields) != 1:  # type: ignore[attr-defined]
-        raise PluginError(f"{path}: {records[0].__name__} of an arch has one field, the stacks")
-    size = getattr(module, "SIZE", 0)
-    if not isinstance(size, int) or not 0 <= size <= LARGEST_LOCK:
-        raise PluginError(f"{path}: SIZE is {size!r}: give the bytes of a lock, {LARGEST_LOCK} at most")
-    return records[0]

@@ -25,10 +25,10 @@ from shmkret.kernel.cpu import run_cpu
 from shmkret.kernel.kretprobes import flush_bucket
 from shmkret.kernel.rcu import mutex_lock, mutex_unlock
 from shmkret.kernel.registration import (
-    IDLE,
     LEAVING,
     REGISTERED,
     REGISTERING,
+    UNREGISTERED,
     free_rp_inst,
     slab_free,
     take_apart,
@@ -38,7 +38,7 @@ from shmkret.kernel.sched import enqueue
 from shmkret.kernel.task import fork_task
 from shmkret.moves.intents import HAND, NOTHING
 from shmkret.moves.lists import push_free
-from shmkret.recovery.taking import BURIED, DEAD, EMPTY, EVERYBODY, LIVE, free_locks, is_dying
+from shmkret.recovery.taking import BURIED, DEAD, EMPTY, EVERYBODY, LIVE, free_locks, is_unlocked
 from shmkret.schemes import lock_free, unlock_free
 from shmkret.text.atomics import (
     NE,
@@ -133,7 +133,7 @@ def recover(k: Kernel, me: int) -> None:
                 store_release(k.recovery.recovered_ns, dead, monotonic_ns())
                 store_release(k.recovery.life, dead, EMPTY)
                 futex_wake(k.recovery.life, dead, EVERYBODY)
-                reclaim_dying(k, me)
+                reclaim_unlocked(k, me)
                 more = True  # meanwhile others may have died and been buried, because we waited for one
 
 
@@ -141,17 +141,17 @@ def recover(k: Kernel, me: int) -> None:
 def bury(k: Kernel, me: int) -> None:
     """Free the locks of every dead CPU, then take back what it had."""
     free_locks(k, me)
-    reclaim_dying(k, me)
+    reclaim_unlocked(k, me)
 
 
 @outline
-def reclaim_dying(k: Kernel, me: int) -> None:
+def reclaim_unlocked(k: Kernel, me: int) -> None:
     """Take back what those CPUs had whose locks are free."""
     more = True
     while more:
         more = False
         for dead in range(k.nr_slots):
-            if is_dying(k, dead):
+            if is_unlocked(k, dead):
                 reclaim(k, me, dead)
                 store_release(k.recovery.life, dead, BURIED)
                 more = True  # meanwhile others may have died, their locks freed because we waited for one
@@ -237,11 +237,11 @@ def settle_probes(k: Kernel, me: int, dead: int) -> None:
             if state == LEAVING + dead:
                 grace_period(k, me)
                 take_apart(k, me, p)
-                store_release(k.probes.registered, p, IDLE)
+                store_release(k.probes.registered, p, UNREGISTERED)
             elif not chained:
                 if k.probes.kind[p] == KRETPROBE:
                     free_rp_inst(k, me, p)
-                store_release(k.probes.registered, p, IDLE)
+                store_release(k.probes.registered, p, UNREGISTERED)
 
 
 @inline
@@ -255,7 +255,7 @@ def is_chained(k: Kernel, p: int) -> bool:
 
 @inline
 def grace_period(k: Kernel, me: int) -> None:
-    """synchronize_sched() of a recoverer: whom it waits for may die, and nobody but itself buries him."""
+    """synchronize_sched() of a recoverer: the CPU that it waits for may die, and only this recoverer can bury it."""
     for other in range(k.nr_cpus):
         seen = fetch_add(k.runqueues.quiescent, other, 0)
         while seen & 1 == 0 and not wait_unless(k.runqueues.quiescent, other, NE, seen, k.run.deaths):

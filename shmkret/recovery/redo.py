@@ -1,6 +1,6 @@
 """How the move of a dead CPU is finished.
 
-An intent names the lock that its move is made under. It is finished only by whoever holds that lock now, or while everybody is
+An intent says which lock its move is made under. It is finished only by whoever holds that lock now, or while everybody is
 parked; so two survivors never finish one move. What is finished are the words of the dead CPU itself, its intent cleared last:
 who dies in between leaves the same work to the next.
 
@@ -17,12 +17,12 @@ from shmkret.arena.records import RUNQUEUE_LOCKS, SLAB_LOCK, Kernel
 from shmkret.kernel.sched import link, unlink
 from shmkret.locks import acquire_robust, release
 from shmkret.moves.intents import (
-    BUSY,
+    AT_REST,
     DEQUEUE,
     ENQUEUE,
     HAND,
     HANG,
-    IDLE,
+    IN_FLIGHT,
     NOTHING,
     ORPHAN,
     POP,
@@ -38,45 +38,45 @@ from shmkret.moves.intents import (
     counted,
     instance_of,
     intent_of,
-    lock_name,
+    number_of,
     op_of,
     other_of,
     recovers,
     set_count,
     why_of,
 )
-from shmkret.schemes import finish_hang, finish_orphan, finish_remove, lock_of
+from shmkret.schemes import finish_orphan, finish_push, finish_take, lock_of
 from shmkret.text.atomics import NIL, load_acquire, store_ordered
 from shmkret.text.libc import OWNER_DIED
 from shmkret.text.marks import inline, outline
 
 
 @outline
-def inherit(k: Kernel, cpu: int, name: int) -> None:
-    """`cpu` has the lock of that name from a CPU that died in it: finish the move that was made under it."""
+def inherit(k: Kernel, cpu: int, number: int) -> None:
+    """`cpu` has the lock of that number from a CPU that died in it: finish the move that was made under it."""
     for dead in range(k.nr_slots):
         intent = load_acquire(k.recovery.intent, dead)
-        if dead != cpu and intent != 0 and is_under(k, dead, intent, name):
+        if dead != cpu and intent != 0 and is_under(k, dead, intent, number):
             redo(k, cpu, dead, intent)
 
 
 @inline
-def is_under(k: Kernel, dead: int, intent: int, name: int) -> bool:
+def is_under(k: Kernel, dead: int, intent: int, number: int) -> bool:
     """Whether that is still the intent of the CPU, and of that lock. A live CPU may have ended its move while we looked at the
     instance, which another has by now; no live one has a move under a lock that is ours.
     """
-    return named_lock(k, intent) == name and load_acquire(k.recovery.intent, dead) == intent
+    return lock_under(k, intent) == number and load_acquire(k.recovery.intent, dead) == intent
 
 
 @outline
-def named_lock(k: Kernel, intent: int) -> int:
+def lock_under(k: Kernel, intent: int) -> int:
     """The lock that a move is made under."""
     op = op_of(intent)
     ri = instance_of(intent)
     if op == SLAB_POP or op == SLAB_PUSH:  # noqa: SIM109 (the text has no containers)
-        return lock_name(SLAB_LOCK, SYSTEM)
+        return number_of(k, SYSTEM, SLAB_LOCK)
     if op == ENQUEUE or op == DEQUEUE:  # noqa: SIM109
-        return lock_name(RUNQUEUE_LOCKS + load_acquire(k.entities.cpu, ri), SYSTEM)
+        return number_of(k, SYSTEM, RUNQUEUE_LOCKS + load_acquire(k.entities.cpu, ri))
     return lock_of(k.scheme, k, op, ri)
 
 
@@ -103,7 +103,7 @@ def redo(k: Kernel, cpu: int, dead: int, intent: int) -> None:
         end_move(k, dead, ri, HAND + dead)
     elif op == SLAB_PUSH:
         store_ordered(k.registry.slab, 0, ri)
-        end_move(k, dead, ri, IDLE)
+        end_move(k, dead, ri, AT_REST)
     elif op == ENQUEUE:
         link(k, ri, other_of(intent))
         store_ordered(k.recovery.intent, dead, 0)
@@ -127,9 +127,9 @@ def redo_hang(k: Kernel, dead: int, intent: int, ri: int) -> None:
     """Into the bucket."""
     bucket = hash_ptr(k.tasks.address[k.instances.task[ri]], k.hash_multiplier)
     store_ordered(k.buckets.first, bucket, ri)
-    finish_hang(k.scheme, k, ri)
+    finish_push(k.scheme, k, ri)
     store_ordered(k.cpus.hits, dead, counted(count_of(intent), k.cpus.hits[dead]))
-    end_move(k, dead, ri, BUSY)
+    end_move(k, dead, ri, IN_FLIGHT)
 
 
 @inline
@@ -137,7 +137,7 @@ def redo_push(k: Kernel, dead: int, intent: int, ri: int) -> None:
     """Onto the free list."""
     store_ordered(k.probes.free, k.instances.rp[ri], ri)
     count_again(k, dead, intent)
-    end_move(k, dead, ri, IDLE)
+    end_move(k, dead, ri, AT_REST)
 
 
 @inline
@@ -164,7 +164,7 @@ def redo_remove(k: Kernel, cpu: int, dead: int, intent: int, ri: int) -> None:
             store_ordered(k.buckets.first, bucket, k.instances.next[ri])
     elif k.instances.next[prev] == ri:
         store_ordered(k.instances.next, prev, k.instances.next[ri])
-    finish_remove(k.scheme, k, ri)
+    finish_take(k.scheme, k, ri)
     rp = k.instances.rp[ri]
     if rp == NIL:
         count_again(k, dead, intent)
@@ -176,7 +176,7 @@ def redo_remove(k: Kernel, cpu: int, dead: int, intent: int, ri: int) -> None:
         pushed = intent_of(PUSH, why_of(intent), count_of(intent), ri, NIL)
         store_ordered(k.recovery.intent, dead, pushed)
         redo_push(k, dead, pushed, ri)
-        unlock_inner(k, ri)
+        unlock_inner(k, cpu, ri)
 
 
 @inline
@@ -184,25 +184,25 @@ def lock_inner(k: Kernel, cpu: int, ri: int) -> None:
     """The lock of the free list, where it is another one and may have gone to somebody else."""
     if recovers(k.mode.recovery, "robust"):
         outer, inner = lock_of(k.scheme, k, REM, ri), lock_of(k.scheme, k, PUSH, ri)
-        if inner != outer and acquire_robust(k.scheme.locks, (inner - PROBE) // 3, cpu) == OWNER_DIED:
+        if inner != outer and acquire_robust(k.other_locks, inner - number_of(k, PROBE, 0), cpu) == OWNER_DIED:
             inherit_inner(k, cpu, inner)
 
 
 @inline
-def unlock_inner(k: Kernel, ri: int) -> None:
+def unlock_inner(k: Kernel, cpu: int, ri: int) -> None:
     """The end of lock_inner()."""
     if recovers(k.mode.recovery, "robust"):
         outer, inner = lock_of(k.scheme, k, REM, ri), lock_of(k.scheme, k, PUSH, ri)
         if inner != outer:
-            release(k.scheme.locks, (inner - PROBE) // 3)
+            release(k.other_locks, inner - number_of(k, PROBE, 0), cpu)
 
 
 @inline
-def inherit_inner(k: Kernel, cpu: int, name: int) -> None:
+def inherit_inner(k: Kernel, cpu: int, number: int) -> None:
     """As inherit(), of a lock under which only free lists change."""
     for dead in range(k.nr_slots):
         intent = load_acquire(k.recovery.intent, dead)
-        if dead != cpu and intent != 0 and is_under(k, dead, intent, name):
+        if dead != cpu and intent != 0 and is_under(k, dead, intent, number):
             ri = instance_of(intent)
             if op_of(intent) == PUSH:
                 redo_push(k, dead, intent, ri)

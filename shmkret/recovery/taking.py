@@ -1,43 +1,47 @@
 """How a lock is taken in a recoverable run, and how it is freed when its holder is dead.
 
-    Survived    the lock says that its owner died (RECOVERY "robust"), or somebody takes it over ("owner")
-    Gated       nothing says who holds a lock ("gate"): while locks are repaired, every other CPU is parked at the gate
+    Survived    the lock says that its owner died (robust), or somebody takes it over (owner)
+    Gated       nothing says who holds a lock (gate): while locks are repaired, every other CPU is parked at the gate
 
-A lock of "gate" is held if a live CPU, parked, says so, and else free. Only a bucket lock can be held by who parks: the others
-are innermost. It says so when it begins to wait, so that taking a free lock costs no store more.
+A lock of the family `gate` is held if a live CPU, parked, says so, and else free. A CPU says what it holds when it begins to wait
+for another lock, so that taking a free lock costs no store more.
 
 A recoverer, which nobody else could free from waiting for a dead CPU, gives up as soon as a death is announced, frees the locks
 of the dead, and tries again.
 
-Source    the robust-futex protocol of Linux; the gate is a stop_machine() of the willing
+Source    the robust-futex protocol of Linux; the gate is stop_machine(), for which each CPU stops itself
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from shmkret.arena.hashing import NR_BUCKETS
-from shmkret.arena.records import RUNQUEUE_LOCKS, Kernel
+from shmkret.arena.records import Kernel
 from shmkret.locks import (
     acquire,
     acquire_robust,
     acquire_unless,
     release,
     reset,
+    reset_cpu,
     take_over,
     try_acquire,
     try_acquire_robust,
     wake_all,
 )
-from shmkret.moves.intents import PROBE, SYSTEM, TABLE, lock_name, recovers
-from shmkret.recovery.redo import inherit, named_lock, redo
-from shmkret.text.atomics import exchange, futex_wait, futex_wake, load_acquire, monotonic_ns, store_ordered, store_release
+from shmkret.moves.intents import number_of, recovers
+from shmkret.recovery.all_locks import every, one
+from shmkret.recovery.redo import inherit, lock_under, redo
+from shmkret.text.atomics import NIL, exchange, futex_wait, futex_wake, load_acquire, monotonic_ns, store_ordered, store_release
 from shmkret.text.libc import OWNER_DIED, REFUSED, kick
 from shmkret.text.marks import inline, outline
+from shmkret.text.verbs import has_verb
 
-EMPTY, LIVE, DEAD, DYING, BURIED = range(5)
+EMPTY, LIVE, DEAD, UNLOCKED, BURIED = range(5)
 """States of a slot: see shmkret.recovery."""
 EVERYBODY = 1 << 30
+EXCLUSIVE, SHARED = range(2)
+"""How a lock is held, as who parks publishes it beside the lock's number."""
 
 
 class Survived(NamedTuple):
@@ -45,15 +49,15 @@ class Survived(NamedTuple):
 
     unused: int
 
-    def take(self, k: Kernel, cpu: int, locks: object, i: int, section: int, outer: int) -> None:
+    def take(self, k: Kernel, cpu: int, locks: object, i: int, array: int, outer: int) -> None:
         if recovers(k.mode.recovery, "robust"):
             if acquire_robust(locks, i, cpu) == OWNER_DIED:
-                inherit(k, cpu, lock_name(i, section))
-        elif not try_acquire(locks, i, cpu):
+                inherit(k, cpu, number_of(k, array, i))
+        elif not try_to_acquire(locks, i, cpu):
             wait_for(k, cpu, locks, i)
 
-    def give(self, k: Kernel, cpu: int, locks: object, i: int, section: int) -> None:
-        release(locks, i)
+    def give(self, k: Kernel, cpu: int, locks: object, i: int, array: int) -> None:
+        release(locks, i, cpu)
         if recovers(k.mode.recovery, "early-unlock"):
             store_ordered(k.recovery.intent, cpu, 0)
 
@@ -72,13 +76,13 @@ class Gated(NamedTuple):
 
     unused: int
 
-    def take(self, k: Kernel, cpu: int, locks: object, i: int, section: int, outer: int) -> None:
+    def take(self, k: Kernel, cpu: int, locks: object, i: int, array: int, outer: int) -> None:
         # Who need not wait does not look at the gate: nothing is repaired before this CPU has parked, here or after its batch.
-        if not try_acquire(locks, i, cpu):
+        if not try_to_acquire(locks, i, cpu):
             wait_at_gate(k, cpu, locks, i, outer)
 
-    def give(self, k: Kernel, cpu: int, locks: object, i: int, section: int) -> None:
-        release(locks, i)
+    def give(self, k: Kernel, cpu: int, locks: object, i: int, array: int) -> None:
+        release(locks, i, cpu)
         if recovers(k.mode.recovery, "early-unlock"):
             store_ordered(k.recovery.intent, cpu, 0)
 
@@ -95,6 +99,27 @@ class Gated(NamedTuple):
         exchange(k.recovery.parked, cpu, 0)
         while load_acquire(k.run.gate, 0) != 0:
             park(k, cpu)
+
+
+@inline
+def held_word(number: int, mode: int) -> int:
+    """What a CPU publishes that holds the lock of that number, or none (NIL)."""
+    return 0 if number == NIL else 1 + 2 * number + mode
+
+
+@inline
+def held_number(word: int) -> int:
+    """The lock that a published word names; NIL: none."""
+    return NIL if word == 0 else (word - 1) >> 1
+
+
+@inline
+def try_to_acquire(locks: object, i: int, cpu: int) -> bool:
+    """try_acquire() of a lock that has it; of one that has not, every acquire goes the long way."""
+    taken = False
+    if has_verb(locks, "try_acquire"):
+        taken = try_acquire(locks, i, cpu)
+    return taken
 
 
 @outline
@@ -119,7 +144,7 @@ def wait_for(k: Kernel, cpu: int, locks: object, i: int) -> None:
 @outline
 def wait_at_gate(k: Kernel, cpu: int, locks: object, i: int, outer: int) -> None:
     """Take a lock that was not free, or while locks are being repaired, and publish what this CPU holds meanwhile."""
-    store_ordered(k.recovery.held, cpu, outer + 1)
+    store_ordered(k.recovery.held, cpu, held_word(outer, EXCLUSIVE))
     if cpu < k.nr_cpus:
         while load_acquire(k.run.gate, 0) != 0 or not acquire_unless(locks, i, k.run.gate, cpu):
             park(k, cpu)
@@ -137,54 +162,69 @@ def take_as_recoverer(k: Kernel, me: int, locks: object, i: int) -> None:
 
 @outline
 def free_locks(k: Kernel, me: int) -> None:
-    """Free the locks of every CPU whose death has been announced, and finish its move; then it is DYING."""
+    """Free the locks of every CPU whose death has been announced, and finish its move; then it is UNLOCKED."""
     exchange(k.run.deaths, 0, 0)
     if recovers(k.mode.recovery, "gate"):
         repair_locks(k, me)
     else:
-        mark_dying(k)
+        mark_unlocked(k)
         if recovers(k.mode.recovery, "owner"):
             take_over_locks(k, me)
         else:
             sweep(k, me)
     for dead in range(k.nr_slots):
-        if is_dying(k, dead):
+        if is_unlocked(k, dead):
             store_release(k.recovery.since_ns, dead, monotonic_ns())
 
 
 @inline
-def mark_dying(k: Kernel) -> None:
+def mark_unlocked(k: Kernel) -> None:
     """Those whose death has been announced by now; for who dies later there is another round."""
     for cpu in range(k.nr_slots):
         if load_acquire(k.recovery.life, cpu) == DEAD:
-            store_release(k.recovery.life, cpu, DYING)
+            store_release(k.recovery.life, cpu, UNLOCKED)
 
 
 @inline
-def is_dying(k: Kernel, cpu: int) -> bool:
+def is_unlocked(k: Kernel, cpu: int) -> bool:
     """Whether its locks are free, or about to be, and what it had is not yet taken back."""
-    return load_acquire(k.recovery.life, cpu) == DYING
+    return load_acquire(k.recovery.life, cpu) == UNLOCKED
 
 
 @inline
 def repair_locks(k: Kernel, me: int) -> None:
-    """RECOVERY = "gate"."""
+    """Of the family `gate`."""
     if not recovers(k.mode.recovery, "no-gate"):
         close_gate(k, me)
-    mark_dying(k)
+    mark_unlocked(k)
     for dead in range(k.nr_slots):
         intent = load_acquire(k.recovery.intent, dead)
-        if is_dying(k, dead) and intent != 0:
+        if is_unlocked(k, dead) and intent != 0:
             redo(k, me, dead, intent)
-    for i in range(NR_BUCKETS):
-        reset(k.scheme.table, i, is_held(k, i))
-    for i in range(k.nr_locks):
-        reset(k.scheme.locks, i, False)
-    for i in range(RUNQUEUE_LOCKS + k.nr_cpus):
-        reset(k.system_locks, i, False)
+    for cpu in range(k.nr_slots):
+        reset_records(k.system_locks, cpu)
+        reset_records(k.table_locks, cpu)
+        reset_records(k.other_locks, cpu)
+    every(Reset(0), k, me, NIL)
     if not recovers(k.mode.recovery, "no-gate"):
         exchange(k.run.gate, 0, 0)
         futex_wake(k.run.gate, 0, EVERYBODY)
+
+
+@inline
+def reset_records(locks: object, cpu: int) -> None:
+    """What a CPU has in the tables of an array."""
+    if has_verb(locks, "reset_cpu"):
+        reset_cpu(locks, cpu)
+
+
+class Reset(NamedTuple):
+    """A lock is held by the live CPU that says so, or free."""
+
+    unused: int
+
+    def to_lock(self, k: Kernel, me: int, locks: object, i: int, number: int, dead: int) -> None:
+        reset(locks, i, owner_of(k, number))
 
 
 @inline
@@ -200,88 +240,79 @@ def close_gate(k: Kernel, me: int) -> None:
 
 
 @inline
-def is_held(k: Kernel, bucket: int) -> bool:
-    """Whether a live CPU, parked, has that bucket lock."""
+def owner_of(k: Kernel, number: int) -> int:
+    """The live CPU, parked, that has the lock of that number; NIL: none."""
     for cpu in range(k.nr_slots):
-        if load_acquire(k.recovery.life, cpu) == LIVE and load_acquire(k.recovery.held, cpu) == bucket + 1:
-            return True
-    return False
+        if load_acquire(k.recovery.life, cpu) == LIVE and held_number(load_acquire(k.recovery.held, cpu)) == number:
+            return cpu
+    return NIL
 
 
 @inline
 def take_over_locks(k: Kernel, me: int) -> None:
-    """RECOVERY = "owner". First every lock, so that a move is finished with all of its locks in one hand."""
+    """Of the family `owner`. First every lock, so that a move is finished with all of its locks in one hand."""
     for dead in range(k.nr_slots):
-        if is_dying(k, dead):
-            for i in range(NR_BUCKETS):
-                take_over(k.scheme.table, i, dead, me)
-            for i in range(k.nr_locks):
-                take_over(k.scheme.locks, i, dead, me)
-            for i in range(RUNQUEUE_LOCKS + k.nr_cpus):
-                take_over(k.system_locks, i, dead, me)
+        if is_unlocked(k, dead):
+            every(TakeOver(0), k, me, dead)
     for dead in range(k.nr_slots):
         intent = load_acquire(k.recovery.intent, dead)
-        if is_dying(k, dead) and intent != 0:
+        if is_unlocked(k, dead) and intent != 0:
             redo(k, me, dead, intent)
-    for i in range(NR_BUCKETS):
-        let_go(k.scheme.table, i, me)
-    for i in range(k.nr_locks):
-        let_go(k.scheme.locks, i, me)
-    for i in range(RUNQUEUE_LOCKS + k.nr_cpus):
-        let_go(k.system_locks, i, me)
+    every(LetGo(0), k, me, NIL)
 
 
-@inline
-def let_go(locks: object, i: int, me: int) -> None:
+class TakeOver(NamedTuple):
+    """What the dead CPU has is the recoverer's."""
+
+    unused: int
+
+    def to_lock(self, k: Kernel, me: int, locks: object, i: int, number: int, dead: int) -> None:
+        take_over(locks, i, dead, me)
+
+
+class LetGo(NamedTuple):
     """Release what was taken over; and one may have died between releasing a lock and waking who waits for it."""
-    if take_over(locks, i, me, me):
-        release(locks, i)
-    wake_all(locks, i)
+
+    unused: int
+
+    def to_lock(self, k: Kernel, me: int, locks: object, i: int, number: int, dead: int) -> None:
+        if take_over(locks, i, me, me):
+            release(locks, i, me)
+        wake_all(locks, i)
 
 
 @inline
 def sweep(k: Kernel, me: int) -> None:
-    """RECOVERY = "robust": take each lock that a dead CPU held, which finishes its move."""
-    for i in range(NR_BUCKETS):
-        sweep_lock(k, me, k.scheme.table, i, TABLE)
-    for i in range(k.nr_locks):
-        sweep_lock(k, me, k.scheme.locks, i, PROBE)
-    for i in range(RUNQUEUE_LOCKS + k.nr_cpus):
-        sweep_lock(k, me, k.system_locks, i, SYSTEM)
+    """Of the family `robust`: take each lock that a dead CPU held, which finishes its move."""
+    every(Sweep(0), k, me, NIL)
     for dead in range(k.nr_slots):
-        if is_dying(k, dead):
+        if is_unlocked(k, dead):
             # Whoever has that lock now is finishing the move.
             intent = load_acquire(k.recovery.intent, dead)
             while intent != 0:
-                visit(k, me, named_lock(k, intent))
+                one(Visit(0), k, me, lock_under(k, intent), NIL)
                 intent = load_acquire(k.recovery.intent, dead)
 
 
-@inline
-def sweep_lock(k: Kernel, me: int, locks: object, i: int, section: int) -> None:
-    """If a dead CPU has it."""
-    status = try_acquire_robust(locks, i, me)
-    if status == OWNER_DIED:
-        inherit(k, me, lock_name(i, section))
-    if status != REFUSED:
-        release(locks, i)
+class Sweep(NamedTuple):
+    """Take a lock if a dead CPU has it, and release it."""
+
+    unused: int
+
+    def to_lock(self, k: Kernel, me: int, locks: object, i: int, number: int, dead: int) -> None:
+        status = try_acquire_robust(locks, i, me)
+        if status == OWNER_DIED:
+            inherit(k, me, number)
+        if status != REFUSED:
+            release(locks, i, me)
 
 
-@inline
-def visit(k: Kernel, me: int, name: int) -> None:
-    """Take a robust lock, which finishes what a dead holder left, and release it."""
-    i = name // 3
-    if name % 3 == TABLE:
-        visit_lock(k, me, k.scheme.table, i, name)
-    elif name % 3 == PROBE:
-        visit_lock(k, me, k.scheme.locks, i, name)
-    else:
-        visit_lock(k, me, k.system_locks, i, name)
+class Visit(NamedTuple):
+    """Take a lock, which finishes what a dead holder left, and release it."""
 
+    unused: int
 
-@inline
-def visit_lock(k: Kernel, me: int, locks: object, i: int, name: int) -> None:
-    """One array of visit()."""
-    if acquire_robust(locks, i, me) == OWNER_DIED:
-        inherit(k, me, name)
-    release(locks, i)
+    def to_lock(self, k: Kernel, me: int, locks: object, i: int, number: int, dead: int) -> None:
+        if acquire_robust(locks, i, me) == OWNER_DIED:
+            inherit(k, me, number)
+        release(locks, i, me)

@@ -1,38 +1,63 @@
 """Schemes: how each generation of the kernel keeps free and used instances, and under which locks. One a file.
 
-A file defines a NamedTuple class with two fields, `table` (the 64 bucket locks) and `locks` (as many others as it wants), and
-these functions on it. The probe path (shmkret.probes) calls them in this order, per probed call:
+A file defines one NamedTuple class: the arrays of locks that it wants, and the records that only it has. Each is optional.
 
-    entry     obtain(scheme, k, cpu, rp) -> ri      an instance of probe rp, or NIL and rp's nmissed counted
-              refuse(scheme, k, cpu, rp, ri)        the entry handler said no: ri is free again
-              hang(scheme, k, cpu, ri, task)        or else ri, filled in, is now task's
-    return    lock_bucket(scheme, k, cpu, task)     the instances of task are ours; returns the bucket
-              recycle(scheme, k, cpu, bucket, prev, ri, why)   ri, which follows prev (or NIL) in it, is free again
-              unlock_bucket(scheme, k, cpu, bucket, task)
-    unregister
-              orphan(scheme, k, cpu, rp)            every instance of rp in flight has no rp any more
+    table: Annotated[Locks, PER_BUCKET]     a lock a bucket            locks: Annotated[Locks, PER_PROBE]    or ONE: its others
+    list: Annotated[List, PER_TASK]         scheme.list.first[task], of a NamedTuple class List of words; or PER_CPU, PER_PROBE,
+                                            PER_INSTANCE, PER_BUCKET, PER_PROBE_PER_CPU, PER_RING_WORD
 
-and, outside the text,
+The probe path (shmkret.kernel) calls these functions, per probed call in this order:
 
-    nr_locks(nr_probes) -> int                 how many locks it takes beside the bucket locks
-    RECOVERABLE = True                         optional: the moves are those of shmkret.lists, in their order, and there are
-        lock_free(scheme, k, cpu, rp)          the lock that protects the free list of rp
-        unlock_free(scheme, k, cpu, rp)
-        lock_of(scheme, k, op, ri) -> name     the lock that a move of ri is made under (shmkret.intents)
-        finish_hang(scheme, k, ri)             do again what hang() and recycle() do to lists that only this scheme keeps
-        finish_remove(scheme, k, ri)
-        finish_orphan(scheme, k, rp)
-    audit(arena) -> list of str                optional: what is wrong with lists that only this scheme keeps; in sentences
-    BUGS                                       optional: the historical bugs that it has by nature (shmkret.bugs)
+    entry     obtain(scheme, k, cpu, rp) -> ri       an instance of probe rp, or NIL and rp's nmissed counted
+              refuse(scheme, k, cpu, rp, ri)         the entry handler said no: ri is free again
+              push(scheme, k, cpu, ri, task)         or else ri, filled in, is task's newest
+    return    begin_walk(scheme, k, cpu, task) -> where     the instances of task are ours
+              first(scheme, k, where) -> at          a cursor on the newest of the list, or NIL
+              next(scheme, k, at) -> at              on the one behind it
+              ri_of(scheme, k, at) -> ri             the instance that it is on
+              rp_of(scheme, k, ri) -> rp             its probe; NIL when that is gone
+              take(scheme, k, cpu, where, prev, ri, why) -> bool
+                                                     ri, which follows prev (or NIL), leaves the list, and is free again;
+                                                     or True: its probe is gone, and this CPU has it in hand
+              end_walk(scheme, k, cpu, where, task)
+    register  give(scheme, k, cpu, ri, rp)           one more free instance of a probe that nobody can find yet
+    unregister, the probe is off its function:
+              retire(scheme, k, cpu, rp)             before the grace period
+              orphan(scheme, k, cpu, rp)             after it: the instances of rp in flight have no rp any more
+              drain(scheme, k, cpu, rp) -> ri        a free instance of rp, taken; NIL: there is none left
 
-Locks are taken through shmkret.locking, interrupts masked through shmkret.irqflags.
+A walk's functions, give() and drain() of a scheme whose lists are chained are in shmkret.moves.chained. Every move counts itself,
+as the moves of shmkret.moves.lists do: hits, returned, flushed, refused.
+
+    recover   lock_free(scheme, k, cpu, rp), unlock_free    the lock of rp's free list
+              lock_of(scheme, k, op, ri) -> number   the lock that a move of ri is made under (shmkret.moves.intents)
+              finish_push(scheme, k, ri)             do again what push(), take() and orphan() do to lists that only it keeps
+              finish_take(scheme, k, ri)
+              finish_orphan(scheme, k, rp)
+              An ability: all six or none. The moves are those of shmkret.moves.lists, in their order.
+
+    outside the text, each optional
+              populate(arena)                 the free instances, chained by the arena, go where the scheme has them
+              audit(arena) -> list of str     what is wrong with lists that only it keeps, in sentences
+              rebuild(arena) -> list of str   make them anew
+
+Constants LISTS, where instances are (shmkret.arena.chains), for audit, repair and statistics. BUGS, the historical bugs that it has
+          by nature (shmkret.moves.bugs)
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from shmkret.text.verbs import generic, optional
+from shmkret.arena.chains import HASHED, Chain, Ring
+from shmkret.arena.fields import parts_of
+from shmkret.arena.layout import ARRAYS
+from shmkret.errors import PluginError
+from shmkret.moves.chained import lock_free, unlock_free
+from shmkret.plugins.contract import Ability, Constant, Contract, Refused, Signature, names, of_verb, one_record
+from shmkret.text.verbs import generic
 
 
 @generic
@@ -43,34 +68,71 @@ def obtain(scheme: Any, k: Any, cpu: int, rp: int) -> int:
 
 @generic
 def refuse(scheme: Any, k: Any, cpu: int, rp: int, ri: int) -> None:
-    """The entry handler refuses the call for which `ri` was obtained: give it back."""
+    """The entry handler refuses the call for which `ri` was obtained: give it back, and count that."""
     raise NotImplementedError
 
 
 @generic
-def hang(scheme: Any, k: Any, cpu: int, ri: int, task: int) -> None:
-    """Hang `ri` into the bucket of `task`, in front."""
+def push(scheme: Any, k: Any, cpu: int, ri: int, task: int) -> None:
+    """Put `ri` in front of the instances of `task`, and count the hit."""
     raise NotImplementedError
 
 
 @generic
-def lock_bucket(scheme: Any, k: Any, cpu: int, task: int) -> int:
-    """Make the bucket of `task` ours, interrupts masked; returns its index."""
+def begin_walk(scheme: Any, k: Any, cpu: int, task: int) -> int:
+    """Make the list that has the instances of `task` ours; returns which it is."""
     raise NotImplementedError
 
 
 @generic
-def unlock_bucket(scheme: Any, k: Any, cpu: int, bucket: int, task: int) -> None:
-    """Give the bucket of `task` back."""
+def first(scheme: Any, k: Any, where: int) -> int:
+    """A cursor on the newest instance of a list; NIL when it is empty."""
     raise NotImplementedError
 
 
 @generic
-def recycle(scheme: Any, k: Any, cpu: int, bucket: int, prev: int, ri: int, why: int) -> None:
-    """recycle_rp_inst(): take `ri`, which follows `prev` (NIL: is the first), out of the bucket and free it.
+def next(scheme: Any, k: Any, at: int) -> int:
+    """A cursor on the one behind it; NIL at the end."""
+    raise NotImplementedError
 
-    why: what a recoverable run counts it as; RETURNED or FLUSHED, of shmkret.intents.
+
+@generic
+def ri_of(scheme: Any, k: Any, at: int) -> int:
+    """The instance that a cursor is on."""
+    raise NotImplementedError
+
+
+@generic
+def rp_of(scheme: Any, k: Any, ri: int) -> int:
+    """The probe of an instance in flight; NIL when it was unregistered meanwhile."""
+    raise NotImplementedError
+
+
+@generic
+def take(scheme: Any, k: Any, cpu: int, where: int, prev: int, ri: int, why: int) -> bool:
+    """recycle_rp_inst(): `ri`, which follows `prev` (NIL: is the first), leaves the list.
+
+    Returns: False, and it is free again; True where its probe is gone: the caller has it in hand.
+    why: what it counts as; RETURNED or FLUSHED, of shmkret.moves.intents.
     """
+    raise NotImplementedError
+
+
+@generic
+def end_walk(scheme: Any, k: Any, cpu: int, where: int, task: int) -> None:
+    """Give the list of `task` back."""
+    raise NotImplementedError
+
+
+@generic
+def give(scheme: Any, k: Any, cpu: int, ri: int, rp: int) -> None:
+    """Let `ri`, in hand, be a free instance of probe `rp`, which nobody can find."""
+    raise NotImplementedError
+
+
+@generic
+def retire(scheme: Any, k: Any, cpu: int, rp: int) -> None:
+    """Probe `rp` has left its function's chain; a grace period comes now."""
     raise NotImplementedError
 
 
@@ -80,32 +142,78 @@ def orphan(scheme: Any, k: Any, cpu: int, rp: int) -> None:
     raise NotImplementedError
 
 
-@optional
-def lock_free(scheme: Any, k: Any, cpu: int, rp: int) -> None:
-    """Take the lock that protects the free list of probe `rp`."""
+@generic
+def drain(scheme: Any, k: Any, cpu: int, rp: int) -> int:
+    """Take a free instance of probe `rp`, which nobody can find any more; NIL: there is none."""
+    raise NotImplementedError
 
 
-@optional
-def unlock_free(scheme: Any, k: Any, cpu: int, rp: int) -> None:
-    """Give it back."""
-
-
-@optional
+@generic
 def lock_of(scheme: Any, k: Any, op: int, ri: int) -> int:
-    """The name of the lock that a move of instance `ri` is made under: POP, PUSH, HANG or REM; ORPHAN: of probe `ri`."""
-    return 0
+    """The number of the lock that a move of instance `ri` is made under: POP, PUSH, HANG or REM; ORPHAN: of probe `ri`."""
+    raise NotImplementedError
 
 
-@optional
-def finish_hang(scheme: Any, k: Any, ri: int) -> None:
-    """Do again what hang() does to lists that only this scheme keeps, from what it prepared."""
+@generic
+def finish_push(scheme: Any, k: Any, ri: int) -> None:
+    """Do again what push() does to lists that only this scheme keeps, from what it prepared."""
+    raise NotImplementedError
 
 
-@optional
-def finish_remove(scheme: Any, k: Any, ri: int) -> None:
-    """Do again what recycle() does to them."""
+@generic
+def finish_take(scheme: Any, k: Any, ri: int) -> None:
+    """Do again what take() does to them."""
+    raise NotImplementedError
 
 
-@optional
+@generic
 def finish_orphan(scheme: Any, k: Any, rp: int) -> None:
     """Do again what orphan() does under one lock."""
+    raise NotImplementedError
+
+
+VERBS = (obtain, refuse, push, begin_walk, first, next, ri_of, rp_of, take, end_walk, give, retire, orphan, drain)
+BEFORE = {"hang": "push", "lock_bucket": "begin_walk", "unlock_bucket": "end_walk", "recycle": "take"}
+"""What the functions of the earlier contract are called now."""
+
+
+def _earlier_contract(module: ModuleType) -> str:
+    old = [name for name in BEFORE if name in vars(module)]
+    if not old or "begin_walk" in vars(module):
+        return ""
+    renamed = ", ".join(f"{BEFORE[name]}() for {name}()" for name in old)
+    new = ", ".join(verb.__name__ for verb in VERBS if verb.__name__ not in (*BEFORE.values(), "obtain", "refuse", "orphan"))
+    return (
+        f"this scheme is written for the contract before: new are {renamed}, and {new}, which "
+        "shmkret.moves.chained has for lists in buckets; the class says which locks it has; see shmkret/schemes/__init__.py"
+    )
+
+
+def _are_lists(value: Any) -> str:
+    is_right = isinstance(value, tuple) and all(isinstance(one, Chain | Ring) for one in value)
+    return "" if is_right else "give a tuple of Chain and Ring, of shmkret.arena.chains"
+
+
+def _check(contract: Contract, path: Path, module: ModuleType) -> None:
+    scheme = one_record(contract, path, module)
+    parts = parts_of(scheme)
+    known = [field for field in ARRAYS.values() if field]
+    for field in parts.locks:
+        if field not in known:
+            raise PluginError(f"{path}: {scheme.__name__}.{field} is an array of locks: call it {' or '.join(known)}")
+
+
+SCHEME = Contract(
+    name="scheme",
+    folder=Path(__file__).parent,
+    package="shmkret.schemes",
+    record=one_record,
+    signatures=tuple(map(of_verb, VERBS)),
+    abilities=(
+        Ability("recover", tuple(map(of_verb, (lock_free, unlock_free, lock_of, finish_push, finish_take, finish_orphan)))),
+    ),
+    outside=(Signature("populate", ("arena",)), Signature("audit", ("arena",)), Signature("rebuild", ("arena",))),
+    constants=(Constant("BUGS", frozenset(), names), Constant("LISTS", HASHED, _are_lists)),
+    refused=(Refused(_earlier_contract),),
+    more=_check,
+)

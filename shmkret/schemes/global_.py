@@ -11,14 +11,16 @@ Source    pre_handler_kretprobe(), recycle_rp_inst(), kernel/kprobes.c, Linux 2.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Annotated, NamedTuple
 
-from shmkret.arena.chains import buckets
+from shmkret.arena.chains import hung as in_flight_of
+from shmkret.arena.fields import Locks
 from shmkret.arena.hashing import hash_ptr
 from shmkret.arena.records import Kernel
 from shmkret.arena.segment import Arena
 from shmkret.locks import release
 from shmkret.moves.bugs import has_bug
+from shmkret.moves.chained import drain, first, give, next, retire, ri_of, rp_of, take_orphan
 from shmkret.moves.intents import (
     HANG,
     NOTHING,
@@ -28,34 +30,45 @@ from shmkret.moves.intents import (
     commit,
     finish,
     intent_of,
-    lock_name,
     new_count,
+    number_of,
     put,
     recovers,
     set_count,
 )
 from shmkret.moves.irqflags import irqrestore_held, irqsave_held
-from shmkret.moves.lists import count_missed, hung, pop_free, push, push_back, push_bucket, take_out, unlink_bucket
+from shmkret.moves.lists import count_missed, hung, pop_free, push_back, push_bucket, take_out, unlink_bucket
+from shmkret.moves.lists import push as push_in_front
 from shmkret.moves.locking import lock_probe, unlock_probe
-from shmkret.text.atomics import NIL
-from shmkret.text.marks import inline
+from shmkret.text import NIL, ONE, PER_INSTANCE, PER_PROBE, Words, inline
 
-RECOVERABLE = True
+__all__ = ["drain", "first", "give", "next", "retire", "ri_of", "rp_of"]
+
 KRETPROBE_LOCK = 0
 
 
-class Global(NamedTuple):
-    """The bucket locks, which it does not use, and one other."""
+class Used(NamedTuple):
+    """The used list of a probe."""
 
-    table: Any
-    locks: Any
+    first: Words
+
+
+class Link(NamedTuple):
+    """Where an instance stands on it."""
+
+    next: Words
+    prev: Words
+
+
+class Global(NamedTuple):
+    """One lock; the used lists."""
+
+    locks: Annotated[Locks, ONE]
+    used: Annotated[Used, PER_PROBE]
+    link: Annotated[Link, PER_INSTANCE]
 
 
 BUGS = frozenset({"probeable-helpers", "unmarked-cleanup", "unmarked-flush", "unmarked-walk", "early-reset"})
-
-
-def nr_locks(nr_probes: int) -> int:
-    return 1
 
 
 def obtain(scheme: Global, k: Kernel, cpu: int, rp: int) -> int:
@@ -72,14 +85,13 @@ def refuse(scheme: Global, k: Kernel, cpu: int, rp: int, ri: int) -> None:
     # It has not left the free list.
     if has_bug(k.mode.bugs, "leak-on-refusal"):
         pop_free(k, cpu, ri, rp)
-    if recovers(k.mode.recovery, "moves"):
-        set_count(k, cpu, REFUSED, new_count(k, cpu, REFUSED))
+    set_count(k, cpu, REFUSED, new_count(k, cpu, REFUSED))
     drop_kretprobe_lock(scheme, k, cpu)
     if has_bug(k.mode.bugs, "double-unlock"):
-        release(scheme.locks, KRETPROBE_LOCK)
+        release(scheme.locks, KRETPROBE_LOCK, cpu)
 
 
-def hang(scheme: Global, k: Kernel, cpu: int, ri: int, task: int) -> None:
+def push(scheme: Global, k: Kernel, cpu: int, ri: int, task: int) -> None:
     rp = k.instances.rp[ri]
     bucket = hash_ptr(k.tasks.address[task], k.hash_multiplier)
     pop_free(k, cpu, ri, rp)
@@ -87,34 +99,37 @@ def hang(scheme: Global, k: Kernel, cpu: int, ri: int, task: int) -> None:
         # Two lists, one move: what both need is prepared before the commit.
         hits = k.cpus.hits[cpu] + 1
         intent = intent_of(HANG, NOTHING, hits, ri, NIL)
-        k.instances.used_next[ri] = k.probes.used[rp]
-        k.instances.used_prev[ri] = NIL
-        push(k, cpu, intent, ri, k.buckets.first, bucket)
-        finish_hang(scheme, k, ri)
+        scheme.link.next[ri] = scheme.used.first[rp]
+        scheme.link.prev[ri] = NIL
+        push_in_front(k, cpu, intent, ri, k.buckets.first, bucket)
+        finish_push(scheme, k, ri)
         hung(k, cpu, ri, hits)
     else:
-        push_used(k, ri, rp)
+        push_used(scheme, ri, rp)
         push_bucket(k, cpu, ri, bucket)
     drop_kretprobe_lock(scheme, k, cpu)
 
 
-def lock_bucket(scheme: Global, k: Kernel, cpu: int, task: int) -> int:
+def begin_walk(scheme: Global, k: Kernel, cpu: int, task: int) -> int:
     take_kretprobe_lock(scheme, k, cpu)
     return hash_ptr(k.tasks.address[task], k.hash_multiplier)
 
 
-def unlock_bucket(scheme: Global, k: Kernel, cpu: int, bucket: int, task: int) -> None:
+def end_walk(scheme: Global, k: Kernel, cpu: int, where: int, task: int) -> None:
     drop_kretprobe_lock(scheme, k, cpu)
 
 
-def recycle(scheme: Global, k: Kernel, cpu: int, bucket: int, prev: int, ri: int, why: int) -> None:
+def take(scheme: Global, k: Kernel, cpu: int, where: int, prev: int, ri: int, why: int) -> bool:
     rp = k.instances.rp[ri]
+    if rp == NIL:
+        return take_orphan(k, cpu, where, prev, ri, why)
     if recovers(k.mode.recovery, "moves"):
-        take_out(k, cpu, ri, prev, bucket, why)
+        take_out(k, cpu, ri, prev, where, why)
     else:
-        unlink_bucket(k, ri, prev, bucket)
-    unlink_used(k, ri, rp)
+        unlink_bucket(k, ri, prev, where)
+    unlink_used(scheme, k, ri, rp)
     push_back(k, cpu, ri, rp, why)
+    return False
 
 
 def orphan(scheme: Global, k: Kernel, cpu: int, rp: int) -> None:
@@ -139,13 +154,13 @@ def drop_kretprobe_lock(scheme: Global, k: Kernel, cpu: int) -> None:
 
 def audit(arena: Arena) -> list[str]:
     """The used list of each probe holds its instances in flight, linked both ways."""
-    instances, used = arena.records("instances"), arena.records("probes")["used"].tolist()
-    after, before = instances["used_next"].tolist(), instances["used_prev"].tolist()
+    owners, link = arena.records("instances")["rp"], arena.records("scheme.link")
+    after, before = link["next"].tolist(), link["prev"].tolist()
     # Orphans have left their probe's list.
-    in_flight = sorted(ri for order in buckets(arena) for ri in order if instances["rp"][ri] != NIL)
+    in_flight = sorted(ri for order in in_flight_of(arena) for ri in order if owners[ri] != NIL)
     seen: list[int] = []
-    for rp, first in enumerate(used):
-        ri, previous = first, NIL
+    for rp, head in enumerate(arena.records("scheme.used")["first"].tolist()):
+        ri, previous = head, NIL
         while ri != NIL:
             if not 0 <= ri < len(after) or before[ri] != previous or len(seen) > len(after):
                 return [f"the used list of probe {rp} is broken at {ri}"]
@@ -156,44 +171,47 @@ def audit(arena: Arena) -> list[str]:
 
 def rebuild(arena: Arena) -> list[str]:
     """The used lists anew, from the instances in buckets, where they are not what audit() wants."""
-    wrong = audit(arena)
-    if not wrong:
+    if not audit(arena):
         return []
-    instances, probes = arena.records("instances"), arena.records("probes")
-    probes["used"] = NIL
-    for order in buckets(arena):
+    owners, link, used = arena.records("instances")["rp"], arena.records("scheme.link"), arena.records("scheme.used")["first"]
+    used[:] = NIL
+    for order in in_flight_of(arena):
         for ri in reversed(order):
-            rp = int(instances["rp"][ri])
-            if 0 <= rp < len(probes):
-                first = int(probes["used"][rp])
-                instances["used_next"][ri], instances["used_prev"][ri] = first, NIL
-                if first != NIL:
-                    instances["used_prev"][first] = ri
-                probes["used"][rp] = ri
+            rp = int(owners[ri])
+            if 0 <= rp < len(used):
+                head = int(used[rp])
+                link["next"][ri], link["prev"][ri] = head, NIL
+                if head != NIL:
+                    link["prev"][head] = ri
+                used[rp] = ri
     return ["the used lists were rebuilt"]
 
 
+def populate(arena: Arena) -> None:
+    arena.records("scheme.used")["first"] = NIL
+
+
 @inline
-def push_used(k: Kernel, ri: int, rp: int) -> None:
-    first = k.probes.used[rp]
-    k.instances.used_next[ri] = first
-    k.instances.used_prev[ri] = NIL
+def push_used(scheme: Global, ri: int, rp: int) -> None:
+    first = scheme.used.first[rp]
+    scheme.link.next[ri] = first
+    scheme.link.prev[ri] = NIL
     if first != NIL:
-        k.instances.used_prev[first] = ri
-    k.probes.used[rp] = ri
+        scheme.link.prev[first] = ri
+    scheme.used.first[rp] = ri
 
 
 @inline
-def unlink_used(k: Kernel, ri: int, rp: int) -> None:
+def unlink_used(scheme: Global, k: Kernel, ri: int, rp: int) -> None:
     """Twice is harmless: the links of `ri` itself stay."""
-    after = k.instances.used_next[ri]
-    before = k.instances.used_prev[ri]
+    after = scheme.link.next[ri]
+    before = scheme.link.prev[ri]
     if before == NIL:
-        put(k, k.probes.used, rp, after)
+        put(k, scheme.used.first, rp, after)
     else:
-        put(k, k.instances.used_next, before, after)
+        put(k, scheme.link.next, before, after)
     if after != NIL:
-        put(k, k.instances.used_prev, after, before)
+        put(k, scheme.link.prev, after, before)
 
 
 def lock_free(scheme: Global, k: Kernel, cpu: int, rp: int) -> None:
@@ -205,29 +223,29 @@ def unlock_free(scheme: Global, k: Kernel, cpu: int, rp: int) -> None:
 
 
 def lock_of(scheme: Global, k: Kernel, op: int, ri: int) -> int:
-    return lock_name(KRETPROBE_LOCK, PROBE)
+    return number_of(k, PROBE, KRETPROBE_LOCK)
 
 
 @inline
-def finish_hang(scheme: Global, k: Kernel, ri: int) -> None:
+def finish_push(scheme: Global, k: Kernel, ri: int) -> None:
     rp = k.instances.rp[ri]
-    first = k.instances.used_next[ri]
+    first = scheme.link.next[ri]
     if first != NIL:
-        put(k, k.instances.used_prev, first, ri)
-    put(k, k.probes.used, rp, ri)
+        put(k, scheme.link.prev, first, ri)
+    put(k, scheme.used.first, rp, ri)
 
 
 @inline
-def finish_remove(scheme: Global, k: Kernel, ri: int) -> None:
+def finish_take(scheme: Global, k: Kernel, ri: int) -> None:
     rp = k.instances.rp[ri]
     if rp != NIL:
-        unlink_used(k, ri, rp)
+        unlink_used(scheme, k, ri, rp)
 
 
 @inline
 def finish_orphan(scheme: Global, k: Kernel, rp: int) -> None:
-    ri = k.probes.used[rp]
+    ri = scheme.used.first[rp]
     while ri != NIL:
         put(k, k.instances.rp, ri, NIL)
-        ri = k.instances.used_next[ri]
-    put(k, k.probes.used, rp, NIL)
+        ri = scheme.link.next[ri]
+    put(k, scheme.used.first, rp, NIL)

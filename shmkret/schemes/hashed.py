@@ -13,31 +13,28 @@ Source    Linux commit ef53d9c5e4da ("kprobes: improve kretprobe scalability wit
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+from shmkret.arena.fields import Locks
 from shmkret.arena.hashing import NR_BUCKETS, hash_ptr
 from shmkret.arena.records import Kernel
 from shmkret.locks import release
 from shmkret.moves.bugs import has_bug
-from shmkret.moves.intents import POP, PROBE, PUSH, REFUSED, TABLE, lock_name, put, recovers
+from shmkret.moves.chained import drain, first, give, next, retire, ri_of, rp_of, take_orphan
+from shmkret.moves.intents import POP, PROBE, PUSH, REFUSED, TABLE, new_count, number_of, put, recovers, set_count
 from shmkret.moves.irqflags import irqrestore, irqrestore_held, irqsave, irqsave_held
 from shmkret.moves.lists import count_missed, pop_free, push_back, push_bucket, push_free, take_out, unlink_bucket
 from shmkret.moves.locking import lock_inside, lock_probe, lock_table, unlock_probe, unlock_table
-from shmkret.text.atomics import NIL, load_acquire
-from shmkret.text.marks import inline
+from shmkret.text import NIL, PER_BUCKET, PER_PROBE, inline, load_acquire
 
-RECOVERABLE = True
+__all__ = ["drain", "first", "give", "next", "retire", "ri_of", "rp_of"]
 
 
 class Hashed(NamedTuple):
     """The buckets' locks, and the probes'."""
 
-    table: Any
-    locks: Any
-
-
-def nr_locks(nr_probes: int) -> int:
-    return nr_probes
+    table: Annotated[Locks, PER_BUCKET]
+    locks: Annotated[Locks, PER_PROBE]
 
 
 def obtain(scheme: Hashed, k: Kernel, cpu: int, rp: int) -> int:
@@ -55,8 +52,10 @@ def obtain(scheme: Hashed, k: Kernel, cpu: int, rp: int) -> int:
 
 def refuse(scheme: Hashed, k: Kernel, cpu: int, rp: int, ri: int) -> None:
     if has_bug(k.mode.bugs, "double-unlock"):
-        release(scheme.locks, rp)
-    if not has_bug(k.mode.bugs, "leak-on-refusal"):
+        release(scheme.locks, rp, cpu)
+    if has_bug(k.mode.bugs, "leak-on-refusal"):
+        set_count(k, cpu, REFUSED, new_count(k, cpu, REFUSED))
+    else:
         flags = irqsave(k.mode.irq, k, cpu)
         lock_probe(k, cpu, scheme.locks, rp)
         push_free(k, cpu, ri, rp, REFUSED)
@@ -64,31 +63,34 @@ def refuse(scheme: Hashed, k: Kernel, cpu: int, rp: int, ri: int) -> None:
         irqrestore(k.mode.irq, k, cpu, flags)
 
 
-def hang(scheme: Hashed, k: Kernel, cpu: int, ri: int, task: int) -> None:
+def push(scheme: Hashed, k: Kernel, cpu: int, ri: int, task: int) -> None:
     bucket = kretprobe_hash_lock(scheme, k, cpu, task)
     push_bucket(k, cpu, ri, bucket)
     kretprobe_table_unlock(scheme, k, cpu, bucket)
 
 
-def lock_bucket(scheme: Hashed, k: Kernel, cpu: int, task: int) -> int:
+def begin_walk(scheme: Hashed, k: Kernel, cpu: int, task: int) -> int:
     return kretprobe_hash_lock(scheme, k, cpu, task)
 
 
-def unlock_bucket(scheme: Hashed, k: Kernel, cpu: int, bucket: int, task: int) -> None:
-    kretprobe_table_unlock(scheme, k, cpu, bucket)
+def end_walk(scheme: Hashed, k: Kernel, cpu: int, where: int, task: int) -> None:
+    kretprobe_table_unlock(scheme, k, cpu, where)
 
 
-def recycle(scheme: Hashed, k: Kernel, cpu: int, bucket: int, prev: int, ri: int, why: int) -> None:
+def take(scheme: Hashed, k: Kernel, cpu: int, where: int, prev: int, ri: int, why: int) -> bool:
     rp = k.instances.rp[ri]
+    if rp == NIL:
+        return take_orphan(k, cpu, where, prev, ri, why)
     if recovers(k.mode.recovery, "moves"):
         # Both locks first: between the two halves of the move the instance is in nobody's hands.
-        lock_inside(k, cpu, scheme.locks, rp, bucket)
-        take_out(k, cpu, ri, prev, bucket, why)
+        lock_inside(k, cpu, scheme.locks, rp, number_of(k, TABLE, where))
+        take_out(k, cpu, ri, prev, where, why)
     else:
-        unlink_bucket(k, ri, prev, bucket)
-        lock_inside(k, cpu, scheme.locks, rp, bucket)
+        unlink_bucket(k, ri, prev, where)
+        lock_inside(k, cpu, scheme.locks, rp, number_of(k, TABLE, where))
     push_back(k, cpu, ri, rp, why)
     unlock_probe(k, cpu, scheme.locks, rp)
+    return False
 
 
 def orphan(scheme: Hashed, k: Kernel, cpu: int, rp: int) -> None:
@@ -131,15 +133,15 @@ def unlock_free(scheme: Hashed, k: Kernel, cpu: int, rp: int) -> None:
 
 def lock_of(scheme: Hashed, k: Kernel, op: int, ri: int) -> int:
     if op == POP or op == PUSH:  # noqa: SIM109 (the text has no containers)
-        return lock_name(load_acquire(k.instances.rp, ri), PROBE)
-    return lock_name(hash_ptr(k.tasks.address[load_acquire(k.instances.task, ri)], k.hash_multiplier), TABLE)
+        return number_of(k, PROBE, load_acquire(k.instances.rp, ri))
+    return number_of(k, TABLE, hash_ptr(k.tasks.address[load_acquire(k.instances.task, ri)], k.hash_multiplier))
 
 
-def finish_hang(scheme: Hashed, k: Kernel, ri: int) -> None:
+def finish_push(scheme: Hashed, k: Kernel, ri: int) -> None:
     pass
 
 
-def finish_remove(scheme: Hashed, k: Kernel, ri: int) -> None:
+def finish_take(scheme: Hashed, k: Kernel, ri: int) -> None:
     pass
 
 

@@ -16,18 +16,19 @@ Source    Srinivasa D S, "[RFC] [PATCH] To improve kretprobe scalability", linux
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Annotated, NamedTuple
 
+from shmkret.arena.fields import Locks
 from shmkret.arena.hashing import NR_BUCKETS, hash_ptr
 from shmkret.arena.records import Kernel
+from shmkret.moves.chained import drain, first, give, next, retire, ri_of, rp_of
 from shmkret.moves.irqflags import irqrestore_held, irqsave_held
 from shmkret.moves.lists import push_bucket
 from shmkret.moves.locking import lock_probe, lock_table, unlock_probe
-from shmkret.schemes.hashed import nr_locks, obtain, recycle, refuse
-from shmkret.text.atomics import NIL
-from shmkret.text.marks import inline
+from shmkret.schemes.hashed import obtain, refuse, take
+from shmkret.text import NIL, PER_BUCKET, PER_PROBE, inline
 
-__all__ = ["Rfc", "hang", "lock_bucket", "nr_locks", "obtain", "orphan", "recycle", "refuse", "unlock_bucket"]
+__all__ = ["drain", "first", "give", "next", "obtain", "refuse", "retire", "ri_of", "rp_of", "take"]
 
 BUGS = frozenset(
     {
@@ -47,18 +48,18 @@ BUGS = frozenset(
 class Rfc(NamedTuple):
     """The buckets' locks, and the probes'."""
 
-    table: Any
-    locks: Any
+    table: Annotated[Locks, PER_BUCKET]
+    locks: Annotated[Locks, PER_PROBE]
 
 
-def hang(scheme: Rfc, k: Kernel, cpu: int, ri: int, task: int) -> None:
+def push(scheme: Rfc, k: Kernel, cpu: int, ri: int, task: int) -> None:
     bucket = hash_ptr(k.tasks.address[task], k.hash_multiplier)
     lock_open_coded(scheme, k, cpu, bucket)
     push_bucket(k, cpu, ri, bucket)
     unlock_open_coded(scheme, k, cpu, bucket)
 
 
-def lock_bucket(scheme: Rfc, k: Kernel, cpu: int, task: int) -> int:
+def begin_walk(scheme: Rfc, k: Kernel, cpu: int, task: int) -> int:
     """get_kretprobe_hash_lock()."""
     bucket = hash_ptr(k.tasks.address[task], k.hash_multiplier)
     irqsave_held(k.mode.irq, k, cpu)
@@ -66,7 +67,7 @@ def lock_bucket(scheme: Rfc, k: Kernel, cpu: int, task: int) -> int:
     return bucket
 
 
-def unlock_bucket(scheme: Rfc, k: Kernel, cpu: int, bucket: int, task: int) -> None:
+def end_walk(scheme: Rfc, k: Kernel, cpu: int, where: int, task: int) -> None:
     """put_kretprobe_hash_lock(): it has the task, and hashes it again."""
     unlock_open_coded(scheme, k, cpu, hash_ptr(k.tasks.address[task], k.hash_multiplier))
 

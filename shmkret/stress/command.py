@@ -8,10 +8,14 @@ from functools import partial
 from itertools import starmap
 from typing import Any, TextIO
 
+from shmkret.arch import ARCH
 from shmkret.errors import UsageError
+from shmkret.kernel.program import WORKER
+from shmkret.locks import LOCK
 from shmkret.machines.build import Build
 from shmkret.machines.sizes import Sizes, geometry_of
-from shmkret.plugins.registry import ARCH, LOCK, SCHEME, WORKER, find
+from shmkret.plugins.registry import find
+from shmkret.schemes import SCHEME
 from shmkret.stress import spec
 from shmkret.stress import unprotected as bare
 from shmkret.stress.crash_points import crash_points

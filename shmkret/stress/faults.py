@@ -32,7 +32,7 @@ from shmkret.machines.plain import PlainMachine, locks_of
 from shmkret.machines.sizes import Sizes
 from shmkret.machines.world import LOCK_SECTIONS
 from shmkret.moves.intents import POP, op_of
-from shmkret.recovery.redo import named_lock
+from shmkret.recovery.redo import lock_under
 from shmkret.stress.damage import damage
 from shmkret.stress.record import Record
 from shmkret.stress.spec import Term
@@ -272,7 +272,7 @@ def held_by(stage: Stage, slot: int) -> list[str]:
     found = {f"table_locks[{waits_with - 1}]"} if waits_with else set()
     with atomics.use(stage.machine):
         if op_of(intent) not in (0, POP):  # a pop's intent may be older than its lock
-            i, section = divmod(named_lock(native.kernel(stage.arena, stage.build, stage.sizes), intent), 3)
+            i, section = divmod(lock_under(native.kernel(stage.arena, stage.build, stage.sizes), intent), 3)
             found.add(f"{LOCK_SECTIONS[section]}[{i}]")
         if holder is not None:
             found |= {

@@ -20,16 +20,20 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from shmkret.arch import ARCH
 from shmkret.arena.segment import SHM, Arena
 from shmkret.audit import arenas as named
 from shmkret.errors import ArenaError, RunFailed, UsageError
 from shmkret.host import ofd, posix, signals
+from shmkret.kernel.program import WORKER
+from shmkret.locks import LOCK
 from shmkret.machines import native
 from shmkret.machines.build import Build
 from shmkret.machines.plain import PlainMachine
 from shmkret.machines.sizes import Sizes
-from shmkret.plugins.registry import ARCH, LOCK, SCHEME, WORKER, find, is_path
+from shmkret.plugins.registry import find, is_path
 from shmkret.recovery.taking import EMPTY, LIVE
+from shmkret.schemes import SCHEME
 from shmkret.stress.supervisor import take_kicks
 
 POLL_S = 0.0005

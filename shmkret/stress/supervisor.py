@@ -37,7 +37,7 @@ from shmkret.errors import RunFailed, UnfitMachine
 from shmkret.host import ofd
 from shmkret.kernel.cpu import STOP
 from shmkret.recovery.recoverer import RAISED
-from shmkret.recovery.taking import BURIED, DEAD, DYING, EMPTY, LIVE
+from shmkret.recovery.taking import BURIED, DEAD, EMPTY, LIVE, UNLOCKED
 
 MADV_DONTFORK, MADV_DOFORK = 10, 11
 NEEDED = re.compile(r"/(libc|libm|libgcc_s|libpthread|ld-linux-[^/]*|_helperlib[^/]*)[-.0-9]*\.so|\[stack|\[v")
@@ -213,7 +213,7 @@ class Supervisor:
 
     def recovered(self, slots: Sequence[int]) -> bool:
         """Whether these slots are empty again, or in use."""
-        return not any(life in (DEAD, DYING, BURIED) for life in self._life[list(slots)].tolist())
+        return not any(life in (DEAD, UNLOCKED, BURIED) for life in self._life[list(slots)].tolist())
 
     def reap(self, slot: int) -> str:
         """Take the exit status of a process that has ended or is about to; returns how it ended."""

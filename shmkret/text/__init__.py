@@ -1,1 +1,111 @@
-"""."""
+"""The text: what a lock, a scheme, an architecture or a worker program may be written with.
+
+A function of the text is executed by several machines: compiled, uncompiled, and explored step by step. So it uses nothing but
+whole numbers, columns of words, and what is named here. Whoever writes a lock imports this face and nothing else.
+
+Read `marks` (how a function is marked), `verbs` (how one is found), `atomics` (every access to a shared word), `arithmetic`
+(numbers that wrap), `libc` (what libc does between processes).
+"""
+
+from shmkret.text import libc
+from shmkret.text.arithmetic import add32, add64, bit_length, mul64, shr64, sub32, sub64
+from shmkret.text.atomics import (
+    EQ,
+    NE,
+    NIL,
+    Words,
+    address_of,
+    cmpxchg,
+    cpu_relax,
+    delay_ns,
+    exchange,
+    fence,
+    fetch_add,
+    futex_wait,
+    futex_wake,
+    load_acquire,
+    load_relaxed,
+    monotonic_ns,
+    store_ordered,
+    store_relaxed,
+    store_release,
+    wait_unless,
+    wait_until,
+)
+from shmkret.text.domains import (
+    NR_LOCKS,
+    NR_NODES,
+    NR_SLOTS,
+    ONE,
+    PER_BUCKET,
+    PER_CPU,
+    PER_INSTANCE,
+    PER_LOCK_AND_CPU,
+    PER_LOCK_PER_CPU,
+    PER_NODE,
+    PER_PROBE,
+    PER_PROBE_PER_CPU,
+    PER_RING_WORD,
+    PER_TASK,
+    RING_WORDS,
+    Home,
+)
+from shmkret.text.marks import constant, inline, outline, table
+from shmkret.text.verbs import defaulted, droppable, generic, has_verb, implementation
+
+__all__ = [
+    "EQ",
+    "Home",
+    "NE",
+    "NIL",
+    "NR_LOCKS",
+    "NR_NODES",
+    "NR_SLOTS",
+    "ONE",
+    "PER_BUCKET",
+    "PER_CPU",
+    "PER_INSTANCE",
+    "PER_LOCK_AND_CPU",
+    "PER_LOCK_PER_CPU",
+    "PER_NODE",
+    "PER_PROBE",
+    "PER_PROBE_PER_CPU",
+    "PER_RING_WORD",
+    "PER_TASK",
+    "RING_WORDS",
+    "Words",
+    "add32",
+    "add64",
+    "address_of",
+    "bit_length",
+    "cmpxchg",
+    "constant",
+    "cpu_relax",
+    "defaulted",
+    "delay_ns",
+    "droppable",
+    "exchange",
+    "fence",
+    "fetch_add",
+    "futex_wait",
+    "futex_wake",
+    "generic",
+    "has_verb",
+    "implementation",
+    "inline",
+    "libc",
+    "load_acquire",
+    "load_relaxed",
+    "monotonic_ns",
+    "mul64",
+    "outline",
+    "shr64",
+    "store_ordered",
+    "store_relaxed",
+    "store_release",
+    "sub32",
+    "sub64",
+    "table",
+    "wait_unless",
+    "wait_until",
+]

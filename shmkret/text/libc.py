@@ -1,10 +1,18 @@
-"""What libc does between processes: `sem_t` and process-shared mutexes, by address.
+"""What libc and the kernel do between processes, by address: `sem_t`, process-shared mutexes, signals, processes.
 
-Compiled, each is a call into libc. Uncompiled, it goes to the machine in force; the explored machine has the one model of each.
+Each call is one row of CALLS, made by its declaration here. Every machine has one way to do a row: compiled code a call into libc
+(shmkret.machines.compiled.libc), the plain machine the same compiled call or Python's (shmkret.machines.plain), the explored
+machine a model (shmkret.explore.libc).
+
 Source    sem_overview(7), pthread_mutexattr_setpshared(3)
 """
 
 from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 from shmkret.text.atomics import Words, machine
 
@@ -15,124 +23,163 @@ REFUSED = 2
 SIZEOF_SEM_T = 32
 SIZEOF_PTHREAD_MUTEX_T = 48  # on 64-bit Arm; 40 on x86-64
 
+F = TypeVar("F", bound=Callable[..., Any])
 
+
+class Call(NamedTuple):
+    """One call. arguments: their names; `stop` is a column, all others are numbers. result: None, bool or int.
+
+    changes: whether a death just before it leaves something else behind than one just after it.
+    outside: it is asked in plain Python only: when an arena is made, or by audits. compiled: it is called in compiled code only.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    result: str
+    changes: bool
+    outside: bool
+    compiled: bool
+    function: Callable[..., Any]
+
+
+CALLS: dict[str, Call] = {}
+
+
+def _call(*, changes: bool = False, outside: bool = False, compiled: bool = False) -> Callable[[F], F]:
+    """Declare a call: its parameters, its result and its docstring are the row."""
+
+    def declare(contract: F) -> F:
+        name = contract.__name__
+
+        @functools.wraps(contract)
+        def call(*args: Any) -> Any:
+            return machine().libc(name, *args)
+
+        signature = inspect.signature(contract)
+        row = tuple(signature.parameters), str(signature.return_annotation), changes, outside, compiled, call
+        CALLS[name] = Call(name, *row)
+        return call  # type: ignore[return-value]
+
+    return declare
+
+
+@_call(outside=True)
 def sem_init(address: int, value: int) -> None:
     """Make a process-shared semaphore in the sem_t at `address`."""
-    machine().sem_init(address, value)
 
 
-def sem_open(value: int) -> int:
+@_call(outside=True)
+def sem_open(value: int) -> int:  # type: ignore[empty-body]
     """Make a named semaphore, map it, unlink its name; returns its address in this process and its forks."""
-    return machine().sem_open(value)
 
 
+@_call(changes=True)
 def sem_wait(address: int) -> None:
     """Take one from the semaphore, sleeping while there is none; goes on when a signal interrupts it."""
-    machine().sem_wait(address)
 
 
+@_call(changes=True)
 def sem_post(address: int) -> None:
     """Give one to the semaphore and wake a waiter."""
-    machine().sem_post(address)
 
 
-def sem_value(address: int) -> int:
+@_call(outside=True)
+def sem_value(address: int) -> int:  # type: ignore[empty-body]
     """sem_getvalue(3); for audits, not part of the text."""
-    return machine().sem_value(address)
 
 
-def mutex_is_free(address: int) -> bool:
-    """Whether pthread_mutex_trylock(3) succeeds; the mutex is given back. For audits, not part of the text."""
-    return machine().mutex_is_free(address)
-
-
-def robust_is_free(address: int) -> bool:
-    """As mutex_is_free(); a robust mutex whose owner died is not free. For audits, not part of the text."""
-    return machine().robust_is_free(address)
-
-
-def mutex_init(address: int) -> None:
-    """Make a process-shared mutex of the default type in the pthread_mutex_t at `address`."""
-    machine().mutex_init(address)
-
-
-def mutex_lock(address: int) -> None:
-    """Lock the mutex, sleeping while another holds it."""
-    machine().mutex_lock(address)
-
-
-def mutex_unlock(address: int) -> None:
-    """Unlock the mutex that this CPU holds."""
-    machine().mutex_unlock(address)
-
-
-def sem_trywait(address: int) -> bool:
+@_call(changes=True)
+def sem_trywait(address: int) -> bool:  # type: ignore[empty-body]
     """Take one from the semaphore if it has one."""
-    return machine().sem_trywait(address)
 
 
-def sem_wait_unless(address: int, stop: Words) -> bool:
+@_call(changes=True)
+def sem_wait_unless(address: int, stop: Words) -> bool:  # type: ignore[empty-body]
     """As sem_wait(), but give up, and return False, once `stop[0]` is not 0. A signal makes it look at once, else it looks
     every 20 ms.
     """
-    return machine().sem_wait_unless(address, stop)
 
 
+@_call(changes=True)
 def sem_reset(address: int, value: int) -> None:
     """Make it a fresh semaphore of that value. Nobody may be inside sem_wait() or sem_post() of it."""
-    machine().sem_reset(address, value)
 
 
-def mutex_trylock(address: int) -> bool:
+@_call(changes=True)
+def mutex_init(address: int) -> None:
+    """Make a process-shared mutex of the default type in the pthread_mutex_t at `address`."""
+
+
+@_call(outside=True)
+def mutex_is_free(address: int) -> bool:  # type: ignore[empty-body]
+    """Whether pthread_mutex_trylock(3) succeeds; the mutex is given back. For audits, not part of the text."""
+
+
+@_call(changes=True)
+def mutex_lock(address: int) -> None:
+    """Lock the mutex, sleeping while another holds it."""
+
+
+@_call(changes=True)
+def mutex_unlock(address: int) -> None:
+    """Unlock the mutex that this CPU holds."""
+
+
+@_call(changes=True)
+def mutex_trylock(address: int) -> bool:  # type: ignore[empty-body]
     """Lock the mutex if it is free."""
-    return machine().mutex_trylock(address)
 
 
-def mutex_lock_unless(address: int, stop: Words) -> bool:
+@_call(changes=True)
+def mutex_lock_unless(address: int, stop: Words) -> bool:  # type: ignore[empty-body]
     """As mutex_lock(), but give up, and return False, once `stop[0]` is not 0; it looks every 20 ms."""
-    return machine().mutex_lock_unless(address, stop)
 
 
+@_call(outside=True)
 def robust_init(address: int) -> None:
     """Make a process-shared robust mutex in the pthread_mutex_t at `address`."""
-    machine().robust_init(address)
 
 
-def robust_lock(address: int) -> int:
+@_call(outside=True)
+def robust_is_free(address: int) -> bool:  # type: ignore[empty-body]
+    """As mutex_is_free(); a robust mutex whose owner died is not free. For audits, not part of the text."""
+
+
+@_call(changes=True)
+def robust_lock(address: int) -> int:  # type: ignore[empty-body]
     """Lock a robust mutex. Returns 0, or OWNER_DIED: then it is ours, and consistent again."""
-    return machine().robust_lock(address)
 
 
-def robust_trylock(address: int) -> int:
+@_call(changes=True)
+def robust_trylock(address: int) -> int:  # type: ignore[empty-body]
     """As robust_lock(), but do not wait: REFUSED when a live process holds it."""
-    return machine().robust_trylock(address)
 
 
+@_call(changes=True)
 def robust_unlock(address: int) -> None:
     """Unlock the robust mutex that this CPU holds."""
-    machine().robust_unlock(address)
 
 
+@_call()
 def kick(pid: int) -> None:
     """Let a process that sleeps in sem_wait_unless() or futex_wait() look again: SIGURG, which nobody else minds."""
-    machine().kick(pid)
 
 
-def fork_process() -> int:
-    """_Fork(3): 0 in the child, its pid in the parent. Compiled code only: nothing of Python is made ready for the child."""
-    raise NotImplementedError
+@_call(compiled=True)
+def fork_process() -> int:  # type: ignore[empty-body]
+    """_Fork(3): 0 in the child, its pid in the parent. Nothing of Python is made ready for the child."""
 
 
+@_call(compiled=True)
 def exit_process(status: int) -> None:
-    """_exit(2). Compiled code only."""
-    raise NotImplementedError
+    """_exit(2)."""
 
 
-def process_id() -> int:
-    """getpid(2). Compiled code only."""
-    raise NotImplementedError
+@_call(compiled=True)
+def process_id() -> int:  # type: ignore[empty-body]
+    """getpid(2)."""
 
 
+@_call(compiled=True)
 def die_with_parent(parent: int) -> None:
-    """PR_SET_PDEATHSIG: SIGKILL when the process that forked this one dies; at once, if it already has. Compiled code only."""
-    raise NotImplementedError
+    """PR_SET_PDEATHSIG: SIGKILL when the process that forked this one dies; at once, if it already has."""

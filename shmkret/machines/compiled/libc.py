@@ -1,10 +1,11 @@
-"""What libc does, as calls out of compiled code."""
+"""The calls of shmkret.text.libc as calls out of compiled code: one function for each row of the table."""
 
 from __future__ import annotations
 
 import errno
 import signal
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,51 +14,36 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from shmkret.host import posix
 from shmkret.machines.compiled.types import I32, I64, INLINE, OUTLINE
 from shmkret.machines.compiled.words import LOOK_AGAIN_NS
-from shmkret.text import atomics, libc
+from shmkret.text.atomics import load_acquire
+from shmkret.text.libc import CALLS, OWNER_DIED, REFUSED
 
-_sem_wait = types.ExternalFunction("sem_wait", types.int32(types.intp))
-
-_sem_post = types.ExternalFunction("sem_post", types.int32(types.intp))
-
-_mutex_lock = types.ExternalFunction("pthread_mutex_lock", types.int32(types.intp))
-
-_mutex_unlock = types.ExternalFunction("pthread_mutex_unlock", types.int32(types.intp))
+PR_SET_PDEATHSIG = 1
+_I32, _U32, _I64, _AT = types.int32, types.uint32, types.int64, types.intp
 
 
-@overload(libc.sem_wait, jit_options=INLINE)
-def _libc_sem_wait(address: Any) -> Any:
-    def wait(address: Any) -> None:
-        while _sem_wait(address) != 0:  # interrupted by a signal
-            pass
-
-    return wait
+def _external(name: str, *arguments: Any, returns: Any = _I32) -> Any:
+    return types.ExternalFunction(name, returns(*arguments))
 
 
-@overload(libc.sem_post, jit_options=INLINE)
-def _libc_sem_post(address: Any) -> Any:
-    def post(address: Any) -> None:
-        _sem_post(address)
-
-    return post
-
-
-@overload(libc.mutex_lock, jit_options=INLINE)
-def _libc_mutex_lock(address: Any) -> Any:
-    def lock(address: Any) -> None:
-        _mutex_lock(address)
-
-    return lock
-
-
-@overload(libc.mutex_unlock, jit_options=INLINE)
-def _libc_mutex_unlock(address: Any) -> Any:
-    def unlock(address: Any) -> None:
-        _mutex_unlock(address)
-
-    return unlock
+_sem_wait = _external("sem_wait", _AT)
+_sem_post = _external("sem_post", _AT)
+_sem_trywait = _external("sem_trywait", _AT)
+_sem_init = _external("sem_init", _AT, _I32, _U32)
+_mutexattr_init = _external("pthread_mutexattr_init", _AT)
+_mutexattr_setpshared = _external("pthread_mutexattr_setpshared", _AT, _I32)
+_mutex_init = _external("pthread_mutex_init", _AT, _AT)
+_mutex_lock = _external("pthread_mutex_lock", _AT)
+_mutex_unlock = _external("pthread_mutex_unlock", _AT)
+_mutex_trylock = _external("pthread_mutex_trylock", _AT)
+_mutex_consistent = _external("pthread_mutex_consistent", _AT)
+_kill = _external("kill", _I32, _I32)
+_fork = _external("_Fork")
+_exit = _external("_exit", _I32, returns=types.void)
+_prctl = _external("prctl", _I32, _I64, _I64, _I64, _I64)
+_getpid = _external("getpid")
+_getppid = _external("getppid")
 
 
 def _timed_wait(name: str) -> Any:
@@ -88,55 +74,7 @@ def _timed_wait(name: str) -> Any:
 
 
 _sem_clockwait = _timed_wait("sem_clockwait")
-
 _mutex_clocklock = _timed_wait("pthread_mutex_clocklock")
-
-_sem_trywait = types.ExternalFunction("sem_trywait", types.int32(types.intp))
-
-_sem_init = types.ExternalFunction("sem_init", types.int32(types.intp, types.int32, types.uint32))
-
-_mutex_trylock = types.ExternalFunction("pthread_mutex_trylock", types.int32(types.intp))
-
-_mutex_consistent = types.ExternalFunction("pthread_mutex_consistent", types.int32(types.intp))
-
-_kill = types.ExternalFunction("kill", types.int32(types.int32, types.int32))
-
-
-@overload(libc.sem_trywait, jit_options=INLINE)
-def _libc_sem_trywait(address: Any) -> Any:
-    def lock(address: Any) -> bool:
-        return bool(_sem_trywait(address) == 0)
-
-    return lock
-
-
-@overload(libc.mutex_trylock, jit_options=INLINE)
-def _libc_mutex_trylock(address: Any) -> Any:
-    def lock(address: Any) -> bool:
-        return bool(_mutex_trylock(address) == 0)
-
-    return lock
-
-
-@overload(libc.sem_wait_unless, jit_options=INLINE)
-def _libc_sem_wait_unless(address: Any, stop: Any) -> Any:
-    def wait(address: Any, stop: Any) -> bool:
-        if _sem_trywait(address) == 0:
-            return True
-        while atomics.load_acquire(stop, 0) == 0:
-            if _sem_clockwait(address) == 0:
-                return True
-        return False
-
-    return wait
-
-
-@overload(libc.sem_reset, jit_options=INLINE)
-def _libc_sem_reset(address: Any, value: Any) -> Any:
-    def reset(address: Any, value: Any) -> None:
-        _sem_init(address, np.int32(1), np.uint32(value))
-
-    return reset
 
 
 @intrinsic
@@ -149,120 +87,117 @@ def _scratch(typing: Any) -> Any:
     return types.int64(), generate
 
 
-_mutexattr_init = types.ExternalFunction("pthread_mutexattr_init", types.int32(types.intp))
-
-_mutexattr_setpshared = types.ExternalFunction("pthread_mutexattr_setpshared", types.int32(types.intp, types.int32))
-
-_mutex_init = types.ExternalFunction("pthread_mutex_init", types.int32(types.intp, types.intp))
+def sem_wait(address):  # type: ignore[no-untyped-def]
+    while _sem_wait(address) != 0:  # interrupted by a signal
+        pass
 
 
-@overload(libc.mutex_init, jit_options=OUTLINE)
-def _libc_mutex_init(address: Any) -> Any:
-    def make(address: Any) -> None:
-        attributes = _scratch()
-        _mutexattr_init(attributes)
-        _mutexattr_setpshared(attributes, np.int32(1))
-        _mutex_init(address, attributes)
-
-    return make
+def sem_post(address):  # type: ignore[no-untyped-def]
+    _sem_post(address)
 
 
-@overload(libc.mutex_lock_unless, jit_options=INLINE)
-def _libc_mutex_lock_unless(address: Any, stop: Any) -> Any:
-    def lock(address: Any, stop: Any) -> bool:
-        if _mutex_trylock(address) == 0:
+def sem_trywait(address):  # type: ignore[no-untyped-def]
+    return bool(_sem_trywait(address) == 0)
+
+
+def sem_wait_unless(address, stop):  # type: ignore[no-untyped-def]
+    if _sem_trywait(address) == 0:
+        return True
+    while load_acquire(stop, 0) == 0:
+        if _sem_clockwait(address) == 0:
             return True
-        while atomics.load_acquire(stop, 0) == 0:
-            if _mutex_clocklock(address) == 0:
-                return True
-        return False
-
-    return lock
+    return False
 
 
-@overload(libc.robust_lock, jit_options=INLINE)
-def _libc_robust_lock(address: Any) -> Any:
-    def lock(address: Any) -> int:
-        if _mutex_lock(address) == 0:
-            return 0
-        _mutex_consistent(address)
-        return libc.OWNER_DIED
-
-    return lock
+def sem_reset(address, value):  # type: ignore[no-untyped-def]
+    _sem_init(address, np.int32(1), np.uint32(value))
 
 
-@overload(libc.robust_trylock, jit_options=INLINE)
-def _libc_robust_trylock(address: Any) -> Any:
-    def lock(address: Any) -> int:
-        status = _mutex_trylock(address)
-        if status == 0:
-            return 0
-        if status != errno.EOWNERDEAD:
-            return libc.REFUSED
-        _mutex_consistent(address)
-        return libc.OWNER_DIED
-
-    return lock
+def mutex_init(address):  # type: ignore[no-untyped-def]
+    attributes = _scratch()
+    _mutexattr_init(attributes)
+    _mutexattr_setpshared(attributes, np.int32(1))
+    _mutex_init(address, attributes)
 
 
-@overload(libc.robust_unlock, jit_options=INLINE)
-def _libc_robust_unlock(address: Any) -> Any:
-    def unlock(address: Any) -> None:
-        _mutex_unlock(address)
-
-    return unlock
+def mutex_lock(address):  # type: ignore[no-untyped-def]
+    _mutex_lock(address)
 
 
-@overload(libc.kick, jit_options=INLINE)
-def _libc_kick(pid: Any) -> Any:
-    def kick(pid: Any) -> None:
-        if pid > 0:
-            _kill(np.int32(pid), np.int32(signal.SIGURG.value))
-
-    return kick
+def mutex_unlock(address):  # type: ignore[no-untyped-def]
+    _mutex_unlock(address)
 
 
-_fork = types.ExternalFunction("_Fork", types.int32())
-
-_exit = types.ExternalFunction("_exit", types.void(types.int32))
-
-_prctl = types.ExternalFunction("prctl", types.int32(types.int32, types.int64, types.int64, types.int64, types.int64))
+def mutex_trylock(address):  # type: ignore[no-untyped-def]
+    return bool(_mutex_trylock(address) == 0)
 
 
-@overload(libc.fork_process, jit_options=OUTLINE)
-def _libc_fork_process() -> Any:
-    def fork() -> Any:
-        return np.int64(_fork())
-
-    return fork
-
-
-@overload(libc.exit_process, jit_options=OUTLINE)
-def _libc_exit_process(status: Any) -> Any:
-    def leave(status: Any) -> None:
-        _exit(np.int32(status))
-
-    return leave
+def mutex_lock_unless(address, stop):  # type: ignore[no-untyped-def]
+    if _mutex_trylock(address) == 0:
+        return True
+    while load_acquire(stop, 0) == 0:
+        if _mutex_clocklock(address) == 0:
+            return True
+    return False
 
 
-_getpid = types.ExternalFunction("getpid", types.int32())
-
-_getppid = types.ExternalFunction("getppid", types.int32())
-
-
-@overload(libc.process_id, jit_options=OUTLINE)
-def _libc_process_id() -> Any:
-    def own() -> Any:
-        return np.int64(_getpid())
-
-    return own
+def robust_lock(address):  # type: ignore[no-untyped-def]
+    if _mutex_lock(address) == 0:
+        return 0
+    _mutex_consistent(address)
+    return OWNER_DIED
 
 
-@overload(libc.die_with_parent, jit_options=OUTLINE)
-def _libc_die_with_parent(parent: Any) -> Any:
-    def die(parent: Any) -> None:
-        _prctl(np.int32(posix.PR_SET_PDEATHSIG), np.int64(signal.SIGKILL.value), 0, 0, 0)
-        if np.int64(_getppid()) != parent:  # it died before we could ask
-            _exit(np.int32(0))
+def robust_trylock(address):  # type: ignore[no-untyped-def]
+    status = _mutex_trylock(address)
+    if status == 0:
+        return 0
+    if status != errno.EOWNERDEAD:
+        return REFUSED
+    _mutex_consistent(address)
+    return OWNER_DIED
 
-    return die
+
+def robust_unlock(address):  # type: ignore[no-untyped-def]
+    _mutex_unlock(address)
+
+
+def kick(pid):  # type: ignore[no-untyped-def]
+    if pid > 0:
+        _kill(np.int32(pid), np.int32(signal.SIGURG.value))
+
+
+def fork_process():  # type: ignore[no-untyped-def]
+    return np.int64(_fork())
+
+
+def exit_process(status):  # type: ignore[no-untyped-def]
+    _exit(np.int32(status))
+
+
+def process_id():  # type: ignore[no-untyped-def]
+    return np.int64(_getpid())
+
+
+def die_with_parent(parent):  # type: ignore[no-untyped-def]
+    _prctl(np.int32(PR_SET_PDEATHSIG), np.int64(signal.SIGKILL.value), 0, 0, 0)
+    if np.int64(_getppid()) != parent:  # it died before we could ask
+        _exit(np.int32(0))
+
+
+RARE = frozenset({"mutex_init", "fork_process", "exit_process", "process_id", "die_with_parent"})
+"""Those that are called, not inlined."""
+
+
+def _teach(function: Callable[..., Any], compiled: Callable[..., Any], options: dict[str, bool]) -> None:
+    choosers: dict[int, Callable[..., Any]] = {
+        0: lambda: compiled,
+        1: lambda a: compiled,
+        2: lambda a, b: compiled,
+    }
+    overload(function, jit_options=options, strict=False)(choosers[compiled.__code__.co_argcount])
+
+
+for _call in CALLS.values():
+    if not _call.outside:
+        _teach(_call.function, globals()[_call.name], OUTLINE if _call.name in RARE else INLINE)

@@ -7,97 +7,64 @@ Threads   what is changed of Numba while a loop is compiled is changed under Num
 from __future__ import annotations
 
 import contextlib
+import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
 from numba import types
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 
-from shmkret.arena import layout, records
+from shmkret.arena.records import Script
+from shmkret.arena.shape import Group
 from shmkret.errors import PluginError
 from shmkret.machines.compiled.cache import FolderCache
-from shmkret.machines.compiled.types import bind, make_kernel
+from shmkret.machines.compiled.types import bind, kernel_maker
 from shmkret.machines.compiled.verbs import teach
 
-SECTIONS = tuple(layout.RECORDS)
+INT, WORD, STOP = "int", "word", "stop"
+"""Kinds of arguments of compile_function(): a number; the address of a word, which the function gets as (words, i); the address of
+a word that it gets as a column."""
 
 
-def compile_cpu(run_cpu: Callable[..., None], build: Any, cache: Path | None) -> Callable[..., None]:
-    """The loop of a CPU, compiled for one choice of everything.
+def compile_cpu(
+    loop_of: Callable[..., None], shape: Group, strides: Mapping[str, int], folder: Path | None
+) -> Callable[..., None]:
+    """The loop of a CPU, compiled for one choice of everything: `loop(address of the parameters, cpu)`.
 
-    Args:    build: a shmkret.build.Build: its classes and paddings are all that is used here.
-             cache: the folder of compiled code, or None.
-    Its arguments are the addresses of the sections, in the order of SECTIONS, the integers of a Kernel in
-    theirs, and the cpu.
-
-    Raises: PluginError, with what Numba said, when a function of the text does not compile.
+    Args:    loop_of: a function of the text, of (k, cpu). shape, strides: what a Kernel is, and how far apart the records of each
+             section lie, in the order of the arena. folder: where compiled code is kept, or None.
+    Raises:  PluginError, with what Numba said, when a function of the text does not compile.
     """
     teach()
-    arch, scheme, lock, worker = (plugin.record for plugin in (build.arch, build.scheme, build.lock, build.worker))
-    context, irq, primitives, clock, recovery_mode, handlers, bugs = build.mode_classes
-    R = layout.records_with(lock)  # noqa: N806
-    run_s, cpus_s, runqueues_s, tasks_s, entities_s, stack_s, functions_s, probes_s, instances_s, buckets_s, registry_s, \
-        recovery_s, misses_s, script_s, data_s, latencies_s, table_locks_s, locks_s, system_locks_s = (
-        layout.stride_of(name, record, layout.padding_of(name, build.padding, build.table_padding))
-        for name, record in R.items()
-    )  # fmt: skip
-    Run, Cpus, Runqueues, Tasks, Entities, Stack, Functions, Probes, \
-        Instances, Buckets, Registry, Recovery, Misses, Script, Data, Latencies, _, _, _ = R.values()  # fmt: skip  # noqa: N806
-    Mode = build.mode  # noqa: N806
+    make = kernel_maker(shape, strides)
 
-    # Each section's address is an argument: one register. Sums of the arena's address and an offset would be two.
-    def loop(  # type: ignore[no-untyped-def]
-        run, cpus, runqueues, tasks, entities, stack, functions, probes, instances, buckets, registry, recovery, misses,
-        script, data, latencies, table_locks, locks, system_locks,
-        nr_cpus, nr_slots, nr_tasks, nr_functions, nr_probes, nr_instances, nr_locks, script_words, data_words, hash_multiplier,
-        handler_ns, cpu,
-    ):  # fmt: skip
-        k = make_kernel(
-            (
-                bind(Run, run_s, run),
-                bind(Cpus, cpus_s, cpus),
-                bind(Runqueues, runqueues_s, runqueues),
-                bind(Tasks, tasks_s, tasks),
-                bind(Entities, entities_s, entities),
-                bind(Functions, functions_s, functions),
-                bind(Probes, probes_s, probes),
-                bind(Instances, instances_s, instances),
-                bind(Buckets, buckets_s, buckets),
-                bind(Registry, registry_s, registry),
-                bind(Recovery, recovery_s, recovery),
-                bind(Misses, misses_s, misses),
-                bind(Script, script_s, script),
-                bind(Data, data_s, data),
-                bind(Latencies, latencies_s, latencies),
-                bind(lock, system_locks_s, system_locks),
-                arch(bind(Stack, stack_s, stack)),
-                scheme(bind(lock, table_locks_s, table_locks), bind(lock, locks_s, locks)),
-                worker(0),
-                Mode(context(0), irq(0), primitives(0), clock(0), recovery_mode(0), handlers(0), bugs(0)),
-                nr_cpus,
-                nr_slots,
-                nr_tasks,
-                nr_functions,
-                nr_probes,
-                nr_instances,
-                nr_locks,
-                script_words,
-                data_words,
-                hash_multiplier,
-                handler_ns,
-            )
-        )
-        run_cpu(k, cpu)
+    # The address of each section is read once: one register. A sum of the arena's address and an offset would be two.
+    def loop(parameters, cpu):  # type: ignore[no-untyped-def]
+        loop_of(make(parameters), cpu)
 
     try:
-        integers = [types.int64] * (len(SECTIONS) + len(records.INTEGERS) + 1)
-        return compile_to(loop, types.void(*integers), cache and cache / f"{build.digest}-{run_cpu.__name__}")
+        return compile_to(loop, types.void(types.int64, types.int64), folder)
     except Exception as error:  # Numba raises more than its own errors
         raise PluginError(f"the CPU's loop does not compile: {_innermost(str(error))}") from error
+
+
+def compile_function(text: Callable[..., Any], kinds: Sequence[str], folder: Path | None) -> Callable[..., int]:
+    """A function of the text, compiled by itself: it takes whole numbers, of these kinds, and answers with one (nothing: 0)."""
+    teach()
+    names = [f"a{j}" for j in range(len(kinds))]
+    taken = {INT: "{0}", WORD: "bind(Column, 8, {0}).word, 0", STOP: "bind(Column, 8, {0}).word"}
+    arguments = ", ".join(taken[kind].format(name) for kind, name in zip(kinds, names, strict=True))
+    answers = str(inspect.signature(text).return_annotation) not in ("None", "<class 'NoneType'>")
+    body = f"return int64(text({arguments}))" if answers else f"text({arguments})\n    return 0"
+    scope: dict[str, Any] = {"text": text, "bind": bind, "Column": Script, "int64": np.int64}
+    source = f"def {text.__name__}({', '.join(names)}):\n    {body}\n"
+    exec(compile(source, f"<{text.__name__}>", "exec"), scope)  # noqa: S102 (Numba takes a signature's arguments by name)
+    return compile_to(scope[text.__name__], types.int64(*[types.int64] * len(kinds)), folder)
 
 
 def _innermost(words: str) -> str:

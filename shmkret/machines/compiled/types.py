@@ -8,16 +8,18 @@ Words     a section is a bare pointer (RecordsType), a column of it another with
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.typing.templates import AttributeTemplate, infer_getattr
-from numba.extending import intrinsic, lower_builtin, lower_getattr_generic, models, register_model, type_callable
+from numba.extending import intrinsic, lower_getattr_generic, models, overload, register_model
 
-from shmkret.arena import records as layout
-from shmkret.kernel.mode import with_mode
+from shmkret.arena.fields import fields_of
+from shmkret.arena.records import Kernel, Mode, with_mode
+from shmkret.arena.shape import Column, Group, Number, Records, Shape, numbers_of
 
 NO_WRAPPERS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
@@ -69,14 +71,14 @@ class _RecordsAttributes(AttributeTemplate):  # type: ignore[misc]
 
     def generic_resolve(self, records: RecordsType, field: str) -> Any:
         record_class: Any = records.instance_class
-        if field in record_class._fields:
+        if field in fields_of(record_class):
             return WordsType(records.stride, f"{record_class.__name__}.{field}")
         return None
 
 
 @lower_getattr_generic(RecordsType)
 def _column(context: Any, builder: Any, records: RecordsType, value: Any, field: str) -> Any:
-    fields: Any = layout.fields_of(records.instance_class)
+    fields: Any = fields_of(records.instance_class)
     return cgutils.pointer_add(builder, value, I64(8 * fields.index(field)))
 
 
@@ -84,7 +86,7 @@ class KernelType(types.Type):  # type: ignore[misc]
     """A Kernel in compiled code: one LLVM value, so that passing it on is one argument and not one a field."""
 
     def __init__(self, field_types: tuple[Any, ...]) -> None:
-        self.field_types = dict(zip(layout.Kernel._fields, field_types, strict=True))
+        self.field_types = dict(zip(Kernel._fields, field_types, strict=True))
         self._key = field_types
         # Classes that are made at run time have names of their own: all of a type is in its name.
         digest = hashlib.sha256(repr([str(field_type) for field_type in field_types]).encode()).hexdigest()[:16]
@@ -113,38 +115,90 @@ class _KernelAttributes(AttributeTemplate):  # type: ignore[misc]
 
 @lower_getattr_generic(KernelType)
 def _field(context: Any, builder: Any, kernel: KernelType, value: Any, field: str) -> Any:
-    return builder.extract_value(value, layout.Kernel._fields.index(field))
+    return builder.extract_value(value, Kernel._fields.index(field))
+
+
+def type_of(shape: Shape, strides: Mapping[str, int]) -> Any:
+    """What a part of a Kernel is in compiled code."""
+    if isinstance(shape, Records):
+        return RecordsType(shape.record, strides[shape.section])
+    if isinstance(shape, Column):
+        return WordsType(strides[shape.section], f"{shape.record.__name__}.{shape.field}")
+    if isinstance(shape, Group):
+        parts = tuple(type_of(part, strides) for part in shape.parts)
+        return KernelType(parts) if shape.record is Kernel else types.BaseTuple.from_types(parts, shape.record)
+    return types.int64
+
+
+def kernel_maker(shape: Group, strides: Mapping[str, int]) -> Any:
+    """An intrinsic that makes the Kernel of what parameters_of() has written: `make(address of the parameters)`."""
+    result = type_of(shape, strides)
+    places = {name: j for j, name in enumerate((*strides, *numbers_of(shape)))}
+
+    @intrinsic
+    def make(typing: Any, address: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            first = builder.inttoptr(args[0], I64.as_pointer())
+
+            def parameter(name: str) -> Any:
+                return builder.load(builder.gep(first, [I64(places[name])]))
+
+            return _build(context, builder, shape, strides, parameter)
+
+        return result(types.int64), generate
+
+    return make
+
+
+def _build(context: Any, builder: Any, shape: Shape, strides: Mapping[str, int], parameter: Callable[[str], Any]) -> Any:
+    if isinstance(shape, Records):
+        return builder.inttoptr(parameter(shape.section), cgutils.voidptr_t)
+    if isinstance(shape, Column):
+        offset = 8 * fields_of(shape.record).index(shape.field)
+        return builder.inttoptr(builder.add(parameter(shape.section), I64(offset)), cgutils.voidptr_t)
+    if isinstance(shape, Number):
+        return parameter(shape.name)
+    if not isinstance(shape, Group):
+        return I64(0)
+    parts = [_build(context, builder, part, strides, parameter) for part in shape.parts]
+    whole = type_of(shape, strides)
+    if not isinstance(whole, KernelType):
+        return context.make_tuple(builder, whole, parts)
+    kernel = ir.Constant(context.get_value_type(whole), ir.Undefined)
+    for i, part in enumerate(parts):
+        kernel = builder.insert_value(kernel, part, i)
+    return kernel
+
+
+def is_left_out(value: Any) -> bool:
+    """Whether an argument of a function of the text was not given."""
+    return isinstance(value, types.Omitted | types.NoneType)
 
 
 @intrinsic
-def make_kernel(typing: Any, fields: Any) -> Any:
-    """A Kernel of the tuple of its fields."""
-    result = KernelType(tuple(types.unliteral(field_type) for field_type in fields))
+def _with_mode(typing: Any, k: Any, changes: Any) -> Any:
+    """The Kernel `k` with those parts of its mode that are given; `changes` is in the order of Mode's first fields."""
+    before = k.field_types["mode"]
+    given = {i: change for i, change in enumerate(changes) if not is_left_out(change)}
+    mode = types.BaseTuple.from_types(tuple(given.get(i, part) for i, part in enumerate(before)), Mode)
+    result = KernelType(tuple({**k.field_types, "mode": mode}.values()))
+    place = Kernel._fields.index("mode")
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        old, new = builder.extract_value(args[0], place), args[1]
+        parts = [builder.extract_value(new if i in given else old, i) for i in range(len(before))]
         kernel = ir.Constant(context.get_value_type(result), ir.Undefined)
-        for i, part in enumerate(cgutils.unpack_tuple(builder, args[0], len(fields))):
+        for i in range(len(Kernel._fields)):
+            part = context.make_tuple(builder, mode, parts) if i == place else builder.extract_value(args[0], i)
             kernel = builder.insert_value(kernel, part, i)
         return kernel
 
-    return result(fields), generate
+    return result(k, changes), generate
 
 
-@type_callable(with_mode)
-def _type_with_mode(context):  # type: ignore[no-untyped-def]
-    def typed(k, mode):  # type: ignore[no-untyped-def]
-        return KernelType(tuple({**k.field_types, "mode": mode}.values())) if isinstance(k, KernelType) else None
-
-    return typed
-
-
-@lower_builtin(with_mode, KernelType, types.Any)
-def _with_mode(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-    kernel = ir.Constant(context.get_value_type(signature.return_type), ir.Undefined)
-    for i, field in enumerate(layout.Kernel._fields):
-        part = args[1] if field == "mode" else builder.extract_value(args[0], i)
-        kernel = builder.insert_value(kernel, part, i)
-    return kernel
+@overload(with_mode, jit_options=INLINE, strict=False)
+def _taught_with_mode(k: Any, context: Any = None, irq: Any = None, primitives: Any = None) -> Any:
+    return lambda k, context=None, irq=None, primitives=None: _with_mode(k, (context, irq, primitives))
 
 
 @intrinsic(prefer_literal=True)

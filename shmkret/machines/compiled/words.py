@@ -68,6 +68,37 @@ def _address_of(context: Any, builder: Any, signature: Any, args: Any) -> Any:
     return builder.ptrtoint(_pointer(context, builder, signature, args), I64)
 
 
+@_lower(atomics.load_relaxed, types.int64, 0)
+def _load_relaxed(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    return builder.load_atomic(_pointer(context, builder, signature, args), "monotonic", 8)
+
+
+@_lower(atomics.store_relaxed, types.none, 1)
+def _store_relaxed(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    value = _value(context, builder, signature, args, 2)
+    builder.store_atomic(value, _pointer(context, builder, signature, args), "monotonic", 8)
+    return context.get_dummy_value()
+
+
+@intrinsic
+def _fence(typing: Any) -> Any:
+    """A full memory barrier."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.none(), generate
+
+
+@overload(atomics.fence, jit_options=INLINE)
+def _taught_fence() -> Any:
+    def fence() -> None:
+        _fence()
+
+    return fence
+
+
 @_lower(atomics.load_acquire, types.int64, 0)
 def _load_acquire(context: Any, builder: Any, signature: Any, args: Any) -> Any:
     return builder.load_atomic(_pointer(context, builder, signature, args), "acquire", 8)

@@ -1,0 +1,51 @@
+"""What an audit finds: records, of which a sentence is made last.
+
+Whoever sorts findings asks for their kind; only who prints them makes sentences.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+LOST, DOUBLED, BROKEN = "lost", "doubled", "broken"
+STRANGER, ON_SLAB, NO_TASK, WRONG_PLACE = "stranger", "on slab", "no task", "wrong place"
+STATE, ORDER, NOT_CLEARED, INSIDE, AT_REST = "state", "order", "not cleared", "inside", "at rest"
+CALLS, HITS, HELD, BUG, SCHEME = "calls", "hits", "held", "bug", "scheme"
+COUNTS = frozenset({CALLS, HITS})
+"""The books do not balance."""
+SENTENCES = {
+    LOST: "{seen} instances lost, such as instance {place}",
+    DOUBLED: "{seen} instances doubled, such as instance {place}",
+    BROKEN: "{place} {seen}",
+    STRANGER: "instance {seen[0]} of probe {seen[1]} is on {place}",
+    ON_SLAB: "instance {seen} is on the slab, and says that it has a probe",
+    NO_TASK: "instance {place} belongs to {seen}, which is no task",
+    WRONG_PLACE: "instance {seen[0]} of task {seen[1]} is in the wrong {place}",
+    STATE: "{seen[0]} instances are not where they say, such as {place}: it says {seen[1]}, and is {expected}",
+    ORDER: "{place}: task {seen[0]} would return from instance {seen[1]} before the newer {expected}",
+    NOT_CLEARED: "{place} is not cleared",
+    INSIDE: "{place} is inside the probe path",
+    AT_REST: "{seen} instances are in {place}, and their tasks are at rest",
+    CALLS: "{seen} calls, but {expected[0]} hits + {expected[1]} nmissed + {expected[2]} kp.nmissed + {expected[3]} refused",
+    HITS: "{seen} hits, but {expected[0]} returns + {expected[1]} flushed + {expected[2]} in flight",
+    HELD: "{seen}",
+    BUG: "{place}: {seen}",
+    SCHEME: "{seen}",
+}
+
+
+class Finding(NamedTuple):
+    """One thing that is wrong. place: where; seen: what is there; expected: what should be. What these are depends on the kind."""
+
+    kind: str
+    place: Any
+    seen: Any = None
+    expected: Any = None
+
+    def __str__(self) -> str:
+        return SENTENCES[self.kind].format(place=self.place, seen=self.seen, expected=self.expected)
+
+
+def sentences(findings: list[Finding]) -> list[str]:
+    """What was found, for people."""
+    return [str(finding) for finding in findings]

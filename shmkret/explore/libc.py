@@ -1,0 +1,121 @@
+"""What libc does, as the explorer has it: one model for each call of shmkret.text.libc.
+
+sem_t is a counter, a mutex is a flag; both let a waiter go on exactly when it could. A robust mutex names its owner: 0 free, n the
+n-th CPU. A wait that may be given up goes on when it can be had or when it was told to stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from shmkret.text.libc import OWNER_DIED, REFUSED
+
+
+class NotExplorable(Exception):
+    """The text does what the explorer cannot follow."""
+
+
+def _set(machine: Any, address: int, value: int) -> None:
+    words, i = machine.word_at(address)
+    words.values[i] = value
+
+
+def _value(machine: Any, address: int) -> int:
+    words, i = machine.word_at(address)
+    return int(words.values[i])
+
+
+def sem_wait(machine: Any, address: int) -> None:
+    words, i = machine.word_at(address)
+    before = machine.access("sem_wait", words, i, writes=True, possible=lambda: words.values[i] > 0)
+    words.values[i] = before - 1
+
+
+def sem_post(machine: Any, address: int) -> None:
+    words, i = machine.word_at(address)
+    words.values[i] = machine.access("sem_post", words, i, writes=True) + 1
+
+
+def sem_trywait(machine: Any, address: int) -> bool:
+    words, i = machine.word_at(address)
+    before = machine.access("sem_trywait", words, i, writes=True)
+    return _take(machine, words, i, before)
+
+
+def sem_wait_unless(machine: Any, address: int, stop: Any) -> bool:
+    words, i = machine.word_at(address)
+
+    def may_go_on() -> bool:
+        return bool(words.values[i] > 0 or stop.values[0] != 0)
+
+    before = machine.access("sem_wait_unless", words, i, writes=True, possible=may_go_on)
+    return _take(machine, words, i, before)
+
+
+def _take(machine: Any, words: Any, i: int, before: int) -> bool:
+    taken = before > 0
+    if taken:
+        words.values[i] = before - 1
+    return bool(machine.settled(taken))
+
+
+def sem_reset(machine: Any, address: int, value: int) -> None:
+    words, i = machine.word_at(address)
+    machine.access("sem_reset", words, i, writes=True)
+    words.values[i] = value
+
+
+def mutex_unlock(machine: Any, address: int) -> None:
+    words, i = machine.word_at(address)
+    if machine.access("mutex_unlock", words, i, writes=True) != 0:
+        raise NotExplorable(f"mutex_unlock of {words.column}[{i}], which nobody holds")
+    words.values[i] = 1
+
+
+def robust_lock(machine: Any, address: int) -> int:
+    words, i = machine.word_at(address)
+    before = machine.access("robust_lock", words, i, writes=True, possible=lambda: not machine.is_owned(words.values[i]))
+    words.values[i] = machine.number_of_running()
+    return OWNER_DIED if before else 0
+
+
+def robust_trylock(machine: Any, address: int) -> int:
+    words, i = machine.word_at(address)
+    before = machine.access("robust_trylock", words, i, writes=True)
+    if machine.is_owned(before):
+        return REFUSED
+    words.values[i] = machine.number_of_running()
+    return OWNER_DIED if before else 0
+
+
+def robust_unlock(machine: Any, address: int) -> None:
+    words, i = machine.word_at(address)
+    if machine.access("robust_unlock", words, i, writes=True) != machine.number_of_running():
+        raise NotExplorable(f"robust_unlock of {words.column}[{i}] by another than its holder")
+    words.values[i] = 0
+
+
+MODELS: dict[str, Callable[..., Any]] = {
+    "sem_init": _set,
+    "sem_open": lambda machine, value: machine.new_word("named semaphore", value),
+    "sem_value": _value,
+    "sem_wait": sem_wait,
+    "sem_post": sem_post,
+    "sem_trywait": sem_trywait,
+    "sem_wait_unless": sem_wait_unless,
+    "sem_reset": sem_reset,
+    "mutex_init": lambda machine, address: _set(machine, address, 1),
+    "mutex_is_free": lambda machine, address: _value(machine, address) == 1,
+    "mutex_lock": sem_wait,
+    "mutex_unlock": mutex_unlock,
+    "mutex_trylock": sem_trywait,
+    "mutex_lock_unless": sem_wait_unless,
+    "robust_init": lambda machine, address: _set(machine, address, 0),
+    "robust_is_free": lambda machine, address: _value(machine, address) == 0,
+    "robust_lock": robust_lock,
+    "robust_trylock": robust_trylock,
+    "robust_unlock": robust_unlock,
+    "kick": lambda machine, pid: None,
+}
+"""By the name of the call. Who waits sees the gate at once, so that nobody needs a kick."""

@@ -1,0 +1,212 @@
+"""What a file must define to be a lock, a scheme, an architecture or a worker program: one object says it, and checks it.
+
+    signatures    the functions that every file of the kind has
+    abilities     functions that belong together: a file has all of an ability, or none of it
+    outside       functions that it may have, which are asked in plain Python, never compiled
+    constants     values that it may set, each with a default and a check
+
+What is checked here is also what `shmkret list` and the documents show. No default claims success: what a file does not define,
+it cannot do, and Plugin.can() says so.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any, NamedTuple
+
+from shmkret.errors import PluginError
+from shmkret.text.verbs import is_verb
+
+
+class Signature(NamedTuple):
+    """A function of a file: its parameters, of which the last `may_drop` may be left out."""
+
+    name: str
+    parameters: tuple[str, ...]
+    may_drop: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join(self.parameters)})"
+
+
+class Ability(NamedTuple):
+    """Functions that are of use together only."""
+
+    name: str
+    signatures: tuple[Signature, ...]
+
+
+class Constant(NamedTuple):
+    """A value that a file may set, by a name in capitals. `check` returns what to give instead; empty: it is right."""
+
+    name: str
+    default: Any
+    check: Callable[[Any], str]
+
+
+class Refused(NamedTuple):
+    """Something that files had once, and must not have any more. `found(module)` says what there is; empty: nothing."""
+
+    found: Callable[[ModuleType], str]
+
+
+def of_verb(verb: Any) -> Signature:
+    """The signature of a verb."""
+    return Signature(verb.__name__, verb.parameters, verb.may_drop)
+
+
+def whole(least: int, most: int) -> Callable[[Any], str]:
+    """The check of a whole number."""
+
+    def check(value: Any) -> str:
+        is_whole = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+        return "" if is_whole else f"give a whole number from {least} to {most}"
+
+    return check
+
+
+def truth(value: Any) -> str:
+    """The check of a switch."""
+    return "" if isinstance(value, bool) else "give True or False"
+
+
+def names(value: Any) -> str:
+    """The check of a set of names."""
+    is_set = isinstance(value, frozenset | set) and all(isinstance(name, str) for name in value)
+    return "" if is_set else "give a frozenset of names"
+
+
+@dataclass(frozen=True, eq=False)
+class Contract:
+    """A kind of file. name: for sentences; folder: where those lie that come with shmkret; package: of which they are modules.
+
+    record: makes the class that the text dispatches on from a module; raises PluginError.
+    """
+
+    name: str
+    folder: Path
+    package: str
+    record: Callable[[Contract, Path, ModuleType], type]
+    signatures: tuple[Signature, ...]
+    abilities: tuple[Ability, ...] = ()
+    outside: tuple[Signature, ...] = ()
+    constants: tuple[Constant, ...] = ()
+    refused: tuple[Refused, ...] = ()
+    more: Callable[[Contract, Path, ModuleType], None] = lambda contract, path, module: None
+    """Whatever else must hold; raises PluginError."""
+
+    @property
+    def article(self) -> str:
+        """For its name in a sentence."""
+        return "an" if self.name[0] in "aeiou" else "a"
+
+    def check(self, path: Path, module: ModuleType) -> frozenset[str]:
+        """The abilities of a file that keeps the contract. Raises PluginError, with the file and the line, for any other."""
+        for one in self.refused:
+            words = one.found(module)
+            if words:
+                raise PluginError(f"{path}: {words}")
+        for signature in self.signatures:
+            self.require(path, module, signature)
+        has = self._abilities(path, module)
+        for signature in self.outside:
+            if signature.name in vars(module):
+                self.require(path, module, signature)
+        self.values(path, module)
+        self.more(self, path, module)
+        return has
+
+    def require(self, path: Path, module: ModuleType, signature: Signature) -> None:
+        """Raises PluginError unless the file defines that function with these parameters."""
+        function = vars(module).get(signature.name)
+        if not inspect.isfunction(function) or is_verb(function):
+            raise PluginError(f"{path}: {self.article} {self.name} defines {signature}; this file does not")
+        require_arguments(path, function, signature, f"of {self.article} {self.name} ")
+
+    def _abilities(self, path: Path, module: ModuleType) -> frozenset[str]:
+        """What it can do: abilities of which all functions are there. One that belongs to none of these is refused."""
+        defined = {name for name, value in vars(module).items() if inspect.isfunction(value) and not is_verb(value)}
+        whole = [ability for ability in self.abilities if {one.name for one in ability.signatures} <= defined]
+        covered = {one.name for ability in whole for one in ability.signatures}
+        for ability in self.abilities:
+            own = {one.name for one in ability.signatures}
+            stray = sorted(own & defined - covered)
+            if stray:
+                near = [other for other in self.abilities if stray[0] in {one.name for one in other.signatures}]
+                wanted = ", or ".join(f"{other.name} ({', '.join(map(str, other.signatures))})" for other in near)
+                missing = sorted(own - defined)
+                raise PluginError(
+                    f"{path}: {stray[0]}() alone is of no use: {self.article} {self.name} that can be used by the ability has all of "
+                    f"{wanted}; this file has no {missing[0]}()"
+                )
+        for ability in whole:
+            for signature in ability.signatures:
+                self.require(path, module, signature)
+        return frozenset(ability.name for ability in whole)
+
+    def values(self, path: Path, module: ModuleType) -> SimpleNamespace:
+        """The constants of a file, in small letters, defaults filled in. Raises PluginError for a value that cannot be."""
+        found = {}
+        for constant in self.constants:
+            value = vars(module).get(constant.name, constant.default)
+            words = constant.check(value)
+            if words:
+                raise PluginError(f"{path}: {constant.name} is {value!r}: {words}")
+            found[constant.name.lower()] = value
+        return SimpleNamespace(**found)
+
+
+def require_arguments(path: Path, function: Any, signature: Signature, whose: str = "") -> None:
+    """Raises PluginError unless it is a plain function with these parameters."""
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        raise PluginError(f"{path}: {signature.name}() must be a plain function, neither async nor a generator")
+    parameters = inspect.signature(function).parameters.values()
+    found = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+    most = len(signature.parameters)
+    if not most - signature.may_drop <= found <= most:
+        line = function.__code__.co_firstlineno
+        least = most - signature.may_drop
+        takes = f"{most} arguments" if least == most else f"{least} or {most} arguments"
+        raise PluginError(f"{path}:{line}: {signature.name}() {whose}takes {takes}, {signature}; this one takes {found}")
+
+
+def one_record(contract: Contract, path: Path, module: ModuleType) -> type:
+    """The one NamedTuple class that the file defines. Raises PluginError."""
+    records = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value)
+        and issubclass(value, tuple)
+        and value.__module__ == module.__name__
+        and not _is_part(value, module)
+    ]
+    if len(records) != 1:
+        raise PluginError(
+            f"{path}: {contract.article} {contract.name} defines one NamedTuple class, this file defines {len(records)}"
+        )
+    if not getattr(records[0], "_fields", ()):
+        raise PluginError(f"{path}: {records[0].__name__} has no fields: {contract.article} {contract.name} needs one at least")
+    return records[0]
+
+
+def _is_part(record: type, module: ModuleType) -> bool:
+    """Whether it is the record of a table of another class of the file: that one's annotations name it."""
+    others: Sequence[type] = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value) and value is not record and value.__module__ == module.__name__
+    ]
+    notes = [note for other in others for note in getattr(other, "__annotations__", {}).values()]
+    return any(record.__name__ in _words(note) for note in notes)
+
+
+def _words(note: Any) -> set[str]:
+    text = note if isinstance(note, str) else getattr(note, "__forward_arg__", "")
+    if text:
+        return set("".join(c if c.isidentifier() or c.isdigit() else " " for c in text).split())
+    origin = getattr(note, "__origin__", None)
+    return {getattr(origin, "__name__", "")}

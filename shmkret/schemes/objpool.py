@@ -1,0 +1,246 @@
+"""No lock at all on the path: a list a task, and for each probe a ring a CPU. The kernel from 6.7 on.
+
+    list     a task's instances in flight, the newest first; only who runs the task touches it
+    ring     head   the next to take               head <= last <= tail <= head + size
+             last   from here on nothing is there yet
+             tail   the next place to put one into
+    pool     of a probe: which incarnation it is; each instance keeps that of the pool that it came from
+
+Moves     pop     slot[head] read, then head -> head + 1     by cmpxchg, on the CPU's own ring first, then on the others'
+          push    tail -> tail + 1 by cmpxchg, slot[tail] = ri, last = tail + 1     on the CPU's own ring, interrupts masked
+          gone    pool -> pool + 1     under kprobe_mutex: every instance in flight has lost its probe, none is looked for
+Always    an instance is in one ring, on one list, on the slab, or in the hands of one CPU
+Order     push's store_release(last) pairs with pop's load of it; an instance is read before head moves past it
+Dies      a CPU killed between taking and hanging an instance takes it along; one killed in push() leaves a hole that stops its ring
+Source    lib/objpool.c, Linux commit b4edb8d2d464 ("lib: objpool added: ring-array based lockless MPMC"); kernel/kprobes.c, Linux 6.7
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple
+
+import numpy as np
+
+from shmkret.arena.chains import FREE, HUNG, TASK, Chain, Ring, chain
+from shmkret.arena.records import Kernel
+from shmkret.arena.segment import Arena
+from shmkret.moves.intents import REFUSED, new_count, set_count
+from shmkret.moves.irqflags import irqrestore, irqsave
+from shmkret.text import (
+    NIL,
+    PER_INSTANCE,
+    PER_PROBE,
+    PER_PROBE_PER_CPU,
+    PER_RING_WORD,
+    PER_TASK,
+    RING_WORDS,
+    Words,
+    cmpxchg,
+    fetch_add,
+    inline,
+    load_acquire,
+    load_relaxed,
+    store_relaxed,
+    store_release,
+)
+
+LISTS = (Ring(FREE, "scheme.ring", "scheme.slot"), Chain(HUNG, "scheme.list", "first", TASK))
+
+
+class List(NamedTuple):
+    """A task's instances in flight."""
+
+    first: Words
+
+
+class Ends(NamedTuple):
+    """Where a ring begins and ends."""
+
+    head: Words
+    tail: Words
+    last: Words
+
+
+class Slot(NamedTuple):
+    """A place of a ring."""
+
+    word: Words
+
+
+class Pool(NamedTuple):
+    """Which incarnation of its pool a probe has, or an instance is of."""
+
+    incarnation: Words
+
+
+class ObjPool(NamedTuple):
+    """The tasks' lists, the rings, the pools."""
+
+    list: Annotated[List, PER_TASK]
+    ring: Annotated[Ends, PER_PROBE_PER_CPU]
+    slot: Annotated[Slot, PER_RING_WORD]
+    pool: Annotated[Pool, PER_PROBE]
+    of: Annotated[Pool, PER_INSTANCE]
+    size: Annotated[int, RING_WORDS]
+
+
+def obtain(scheme: ObjPool, k: Kernel, cpu: int, rp: int) -> int:
+    flags = irqsave(k.mode.irq, k, cpu)
+    ri = pop_any(scheme, k, cpu, rp)
+    irqrestore(k.mode.irq, k, cpu, flags)
+    if ri == NIL:
+        fetch_add(k.probes.nmissed, rp, 1)
+    return ri
+
+
+def refuse(scheme: ObjPool, k: Kernel, cpu: int, rp: int, ri: int) -> None:
+    push_own(scheme, k, cpu, rp, ri)
+    set_count(k, cpu, REFUSED, new_count(k, cpu, REFUSED))
+
+
+def push(scheme: ObjPool, k: Kernel, cpu: int, ri: int, task: int) -> None:
+    k.instances.next[ri] = scheme.list.first[task]
+    scheme.list.first[task] = ri
+    k.cpus.hits[cpu] += 1
+
+
+def begin_walk(scheme: ObjPool, k: Kernel, cpu: int, task: int) -> int:
+    return task
+
+
+def first(scheme: ObjPool, k: Kernel, where: int) -> int:
+    return scheme.list.first[where]
+
+
+def next(scheme: ObjPool, k: Kernel, at: int) -> int:
+    return k.instances.next[at]
+
+
+def ri_of(scheme: ObjPool, k: Kernel, at: int) -> int:
+    return at
+
+
+def rp_of(scheme: ObjPool, k: Kernel, ri: int) -> int:
+    """get_kretprobe()."""
+    rp = k.instances.rp[ri]
+    return rp if load_acquire(scheme.pool.incarnation, rp) == scheme.of.incarnation[ri] else NIL
+
+
+def take(scheme: ObjPool, k: Kernel, cpu: int, where: int, prev: int, ri: int, why: int) -> bool:
+    if prev == NIL:
+        scheme.list.first[where] = k.instances.next[ri]
+    else:
+        k.instances.next[prev] = k.instances.next[ri]
+    set_count(k, cpu, why, new_count(k, cpu, why))
+    rp = rp_of(scheme, k, ri)
+    if rp != NIL:
+        push_own(scheme, k, cpu, rp, ri)
+    return rp == NIL
+
+
+def end_walk(scheme: ObjPool, k: Kernel, cpu: int, where: int, task: int) -> None:
+    pass
+
+
+def give(scheme: ObjPool, k: Kernel, cpu: int, ri: int, rp: int) -> None:
+    scheme.of.incarnation[ri] = load_acquire(scheme.pool.incarnation, rp)
+    push_to(scheme, k, rp, ri % k.nr_cpus, ri)
+
+
+def retire(scheme: ObjPool, k: Kernel, cpu: int, rp: int) -> None:
+    """rcu_assign_pointer(rp->rph->rp, NULL): who is on its way out may still find it, and is waited for."""
+    store_release(scheme.pool.incarnation, rp, load_acquire(scheme.pool.incarnation, rp) + 1)
+
+
+def orphan(scheme: ObjPool, k: Kernel, cpu: int, rp: int) -> None:
+    pass
+
+
+def drain(scheme: ObjPool, k: Kernel, cpu: int, rp: int) -> int:
+    return pop_any(scheme, k, cpu, rp)
+
+
+@inline
+def pop_any(scheme: ObjPool, k: Kernel, cpu: int, rp: int) -> int:
+    """objpool_pop(): from the CPU's own ring, or else from the next that has one; NIL when none has."""
+    ri = NIL
+    turn = 0
+    while ri == NIL and turn < k.nr_slots:
+        ri = pop(scheme, k, rp * k.nr_slots + (cpu + turn) % k.nr_slots)
+        turn += 1
+    return ri
+
+
+@inline
+def pop(scheme: ObjPool, k: Kernel, place: int) -> int:
+    """objpool_try_get_slot(): the first of a ring, or NIL."""
+    head = load_acquire(scheme.ring.head, place)
+    last = load_acquire(scheme.ring.last, place)
+    while head != last:
+        # Another may have moved head on, and last with it: then what was read is of different times.
+        if 0 < last - head <= scheme.size:
+            ri = load_relaxed(scheme.slot.word, place * scheme.size + (head & (scheme.size - 1)))
+            seen = cmpxchg(scheme.ring.head, place, head, head + 1)
+            if seen == head:
+                return ri
+            head = seen
+        else:
+            head = load_acquire(scheme.ring.head, place)
+        last = load_acquire(scheme.ring.last, place)
+    return NIL
+
+
+@inline
+def push_own(scheme: ObjPool, k: Kernel, cpu: int, rp: int, ri: int) -> None:
+    """objpool_push(): into the CPU's own ring. No interrupt comes between, so that nobody else fills it."""
+    flags = irqsave(k.mode.irq, k, cpu)
+    push_to(scheme, k, rp, cpu, ri)
+    irqrestore(k.mode.irq, k, cpu, flags)
+
+
+@inline
+def push_to(scheme: ObjPool, k: Kernel, rp: int, cpu: int, ri: int) -> None:
+    """objpool_try_add_slot(): every ring has room for all instances of its probe."""
+    place = rp * k.nr_slots + cpu
+    tail = load_relaxed(scheme.ring.tail, place)
+    seen = cmpxchg(scheme.ring.tail, place, tail, tail + 1)
+    while seen != tail:
+        tail = seen
+        seen = cmpxchg(scheme.ring.tail, place, tail, tail + 1)
+    store_relaxed(scheme.slot.word, place * scheme.size + (tail & (scheme.size - 1)), ri)
+    store_release(scheme.ring.last, place, tail + 1)
+
+
+def populate(arena: Arena) -> None:
+    """Each probe's instances are dealt out to its CPUs."""
+    g, free = arena.geometry, arena.records("probes")["free"]
+    arena.records("scheme.list")["first"] = NIL
+    following = arena.records("instances")["next"].tolist()
+    ends, slots = arena.records("scheme.ring"), arena.records("scheme.slot")["word"]
+    for rp in np.flatnonzero(free != NIL).tolist():
+        order, _ = chain(following, int(free[rp]))
+        for cpu in range(g.nr_cpus):
+            own, place = order[cpu :: g.nr_cpus], rp * g.nr_slots + cpu
+            slots[place * g.ring_words : place * g.ring_words + len(own)] = own
+            ends["tail"][place] = ends["last"][place] = len(own)
+        free[rp] = NIL
+
+
+def audit(arena: Arena) -> list[str]:
+    """Nobody is in the middle of a push, and an instance in flight is of no pool that is still to come."""
+    ends = arena.records("scheme.ring")
+    wrong = [
+        f"ring {place} is being pushed into, and no CPU is inside" for place in np.flatnonzero(ends["tail"] != ends["last"])
+    ]
+    now, owners = arena.records("scheme.pool")["incarnation"], arena.records("instances")["rp"]
+    listed = {ri for _, order in _in_flight(arena) for ri in order if 0 <= owners[ri] < len(now)}
+    of = arena.records("scheme.of")["incarnation"]
+    return wrong + [
+        f"instance {ri} is of pool {of[ri]} of probe {owners[ri]}" for ri in sorted(listed) if of[ri] > now[owners[ri]]
+    ]
+
+
+def _in_flight(arena: Arena) -> list[tuple[int, list[int]]]:
+    following = arena.records("instances")["next"].tolist()
+    firsts = arena.records("scheme.list")["first"].tolist()
+    return [(task, chain(following, head)[0]) for task, head in enumerate(firsts)]
