@@ -22,7 +22,8 @@ from shmkret.explore.snapshot import Snapshot
 from shmkret.host import topology
 from shmkret.locks import LOCK
 from shmkret.machines.world import create_arena
-from shmkret.measure.cell import Cell, Prepared
+from shmkret.measure.cell import Cell
+from shmkret.measure.subjects.kretprobes import Prepared
 from shmkret.moves.intents import GATE, OWNER, ROBUST
 from shmkret.plugins.registry import find
 from shmkret.text import atomics, libc

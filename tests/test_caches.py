@@ -15,7 +15,8 @@ import shmkret
 from shmkret.errors import PluginError
 from shmkret.machines import compiled as compiling
 from shmkret.measure import doctor
-from shmkret.measure.cell import Cell, Prepared
+from shmkret.measure.cell import Cell
+from shmkret.measure.subjects.kretprobes import Prepared
 from shmkret.plugins import registry, sources
 from shmkret.text import atomics
 from shmkret.text import verbs as text

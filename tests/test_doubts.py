@@ -16,8 +16,9 @@ from shmkret.host import description as machine
 from shmkret.host import topology
 from shmkret.host.books import Clock, Conditions, Way
 from shmkret.machines import compiled as compiling
-from shmkret.measure import bench, cell, doctor, latency, suite, transfer, validity
-from shmkret.measure.cell import Cell, Prepared, Sample
+from shmkret.measure import bench, doctor, latency, suite, transfer, validity, window
+from shmkret.measure.cell import Cell, Sample
+from shmkret.measure.subjects.kretprobes import Prepared
 from shmkret.moves import clock
 from shmkret.text import atomics
 
@@ -210,7 +211,7 @@ def marks(**words):
 
 
 def test_windows_that_hardly_overlap_are_doubted():
-    rate, concurrency = cell._rate(marks(began_ns=[0, 10], ended_ns=[90, 100], ended_calls=[90, 90]))
+    rate, concurrency = window.rate(marks(began_ns=[0, 10], ended_ns=[90, 100], ended_calls=[90, 90]))
     samples = [*[SOUND] * ENOUGH, replace(SOUND, rate=rate, concurrency=concurrency)]
 
     assert any("measured together for 80% of the window only" in reason for reason in judged(samples))

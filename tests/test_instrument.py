@@ -18,10 +18,11 @@ from shmkret.host import description as machine
 from shmkret.host import topology
 from shmkret.host.books import Clock, Conditions, Way
 from shmkret.measure import bench, compare, doctor, latency, scaling, statistics, transfer, validity
-from shmkret.measure.cell import Cell, Prepared, Sample
+from shmkret.measure.cell import Cell, Sample
 from shmkret.measure.report import folder
 from shmkret.measure.report.rows import KEY
 from shmkret.measure.statistics import Estimate
+from shmkret.measure.subjects.kretprobes import Prepared
 from shmkret.moves import clock
 
 from .conftest import needs_two_cores

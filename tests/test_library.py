@@ -30,6 +30,7 @@ from shmkret.locks.sem import Sem
 from shmkret.machines import world as kernel
 from shmkret.measure import cell as measuring
 from shmkret.measure import suite
+from shmkret.measure.subjects.kretprobes import Prepared
 from shmkret.plugins import registry
 from shmkret.plugins.registry import find
 from shmkret.locks import LOCK
@@ -301,7 +302,7 @@ def with_own_lock(own_lock):
     """An arena of a run with a lock of the user's, as `bench --named --lock ./ticket.py` makes it; CPU 1 has locks[2]."""
     sizes = measuring.Params()
     cell = measuring.Cell("hot", "hashed", os.path.relpath(own_lock), "x86-64", "cacheline", 2, params=sizes)
-    prepared = measuring.Prepared(cell, seed=1)
+    prepared = Prepared(cell, seed=1)
     with kernel.create_arena(prepared.build, sizes, prepared.script, named=True) as arena:
         arena.records("locks")["owner"][0] = 2
         own_lock.with_suffix(".ran").unlink()

@@ -12,7 +12,8 @@ import pytest
 from shmkret.errors import UnfitMachine
 from shmkret.host import posix
 from shmkret.host.crew import Crew, WorkerHung, WorkerLost
-from shmkret.measure.cell import Cell, Params, Prepared, Sample
+from shmkret.measure.cell import Cell, Params, Sample
+from shmkret.measure.subjects.kretprobes import Prepared
 
 from .conftest import TWO_CORES, needs_two_cores
 from .worlds import ARCHS, HERE, SCHEMES, SOUND, WORKERS
@@ -193,7 +194,7 @@ def test_a_handler_that_raises_is_reported_with_its_line(plain, tmp_path):
 
 @needs_two_cores
 def test_a_stopped_cpu_that_others_wait_for_is_named(monkeypatch):
-    monkeypatch.setattr("shmkret.measure.cell.PATIENCE_S", 1.5)
+    monkeypatch.setattr("shmkret.measure.window.PATIENCE_S", 1.5)
     real = Crew.watch
 
     def stops(self, seconds):

@@ -27,7 +27,8 @@ from shmkret.machines import native, plain
 from shmkret.machines.build import Build
 from shmkret.machines.sizes import Sizes
 from shmkret.machines.world import create_arena
-from shmkret.measure.cell import Cell, Prepared, Sample
+from shmkret.measure.cell import Cell, Sample
+from shmkret.measure.subjects.kretprobes import Prepared
 from shmkret.moves.irqflags import poll
 from shmkret.schemes import global_, hashed
 from shmkret.text import atomics
@@ -58,7 +59,7 @@ def test_the_kernels_scenarios_compiled(scheme, arch):
     sample = Sample()
     with pytest.MonkeyPatch.context() as patch:
         # The rehearsal is for plug-ins that nobody has looked at; it explores what takes a second a round.
-        patch.setattr("shmkret.measure.cell.rehearse", lambda *_: prepared.rehearsal)
+        patch.setattr("shmkret.measure.subjects.kretprobes.rehearse", lambda *_: prepared.rehearsal)
         prepared.compile()
         sample = prepared.repeat(0.02, warm_up=0.0)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import threading
 from collections.abc import Mapping
@@ -12,13 +11,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from shmkret.host import description as machine
-from shmkret.measure import latency, scaling, statistics, validity
-from shmkret.measure.cell import COUNTS, OURS, Cell, Prepared, Sample
+from shmkret.measure import latency, scaling, statistics, subjects, validity
+from shmkret.measure.cell import COUNTS, OURS, Cell, Sample
 from shmkret.measure.latency import Histogram
 from shmkret.measure.report.rows import row_name
 from shmkret.measure.statistics import Estimate
+from shmkret.measure.subjects import Subject
 from shmkret.measure.suite import PARAMS, Plan
-from shmkret.plugins.registry import Plugin
 
 TIMED_ROUNDS = 3
 """In how many rounds a cell is also timed: each beside the repetition that it is compared with."""
@@ -53,6 +52,8 @@ class Measured:
     """The sizes of its arenas, those that nobody asked for included."""
     sources: Mapping[str, str] = field(default_factory=dict)
     """A digest of each plug-in, by kind: the same name may stand for another text tomorrow."""
+    counts: tuple[str, ...] = COUNTS
+    """What its samples count."""
 
     @property
     def withheld(self) -> bool:
@@ -61,7 +62,7 @@ class Measured:
 
     def total(self, count: str) -> int:
         """A count over all repetitions."""
-        return sum(sample.counts[count] for sample in self.samples)
+        return sum(sample.counts.get(count, 0) for sample in self.samples)
 
     @property
     def rates(self) -> dict[int, float]:
@@ -87,16 +88,16 @@ class Ratio:
     estimate: Estimate | None
 
 
-def prepare(plan: Plan, named: bool = False) -> list[Prepared]:
+def prepare(plan: Plan, named: bool = False) -> list[Subject]:
     """Resolve and check every cell before anything runs. Raises UsageError and its kinds."""
     with _one_at_a_time:
-        return [Prepared(cell, plan.seed, named) for cell in plan.cells]
+        return [subjects.prepare(cell, plan.seed, named) for cell in plan.cells]
 
 
 _one_at_a_time = threading.RLock()
 
 
-def run(plan: Plan, prepared: list[Prepared], progress: Progress) -> list[Measured]:
+def run(plan: Plan, prepared: list[Subject], progress: Progress) -> list[Measured]:
     """Measure every cell, but not again one that failed. Raises WorkerLost, PluginError, UnfitMachine.
 
     One measurement at a time: while a thread measures, another one that wants to waits here. They would share the cores.
@@ -105,7 +106,7 @@ def run(plan: Plan, prepared: list[Prepared], progress: Progress) -> list[Measur
         return _run(plan, prepared, progress)
 
 
-def _run(plan: Plan, prepared: list[Prepared], progress: Progress) -> list[Measured]:
+def _run(plan: Plan, prepared: list[Subject], progress: Progress) -> list[Measured]:
     measured = [_unmeasured(p) for p in prepared]
     for turn in range(plan.repeat):
         order = list(zip(prepared, measured, strict=True))
@@ -123,7 +124,7 @@ def _run(plan: Plan, prepared: list[Prepared], progress: Progress) -> list[Measu
             progress.done()
     about = machine.describe()
     for ready, result in zip(prepared, measured, strict=True):
-        judge(result, about, plan.seconds, ready.rehearsal.doubts)
+        judge(result, about, plan.seconds, ready.doubts)
     return measured
 
 
@@ -131,17 +132,8 @@ def _is_forwards(turn: int) -> bool:
     return turn % 2 == 0
 
 
-def _unmeasured(prepared: Prepared) -> Measured:
-    g = prepared.geometry
-    used = {"probes": g.nr_probes, "tasks": g.nr_tasks, "maxactive": g.maxactive, "data_size": g.data_size}
-    sources = {plugin.kind.name: _source(plugin) for plugin in prepared.build.plugins}
-    return Measured(prepared.cell, getattr(prepared.build.lock.module, "CONTROL", False), used=used, sources=sources)
-
-
-def _source(plugin: Plugin) -> str:
-    """16 hexadecimal digits that change with a plug-in's text, and with what a file of the user's imports."""
-    own = plugin.path.read_bytes() if plugin.built_in else plugin.digest.encode()
-    return hashlib.sha256(own).hexdigest()[:16]
+def _unmeasured(ready: Subject) -> Measured:
+    return Measured(ready.cell, ready.is_control, used=ready.used, sources=ready.sources, counts=ready.counts)
 
 
 def judge(result: Measured, about: Mapping[str, Any], seconds: float, rehearsed: tuple[str, ...] = ()) -> None:
@@ -186,8 +178,8 @@ def _ratio(over: Measured, under: Measured) -> Estimate | None:
 
 def cell_object(result: Measured) -> dict[str, Any]:
     """A cell as CLI.md's JSON has it. Counts are of the whole run, warm-up and cool-down included."""
-    totals = {name: result.total(name) for name in COUNTS}
-    walks = totals["returns"]
+    totals = {name: result.total(name) for name in result.counts}
+    walks = result.total("returns")
     return {
         **result.cell.key(),
         "used": dict(result.used),
@@ -196,7 +188,7 @@ def cell_object(result: Measured) -> dict[str, Any]:
         "median": result.estimate.median if result.estimate else None,
         "ci95": list(result.estimate.ci95) if result.estimate and result.estimate.ci95 else None,
         **totals,
-        "walk_mean": round(totals["walked"] / walks, 3) if walks else None,
+        "walk_mean": round(result.total("walked") / walks, 3) if walks else None,
         "latency_ns": _latencies(result),
         "timed": {what: _timed(result, what) for what in result.timed} or None,
         "conditions": [sample.conditions._asdict() for sample in result.samples],

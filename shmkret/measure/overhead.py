@@ -16,7 +16,8 @@ from shmkret.machines import native, plain
 from shmkret.machines.build import Build
 from shmkret.machines.sizes import Sizes
 from shmkret.machines.world import create_arena
-from shmkret.measure.cell import Cell, Prepared
+from shmkret.measure.cell import Cell
+from shmkret.measure.subjects.kretprobes import Prepared
 from shmkret.moves.clock import ENTRY, record, words_of
 from shmkret.text.atomics import monotonic_ns
 from shmkret.text.marks import inline

@@ -1,0 +1,72 @@
+"""The control words of a live run: read and written with order, by who supervises it."""
+
+import threading
+
+import pytest
+
+from shmkret.kernel.cpu import GATE, MEASURE, STOP
+from shmkret.machines.control import Control
+from shmkret.machines.plain import PlainMachine
+from shmkret.machines.sizes import Sizes, script_of
+from shmkret.machines.world import create_arena
+from shmkret.text import atomics
+from tests.worlds import build_of
+
+
+class Told:
+    """A plain machine that notes what it is asked for."""
+
+    def __init__(self):
+        self.machine, self.asked = PlainMachine(None), []
+
+    def load_acquire(self, words, i):
+        self.asked.append(("load_acquire", i))
+        return self.machine.load_acquire(words, i)
+
+    def store_release(self, words, i, value):
+        self.asked.append(("store_release", i))
+        self.machine.store_release(words, i, value)
+
+
+@pytest.fixture
+def arena():
+    build = build_of("hot", lock="ticket", nr_cpus=3)
+    with create_arena(build, Sizes(), script_of(build, 3, 1)) as arena:
+        yield arena
+
+
+def test_the_phase_is_written_with_release_and_read_with_acquire(arena):
+    told = Told()
+    control = Control(arena, told)
+
+    assert control.phase() == GATE
+    control.set_phase(MEASURE)
+
+    assert control.phase() == MEASURE == arena.records("run")["phase"][0]
+    assert told.asked == [("load_acquire", 0), ("store_release", 0), ("load_acquire", 0)]
+
+
+def test_words_are_asked_for_of_some_records_or_of_all(arena):
+    told = Told()
+    control = Control(arena, told)
+    control.store("cpus", "ready", 1, 7)
+
+    assert control.values("cpus", "ready") == [0, 7, 0] == arena.records("cpus")["ready"].tolist()
+    assert control.load("cpus", "ready", 1) == 7
+    assert control.any_nonzero("cpus", "ready")
+    assert not control.any_nonzero("cpus", "ready", [0, 2])
+    assert control.all_nonzero("cpus", "ready", [1])
+    assert not control.all_nonzero("cpus", "ready")
+    assert {name for name, _ in told.asked[1:]} == {"load_acquire"}
+
+
+def test_a_supervisor_does_not_wait_for_a_thread_that_explores(arena):
+    machine = PlainMachine(None)
+    machine.prepare()
+    control = Control(arena, machine)
+    supervisor = threading.Thread(target=control.set_phase, args=(STOP,))
+
+    with atomics.use(machine):  # what an exploring thread does for as long as it explores
+        supervisor.start()
+        supervisor.join(30)
+        assert control.phase() == STOP
