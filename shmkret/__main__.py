@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import warnings
 
 from shmkret import errors
 from shmkret.host import signals
@@ -11,6 +12,8 @@ from shmkret.host import signals
 def main() -> int:
     """Run the command line; returns its exit code."""
     signals.install()
+    if not sys.warnoptions:  # a file of the user's that imports a path of before the rooms is told the new one
+        warnings.filterwarnings("default", "shmkret", DeprecationWarning)
     # One thread is one thing less to go wrong when workers are forked; nothing here multiplies matrices.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,14 @@ from shmkret.explore.machine import ExploredMachine, WaitsForever
 from shmkret.explore.rehearsal import rehearse, step_through
 from shmkret.explore.snapshot import Snapshot
 from shmkret.host import topology
-from shmkret.locks import LOCK
-from shmkret.machines.world import create_arena
+from shmkret.locks import GATE, LOCK, OWNER, ROBUST
+from shmkret.locks import family as family_of
 from shmkret.measure.cell import Cell
 from shmkret.measure.subjects.kretprobes import Prepared
-from shmkret.moves.intents import GATE, OWNER, ROBUST
 from shmkret.plugins.registry import find
 from shmkret.text import atomics, libc
-from shmkret.text.atomics import Words
+from shmkret.text.atomics import NIL, Words
+from shmkret.text.verbs import has_verb
 
 SECONDS = 0.1
 
@@ -52,13 +51,12 @@ def recovery_flaw(prepared: Prepared, family: str) -> str:
     """What a verb of recovery does that it must not; empty: nothing. One lock, two CPUs, under the scheduler that sees a wait
     that nobody will end.
     """
-    build, sizes = prepared.build, prepared.sizes
     machine = ExploredMachine()
-    with create_arena(build, sizes, prepared.script) as arena:
-        k = Snapshot(arena, build, sizes).kernel(machine)
+    with prepared.world.create_arena() as arena:
+        k = Snapshot(prepared.world, arena).kernel(machine)
         with atomics.use(machine):
             try:
-                _ask_recovery(k.scheme.table, k.run.gate, family)
+                _ask_recovery(k.table_locks, k.run.gate, family, k.nr_slots - 1)
             except _Flaw as flaw:
                 return str(flaw)
             except WaitsForever as wait:
@@ -66,22 +64,33 @@ def recovery_flaw(prepared: Prepared, family: str) -> str:
     return ""
 
 
-def _ask_recovery(lock: Any, stop: Words, family: str) -> None:
-    """What is free can be had, what is held cannot, and both can be arranged."""
+def _ask_recovery(lock: Any, stop: Words, family: str, last: int) -> None:
+    """What is free can be had, what is held cannot, and both can be arranged. last: the last CPU."""
     _expect_free(lock, stop, family, "that is free")
     _expect_held(lock, stop, family, "that was taken")
     if family == GATE:
-        locks.reset(lock, 0, False)
-        _expect_free(lock, stop, family, "that reset() made free")
-        locks.reset(lock, 0, True)
-        _expect_held(lock, stop, family, "that reset() made held")
+        for owner in (last, 0):
+            _reset(lock, last, NIL)
+            _expect_free(lock, stop, family, "that reset() to NIL made free")
+            _reset(lock, last, owner)
+            _expect_held(lock, stop, family, f"that reset() gave to cpu {owner}")
+            locks.release(lock, 0, owner)
+            _expect_free(lock, stop, family, f"that cpu {owner} released after reset()")
     elif family == OWNER:
         _expect("take_over() from a CPU that has not the lock", locks.take_over(lock, 0, 1, 1), False)
         _expect("take_over() from the CPU that has it", locks.take_over(lock, 0, 0, 1), True)
         _expect("take_over() from the CPU that had it", locks.take_over(lock, 0, 0, 1), False)
         _expect_held(lock, stop, family, "that was taken over")
-    locks.release(lock, 0)
+    locks.release(lock, 0, 1 if family == OWNER else 0)
     _expect_free(lock, stop, family, "that was released")
+
+
+def _reset(lock: Any, last: int, owner: int) -> None:
+    """As recovery does it: the records of every CPU, then the lock."""
+    if has_verb(lock, "reset_cpu"):
+        for cpu in range(last + 1):
+            locks.reset_cpu(lock, cpu)
+    locks.reset(lock, 0, owner)
 
 
 def _expect(what: str, found: object, wanted: object) -> None:
@@ -93,18 +102,17 @@ def _expect_held(lock: Any, stop: Words, family: str, how: str) -> None:
     if family == ROBUST:
         _expect(f"try_acquire_robust() of a lock {how}", locks.try_acquire_robust(lock, 0, 1), libc.REFUSED)
         return
-    _expect(f"try_acquire() of a lock {how}", bool(locks.try_acquire(lock, 0, 1)), False)
+    if has_verb(lock, "try_acquire"):
+        _expect(f"try_acquire() of a lock {how}", bool(locks.try_acquire(lock, 0, 1)), False)
     stop[0] = 1
     _expect(f"acquire_unless() of a lock {how}, told to stop", bool(locks.acquire_unless(lock, 0, stop, 1)), False)
     stop[0] = 0
-    if family == GATE:  # who has let go may still stand in its words
-        locks.reset(lock, 0, True)
 
 
 def _expect_free(lock: Any, stop: Words, family: str, how: str) -> None:
     if family == ROBUST:
         _expect(f"acquire_robust() of a lock {how}", locks.acquire_robust(lock, 0, 0), 0)
-    elif not locks.try_acquire(lock, 0, 0):
+    elif not (has_verb(lock, "try_acquire") and locks.try_acquire(lock, 0, 0)):
         _expect(f"acquire_unless() of a lock {how}", bool(locks.acquire_unless(lock, 0, stop, 0)), True)
 
 
@@ -118,9 +126,9 @@ class _LockSuite:
     def test_it_lets_one_in_under_every_interleaving(self) -> None:
         """One call on each of two CPUs, explored; every index checked before."""
         prepared = self._prepared("hashed", 1)
-        build = replace(prepared.build, nr_cpus=2)
-        step_through(build, prepared.sizes, prepared.script)
-        found = rehearse(build, prepared.sizes, prepared.script)
+        world = prepared.world.over(nr_cpus=2)
+        step_through(world)
+        found = rehearse(world)
         assert found.flaws == ()
         assert found.doubts == ()
 
@@ -136,12 +144,12 @@ class _LockSuite:
             assert prepared.repeat(SECONDS).flaws == ()
 
     def test_it_does_what_recovery_asks_of_it(self) -> None:
-        """Where its file says RECOVERY: what is free can be had, what is held cannot, and both can be arranged."""
+        """Where it can survive its holder: what is free can be had, what is held cannot, and both can be arranged."""
         import pytest
 
-        family = find(LOCK, self.lock).module.__dict__.get("RECOVERY")
-        if family is None:
-            pytest.skip("the file of the lock says no RECOVERY")
+        family = family_of(find(LOCK, self.lock).abilities)
+        if not family:
+            pytest.skip("the lock has none of the abilities by which one survives its holder")
         flaw = recovery_flaw(self._prepared("hashed", 2), family)
         assert not flaw, flaw
 

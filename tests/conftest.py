@@ -17,6 +17,7 @@ from hypothesis import settings
 
 from shmkret import pytest_plugin
 
+REPOSITORY = Path(__file__).parent.parent
 OWN_SHM = Path(os.environ["SHMKRET_SHM_DIR"])
 
 # No upper time bounds: the first call of a compiled function compiles it.

@@ -1,55 +1,307 @@
-"""The rooms of CONTRIBUTING.md and the direction of the arrows between them."""
+"""The house: rooms, arrows one way, one place that knows Numba, and no name in a text of something that is not there.
+
+A room is a folder directly in shmkret/, with all below it, or a module directly in it. An arrow is an ordered pair of rooms
+with any import between them, wherever it stands, for types too.
+"""
 
 import ast
+import importlib
 import re
+import subprocess
+from functools import cache
 from pathlib import Path
 
-REPOSITORY = Path(__file__).parent.parent
+import pytest
+
+import shmkret
+
+from .conftest import REPOSITORY
+
 PACKAGE = REPOSITORY / "shmkret"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+MOST_ROOMS, MOST_ARROWS, MOST_LINES = 28, 130, 400
+ORDER = """errors < text, host < arena < plugins < locks, arch < moves < schemes < kernel < recovery < machines < audit
+    < explore, stress < measure < api, conformance, pytest_plugin < cli < __init__, __main__"""
+"""Until CONTRIBUTING's table has the rooms in its first column."""
 
 
-def rooms() -> list[list[str]]:
-    """The files of each room, lowest first, as modules; a folder stands for all in it."""
+def floors() -> list[list[str]]:
+    """The rooms, lowest first; of those on one floor none knows another."""
     text = (REPOSITORY / "CONTRIBUTING.md").read_text()
-    table = re.search(r"\| room \|.*?\n\|[-|]+\n((?:\|.*\n)+)", text)[1]
-    return [re.findall(r"`([\w/]+(?:\.py|/))`", line.split("|")[2]) for line in table.splitlines()]
+    table = re.search(r"\| room \|.*?\n\|[-|: ]+\n((?:\|.*\n)+)", text)[1]
+    listed = [re.findall(r"`(\w+)/?`", line.split("|")[1]) for line in table.splitlines()]
+    return listed if any(listed) else [re.findall(r"\w+", floor) for floor in ORDER.split("<")]
 
 
-def room_of(path: Path) -> int:
-    """The number of the room that a module is in."""
-    name = str(path.relative_to(PACKAGE))
-    for i, files in enumerate(rooms()):
-        if any(name == file or (file.endswith("/") and name.startswith(file)) for file in files):
-            return i
-    raise AssertionError(f"CONTRIBUTING.md has no room for {name}")
+def room_of(module: str) -> str:
+    """`shmkret.text.marks` is in `text`, `shmkret` in `__init__`."""
+    return module.split(".")[1] if "." in module else "__init__"
 
 
-def imports(path: Path) -> set[Path]:
-    """The modules of ours that a module imports, wherever in it; but not for types alone."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "shmkret":
-            folder = PACKAGE.joinpath(*node.module.split(".")[1:])
-            inside = [folder / f"{name.name}.py" for name in node.names if (folder / f"{name.name}.py").exists()]
-            found.update(
-                inside or [folder.with_suffix(".py") if folder.with_suffix(".py").exists() else folder / "__init__.py"]
-            )
+def name_of(path: Path) -> str:
+    parts = path.relative_to(REPOSITORY).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
+def imports(path: Path) -> frozenset[str]:
+    """The modules of ours that a module imports, wherever in it."""
+    known, found = set(map(name_of, MODULES)), set()
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno} imports relatively"
+            inside = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= (inside & known) or {node.module}
+            found |= {node.module} if inside - known else set()
+    return frozenset(found & known) - {name_of(path)}
+
+
+def arrows() -> dict[tuple[str, str], list[str]]:
+    """For each arrow the imports that make it."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for path in MODULES:
+        own = name_of(path)
+        for other in sorted(imports(path)):
+            if room_of(own) != room_of(other):
+                found.setdefault((room_of(own), room_of(other)), []).append(f"{own} -> {other}")
     return found
 
 
-def test_every_module_has_a_room_and_imports_only_from_its_own_and_lower_ones():
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Sets of nodes that reach one another."""
+    reached = {node: set(others) for node, others in graph.items()}
+    changed = True
+    while changed:
+        changed = False
+        for others in reached.values():
+            more = set().union(*(reached[other] for other in others)) - others
+            others |= more
+            changed |= bool(more)
+    rings = {frozenset(other for other in reached[node] if node in reached[other]) for node in graph if node in reached[node]}
+    return sorted(sorted(ring) for ring in rings)
+
+
+def test_every_module_has_a_room_of_the_table():
+    assert sorted({room_of(name_of(path)) if path.parent != PACKAGE else path.stem for path in MODULES}) == sorted(
+        room for floor in floors() for room in floor
+    )
+
+
+@pytest.mark.xfail(reason="the command line asks the package for its version")
+def test_arrows_point_to_lower_rooms_only():
+    floor_of = {room: i for i, floor in enumerate(floors()) for room in floor}
+
+    assert [why for (room, other), why in arrows().items() if floor_of[other] >= floor_of[room]] == []
+
+
+def test_rooms_and_arrows_are_few():
+    rooms = [room for floor in floors() for room in floor]
+    print(f"{len(rooms)} rooms on {len(floors())} floors, {len(arrows())} arrows")
+
+    assert len(rooms) <= MOST_ROOMS
+    assert len(arrows()) <= MOST_ARROWS
+
+
+def test_no_rooms_and_no_modules_import_each_other_in_a_circle():
+    rooms: dict[str, set[str]] = {room: set() for floor in floors() for room in floor}
+    for room, other in arrows():
+        rooms[room].add(other)
+
+    assert circles(rooms) == []
+    assert circles({name_of(path): set(imports(path)) for path in MODULES}) == []
+
+
+def test_a_circle_is_found():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [["b", "c"]]
+
+
+@pytest.mark.xfail(reason="the command line, the plots and the faults are being split")
+def test_no_module_is_long():
+    long = {}
+    for path in [*MODULES, *(REPOSITORY / "workers").glob("*.py")]:
+        lines = len(path.read_text().splitlines())
+        long |= {name_of(path): lines} if lines > MOST_LINES else {}
+
+    assert long == {}
+
+
+NUMBA = re.compile(r"^\s*(?:import|from) (?:numba|llvmlite)\b", re.MULTILINE)
+COMPILED = PACKAGE / "machines" / "compiled"
+
+
+def test_one_folder_knows_numba():
+    knowing = {path.parent for path in MODULES if NUMBA.search(path.read_text())}
+
+    assert knowing == {COMPILED}
+
+
+@pytest.mark.xfail(reason="it still asks the path for its constants and tables")
+def test_what_knows_numba_knows_the_text_and_the_arena_alone():
+    known = {other for path in COMPILED.glob("*.py") for other in imports(path)}
+
+    assert {room_of(other) for other in known if not other.startswith("shmkret.machines.compiled")} <= {
+        "text",
+        "arena",
+        "errors",
+    }
+    assert {other for other in known if other.startswith("shmkret.machines")} <= {name_of(p) for p in COMPILED.glob("*.py")}
+
+
+QUIET = {
+    # Nobody else is there yet, or any more.
+    "machines.world": {"create_arena", "create", "boot"},
+    "machines.plain": {"column"},
+    "explore.snapshot": {"__init__", "audit"},
+    "stress.crash_points": {"die_at", "column"},
+    "stress.damage": {"damage"},
+    "stress.faults": {"drain", "fill", "refill"},
+    "schemes.global_": {"audit", "_used", "used_lists"},
+    "measure.latency": {"words_of"},
+    "measure.overhead": {"_calls"},
+}
+"""Functions that look at an arena at rest, by module; everything in `arena` and `audit` does."""
+
+
+def calls_of(path: Path, name: str) -> list[tuple[str, int]]:
+    """The innermost function and the line of each call of a method called `name`."""
+    found = []
+
+    def visit(node: ast.AST, inside: str) -> None:
+        inside = node.name if isinstance(node, ast.FunctionDef) else inside
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == name:
+            found.append((inside, node.lineno))
+        for child in ast.iter_child_nodes(node):
+            visit(child, inside)
+
+    visit(parsed(path), "")
+    return found
+
+
+@pytest.mark.xfail(reason="supervisors still read and write the words of live runs through numpy")
+def test_the_words_of_a_live_run_are_reached_through_atomics():
+    """numpy orders nothing: on Arm a store through it may be seen before what it says has happened."""
     wrong = []
-    for path in sorted(PACKAGE.rglob("*.py")):
-        if path.name in ("__init__.py", "__main__.py") and path.parent == PACKAGE:
-            continue
-        upward = [other for other in imports(path) if other.parent != PACKAGE or other.name != "__init__.py"]
-        wrong += [f"{path.name} -> {other.name}" for other in upward if room_of(other) > room_of(path)]
+    for path in MODULES:
+        module = name_of(path).removeprefix("shmkret.")
+        if module.split(".")[0] not in ("arena", "audit"):
+            wrong += [f"{module}:{line} {f}" for f, line in calls_of(path, "records") if f not in QUIET.get(module, ())]
 
     assert wrong == []
 
 
-def test_one_module_knows_numba():
-    numba = re.compile(r"^\s*(?:import|from) (?:numba|llvmlite)", re.MULTILINE)
-    knowing = [path.name for path in PACKAGE.rglob("*.py") if numba.search(path.read_text())]
+@pytest.mark.xfail(reason="the faces are being written")
+def test_every_folder_opens_with_what_it_promises():
+    short = [name_of(path) for path in PACKAGE.rglob("__init__.py") if (ast.get_docstring(parsed(path)) or "").count("\n") < 2]
 
-    assert knowing == ["compile.py"]
+    assert short == []
+
+
+# What a text names is there.
+
+NAMED = re.compile(r"(?<![\w./\"'-])shmkret(?:\.[A-Za-z_]\w*)+(?![\w-])")
+GROUPS = {"shmkret.locks", "shmkret.schemes", "shmkret.archs", "shmkret.workers"}
+"""Of entry points."""
+FILE = re.compile(r"`([\w-]+(?:/[\w.-]+)*/(?:[\w.-]+\.(?:py|md|toml|c|h|csv|json))?)`")
+FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+DOCUMENTS = [
+    REPOSITORY / name
+    for name in subprocess.run(["git", "ls-files", "*.md"], cwd=REPOSITORY, capture_output=True, text=True).stdout.splitlines()
+    if not name.startswith(("tests/data/", "CHANGELOG"))
+] or [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *(REPOSITORY / "docs").glob("*.md")]
+
+
+def texts() -> dict[Path, str]:
+    """What is said, by file: documents without their programs, which run in tests of their own, and docstrings."""
+    said = {path: FENCED.sub("", path.read_text()) for path in DOCUMENTS}
+    for folder in ("shmkret", "workers", "tests", "bench"):
+        for path in (REPOSITORY / folder).rglob("*.py"):
+            if "data" not in path.parts and "results" not in path.parts:
+                said[path] = "\n".join(docstrings(path))
+    return said
+
+
+def docstrings(path: Path) -> list[str]:
+    """Of the module, its classes and functions, and the strings that stand below a constant."""
+    strings = [node.value for node in ast.walk(parsed(path)) if isinstance(node, ast.Expr)]
+    return [node.value for node in strings if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+
+
+def is_there(name: str) -> bool:
+    """Whether a dotted name is a module, or something in one, and not a path of before the rooms."""
+    parts = name.split(".")
+    for i in range(len(parts), 0, -1):
+        module = ".".join(parts[:i])
+        if {".".join(parts[1:j]) for j in range(i + 1)} & shmkret._MOVED.keys():
+            return False
+        try:
+            found = importlib.import_module(module)
+        except ModuleNotFoundError:
+            continue
+        for part in parts[i:]:
+            if not hasattr(found, part):
+                return False
+            found = getattr(found, part)
+        return True
+    return False
+
+
+@pytest.mark.xfail(reason="docstrings and documents are being rewritten")
+def test_every_module_and_function_that_a_text_names_is_there():
+    missing = []
+    for path, text in texts().items():
+        names = {name for name in NAMED.findall(text) if name not in GROUPS}
+        missing += [f"{path.relative_to(REPOSITORY)} names {name}" for name in sorted(names) if not is_there(name)]
+
+    assert missing == []
+
+
+CALLED = re.compile(r"(?<![\w.])(\w+)\(\)")
+THE_KERNELS = {
+    *("__register_kretprobe", "arch_prepare_kretprobe", "do_IRQ", "get_kretprobe_hash_lock", "hlist_add_head", "init_kprobes"),
+    *("kfree", "kmalloc", "kprobe_running", "local_irq_restore", "local_irq_save", "put_kretprobe_hash_lock"),
+    *("register_kprobes", "register_kretprobes", "stop_machine", "trampoline_probe_handler", "try_to_wake_up"),
+    *("unregister_kprobe", "unregister_kprobes", "unregister_kretprobe", "unregister_kretprobes"),
+    *("fallocate", "ngx_shmtx_force_unlock"),
+}
+"""Functions of other programs, mostly the kernel's, that a text names as the source of ours."""
+
+
+def defined() -> set[str]:
+    """The names of our functions and classes."""
+    paths = [path for folder in ("shmkret", "workers", "tests") for path in (REPOSITORY / folder).rglob("*.py")]
+    nodes = [node for path in paths for node in ast.walk(parsed(path))]
+    return {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+
+
+def test_every_function_that_a_text_calls_by_name_is_there():
+    ours, missing = defined(), []
+    for path, text in texts().items():
+        missing += [f"{path.relative_to(REPOSITORY)} names {name}()" for name in set(CALLED.findall(text)) - ours - THE_KERNELS]
+
+    assert sorted(missing) == []
+
+
+@pytest.mark.xfail(reason="the documents are being rewritten")
+def test_every_file_that_a_text_names_is_there():
+    missing = []
+    for path, text in texts().items():
+        for name in sorted(set(FILE.findall(text))):
+            if not any((folder / name).exists() for folder in (REPOSITORY, PACKAGE, path.parent)):
+                missing.append(f"{path.relative_to(REPOSITORY)} names {name}")
+
+    assert missing == []
+
+
+def test_a_name_that_is_not_there_is_missed():
+    assert is_there("shmkret.text.atomics.wait_until")
+    assert not is_there("shmkret.text.atomics.wait_untill")
+    assert not is_there("shmkret.atomics")
+    assert NAMED.findall("`shmkret.text.marks`, shmkret.<random>, and shmkret.0123") == ["shmkret.text.marks"]
+    assert FILE.findall("`shmkret/text/` and `docs/lock.md`, not `./mine.py` or `mine.py`") == ["shmkret/text/", "docs/lock.md"]

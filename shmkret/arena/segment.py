@@ -30,8 +30,8 @@ from shmkret.arena import hashing, layout
 from shmkret.arena.boot import build_probes, build_tasks
 from shmkret.arena.chains import HASHED, Listed, statistics
 from shmkret.arena.fields import describe_record, dtype_of
-from shmkret.arena.header import GEOMETRY_FIELDS, HEADER, MAGIC, VERSION, layout_digest
-from shmkret.arena.layout import Geometry, Placed
+from shmkret.arena.header import HEADER, MAGIC, VERSION, layout_digest
+from shmkret.arena.layout import GEOMETRY_FIELDS, Geometry, Placed
 from shmkret.arena.memory import mib, require_room
 from shmkret.arena.records import Boot
 from shmkret.errors import ArenaError, GeometryError, UnfitMachine, UnknownName

@@ -1,8 +1,13 @@
-"""The audit of a quiet arena, its repair, and what is in an arena that has a name.
+"""What must hold in an arena that is at rest, and what can be made whole again where it does not.
 
-Read `findings` (what is found, as records), `checks` (what must hold), `checked` (the words that are checked), `repair`, `arenas`.
+findings    what is found: records, of which sentences are made last
+checked     the words of which every bit counts, and when
+checks      the audit: every list, every count
+repair      lists and counts made again from what is left
+arenas      the same for a named arena, live or left over
 """
 
-from shmkret.audit.checks import audit, books
+from shmkret.audit.arenas import attach
+from shmkret.audit.checks import audit
 
-__all__ = ["audit", "books"]
+__all__ = ["attach", "audit"]

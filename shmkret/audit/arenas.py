@@ -18,11 +18,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shmkret.arena import layout, records
+from shmkret.arena import layout
 from shmkret.arena import segment as arenas
+from shmkret.arena.fields import described_record
 from shmkret.arena.named import copy_bytes, is_live, open_arena, plain_name, read_header
 from shmkret.arena.segment import Arena
 from shmkret.audit.checks import audit, inside
+from shmkret.audit.findings import sentences
 from shmkret.audit.repair import repair
 from shmkret.errors import ArenaError, PluginError, ShmkretError
 from shmkret.locks import LOCK
@@ -77,7 +79,9 @@ def attach(name: str, lock: str | None = None) -> Arena:
     fd = open_arena(name, os.O_RDWR)
     try:
         fcntl.flock(fd, fcntl.LOCK_SH)
-        return Arena.attach(fd, lock=_lock_of(read_header(fd), lock).record, name=plain_name(name))
+        header = read_header(fd)
+        arena = Arena.attach(fd, lock=_lock_of(header, lock).record, scheme=_scheme_of(header), name=plain_name(name))
+        return _with_lists(arena)
     except BaseException:
         os.close(fd)
         raise
@@ -88,12 +92,13 @@ def copied(name: str, lock: str | None = None) -> Iterator[Arena]:
     """A private copy of an arena, for looking at. Arguments and errors as attach()."""
     fd = open_arena(name, os.O_RDONLY)
     try:
-        record = _lock_of(read_header(fd), lock).record
-        _, placed = arenas.checked(fd, record)  # before the copy: of a file that is none, not a byte is taken
+        header = read_header(fd)
+        record, scheme = _lock_of(header, lock).record, _scheme_of(header)
+        _, placed = arenas.checked(fd, record, scheme)  # before the copy: of a file that is none, not a byte is taken
         copy = os.memfd_create("shmkret-copy", os.MFD_CLOEXEC)
         try:
             copy_bytes(fd, copy, layout.arena_bytes(placed))
-            arena = Arena.attach(copy, lock=record)
+            arena = _with_lists(Arena.attach(copy, lock=record, scheme=scheme))
         except BaseException:
             os.close(copy)
             raise
@@ -146,7 +151,7 @@ def audited(name: str, lock: str | None = None) -> Audit:
     for _ in range(LOOKS):
         live = is_live(name)
         with copied(name, lock) as arena, copied(name, lock) as again:
-            found = Audit(audit(arena, _loadable(SCHEME, os.fsdecode(arena.header[0]["scheme"]))[0], at_rest=False))
+            found = Audit(sentences(audit(arena, _loadable(SCHEME, os.fsdecode(arena.header[0]["scheme"]))[0], at_rest=False)))
             if not live:
                 return Audit(found.findings + _abandoned(held_locks(arena, lock)))
             busy = inside(arena)
@@ -167,7 +172,7 @@ def repaired(name: str, lock: str | None = None) -> tuple[list[str], list[str]]:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         header = read_header(fd)
         record, plugin, doubt = _lock_of(header, lock)
-        arena = Arena.attach(fd, lock=record, name=plain_name(name))
+        arena = _with_lists(Arena.attach(fd, lock=record, scheme=_scheme_of(header), name=plain_name(name)))
     except BlockingIOError as error:
         os.close(fd)
         raise ArenaError(f"{name} is live: what its CPUs are doing cannot be repaired from outside") from error
@@ -178,7 +183,7 @@ def repaired(name: str, lock: str | None = None) -> tuple[list[str], list[str]]:
         scheme = _loadable(SCHEME, os.fsdecode(header["scheme"]))[0]
         is_ours = plugin is not None and plugin.constants.attachable
         done = repair(arena, scheme, plugin if is_ours else None)
-        left = audit(arena, scheme, at_rest=False)
+        left = sentences(audit(arena, scheme, at_rest=False))
         if plugin is None or not is_ours:
             left.append(f"the locks stay as they are: {doubt or 'their words mean nothing outside the processes of the run'}")
         return done, left
@@ -197,9 +202,29 @@ def _lock_of(header: np.void, by_hand: str | None) -> _Lock:
     if found is not None:
         return _Lock(found.record, found)
     try:
-        return _Lock(records.described_record(header["lock_record"].decode()), None, f"{doubt}; give its file with --lock")
+        return _Lock(described_record(header["lock_record"].decode()), None, f"{doubt}; give its file with --lock")
     except (ValueError, TypeError) as error:
         raise ArenaError(f"the arena does not say what its locks look like, and {doubt}; give its file with --lock") from error
+
+
+def _scheme_of(header: np.void) -> type | None:
+    """The class of the scheme that an arena was made for; None: none was named."""
+    described = header["scheme_record"].decode(errors="replace")
+    found, _ = _loadable(SCHEME, os.fsdecode(header["scheme"]))
+    if not described or found is not None:
+        return found.record if found is not None and described else None
+    try:
+        return described_record(described)
+    except (ValueError, TypeError) as error:
+        raise ArenaError(f"the arena does not say what its scheme looks like: {error}") from error
+
+
+def _with_lists(arena: Arena) -> Arena:
+    """An arena that has been attached knows where its scheme keeps instances."""
+    found, _ = _loadable(SCHEME, os.fsdecode(arena.header[0]["scheme"]))
+    if found is not None and arena.header[0]["scheme_record"]:
+        arena.lists = found.constants.lists
+    return arena
 
 
 def _loadable(kind: Contract, name: str) -> tuple[Plugin | None, str]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkret.arena.chains import BUCKET, FREE, HUNG, SLAB, Walked, hung, walk_all
+from shmkret.arena.chains import BUCKET, FREE, HUNG, SLAB, Chain, Walked, hung, walk_all
 from shmkret.arena.hashing import hash_ptr
 from shmkret.arena.records import KRETPROBE
 from shmkret.arena.segment import Arena
@@ -45,7 +45,7 @@ def audit(arena: Arena, scheme: Plugin | None, *, at_rest: bool = True) -> list[
         wrong += _misplaced(arena, walked)
         if walked.listed.kind == HUNG:
             in_flight += walked.order
-            where.add(f"{walked.listed.of}s" if walked.listed.of == BUCKET else "the lists of tasks")
+            where.add("buckets" if isinstance(walked.listed, Chain) and walked.listed.of == BUCKET else "the lists of tasks")
     for kind, what in ((kinds.LOST, places == 0), (kinds.DOUBLED, places > 1)):
         if what.any():
             wrong.append(Finding(kind, int(np.flatnonzero(what)[0]), int(what.sum()), 0))
@@ -79,14 +79,15 @@ def _wrong_lists(arena: Arena, walked: Walked) -> Iterator[Finding]:
     """Instances in flight that are where their task is not looked for."""
     tasks, addresses = arena.records("instances")["task"], arena.records("tasks")["address"]
     multiplier = int(arena.header["hash_multiplier"][0])
+    hashed = isinstance(walked.listed, Chain) and walked.listed.of == BUCKET
     for ri in walked.order:
         task = int(tasks[ri])
         if not 0 <= task < len(addresses):
             yield Finding(kinds.NO_TASK, ri, task)
             continue
-        home = hash_ptr(int(addresses[task]), multiplier) if walked.listed.of == BUCKET else task
+        home = hash_ptr(int(addresses[task]), multiplier) if hashed else task
         if home != walked.number:
-            place = f"bucket, {walked.number}" if walked.listed.of == BUCKET else f"list, of task {walked.number}"
+            place = f"bucket, {walked.number}" if hashed else f"list, of task {walked.number}"
             yield Finding(kinds.WRONG_PLACE, place, (ri, task), home)
 
 

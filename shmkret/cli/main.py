@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from shmkret import __version__
+from shmkret.arch import ARCH
 from shmkret.arena import hashing as hash
 from shmkret.errors import (
     NOT_WHOLE,
@@ -33,9 +34,13 @@ from shmkret.errors import (
     is_short_of_memory,
 )
 from shmkret.host import posix, signals, topology
+from shmkret.kernel.program import WORKER
+from shmkret.locks import LOCK
 from shmkret.machines import peers
 from shmkret.moves import bugs
 from shmkret.plugins import registry
+from shmkret.plugins.contract import Contract
+from shmkret.schemes import SCHEME
 
 EXIT_HELD, EXIT_FAILED, EXIT_BROKEN_PIPE = 0, 1, 141
 SCHEMA = 1
@@ -616,11 +621,11 @@ def _mutants() -> list[dict[str, str]]:
     return [{"name": name, "summary": summary} for name, summary in MUTANTS.items()]
 
 
-def _plugins(kind: registry.Kind) -> list[dict[str, str]]:
+def _plugins(kind: Contract) -> list[dict[str, str]]:
     return [{"name": name, "summary": _summary(kind, name)} for name in registry.names(kind)]
 
 
-def _summary(kind: registry.Kind, name: str) -> str:
+def _summary(kind: Contract, name: str) -> str:
     """The first line about a plug-in, or why there is none: one that is broken hides no other."""
     try:
         return registry.find(kind, name).summary
@@ -635,10 +640,10 @@ def _suites() -> list[dict[str, str]]:
 
 
 LISTS: dict[str, Callable[[], list[dict[str, str]]]] = {
-    "locks": lambda: _plugins(registry.LOCK),
-    "schemes": lambda: _plugins(registry.SCHEME),
-    "archs": lambda: _plugins(registry.ARCH),
-    "workers": lambda: _plugins(registry.WORKER),
+    "locks": lambda: _plugins(LOCK),
+    "schemes": lambda: _plugins(SCHEME),
+    "archs": lambda: _plugins(ARCH),
+    "workers": lambda: _plugins(WORKER),
     "suites": _suites,
     "bugs": lambda: [{"name": b.name, "summary": f"{b.summary} (fixed: {b.fixed})"} for b in bugs.CATALOGUE],
     "arenas": _arenas,

@@ -9,7 +9,8 @@ from typing import Any
 
 import greenlet
 
-from shmkret.explore.machine import ExploredMachine, NotExplorable, Step
+from shmkret.explore.libc import NotExplorable
+from shmkret.explore.machine import ExploredMachine, Step
 from shmkret.explore.scenario import Outcome, Scenario, Violation
 from shmkret.text import atomics
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from shmkret.arena.fields import fields_of
 from shmkret.arena.hashing import NR_BUCKETS
-from shmkret.arena.records import Kernel, fields_of
+from shmkret.arena.records import Kernel
 from shmkret.arena.segment import Arena
 from shmkret.audit.checks import audit
+from shmkret.audit.findings import sentences
 from shmkret.explore.machine import ExploredMachine, ExploredWords
 from shmkret.kernel import oracle
 from shmkret.machines.world import World
@@ -66,5 +68,5 @@ class Snapshot:
         return (
             [f"cpu {cpu}: {oracle.BUGS[bug]}" for cpu, bug in enumerate(bugs) if bug]
             + held
-            + audit(self._arena, self._world.build.scheme, at_rest=at_rest)
+            + sentences(audit(self._arena, self._world.build.scheme, at_rest=at_rest))
         )

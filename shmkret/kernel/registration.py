@@ -23,8 +23,19 @@ from shmkret.arena.records import KRETPROBE, SLAB_LOCK, Kernel
 from shmkret.kernel.busy import kprobe_busy_begin, kprobe_busy_end
 from shmkret.kernel.rcu import mutex_lock, mutex_unlock, synchronize_sched
 from shmkret.moves.bugs import has_bug
-from shmkret.moves.intents import HAND, NOTHING, SLAB_POP, SLAB_PUSH, apply_to, finish, intent_of, put, recovers, settle
-from shmkret.moves.intents import UNREGISTERED as AT_REST
+from shmkret.moves.intents import (
+    AT_REST,
+    HAND,
+    NOTHING,
+    SLAB_POP,
+    SLAB_PUSH,
+    apply_to,
+    finish,
+    intent_of,
+    put,
+    recovers,
+    settle,
+)
 from shmkret.moves.lists import push
 from shmkret.moves.locking import KFREE, enter_primitive, leave_primitive, lock_system, unlock_system
 from shmkret.schemes import drain, give, orphan, retire

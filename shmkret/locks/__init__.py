@@ -174,8 +174,8 @@ def _recovery_constant(module: ModuleType) -> str:
 
 
 def _held_parameter(module: ModuleType) -> str:
-    own = vars(module).get("reset")
-    names = own.__code__.co_varnames[: own.__code__.co_argcount] if hasattr(own, "__code__") else ()
+    code: Any = getattr(vars(module).get("reset"), "__code__", None)
+    names: tuple[str, ...] = code.co_varnames[: code.co_argcount] if code is not None else ()
     if len(names) != 3 or names[2] == "owner":
         return ""
     return (

@@ -19,11 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from shmkret.arch import TRAMPOLINE
-from shmkret.arena import header, layout, records
+from shmkret.arena.fields import fields_of
 from shmkret.arena.hashing import KPROBE_HASH_BITS, NR_BUCKETS
+from shmkret.arena.header import HEADER
+from shmkret.arena.layout import GEOMETRY_FIELDS, frame, stride_of
+from shmkret.arena.records import RUNQUEUE_LOCKS
 from shmkret.arena.segment import Arena
 from shmkret.errors import UnfitMachine, UnknownName, UsageError
-from shmkret.kernel import task as probes
+from shmkret.kernel.task import TASK_TEXT_BITS, TEXT_BASE
 from shmkret.machines.build import Build
 from shmkret.plugins.registry import data_folder
 
@@ -147,29 +150,36 @@ def execute(command: list[str], arena: Arena, cpu: int) -> None:
 
 
 def layout_header(build: Build) -> str:
-    """layout.h: a struct for each record class, as wide as its stride, and the constants of the path."""
+    """layout.h: a struct for each section's records, as wide as its stride, and the constants of the path.
+
+    A section that the scheme has not has a struct all the same, and the number of another: nobody uses it.
+    """
+    lock = build.lock.record
+    here = {section.name: i for i, section in enumerate(frame(lock, build.scheme.record))}
+    every = {section.name: section for section in (*frame(lock, build.scheme.record), *frame(lock))}
     lines = ["#pragma once", "#include <stdint.h>"]
-    for name, record in layout.records_with(build.lock.record).items():
-        fields = records.fields_of(record)
-        stride = layout.stride_of(name, record, layout.padding_of(name, build.padding, build.table_padding))
+    for section in every.values():
+        stride, fields = stride_of(section, build.padding, build.table_padding), fields_of(section.record)
         spare = stride // 8 - len(fields)
         members = [f"\tint64_t {field};" for field in fields] + ([f"\tint64_t spare[{spare}];"] if spare else [])
+        name = _c_name(section.name)
         lines += [f"struct {name} {{", *members, "};"]
         lines.append(f'_Static_assert(sizeof(struct {name}) == {stride}, "{name}");')
+    offsets: Any = HEADER.fields
     constants = {
-        **{f"SECTION_{name}": i for i, name in enumerate(layout.RECORDS)},
-        "SECTIONS_AT": header.HEADER.fields["sections"][1],  # type: ignore[index]
-        "HASH_MULTIPLIER_AT": header.HEADER.fields["hash_multiplier"][1],  # type: ignore[index]
+        **{f"SECTION_{_c_name(name)}": here.get(name, 0) for name in every},
+        "SECTIONS_AT": offsets["sections"][1],
+        "HASH_MULTIPLIER_AT": offsets["hash_multiplier"][1],
         "KPROBE_HASH_BITS": KPROBE_HASH_BITS,
-        "RUNQUEUE_LOCKS": records.RUNQUEUE_LOCKS,
+        "RUNQUEUE_LOCKS": RUNQUEUE_LOCKS,
         "NR_BUCKETS": NR_BUCKETS,
-        "DATA_SIZE_AT": header.HEADER.fields["geometry"][1] + 8 * header.GEOMETRY_FIELDS.index("data_size"),  # type: ignore[index]
+        **{f"{field.upper()}_AT": offsets["geometry"][1] + 8 * j for j, field in enumerate(GEOMETRY_FIELDS)},
         "TRAMPOLINE": TRAMPOLINE,
-        "TEXT_BASE": probes.TEXT_BASE,
-        "TASK_TEXT_BITS": probes.TASK_TEXT_BITS,
+        "TEXT_BASE": TEXT_BASE,
+        "TASK_TEXT_BITS": TASK_TEXT_BITS,
     }
     return "\n".join([*lines, *(f"#define {name} {value}LL" for name, value in constants.items())]) + "\n"
 
 
 def _c_name(name: str) -> str:
-    return name.replace("-", "_")
+    return name.replace("-", "_").replace(".", "_")

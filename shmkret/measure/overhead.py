@@ -5,17 +5,12 @@ Source    the minimum of interleaved runs: what disturbs a run only makes it lon
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
-
-import numpy as np
 
 from shmkret.arena.records import Kernel
 from shmkret.kernel.program import step
 from shmkret.machines import native, plain
-from shmkret.machines.build import Build
-from shmkret.machines.sizes import Sizes
-from shmkret.machines.world import create_arena
+from shmkret.machines.world import World
 from shmkret.measure.cell import Cell
 from shmkret.measure.subjects.kretprobes import Prepared
 from shmkret.moves.clock import ENTRY, record, words_of
@@ -71,23 +66,24 @@ def measure() -> Overhead:
     """Measure it here and now. Raises UnfitMachine; RunFailed when a run fails."""
     prepared = Prepared(Cell("hot", "hashed", "ttas", "x86-64", "cacheline", 1), seed=0)
     prepared.compile()
-    quiet, timed = prepared.build, replace(prepared.build, timed="calls")
+    quiet = World.of(prepared.build)
+    timed = quiet.over(timed="calls")
     runs = [(quiet, bare_cpu), (timed, drawing_cpu), (timed, recording_cpu)]
-    bodies = [native.compiled(build, Sizes(), function) for build, function in runs]
+    bodies = [native.compiled(world, function) for world, function in runs]
     least = [float("inf")] * (1 + len(runs))
     for _ in range(TRIES):
         rate = prepared.repeat(WINDOW_S, WARM_UP_S).rate
         least[0] = min(least[0], 1e9 / rate if rate else float("inf"))
-        for i, ((build, _), body) in enumerate(zip(runs, bodies, strict=True)):
-            least[i + 1] = min(least[i + 1], _ns_a_call(build, body))
+        for i, ((world, _), body) in enumerate(zip(runs, bodies, strict=True)):
+            least[i + 1] = min(least[i + 1], _ns_a_call(world, body))
     looped, bare, drawing, recording = least
     return Overhead(max(0.0, looped - bare), prepared.clock_ns(), max(0.0, recording - drawing))
 
 
-def _ns_a_call(build: Build, bodies: native.Bodies) -> float:
-    machine = plain.PlainMachine(build.cache())
-    with create_arena(build, Sizes(), np.zeros(1, np.int64)) as arena:
-        native.free_locks(arena, machine, build, Sizes())
+def _ns_a_call(world: World, bodies: native.Bodies) -> float:
+    machine = plain.PlainMachine(world.build.cache())
+    with world.create_arena() as arena:
+        native.free_locks(world, arena, machine)
         bodies(arena, machine)[0]()
         ran = arena.records("cpus")
         return float(ran["ended_ns"][0] - ran["began_ns"][0]) / CALLS

@@ -36,10 +36,10 @@ from shmkret.kernel.registration import (
 )
 from shmkret.kernel.sched import enqueue
 from shmkret.kernel.task import fork_task
+from shmkret.moves.chained import lock_free, unlock_free
 from shmkret.moves.intents import HAND, NOTHING
 from shmkret.moves.lists import push_free
 from shmkret.recovery.taking import BURIED, DEAD, EMPTY, EVERYBODY, LIVE, free_locks, is_unlocked
-from shmkret.schemes import lock_free, unlock_free
 from shmkret.text.atomics import (
     NE,
     NIL,

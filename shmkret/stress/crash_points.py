@@ -17,6 +17,7 @@ from typing import Any
 
 from shmkret.arena.records import Kernel
 from shmkret.audit.checks import audit, books
+from shmkret.audit.findings import sentences
 from shmkret.errors import RunFailed, UsageError
 from shmkret.host import posix
 from shmkret.kernel.cpu import end_round
@@ -27,12 +28,13 @@ from shmkret.kernel.sched import schedule, yield_cpu
 from shmkret.machines import native, plain
 from shmkret.machines.build import Build
 from shmkret.machines.plain import PlainMachine, PlainWords
-from shmkret.machines.sizes import Sizes, geometry_of, script_of
-from shmkret.machines.world import create_arena, kernel_of
+from shmkret.machines.sizes import Sizes
+from shmkret.machines.world import World
 from shmkret.recovery import recoverer as recovery
 from shmkret.recovery.taking import LIVE
 from shmkret.text import atomics
 from shmkret.text.atomics import NIL
+from shmkret.text.libc import CALLS
 
 MOST_POINTS = 100_000
 RECOVERERS = 2
@@ -51,6 +53,11 @@ class DyingMachine(PlainMachine):
         if self.left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    def libc(self, name: str, *args: Any) -> Any:
+        if CALLS[name].changes:
+            self.count()
+        return super().libc(name, *args)
+
 
 def _counted(name: str) -> Callable[..., Any]:
     def call(self: DyingMachine, *args: Any) -> Any:
@@ -60,11 +67,8 @@ def _counted(name: str) -> Callable[..., Any]:
     return call
 
 
-CHANGING = (
-    "store_release", "exchange", "fetch_add", "cmpxchg", "sem_trywait", "sem_wait_unless", "sem_post", "robust_lock",
-    "robust_unlock", "futex_wake", "mutex_trylock", "mutex_lock_unless", "mutex_unlock",
-)  # fmt: skip
-for _name in CHANGING:
+ACCESSES = ("store_relaxed", "store_release", "exchange", "fetch_add", "cmpxchg", "futex_wake")
+for _name in ACCESSES:
     setattr(DyingMachine, _name, _counted(_name))
 
 
@@ -91,29 +95,29 @@ def rounds(k: Kernel, cpu: int, numbers: Sequence[int]) -> None:
     idle_enter(k, cpu)
 
 
-def die_at(build: Build, sizes: Sizes, kth: int, numbers: Sequence[int]) -> tuple[bool, list[str]]:
+def die_at(world: World, kth: int, numbers: Sequence[int]) -> tuple[bool, list[str]]:
     """One death of CPU 0 of two. Whether the rounds were completed instead; and what was wrong afterwards."""
-    words = script_of(build, build.nr_cpus, 1)
+    build = world.build
     recoverer = build.nr_cpus
-    with create_arena(build, sizes, words, geometry_of(build, sizes, len(words), RECOVERERS)) as arena:
+    with world.create_arena(world.geometry(RECOVERERS)) as arena:
         machine = PlainMachine(build.cache())
-        native.free_locks(arena, machine, build, sizes)
+        native.free_locks(world, arena, machine)
         arena.records("runqueues")["quiescent"] = 1
         arena.records("recovery")["life"][: recoverer + 1] = LIVE
         arena.records("recovery")["parked"][1:recoverer] = 1
-        pid = posix.fork_child(partial(_die, build, arena, sizes, kth, numbers))
+        pid = posix.fork_child(partial(_die, world, arena, kth, numbers))
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         if status not in (0, -signal.SIGKILL):
             raise RunFailed(f"a round of {build.worker.name} ended with status {status}, and nobody had killed it")
-        k = kernel_of(arena, partial(plain.column, arena), build, sizes)
+        k = plain.kernel(world, arena)
         with atomics.use(machine):
             recovery.announce(k, 0)
             recovery.recover(k, recoverer)
-            wrong = audit(arena, build.scheme, at_rest=False)
+            wrong = sentences(audit(arena, build.scheme, at_rest=False))
             k.recovery.life[0] = LIVE
             for cpu in reversed(range(build.nr_cpus)):
                 rounds(k, cpu, numbers)
-        wrong += audit(arena, build.scheme, at_rest=False) + native.still_held(arena, machine, build, sizes)
+        wrong += sentences(audit(arena, build.scheme, at_rest=False)) + native.still_held(world, arena, machine)
         bugs = arena.records("cpus")["bug"].tolist()
         wrong += [f"cpu {cpu}: {BUGS[bug]}" for cpu, bug in enumerate(bugs) if bug]
         if books(arena)["calls"] == 0:
@@ -121,9 +125,9 @@ def die_at(build: Build, sizes: Sizes, kth: int, numbers: Sequence[int]) -> tupl
         return status == 0, wrong
 
 
-def _die(build: Build, arena: Any, sizes: Sizes, kth: int, numbers: Sequence[int]) -> int:
+def _die(world: World, arena: Any, kth: int, numbers: Sequence[int]) -> int:
     """The process that does."""
-    dying = DyingMachine(build.cache(), kth)
+    dying = DyingMachine(world.build.cache(), kth)
 
     def column(section: str, field: str) -> Any:
         words = DyingWords(arena.records(section)[field])
@@ -131,7 +135,7 @@ def _die(build: Build, arena: Any, sizes: Sizes, kth: int, numbers: Sequence[int
         return words
 
     with atomics.use(dying):
-        rounds(kernel_of(arena, column, build, sizes), 0, numbers)
+        rounds(world.kernel(arena, column), 0, numbers)
     return 0
 
 
@@ -143,11 +147,12 @@ def crash_points(
     Args:    numbers: the rounds of the worker program, by their numbers. only: the k-th alone. watch(k): called before each.
     Raises:  UsageError when there is no such store; RunFailed when a round fails by itself, or has more than MOST_POINTS.
     """
+    world = World.of(build, sizes, 1)
     PlainMachine(build.cache()).prepare()
     bad = {}
     for kth in range(1, MOST_POINTS) if only is None else [only]:
         watch(kth)
-        complete, wrong = die_at(build, sizes, kth, numbers)
+        complete, wrong = die_at(world, kth, numbers)
         if wrong:
             bad[kth] = wrong
         if complete and only is not None:

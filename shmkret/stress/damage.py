@@ -10,18 +10,16 @@ import random
 
 import numpy as np
 
+from shmkret.arena.chains import THE_SLAB, Chain
 from shmkret.arena.segment import Arena
 from shmkret.audit.checks import audit, checked_words
 from shmkret.audit.repair import repair
 from shmkret.machines.build import Build
 from shmkret.text.atomics import NIL
 
-LINKS = {("instances", "next"), ("buckets", "first"), ("probes", "free"), ("registry", "slab")}
-MENDED = LINKS | {
-    *(("instances", field) for field in ("state", "rp", "used_next", "used_prev")),
-    ("probes", "used"),
-    ("recovery", "held"),
-}
+OWN = {("instances", "state"), ("instances", "rp"), ("recovery", "held"), *(("scheme.link", f) for f in ("next", "prev"))}
+MENDED = OWN | {("scheme.used", "first")}
+"""What repair mends beside the links of lists."""
 WILD = (1 << 40, -2, 1 << 62, -(1 << 63))
 
 
@@ -34,19 +32,25 @@ def damage(arena: Arena, build: Build, kind: str, rng: random.Random) -> list[st
     what = f"{section}.{field}[{i}], {before} -> {int(words[i])}"
     found = audit(arena, build.scheme)
     wrong = [] if found else [f"damage not found: {what}"]
-    if (section, field) in MENDED:
+    if (section, field) in MENDED | links(arena):
         done = repair(arena, build.scheme, None)
         left = audit(arena, build.scheme)
         wrong += [f"damage not repaired: {what}; {one}; done: {done[:3]}" for one in left]
-    words[i] = before if wrong or (section, field) not in MENDED else words[i]
+    words[i] = before if wrong or (section, field) not in MENDED | links(arena) else words[i]
     return wrong
 
 
+def links(arena: Arena) -> set[tuple[str, str]]:
+    """The words that lists are linked by."""
+    heads = {(one.section, one.field) for one in (*arena.lists, THE_SLAB) if isinstance(one, Chain)}
+    return heads | {("instances", "next")}
+
+
 def _candidates(arena: Arena, build: Build, kind: str) -> list[tuple[str, str, int]]:
-    words = checked_words(arena, scheme=build.scheme.name)
+    words = checked_words(arena)
     if kind == "flip":
         return words
-    return [word for word in words if word[:2] == ("instances", "next") or (kind != "cycle" and word[:2] in LINKS)]
+    return [word for word in words if word[:2] == ("instances", "next") or (kind != "cycle" and word[:2] in links(arena))]
 
 
 def _damaged(kind: str, before: int, rng: random.Random, nr_instances: int) -> int:

@@ -20,19 +20,19 @@ import numpy as np
 
 from shmkret.arena.chains import chain
 from shmkret.arena.header import HEADER
-from shmkret.arena.records import KRETPROBE, PAGE
+from shmkret.arena.layout import HEADER_BYTES
+from shmkret.arena.records import KRETPROBE
 from shmkret.arena.segment import Arena
 from shmkret.errors import ArenaError, UnfitMachine
 from shmkret.host import ptrace as tracer
 from shmkret.kernel import oracle
 from shmkret.locks import try_acquire
-from shmkret.machines import native
-from shmkret.machines.build import Build
+from shmkret.machines import plain
 from shmkret.machines.plain import PlainMachine, locks_of
-from shmkret.machines.sizes import Sizes
-from shmkret.machines.world import LOCK_SECTIONS
+from shmkret.machines.world import World, lock_name
 from shmkret.moves.intents import POP, op_of
 from shmkret.recovery.redo import lock_under
+from shmkret.recovery.taking import held_number
 from shmkret.stress.damage import damage
 from shmkret.stress.record import Record
 from shmkret.stress.spec import Term
@@ -53,8 +53,7 @@ class Stage:
     """What faults work on. machine: prepared. fence_s: a stopped holder is killed after that long."""
 
     arena: Arena
-    build: Build
-    sizes: Sizes
+    world: World
     machine: PlainMachine
     crew: Supervisor
     record: Record
@@ -266,17 +265,16 @@ def held_by(stage: Stage, slot: int) -> list[str]:
     """The locks that a CPU, standing still, certainly has: that of the move that it announced, that of the bucket in hand while
     it waits for another, and those whose word names it. Of locks that name nobody no more can be known.
     """
-    holder = getattr(stage.build.lock.module, "holder", None)
+    holder = stage.world.build.lock.own("holder")
     intent = int(stage.arena.records("recovery")["intent"][slot])
     waits_with = int(stage.arena.records("recovery")["held"][slot])
-    found = {f"table_locks[{waits_with - 1}]"} if waits_with else set()
+    found = {lock_name(stage.arena, held_number(waits_with))} if waits_with else set()
     with atomics.use(stage.machine):
         if op_of(intent) not in (0, POP):  # a pop's intent may be older than its lock
-            i, section = divmod(lock_under(native.kernel(stage.arena, stage.build, stage.sizes), intent), 3)
-            found.add(f"{LOCK_SECTIONS[section]}[{i}]")
+            found.add(lock_name(stage.arena, lock_under(plain.kernel(stage.world, stage.arena), intent)))
         if holder is not None:
             found |= {
-                f"{name}[{i}]" for name, locks, i in locks_of(stage.arena, stage.build.lock.record) if holder(locks, i) == slot
+                f"{name}[{i}]" for name, locks, i in locks_of(stage.arena, stage.world.build.lock.record) if holder(locks, i) == slot
             }
     return sorted(found)
 
@@ -344,7 +342,7 @@ def _kill_parent(_: Stage, __: int) -> list[str]:
 
 def _steal(stage: Stage, i: int) -> list[str]:
     """A lock is taken by nobody, as if a semaphore's value had been lost; whoever comes waits until a death is recovered."""
-    name, locks, at = stage.rng.choice(list(locks_of(stage.arena, stage.build.lock.record)))
+    name, locks, at = stage.rng.choice(list(locks_of(stage.arena, stage.world.build.lock.record)))
     with atomics.use(stage.machine):
         taken = any(try_acquire(locks, at, NIL) for _ in range(100))
     if not taken:
@@ -408,7 +406,7 @@ def harm(stage: Stage, i: int, term: Term) -> list[str]:
     if term.action in ("torn", "truncate"):
         wrong = _attach_damaged(stage, term.action == "torn")
     else:
-        wrong = damage(stage.arena, stage.build, term.action, stage.rng)
+        wrong = damage(stage.arena, stage.world.build, term.action, stage.rng)
     if wrong:
         stage.record.add("other")
     return wrong
@@ -425,14 +423,14 @@ def _attach_damaged(stage: Stage, torn: bool) -> list[str]:
         data[at : at + 8] = stage.rng.randbytes(8)
         what = f"the 8 bytes of its header from {at} on are torn"
     else:
-        size = stage.rng.choice((stage.rng.randrange(PAGE), stage.rng.randrange(len(data))))
+        size = stage.rng.choice((stage.rng.randrange(HEADER_BYTES), stage.rng.randrange(len(data))))
         del data[size:]
         what = f"it was cut off at {size} of {stage.arena.size} bytes"
     fd = os.memfd_create("copy", os.MFD_CLOEXEC)
     try:
         with open(fd, "wb", closefd=False) as copy:
             copy.write(data)
-        Arena.attach(fd, lock=stage.build.lock.record).close()
+        Arena.attach(fd, lock=stage.world.build.lock.record, scheme=stage.world.build.scheme.record).close()
     except ArenaError:
         os.close(fd)
         return []

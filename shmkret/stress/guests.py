@@ -30,7 +30,7 @@ from shmkret.locks import LOCK
 from shmkret.machines import native
 from shmkret.machines.build import Build
 from shmkret.machines.plain import PlainMachine
-from shmkret.machines.sizes import Sizes
+from shmkret.machines.world import World
 from shmkret.plugins.registry import find, is_path
 from shmkret.recovery.taking import EMPTY, LIVE
 from shmkret.schemes import SCHEME
@@ -62,14 +62,14 @@ def join(name: str, worker: str, scheme: str | None, lock: str | None, watch: Ca
             nr_cpus=arena.geometry.nr_cpus,
             recoverable=True,
         )
-        if not getattr(build.lock.module, "ATTACHABLE", True):
+        if not build.lock.constants.attachable:
             raise UsageError(f"the words of the lock {build.lock.name} mean nothing outside the run's own processes")
         if build.identity.encode() != bytes(header["build"]):
             raise ArenaError(
                 f"{name} runs another worker, or other files, than {worker}, {build.scheme.name}, {build.lock.name}"
             )
         with signals.on_the_spot():
-            bodies = native.compiled(build, Sizes())(arena, PlainMachine(build.cache()))
+            bodies = native.compiled(World.of(build))(arena, PlainMachine(build.cache()))
         return _Guest(arena, watch).run(bodies, range(build.nr_cpus - guests, build.nr_cpus))
 
 

@@ -22,12 +22,12 @@ from typing import NamedTuple
 
 from shmkret.arena.segment import Arena
 from shmkret.audit.checks import audit
+from shmkret.audit.findings import COUNTS, DOUBLED, LOST, sentences
 from shmkret.host import ofd, posix
 from shmkret.kernel.cpu import GATE, MEASURE, STOP
 from shmkret.machines import native
-from shmkret.machines.build import Build
 from shmkret.machines.plain import PlainMachine
-from shmkret.machines.sizes import Sizes
+from shmkret.machines.world import World
 from shmkret.recovery.taking import DEAD, LIVE
 from shmkret.stress.faults import PATIENCE_S, Stage, begin_round, harm, heal, strike
 from shmkret.stress.record import Record
@@ -70,16 +70,14 @@ class Nemesis:
     def __init__(
         self,
         arena: Arena,
-        build: Build,
-        sizes: Sizes,
+        world: World,
         machines: Machines,
         machine: PlainMachine,
         cores: list[int],
         record: Record,
     ) -> None:
         self.arena = arena
-        self.build = build
-        self.sizes = sizes
+        self.world = world
         self.machines = machines
         self.machine = machine
         self.record = record
@@ -96,7 +94,7 @@ class Nemesis:
         self.plan = plan
         with Supervisor(self.arena, self.machines.start, self.machines.announce, self.cores) as self.crew:
             self.stage = Stage(
-                self.arena, self.build, self.sizes, self.machine, self.crew, self.record, self.rng, self.cores, plan.fence_s
+                self.arena, self.world, self.machine, self.crew, self.record, self.rng, self.cores, plan.fence_s
             )
             self._take_up()
             wrong = self._stop() if self.crew.guests else []
@@ -206,15 +204,15 @@ class Nemesis:
 
     def _audit(self) -> list[str]:
         self.record.add("rounds")
-        wrong = audit(self.arena, self.build.scheme)
-        wrong += native.still_held(self.arena, self.machine, self.build, self.sizes)
-        for what in wrong:
-            kind = next((name for name in ("lost", "doubled") if f"instances {name}" in what), "")
-            if kind:
-                self.record.add(kind, int(what.split()[0]))
+        found = audit(self.arena, self.world.build.scheme)
+        held = native.still_held(self.world, self.arena, self.machine)
+        for finding in found:
+            if finding.kind in (LOST, DOUBLED):
+                self.record.add(finding.kind, finding.seen)
             else:
-                self.record.add("count_errors" if " hits, but " in what or " calls, but " in what else "other")
-        return wrong
+                self.record.add("count_errors" if finding.kind in COUNTS else "other")
+        self.record.add("other", len(held))
+        return sentences(found) + held
 
     def _damage(self) -> list[str]:
         """Now and then a word of the quiet arena: what is found and mended is no failure, the next round goes on with it."""

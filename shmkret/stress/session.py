@@ -16,11 +16,12 @@ from typing import Any
 from shmkret.audit.checks import books
 from shmkret.errors import UnfitMachine, UsageError
 from shmkret.host import signals, topology
+from shmkret.locks import GATE, family
 from shmkret.machines import native
 from shmkret.machines.build import Build
 from shmkret.machines.plain import PlainMachine
-from shmkret.machines.sizes import Sizes, geometry_of, script_of
-from shmkret.machines.world import create_arena
+from shmkret.machines.sizes import Sizes
+from shmkret.machines.world import World
 from shmkret.recovery import recoverer as recovery
 from shmkret.stress.faults import require_last_pid
 from shmkret.stress.nemesis import Machines, Nemesis, Plan, execute
@@ -54,23 +55,22 @@ def run(
     """
     _require(build, plan)
     cores = topology.allowed_cores()
-    words = script_of(build, build.nr_cpus, plan.seed)
-    geometry = geometry_of(build, sizes, len(words), NR_RECOVERERS)
+    world = World.of(build, sizes, plan.seed)
     with signals.on_the_spot():  # a callback of LLVM's would swallow an interrupt
-        compiled = [native.compiled(build, sizes, text) for text in (recovery.start, recovery.announce)]
+        compiled = [native.compiled(world, text) for text in (recovery.start, recovery.announce)]
         machine = PlainMachine(build.cache())
         machine.prepare()
     record = Record()
     began = time.monotonic()
-    with create_arena(build, sizes, words, geometry, named=plan.guests > 0) as arena:
+    with world.create_arena(world.geometry(NR_RECOVERERS), named=plan.guests > 0) as arena:
         try:
             arena.records("run")["guests"] = plan.guests
-            native.free_locks(arena, machine, build, sizes)
+            native.free_locks(world, arena, machine)
             arena.records("runqueues")["quiescent"] = 1
             bodies = [make(arena, machine) for make in compiled]
             if arena.name:
                 announce(arena.name)
-            nemesis = Nemesis(arena, build, sizes, Machines(*bodies), machine, cores, record)
+            nemesis = Nemesis(arena, world, Machines(*bodies), machine, cores, record)
             _guard(nemesis, plan, record, watch, began)
             counts = books(arena)
             missing = [
@@ -106,7 +106,7 @@ def run(
 
 def _require(build: Build, plan: Plan) -> None:
     """Raises UsageError or UnfitMachine for a fault that this build, or this machine, cannot have."""
-    if plan.guests and not getattr(build.lock.module, "ATTACHABLE", True):
+    if plan.guests and not build.lock.constants.attachable:
         raise UsageError(f"no guests: the words of the lock {build.lock.name} mean nothing outside the run's own processes")
     for term in plan.terms:
         ours = build.nr_cpus - plan.guests
@@ -114,9 +114,9 @@ def _require(build: Build, plan: Plan) -> None:
             raise UsageError(f"the fault {term.text} names cpu {max(term.cpus)}, and there are {ours} CPUs to strike")
         if term.action == "reuse":
             require_last_pid()
-        if term.action == "steal" and build.lock.module.RECOVERY != "gate":
+        if term.action == "steal" and family(build.lock.abilities) != GATE:
             raise UsageError(f"the fault {term.text} needs a lock that names nobody, and {build.lock.name} knows its owner")
-        if term.action == "steal" and not hasattr(build.lock.module, "try_acquire"):
+        if term.action == "steal" and not build.lock.can("try"):
             raise UsageError(f"the fault {term.text} needs try_acquire(), which {build.lock.path} does not have")
 
 

@@ -21,13 +21,14 @@ from functools import partial
 from typing import Any
 
 from shmkret.audit.checks import audit
+from shmkret.audit.findings import COUNTS, LOST
 from shmkret.host import posix, topology
 from shmkret.kernel.cpu import MEASURE
 from shmkret.machines import native
 from shmkret.machines.build import Build
 from shmkret.machines.plain import PlainMachine
-from shmkret.machines.sizes import Sizes, script_of
-from shmkret.machines.world import create_arena
+from shmkret.machines.sizes import Sizes
+from shmkret.machines.world import World
 from shmkret.recovery import recoverer as recovery
 from shmkret.stress.supervisor import Supervisor, wait_until
 
@@ -39,26 +40,27 @@ def trials(build: Build, sizes: Sizes, count: int, seed: int) -> dict[str, Any]:
     """`count` deaths. Returns worker, scheme, lock, trials, and how many ended in each of OUTCOMES."""
     build = replace(build, recoverable=False, mutant="")
     rng = random.Random(seed)
-    start = native.compiled(build, sizes, recovery.start_mortal)
-    words = script_of(build, build.nr_cpus, seed)
-    found = Counter(_in_child(build, sizes, words, start, rng.random()) for _ in range(count))
+    world = World.of(build, sizes, seed)
+    start = native.compiled(world, recovery.start_mortal)
+    found = Counter(_in_child(world, start, rng.random()) for _ in range(count))
     key = {"worker": build.worker.name, "scheme": build.scheme.name, "lock": build.lock.name}
     return {**key, "trials": count, **{outcome: found[i] for i, outcome in enumerate(OUTCOMES)}}
 
 
-def _in_child(build: Build, sizes: Sizes, script: Any, start: native.Bodies, after: float) -> int:
+def _in_child(world: World, start: native.Bodies, after: float) -> int:
     """One trial in a process of its own, which forgets its memory for its children; its exit status is the outcome."""
-    pid = posix.fork_child(partial(_trial, build, sizes, script, start, after))
+    pid = posix.fork_child(partial(_trial, world, start, after))
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if status not in range(len(OUTCOMES)):
         raise RuntimeError(f"a trial ended with status {status}")
     return status
 
 
-def _trial(build: Build, sizes: Sizes, script: Any, start: native.Bodies, after: float) -> int:
+def _trial(world: World, start: native.Bodies, after: float) -> int:
+    build = world.build
     machine = PlainMachine(build.cache())
-    with create_arena(build, sizes, script) as arena:
-        native.free_locks(arena, machine, build, sizes)
+    with world.create_arena() as arena:
+        native.free_locks(world, arena, machine)
         cpus, run = arena.records("cpus"), arena.records("run")
         with Supervisor(arena, start(arena, machine), [], topology.allowed_cores()) as crew:
             for cpu in range(build.nr_cpus):
@@ -81,8 +83,7 @@ def _trial(build: Build, sizes: Sizes, script: Any, start: native.Bodies, after:
 
 
 def _judge(arena: Any, build: Build) -> str:
-    wrong = audit(arena, build.scheme, at_rest=False)
-    lists = [what for what in wrong if "hits, but" not in what and "calls, but" not in what and "instances lost" not in what]
-    if lists:
+    found = audit(arena, build.scheme, at_rest=False)
+    if any(finding.kind not in COUNTS | {LOST} for finding in found):
         return "corrupts"
-    return "leaks" if wrong else "unharmed"
+    return "leaks" if found else "unharmed"

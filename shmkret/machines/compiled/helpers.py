@@ -9,6 +9,7 @@ from shmkret.machines.compiled.loop import INT, STOP, WORD, compile_function
 from shmkret.text import atomics
 from shmkret.text.atomics import EQ, Words, load_acquire, monotonic_ns, store_release, wait_until
 from shmkret.text.libc import CALLS
+from shmkret.text.marks import inline
 
 ACCESSES: dict[Callable[..., object], tuple[str, ...]] = {
     atomics.load_relaxed: (WORD,),
@@ -24,6 +25,7 @@ ACCESSES: dict[Callable[..., object], tuple[str, ...]] = {
 }
 
 
+@inline
 def clock_pair(batch: int) -> int:
     """What two readings of the clock cost, ns: the least of `batch`."""
     least = 1 << 62
@@ -33,6 +35,7 @@ def clock_pair(batch: int) -> int:
     return least
 
 
+@inline
 def ping_pong(word: Words, i: int, me: int, batches: int, rounds: int) -> int:
     """Take turns with another CPU in counting a word up; what the fastest batch of that many rounds took, ns."""
     least = 1 << 62

@@ -11,27 +11,31 @@ from typing import Any
 
 import numpy as np
 
+from shmkret.arch import ARCH
 from shmkret.arena import hashing
 from shmkret.arena import memory as arenas
 from shmkret.arena.segment import Arena
 from shmkret.audit import checks
+from shmkret.audit.findings import sentences
 from shmkret.errors import PluginError, UsageError
 from shmkret.explore.rehearsal import Rehearsal, locate, rehearse, step_through
 from shmkret.host import signals, topology
 from shmkret.host.books import Conditions
 from shmkret.host.crew import WorkerLost
 from shmkret.kernel import cpu, oracle
+from shmkret.kernel.program import WORKER
+from shmkret.locks import LOCK
 from shmkret.machines import native, peers, plain
 from shmkret.machines.build import Build
-from shmkret.machines.sizes import Sizes, geometry_of, script_of
-from shmkret.machines.world import create_arena
+from shmkret.machines.world import World
 from shmkret.measure import latency, transfer, window
 from shmkret.measure.cell import COUNTS, CPU_COUNTS, OURS, Cell, Sample
 from shmkret.measure.latency import Histogram
 from shmkret.moves import bugs
 from shmkret.plugins import registry
 from shmkret.plugins.calls import blamed
-from shmkret.plugins.registry import ARCH, LOCK, SCHEME, WORKER, Plugin
+from shmkret.plugins.registry import Plugin
+from shmkret.schemes import SCHEME
 
 LONGEST_DELAY_NS = 1_000_000_000
 
@@ -66,22 +70,21 @@ class Prepared:
         if cell.peer != OURS:
             peers.require(cell.peer, cell.worker, cell.scheme, cell.lock, {knob: cell.value(knob) for knob in peers.DOES})
         self.cores = topology.place(cell.cpus, params.workers_per_core, params.pin_order)
-        self.sizes: Sizes = params
-        self.script = script_of(self.build, cell.cpus, self.seed)
+        self.world = World.of(self.build, params, seed)
         self.rehearsal = Rehearsal()
-        self._timed: dict[str, tuple[Build, native.Bodies]] = {}
+        self._timed: dict[str, tuple[World, native.Bodies]] = {}
         # All that can be refused is refused before anything runs.
         self._check_sizes()
         with blamed(self._paths, "asking for its sizes"):
-            self.geometry = geometry_of(self.build, self.sizes, len(self.script))
-        arenas.require_room(self.geometry, self.build.lock.record)
+            self.geometry = self.world.geometry()
+        arenas.require_room(self.geometry, self.build.lock.record, self.build.scheme.record)
         hashing.multiplier(params.hash)
         hashing.task_addresses(params.task_address, 1)
 
     @property
     def is_control(self) -> bool:
         """Whether its lock is broken on purpose."""
-        return getattr(self.build.lock.module, "CONTROL", False)
+        return bool(self.build.lock.constants.control)
 
     @property
     def counts(self) -> tuple[str, ...]:
@@ -112,7 +115,7 @@ class Prepared:
         ]
 
     def _check_sizes(self) -> None:
-        cell, sizes = self.cell, self.sizes
+        cell, sizes = self.cell, self.world.sizes
         least = len(self.build.declared.boot)
         if sizes.probes is not None and sizes.probes < least:
             raise UsageError(f"the worker {cell.worker} needs {least} probes on {cell.cpus} CPUs, --probes says {sizes.probes}")
@@ -122,9 +125,9 @@ class Prepared:
             if not 0 <= (getattr(sizes, name) or 0) <= LONGEST_DELAY_NS:
                 option = name.replace("_", "-")
                 raise UsageError(f"--{option} is {getattr(sizes, name)}: give 0 to {LONGEST_DELAY_NS} nanoseconds")
-        needed = getattr(self.build.worker.module, "DATA_SIZE", 0)
+        needed = self.build.worker.constants.data_size
         table: Any = self.build.declared.handlers
-        for handler in (*table.asked, *table.told):
+        for handler in (*table.entries, *table.exits):
             if not (needed or sizes.data_size) and {"data", "data_at"} & set(handler.__code__.co_names):
                 where = f"{handler.__code__.co_filename}:{handler.__code__.co_firstlineno}"
                 raise PluginError(f"{where}: {handler.__name__}() uses the data of an instance: set DATA_SIZE, 8 for one word")
@@ -144,37 +147,37 @@ class Prepared:
                 return
             # On two CPUs at least, whatever is measured: a lock that nobody contends for proves nothing.
             cpus = max(2, self.cell.cpus)
-            build, sizes = replace(self.build, nr_cpus=cpus), replace(self.sizes, probes=None, tasks=None)
-            rehearsed = build, sizes, script_of(build, cpus, self.seed)
-            step_through(*rehearsed)
+            sizes = replace(self.world.sizes, probes=None, tasks=None)
+            rehearsed = World.of(replace(self.build, nr_cpus=cpus), sizes, self.seed)
+            step_through(rehearsed)
             _ = self._bodies
-            self.rehearsal = rehearse(*rehearsed)
+            self.rehearsal = rehearse(rehearsed)
 
     @cached_property
     def _bodies(self) -> native.Bodies:
-        return self._bodies_of(self.build)
+        return self._bodies_of(self.world)
 
-    def _bodies_of(self, build: Build) -> native.Bodies:
+    def _bodies_of(self, world: World) -> native.Bodies:
         with signals.on_the_spot():
-            plain.PlainMachine(build.cache()).prepare()  # by which the CPUs are led
+            plain.PlainMachine(world.build.cache()).prepare()  # by which the CPUs are led
         if self.cell.peer != OURS:
-            return native.peer(build, self.cell.peer)
+            return native.peer(world, self.cell.peer)
         with signals.on_the_spot():
-            return native.uncompiled(build, self.sizes) if self.cell.params.plain else native.compiled(build, self.sizes)
+            return native.uncompiled(world) if self.cell.params.plain else native.compiled(world)
 
     @property
     def _patience_s(self) -> float:
         """How long a CPU may take to look at the phase: it does between two batches of rounds."""
-        declared = getattr(self.build.worker.module, "HANDLER_NS", 0)
-        handler_ns = declared if self.sizes.handler_ns is None else self.sizes.handler_ns
-        round_s = (self.sizes.work_ns + 2 * handler_ns) / 1e9
+        declared, sizes = self.build.worker.constants.handler_ns, self.world.sizes
+        handler_ns = declared if sizes.handler_ns is None else sizes.handler_ns
+        round_s = (sizes.work_ns + 2 * handler_ns) / 1e9
         return window.PATIENCE_S + 2 * cpu.BATCH * self.cell.params.workers_per_core * round_s
 
     def repeat(self, seconds: float, warm_up: float = 0.05) -> Sample:
         """One repetition, in fresh processes on a fresh arena. A worker that dies, hangs or sees a bug is a flaw."""
         if self.rehearsal.flaws:
             return Sample(flaws=self.rehearsal.flaws)
-        return self._run(self.build, self._bodies, seconds, warm_up)[0]
+        return self._run(self.world, self._bodies, seconds, warm_up)[0]
 
     def timed(
         self, what: str, seconds: float, rate: float | None = None, warm_up: float = 0.05
@@ -187,8 +190,8 @@ class Prepared:
         if self.rehearsal.flaws:
             return Sample(flaws=self.rehearsal.flaws), {}
         if what not in self._timed:
-            build = replace(self.build, timed=what)
-            self._timed[what] = build, self._bodies_of(build)
+            world = self.world.over(timed=what)
+            self._timed[what] = world, self._bodies_of(world)
         return self._run(*self._timed[what], seconds, warm_up, latency.one_in_of(rate))
 
     def clock_ns(self) -> float:
@@ -200,21 +203,21 @@ class Prepared:
         return self.clock_ns()
 
     def _run(
-        self, build: Build, bodies: native.Bodies, seconds: float, warm_up: float, one_in: int = 0
+        self, world: World, bodies: native.Bodies, seconds: float, warm_up: float, one_in: int = 0
     ) -> tuple[Sample, dict[str, Histogram]]:
-        cache = build.cache()
+        cache = world.build.cache()
         machine = plain.PlainMachine(cache)
-        with create_arena(build, self.sizes, self.script, named=self.named) as arena:
+        with world.create_arena(named=self.named) as arena:
             try:
-                native.free_locks(arena, machine, build, self.sizes)
-                if build.timed:
+                native.free_locks(world, arena, machine)
+                if world.build.timed:
                     latency.prepare(arena, one_in, self._least_clock_ns)
                 before = transfer.ways_ns(self.cores, cache)
                 times = window.Times(seconds, warm_up, self._patience_s)
                 flaws, seen = window.lead(bodies(arena, machine), self.cores, arena, machine, times)
                 seen = seen.with_ways(before, transfer.ways_ns(self.cores, cache))
                 sample = self._sample(arena, machine, flaws, seen)
-                return sample, latency.histograms(arena) if build.timed and not sample.flaws else {}
+                return sample, latency.histograms(arena) if world.build.timed and not sample.flaws else {}
             except WorkerLost as error:
                 place = "" if str(self.build.worker.path) in str(error) else self._locate(error)
                 raise WorkerLost(f"{error}{place}") from error
@@ -223,14 +226,14 @@ class Prepared:
 
     def _locate(self, error: WorkerLost) -> str:
         """The user's line at which a compiled loop raised, if the same rounds uncompiled raise too."""
-        place = locate(self.build, self.sizes, self.script) if "Traceback" in str(error) else ""
+        place = locate(self.world) if "Traceback" in str(error) else ""
         return f"\nuncompiled, the same rounds raise at {place}" if place else ""
 
     def _sample(self, arena: Arena, machine: plain.PlainMachine, flaws: tuple[str, ...], seen: Conditions) -> Sample:
         cpus = arena.records("cpus")
         flaws = tuple(_bug(cpus[i], i) for i in np.flatnonzero(cpus["bug"]).tolist()) or flaws
         if not flaws:
-            wrong = checks.audit(arena, self.build.scheme) + native.still_held(arena, machine, self.build, self.sizes)
+            wrong = sentences(checks.audit(arena, self.build.scheme)) + native.still_held(self.world, arena, machine)
             flaws = tuple(f"audit: {what}" for what in wrong)
         if not flaws and not cpus["calls"].any():
             flaws = ("no call hit a kretprobe: there is nothing to measure",)
