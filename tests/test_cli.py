@@ -15,13 +15,15 @@ import pytest
 
 from shmkret.arena.segment import Arena
 from shmkret.cli import main as cli
+from shmkret.cli.list import LISTS
 from shmkret.cli.main import main
+from shmkret.cli.output import replay
 from shmkret.errors import PluginError
 from shmkret.host import signals
+from shmkret.locks import LOCK
 from shmkret.machines import peers
 from shmkret.measure import suite
 from shmkret.plugins import registry
-from shmkret.locks import LOCK
 from shmkret.schemes import SCHEME
 
 from .conftest import TWO_CORES, needs_two_cores
@@ -408,7 +410,7 @@ def with_names(create, seen):
 
 
 def test_the_options_of_a_suite_are_those_of_the_command_line():
-    known = vars(cli._parser().parse_args(["bench"])).keys() - {"suite", "run"}
+    known = vars(cli.parser().parse_args(["bench"])).keys() - {"suite", "run"}
 
     assert known == set(suite.OPTIONS)
 
@@ -431,7 +433,7 @@ def test_what_was_used_stands_beside_what_was_asked_for(tmp_path):
 
 @pytest.mark.parametrize("place", [["--out", "there"], ["--out=there"], []])
 def test_the_command_that_is_printed_again_writes_elsewhere(place):
-    assert cli._replay(["bench", *place, "--lock", "sem"], 5) == "shmkret bench --lock sem --seed 5"
+    assert replay(["bench", *place, "--lock", "sem"], 5) == "shmkret bench --lock sem --seed 5"
 
 
 @pytest.mark.parametrize(
@@ -449,7 +451,7 @@ def test_a_library_that_finds_no_room_is_exit_3(error, words, monkeypatch, capsy
     def fails(*args):
         raise error
 
-    monkeypatch.setitem(cli.LISTS, "locks", fails)
+    monkeypatch.setitem(LISTS, "locks", fails)
     assert main(["list", "locks"]) == 3
     err = capsys.readouterr().err
     assert words in err
