@@ -22,11 +22,12 @@ from shmkret.errors import UsageError
 from shmkret.host.books import Conditions
 from shmkret.measure import bench, latency, suite
 from shmkret.measure.cell import COUNTS
+from shmkret.measure.knobs import KNOBS, PARAMS
 from shmkret.measure.latency import Histogram
 
 
 class Knobs(TypedDict, total=False):
-    """What run() takes beside its named arguments: the options of `shmkret bench`, one value each, None as if not given."""
+    """What run() takes beside its named arguments, one value each, None as if not given: shmkret.measure.knobs.Params."""
 
     probes: int | None
     tasks: int | None
@@ -43,9 +44,6 @@ class Knobs(TypedDict, total=False):
     lock_wait: bool | None
     latency: bool | None
     recoverable: bool | None
-
-
-assert Knobs.__annotations__.keys() == suite.PARAMS.keys()
 
 
 @dataclass(frozen=True)
@@ -128,9 +126,9 @@ def run(
     Raises:  UsageError and its kinds, PluginError among them, before anything runs, for a value of the wrong type too;
              WorkerLost when a process ends; UnfitMachine.
     """
-    unknown = knobs.keys() - suite.PARAMS.keys()
+    unknown = knobs.keys() - PARAMS.keys()
     if unknown:
-        raise UsageError(f"there is no knob {min(unknown)!r}: {', '.join(suite.PARAMS)}")
+        raise UsageError(f"there is no knob {min(unknown)!r}: {', '.join(PARAMS)}")
     plugins = {"worker": worker, "scheme": scheme, "lock": lock, "arch": arch}
     paths = {key: str(value) if isinstance(value, Path) else value for key, value in plugins.items()}
     how = {"padding": padding, "cpus": cpus, "seconds": seconds, "repeat": repeat, "seed": seed}
@@ -141,8 +139,8 @@ def run(
 
 def _one(key: str, value: Any) -> Any:
     """A value for a suite. numpy's numbers are numbers; what is required may not be None. Raises UsageError for several."""
-    if isinstance(value, list) or (value is None and key not in suite.PARAMS):
-        raise UsageError(f"{key} = {value!r}: run() takes one value, {(suite.AXES | suite.PARAMS | suite.RUN)[key].__name__}")
+    if isinstance(value, list) or (value is None and key not in PARAMS):
+        raise UsageError(f"{key} = {value!r}: run() takes one value, {KNOBS[key].type.__name__}")
     return value.item() if isinstance(value, np.generic) else value
 
 

@@ -23,6 +23,7 @@ from shmkret.host import signals
 from shmkret.locks import LOCK
 from shmkret.machines import peers
 from shmkret.measure import suite
+from shmkret.measure.knobs import OPTIONS
 from shmkret.plugins import registry
 from shmkret.schemes import SCHEME
 
@@ -412,7 +413,7 @@ def with_names(create, seen):
 def test_the_options_of_a_suite_are_those_of_the_command_line():
     known = vars(cli.parser().parse_args(["bench"])).keys() - {"suite", "run"}
 
-    assert known == set(suite.OPTIONS)
+    assert known == set(OPTIONS)
 
 
 def test_what_was_used_stands_beside_what_was_asked_for(tmp_path):

@@ -11,20 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from shmkret import __version__
-from shmkret.arena import hashing
 from shmkret.cli import output, progress
-from shmkret.cli.options import add_command, add_json, names, numbers
+from shmkret.cli.options import add_command, add_knobs
 from shmkret.errors import RunFailed, UsageError
-from shmkret.host import posix, signals, topology
+from shmkret.host import posix, signals
 from shmkret.machines import peers
-
-SWITCHES = {
-    "--plain": "run the same functions uncompiled",
-    "--recoverable": "compile in what lets others survive the death of a CPU",
-    "--lock-wait": "time every acquire, in a run apart",
-    "--latency": "time entry and return of calls, in a run apart",
-    "--named": "give the arenas names, so that `shmkret inspect` can attach; each lives for one repetition: take --seconds 20",
-}
+from shmkret.measure.knobs import OPTIONS, OURS
 
 
 def add(commands: Any) -> None:
@@ -37,38 +29,7 @@ def add(commands: Any) -> None:
         description="Measures a suite and writes a folder with results.json, CSV and a plot. Lists take commas: --cpus 1,2.",
     )
     bench.add_argument("suite", nargs="?", default="scaling", help="a suite by name (see `shmkret list suites`) or a TOML file")
-    axes = bench.add_argument_group("what is measured")
-    axes.add_argument("--worker", type=names, metavar="A,B", help="worker programs, by name or by path")
-    axes.add_argument("--scheme", type=names, metavar="A,B", help="locking schemes")
-    axes.add_argument("--lock", type=names, metavar="A,B", help="inter-process locks")
-    axes.add_argument("--arch", type=names, metavar="A,B", help="architectures")
-    axes.add_argument("--padding", type=names, metavar="A,B", help="cacheline (default), packed")
-    axes.add_argument("--cpus", type=numbers, metavar="1,2", help="workers, each on its own core; default 1, 2, 4 ...")
-    axes.add_argument("--peer", metavar="NAME", help="measure this peer, a C program, beside every cell")
-    axes.add_argument("--workers-per-core", type=numbers, metavar="N", help="workers that share a core; default 1")
-    axes.add_argument("--pin-order", type=names, metavar="NAME", help=f"{', '.join(topology.PIN_ORDERS)}; default the first")
-    sizes = bench.add_argument_group("sizes, each a value or several")
-    sizes.add_argument("--probes", type=numbers, metavar="N", help="probe records; default what the worker needs")
-    sizes.add_argument("--tasks", type=numbers, metavar="N", help="tasks on the run queues of their CPUs; default one a CPU")
-    sizes.add_argument("--maxactive", type=numbers, metavar="N", help="instances a probe; default max(10, 2 * cpus)")
-    sizes.add_argument(
-        "--data-size", type=numbers, metavar="BYTES", help="private bytes an instance; default what handlers need"
-    )
-    sizes.add_argument("--hash", type=names, metavar="NAME", help=f"{', '.join(hashing.MULTIPLIERS)}; default the first")
-    sizes.add_argument(
-        "--task-address", type=names, metavar="MODEL", help=f"{', '.join(hashing.ADDRESS_MODELS)}; default the first"
-    )
-    sizes.add_argument("--handler-ns", type=numbers, metavar="NS", help="how long the handlers of slow_handler take")
-    sizes.add_argument("--work-ns", type=numbers, metavar="NS", help="work of the task after each round")
-    sizes.add_argument("--bug", type=names, metavar="NAME", help="switch on a historical bug, or A+B; see `shmkret list bugs`")
-    how = bench.add_argument_group("how")
-    how.add_argument("--seconds", type=float, metavar="S", help="the measured window of one repetition")
-    how.add_argument("--repeat", type=int, metavar="N", help="repetitions, each in fresh processes")
-    how.add_argument("--seed", type=int, metavar="N", help="for what is drawn at random; default a new one, printed")
-    for name, what in SWITCHES.items():
-        how.add_argument(name, action=argparse.BooleanOptionalAction, default=None, help=what)
-    how.add_argument("--out", metavar="DIR", help="the result folder; default shmkret-results/SUITE-TIME-PID")
-    add_json(how, "the whole result as one JSON object")
+    add_knobs(bench)
 
 
 def run(options: argparse.Namespace, argv: list[str]) -> int:
@@ -76,7 +37,7 @@ def run(options: argparse.Namespace, argv: list[str]) -> int:
     from shmkret.measure import bench, suite
     from shmkret.measure.report import folder, tables
 
-    plan = suite.plan(options.suite, {key: getattr(options, key, None) for key in suite.OPTIONS})
+    plan = suite.plan(options.suite, {key: getattr(options, key, None) for key in OPTIONS})
     again = output.replay(argv, plan.seed)
     out = _place(plan)
     place = folder.place(out)
@@ -121,7 +82,6 @@ def _object(argv: list[str], plan: Any, measured: list[Any], first_s: float) -> 
     """Everything that was asked for and found, as results.json has it."""
     from shmkret.host import description
     from shmkret.measure import bench
-    from shmkret.measure.cell import OURS
     from shmkret.measure.report import folder
 
     return {

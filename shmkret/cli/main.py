@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from shmkret import __version__
 from shmkret.cli import bench, clean, compare, doctor, inspect, join, repair, report, stress
 from shmkret.cli import list as listing
+from shmkret.cli.options import in_options
 from shmkret.cli.output import kept, say
 from shmkret.errors import (
     NOT_WHOLE,
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_BROKEN_PIPE
     except (ShmkretError, MemoryError, ImportError, OSError, SystemExit) as error:
         code, words = _failed(error)
-        say(f"shmkret: {words}")
+        say(f"shmkret: {in_options(words)}")
         if isinstance(error, OSError) and error.errno is not None:
             _give_up_output()
         return code
@@ -62,7 +63,7 @@ def _failed(error: BaseException) -> tuple[int, str]:
         short = is_short_of_memory(error)
         return (UnfitMachine.exit_code, f"{error}; {NOT_WHOLE}") if short else (error.exit_code, str(error))
     if isinstance(error, MemoryError):
-        words = "out of memory: raise ulimit -v, or lower --probes, --maxactive, --data-size or --tasks"
+        words = "out of memory: raise ulimit -v, or lower `probes`, `maxactive`, `data_size` or `tasks`"
         return UnfitMachine.exit_code, words
     if isinstance(error, ImportError):
         return UnfitMachine.exit_code, cannot_import(error)

@@ -1,10 +1,19 @@
-"""What the options of several commands share: the types of their values, and those options themselves."""
+"""Options: knobs as options, the types of their values, and what several commands share.
+
+The rooms below name a quantity, in backquotes, by its own name: `data_size`, `nr_probes`. Here it is --data-size, --probes.
+"""
 
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from typing import Any
+
+from shmkret.measure.knobs import GROUPS, KNOBS, OPTIONS, Knob
+
+TURNED = frozenset({*OPTIONS, "fail_on"})
+"""The quantities that have an option."""
 
 
 def names(text: str) -> list[str]:
@@ -35,3 +44,33 @@ def add_json(parser: Any, what: str = "one JSON object") -> None:
 def add_lock_by_hand(parser: Any) -> None:
     """--lock, for an arena whose header does not find it."""
     parser.add_argument("--lock", metavar="FILE", help="its lock's file, or name, where the arena's header does not find it")
+
+
+def add_knobs(parser: Any) -> None:
+    """Every knob that is an option, in its group."""
+    for title in GROUPS:
+        group = parser.add_argument_group(title)
+        for knob in sorted((knob for knob in KNOBS.values() if knob.group == title), key=lambda knob: knob.row):
+            group.add_argument(_option(knob.name), **_kind(knob), help=in_options(knob.help))
+
+
+def _kind(knob: Knob) -> dict[str, Any]:
+    """What argparse is to know of it. What is not given is None."""
+    if knob.type is bool:
+        return {"action": argparse.BooleanOptionalAction, "default": None}
+    one = None if knob.type is str else knob.type
+    several = names if knob.type is str else numbers
+    return {"type": several if knob.several else one, "metavar": knob.metavar}
+
+
+def _option(quantity: str) -> str:
+    return f"--{quantity.replace('_', '-')}"
+
+
+def in_options(words: str) -> str:
+    """The same words with the option in the place of each quantity that has one."""
+
+    def put(found: re.Match[str]) -> str:
+        return _option(found["name"]) if found["name"] in TURNED else found[0]
+
+    return re.sub(r"`(?:nr_)?(?P<name>[a-z_]+)`", put, words)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from shmkret.arena import hashing
 from shmkret.arena.fields import parts_of
 from shmkret.arena.layout import Geometry
 from shmkret.errors import PluginError
@@ -15,19 +17,28 @@ from shmkret.moves.clock import CLASSES, HISTOGRAM_WORDS
 from shmkret.plugins.calls import blamed
 from shmkret.text.domains import PER_PROBE
 
+MOST_INSTANCES = 1 << 24
+
+
+def _size(default: Any, metavar: str, help: str, **bounds: int) -> Any:
+    return field(default=default, metadata={"metavar": metavar, "help": help, **bounds})
+
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a run asks for; data_size in bytes. None: what the kernel or the worker program would choose."""
+    """What a run asks for; data_size in bytes. None: what the kernel or the worker program would choose.
 
-    probes: int | None = None
-    tasks: int | None = None
-    maxactive: int | None = None
-    data_size: int | None = None
-    hash: str = "mult-2008-64"
-    task_address: str = "slab"
-    handler_ns: int | None = None
-    work_ns: int = 0
+    The metadata of a field explains and bounds a value, for whoever asks people for one.
+    """
+
+    probes: int | None = _size(None, "N", "probe records; default what the worker needs")
+    tasks: int | None = _size(None, "N", "tasks on the run queues of their CPUs; default one a CPU")
+    maxactive: int | None = _size(None, "N", "instances a probe; default max(10, 2 * cpus)", least=1, most=MOST_INSTANCES)
+    data_size: int | None = _size(None, "BYTES", "private bytes an instance; default what handlers need")
+    hash: str = _size("mult-2008-64", "NAME", f"{', '.join(hashing.MULTIPLIERS)}; default the first")
+    task_address: str = _size("slab", "MODEL", f"{', '.join(hashing.ADDRESS_MODELS)}; default the first")
+    handler_ns: int | None = _size(None, "NS", "how long the handlers of slow_handler take")
+    work_ns: int = _size(0, "NS", "work of the task after each round")
 
 
 def default_maxactive(nr_cpus: int) -> int:

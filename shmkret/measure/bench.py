@@ -12,12 +12,13 @@ import numpy as np
 
 from shmkret.host import description as machine
 from shmkret.measure import latency, scaling, statistics, subjects, validity
-from shmkret.measure.cell import COUNTS, OURS, Cell, Sample
+from shmkret.measure.cell import COUNTS, Cell, Sample
+from shmkret.measure.knobs import OURS, PARAMS
 from shmkret.measure.latency import Histogram
 from shmkret.measure.report.rows import row_name
 from shmkret.measure.statistics import Estimate
 from shmkret.measure.subjects import Subject
-from shmkret.measure.suite import PARAMS, Plan
+from shmkret.measure.suite import Plan
 
 TIMED_ROUNDS = 3
 """In how many rounds a cell is also timed: each beside the repetition that it is compared with."""

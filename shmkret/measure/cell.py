@@ -7,39 +7,14 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from shmkret.host.books import Conditions
-from shmkret.machines.sizes import Sizes
+from shmkret.measure.knobs import OURS, Params
 
 UNKNOWN = Conditions()
-OURS = "shmkret"
-NO_BUG = "none"
 BOOKS = ("calls", "hits", "nmissed", "kp_nmissed", "refused", "returns", "flushed", "walked")
 CPU_COUNTS = (
     "irqs", "switches", "grace_periods", "grace_ns",
 )  # fmt: skip
 COUNTS = BOOKS + CPU_COUNTS
-
-
-@dataclass(frozen=True)
-class Params(Sizes):
-    """The knobs of a cell beside its key: the sizes of its arena, and how it is run."""
-
-    bug: str = NO_BUG
-    pin_order: str = "cores"
-    workers_per_core: int = 1
-    plain: bool = False
-    lock_wait: bool = False
-    latency: bool = False
-    recoverable: bool = False
-
-    @property
-    def timed(self) -> tuple[str, ...]:
-        """The runs apart that are asked for (shmkret.clock.CLOCKS)."""
-        return ("locks",) * self.lock_wait + ("calls",) * self.latency
-
-    @property
-    def bugs(self) -> frozenset[str]:
-        """The bugs that are switched on: `none`, or names with + between them."""
-        return frozenset() if self.bug == NO_BUG else frozenset(self.bug.split("+"))
 
 
 @dataclass(frozen=True)
@@ -53,7 +28,7 @@ class Cell:
     padding: str
     cpus: int
     peer: str = OURS
-    params: Params = Params()
+    params: Params = field(default_factory=Params)
 
     def over(self, **changes: Any) -> Cell:
         """The same cell with some of its key, or of its params, changed."""

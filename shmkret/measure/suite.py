@@ -1,4 +1,4 @@
-"""Suites: what a benchmark measures, as TOML files whose keys are the command line's options.
+"""Suites: what a benchmark measures, as TOML files whose keys are the knobs (shmkret.measure.knobs).
 
     title = "..."           one line, for `shmkret list suites`
     worker = ["hot"]        any option of `shmkret bench`, a list where several values are to be measured
@@ -10,68 +10,22 @@ draws the same script in every run; without one, each run draws a seed of its ow
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import secrets
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from shmkret.errors import UnknownName, UsageError
 from shmkret.host import topology
-from shmkret.measure.cell import OURS, Cell, Params
+from shmkret.measure.cell import Cell
+from shmkret.measure.knobs import AXES, DEFAULTS, KNOBS, OURS, PARAMS, Params
 from shmkret.plugins.registry import data_folder, is_path
 
 FOLDER = data_folder("bench") / "suites"
-AXES: dict[str, type] = {"worker": str, "scheme": str, "lock": str, "arch": str, "padding": str, "cpus": int}
-PARAMS: dict[str, type] = {
-    "probes": int,
-    "tasks": int,
-    "maxactive": int,
-    "data_size": int,
-    "hash": str,
-    "task_address": str,
-    "handler_ns": int,
-    "work_ns": int,
-    "bug": str,
-    "pin_order": str,
-    "workers_per_core": int,
-    "plain": bool,
-    "lock_wait": bool,
-    "latency": bool,
-    "recoverable": bool,
-}
-RUN: dict[str, type] = {
-    "seconds": float,
-    "repeat": int,
-    "peer": str,
-    "seed": int,
-    "named": bool,
-    "out": str,
-    "json": str,
-    "title": str,
-}
-OPTIONS = (*AXES, *PARAMS, *(key for key in RUN if key != "title"))
-"""What the command line has, and a suite may have, by the same names."""
 PATHS = ("worker", "scheme", "lock", "arch")
-DEFAULTS: dict[str, Any] = {
-    "worker": ["hot"],
-    "scheme": ["hashed"],
-    "lock": ["sem"],
-    "arch": ["x86-64"],
-    "padding": ["cacheline"],
-    "seconds": 0.3,
-    "repeat": 12,
-    "title": "",
-    "peer": OURS,
-    "named": False,
-    "out": None,
-    "json": None,
-}
-MOST_INSTANCES = 1 << 24
-LONGEST_WINDOW_S = 3600.0
-MOST_REPETITIONS = 10_000
 
 
 @dataclass(frozen=True)
@@ -110,32 +64,32 @@ def plan(suite: str, options: dict[str, Any], seed: int | None = None) -> Plan:
     asked = options if seed is None else {**options, "seed": seed}
     given = {key: checked("", key, value) for key, value in asked.items() if value is not None}
     values = DEFAULTS | {"seed": secrets.randbelow(1 << 31)} | load(suite) | given
-    if values["seed"] < 0:
-        raise UsageError(f"--seed is {values['seed']}: give a number that is not negative")
-    for workers_per_core in _listed(values.get("workers_per_core", 1)):
-        _positive("workers_per_core", workers_per_core)
-        values.setdefault("cpus", topology.powers_of_two(topology.usable() * workers_per_core))
-    chosen = {key: _listed(values[key]) for key in (*AXES, *PARAMS) if key in values}
-    for key, several in chosen.items():
-        if not several:
-            raise UsageError(f"--{key.replace('_', '-')} names nothing: give one value or several, with commas between them")
-    for cpus in chosen["cpus"]:
-        _positive("cpus", cpus)
-    for maxactive in chosen.get("maxactive", []):
-        _positive("maxactive", maxactive, MOST_INSTANCES)
-    _positive("repeat", values["repeat"], MOST_REPETITIONS)
-    if not 0 < values["seconds"] <= LONGEST_WINDOW_S:
-        raise UsageError(f"--seconds is {values['seconds']}: give more than 0 and at most {LONGEST_WINDOW_S:g}")
-    cells = []
-    for choice in itertools.product(*map(_unique, chosen.values())):
-        one = dict(zip(chosen, choice, strict=True))
-        params = Params(**{key: one.pop(key) for key in PARAMS if key in one})
-        cells.append(Cell(**one, params=params))
-    if values["peer"] != OURS:
-        cells = [peer for cell in cells for peer in (cell, cell.over(peer=values["peer"]))]
+    _require_within("seed", values["seed"])
+    for workers_per_core in values["workers_per_core"]:
+        _require_within("workers_per_core", workers_per_core)
+    for key in (*AXES, *PARAMS):
+        if not values[key]:
+            raise UsageError(f"`{key}` names nothing: give one value or several, with commas between them")
+    if values["cpus"] == DEFAULTS["cpus"]:
+        values["cpus"] = topology.powers_of_two(topology.usable() * values["workers_per_core"][0])
+    for key in (*AXES, *PARAMS, "repeat", "seconds"):
+        for value in values[key] if KNOBS[key].several else [values[key]]:
+            _require_within(key, value)
     out = None if values["out"] is None else Path(values["out"])
     how = values["repeat"], values["seed"], values["named"], out, values["json"]
-    return Plan(Path(suite).stem, tuple(cells), float(values["seconds"]), *how)
+    return Plan(Path(suite).stem, tuple(_cells(values)), float(values["seconds"]), *how)
+
+
+def _cells(values: dict[str, Any]) -> Iterator[Cell]:
+    """One for each combination, and beside it the peer's."""
+    several = [_unique(values[key]) for key in (*AXES, *PARAMS)]
+    for chosen in itertools.product(*several):
+        one = dict(zip((*AXES, *PARAMS), chosen, strict=True))
+        params = Params(**{key: one.pop(key) for key in PARAMS})
+        cell = Cell(**one, params=params)
+        yield cell
+        if values["peer"] != OURS:
+            yield cell.over(peer=values["peer"])
 
 
 def load(suite: str) -> dict[str, Any]:
@@ -177,28 +131,22 @@ def checked(where: str, key: str, value: Any) -> Any:
 
     Raises: UnknownName for no option of ours, UsageError for a value of another type.
     """
-    kinds = AXES | PARAMS | RUN
-    if key not in kinds:
-        raise UnknownName(f"option of {Path(where).name}" if where else "option", key, kinds)
-    values = value if isinstance(value, list) and key not in RUN else [value]
-    wanted = (int, float) if kinds[key] is float else kinds[key]
+    if key not in KNOBS:
+        raise UnknownName(f"option of {Path(where).name}" if where else "option", key, KNOBS)
+    knob = KNOBS[key]
+    values = value if isinstance(value, list) and knob.several else [value]
+    wanted = (int, float) if knob.type is float else knob.type
     for one in values:
-        if not isinstance(one, wanted) or (isinstance(one, bool) and kinds[key] is not bool):
-            raise UsageError(f"{f'{where}: ' if where else ''}{key} = {one!r} is not of type {kinds[key].__name__}")
-    return value if key in RUN else values
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+        if not isinstance(one, wanted) or (isinstance(one, bool) and knob.type is not bool):
+            raise UsageError(f"{f'{where}: ' if where else ''}{key} = {one!r} is not of type {knob.type.__name__}")
+    return values if knob.several else value
 
 
 def _unique(values: list[Any]) -> list[Any]:
     return list(dict.fromkeys(values))
 
 
-def _positive(name: str, value: int, most: int = 4096) -> None:
-    if not 1 <= value <= most:
-        raise UsageError(f"--{name.replace('_', '-')} is {value}: give a number from 1 to {most}")
-
-
-assert set(PARAMS) == {field.name for field in dataclasses.fields(Params)}
+def _require_within(key: str, value: Any) -> None:
+    knob = KNOBS[key]
+    if not knob.allows(value):
+        raise UsageError(f"`{key}` is {value}: give {knob.bounds}")

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from shmkret.host.books import TICK_S, Clock, Conditions
-from shmkret.measure.cell import OURS, Cell, Sample
+from shmkret.measure.cell import Cell, Sample
+from shmkret.measure.knobs import OURS
 from shmkret.measure.latency import TIMES, Histogram, clock_ns
 from shmkret.measure.statistics import FEWEST_SAMPLES, Estimate
 

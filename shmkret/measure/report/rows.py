@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-from shmkret.measure.cell import Params
+from shmkret.measure.knobs import PARAMS
 
 Json = dict[str, Any]
 KEY = ("worker", "scheme", "lock", "arch", "padding", "cpus", "peer")
-KNOBS = tuple(field.name for field in dataclasses.fields(Params))
+KNOBS = tuple(PARAMS)
 NUMBERS = frozenset({"cpus", "tasks", "maxactive", "probes", "data_size", "handler_ns", "work_ns", "workers_per_core"})
 
 

@@ -29,7 +29,8 @@ from shmkret.machines import native, peers, plain
 from shmkret.machines.build import Build
 from shmkret.machines.world import World
 from shmkret.measure import latency, transfer, window
-from shmkret.measure.cell import COUNTS, CPU_COUNTS, OURS, Cell, Sample
+from shmkret.measure.cell import COUNTS, CPU_COUNTS, Cell, Sample
+from shmkret.measure.knobs import OURS
 from shmkret.measure.latency import Histogram
 from shmkret.moves import bugs
 from shmkret.plugins import registry

@@ -1,0 +1,95 @@
+"""Knobs are said once: options, keys of suites, keywords of run() and checks are all of one table."""
+
+import dataclasses
+import inspect
+import typing
+
+import pytest
+
+import shmkret
+from shmkret.cli import main as cli
+from shmkret.cli.options import in_options
+from shmkret.errors import UsageError
+from shmkret.machines.sizes import Sizes
+from shmkret.measure import suite
+from shmkret.measure.cell import Cell
+from shmkret.measure.knobs import AXES, DEFAULTS, KNOBS, OPTIONS, PARAMS, RUN, Params
+
+
+def test_the_keywords_of_the_library_are_the_table():
+    keywords = typing.get_type_hints(shmkret.Knobs)
+
+    assert list(keywords) == list(PARAMS)
+    assert keywords == {name: knob.type | None for name, knob in PARAMS.items()}
+
+
+def test_what_the_library_takes_by_name_is_a_knob_with_its_default():
+    taken = inspect.signature(shmkret.run).parameters.values()
+    defaults = {one.name: one.default for one in taken if one.kind != inspect.Parameter.VAR_KEYWORD}
+
+    assert defaults.keys() == AXES.keys() | {"seconds", "repeat", "seed"}
+    # A script wants one cell, soon, and the same one again.
+    own = {"cpus": 1, "repeat": 6, "seed": 0}
+    assert defaults == {name: KNOBS[name].default for name in defaults} | own
+
+
+def test_a_cell_is_of_the_axes_and_the_params():
+    assert [one.name for one in dataclasses.fields(Cell)] == [*AXES, "peer", "params"]
+    assert list(PARAMS)[: len(dataclasses.fields(Sizes))] == [one.name for one in dataclasses.fields(Sizes)]
+    assert dataclasses.asdict(Params()) == {name: knob.default for name, knob in PARAMS.items()}
+
+
+def test_every_knob_but_the_title_is_an_option_of_bench_that_says_nothing_when_it_is_not_given():
+    options = vars(cli.parser().parse_args(["bench"]))
+
+    assert {name: options[name] for name in OPTIONS} == dict.fromkeys(OPTIONS)
+    assert set(KNOBS) - set(OPTIONS) == {"title"}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_an_option_is_read_as_its_knob_says(name):
+    knob = KNOBS[name]
+    option = f"--{name.replace('_', '-')}"
+    given = [option] if knob.type is bool else [option, "7"]
+    read = vars(cli.parser().parse_args(["bench", *given]))[name]
+
+    assert suite.checked("", name, read) == ([knob.type("7")] if knob.several else knob.type("7"))
+
+
+@pytest.mark.parametrize("name", KNOBS)
+def test_a_key_of_a_suite_is_checked_as_its_knob_says(name, tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text(f"{name} = {{}}\n")
+    with pytest.raises(UsageError, match=f"{name} = {{}} is not of type {KNOBS[name].type.__name__}"):
+        suite.load(str(path))
+    path.write_text(f"{name} = [[]]\n")
+    with pytest.raises(UsageError, match="is not of type"):
+        suite.load(str(path))
+
+
+@pytest.mark.parametrize("name", [name for name, knob in KNOBS.items() if knob.least is not None])
+def test_a_value_out_of_bounds_is_refused_in_the_words_of_who_asked(name, capsys):
+    knob = KNOBS[name]
+    option = f"--{name.replace('_', '-')}"
+    for value in (knob.least - 1, *(() if knob.most is None else (knob.most + 1,))):
+        typed = knob.type(value)
+        with pytest.raises(UsageError) as refused:
+            suite.plan("scaling", {name: typed})
+        assert str(refused.value) == f"`{name}` is {typed}: give {knob.bounds}"
+        assert cli.main(["bench", option, str(value)]) == 2
+        assert capsys.readouterr().err == f"shmkret: {option} is {typed}: give {knob.bounds}\n"
+
+
+def test_the_defaults_of_a_suite_are_within_their_own_bounds():
+    for name, knob in KNOBS.items():
+        assert knob.allows(knob.default), name
+        assert DEFAULTS[name] == ([knob.default] if name not in RUN else knob.default)
+
+
+# Whose words are whose.
+
+
+def test_only_quantities_become_options():
+    words = "lower `nr_probes` or `data_size`, see `shmkret list arenas`, `nonsense`"
+
+    assert in_options(words) == "lower --probes or --data-size, see `shmkret list arenas`, `nonsense`"
