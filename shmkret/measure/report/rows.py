@@ -10,7 +10,9 @@ from shmkret.measure.cell import Params
 
 Json = dict[str, Any]
 KEY = ("worker", "scheme", "lock", "arch", "padding", "cpus", "peer")
-KNOBS = tuple(field.name for field in dataclasses.fields(Params))
+DEFAULTS = {field.name: field.default for field in dataclasses.fields(Params)}
+"""Of every knob."""
+KNOBS = tuple(DEFAULTS)
 NUMBERS = frozenset({"cpus", "tasks", "maxactive", "probes", "data_size", "handler_ns", "work_ns", "workers_per_core"})
 
 
