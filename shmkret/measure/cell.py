@@ -33,7 +33,7 @@ class Params(Sizes):
 
     @property
     def timed(self) -> tuple[str, ...]:
-        """The runs apart that are asked for (shmkret.clock.CLOCKS)."""
+        """The runs apart that are asked for (shmkret.moves.clock.CLOCKS)."""
         return ("locks",) * self.lock_wait + ("calls",) * self.latency
 
     @property
