@@ -4,11 +4,13 @@ import threading
 
 import pytest
 
-from shmkret.kernel.cpu import GATE, MEASURE, STOP
+from shmkret.kernel.cpu import COOL_DOWN, GATE, MEASURE, STOP, WARM_UP
 from shmkret.machines.control import Control
 from shmkret.machines.plain import PlainMachine
 from shmkret.machines.sizes import Sizes, script_of
 from shmkret.machines.world import create_arena
+from shmkret.measure.cell import Cell
+from shmkret.measure.subjects.kretprobes import Prepared
 from shmkret.text import atomics
 from tests.worlds import build_of
 
@@ -70,3 +72,16 @@ def test_a_supervisor_does_not_wait_for_a_thread_that_explores(arena):
         supervisor.start()
         supervisor.join(30)
         assert control.phase() == STOP
+
+
+def test_a_repetition_leads_its_cpus_by_words_with_order(monkeypatch):
+    stored, loaded = [], []
+    store, load = PlainMachine.store_release, PlainMachine.load_acquire
+    monkeypatch.setattr(PlainMachine, "store_release", lambda *told: stored.append(told[3]) or store(*told))
+    monkeypatch.setattr(PlainMachine, "load_acquire", lambda *asked: loaded.append(asked[2]) or load(*asked))
+    ready = Prepared(Cell("hot", "hashed", "ttas", "x86-64", "cacheline", 1), seed=1)
+    ready.compile()
+
+    assert ready.repeat(0.02, warm_up=0.01).flaws == ()
+    assert stored == [WARM_UP, MEASURE, COOL_DOWN, STOP]
+    assert len(loaded) >= 6  # ready, began_ns, ended_ns, and each time behind it whether a bug was seen

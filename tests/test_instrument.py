@@ -577,14 +577,14 @@ def test_a_damaged_result_is_bad_input(damage, words, measured, tmp_path, capsys
         (["A", "A", "--fail-on", "slower"], "write regression>=5%"),
         (["A", "A", "--margin", "-1"], "--margin is -1"),
         (["A", "other"], "is no result of"),
-        (["A", "old"], "has schema 1"),
+        (["A", "old"], "has schema 0"),
         (["A", "broken"], "is not JSON"),
     ],
 )
 def test_a_bad_comparison_is_bad_input(options, words, measured, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "nowhere").mkdir()
-    for name, text in (("other", "[]"), ("old", '{"command": "bench", "schema": 1}'), ("broken", "{")):
+    for name, text in (("other", "[]"), ("old", '{"command": "bench", "schema": 0}'), ("broken", "{")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "results.json").write_text(text)
 

@@ -93,7 +93,7 @@ FILES = {"results.json", "cells.csv", "samples.csv", "report.html", "pyperf.json
 WRITE = """
 import json, sys
 from pathlib import Path
-from shmkret.measure import folder
+from shmkret.measure.report import folder
 out = Path(sys.argv[1])
 folder.write_folder(folder.place(out), json.loads(Path(sys.argv[2]).read_text()))
 """

@@ -16,13 +16,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shmkret.measure import bench, latency
+from shmkret.cli.main import main
+from shmkret.measure import bench, compare, latency
 from shmkret.measure.cell import COUNTS, Cell, Sample
 from shmkret.measure.report import folder, html, panels, plots, tables
 from shmkret.measure.report.panels import COLOURS, INK, MARKS, MOST_LINES, MOST_PANELS, MOST_ROWS, SMALLEST_PT, WIDTH_IN
 
 RESULTS = Path(__file__).parent.parent / "bench" / "results"
-RECORDED = sorted(path.parent for path in RESULTS.glob("*/*/results.json") if json.loads(path.read_text())["schema"] == 2)
+RECORDED = sorted(path.parent for path in RESULTS.rglob("results.json"))
 ABOUT = {"cpu": "a CPU", "cores_allowed": [0, 1], "hypervisor": False, "kernel": "6.1", "libc": "glibc 2.36"}
 QUIET = {"governor": "performance", "hypervisor": False, "idle_driver": None}
 MOST_BYTES = 500_000
@@ -292,7 +293,7 @@ class Page(HTMLParser):
             self.loads.append((tag, known))
 
 
-@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_the_report_is_one_small_file_that_loads_nothing(path):
     result = folder.load(path)
     files = {"results.json": (path / "results.json").read_text(), "cells.csv": "a,b\n1,2\n"}
@@ -339,6 +340,86 @@ def test_every_plot_is_there_as_svg_and_png(written):
     for name in names:
         assert ET.parse(written / f"{name}.svg").getroot().tag.endswith("svg")
         assert (written / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+# Results that were recorded earlier.
+
+
+def one_of_each_form(paths):
+    """The recorded folders; those whose form another one before has are in the full selection."""
+    seen = set()
+    for path in paths:
+        result = json.loads((path / "results.json").read_text())
+        form = (result["schema"], *result["cells"][0], *result["cells"][0]["params"])
+        yield pytest.param(path, marks=[pytest.mark.full] if form in seen else [], id=f"{path.parent.name}-{path.name}")
+        seen.add(form)
+
+
+def folder_with(result, path):
+    path.mkdir()
+    (path / "results.json").write_text(json.dumps(result))
+    return path
+
+
+@pytest.mark.parametrize("path", list(one_of_each_form(RECORDED)))
+def test_every_recorded_folder_is_reported_again_and_keeps_its_result(path, tmp_path):
+    copy = Path(shutil.copytree(path, tmp_path / "copy"))
+
+    assert main(["report", str(copy)]) == 0
+    assert (copy / "results.json").read_bytes() == (path / "results.json").read_bytes()
+    assert {"cells.csv", "samples.csv", "report.html", "pyperf.json"} <= {one.name for one in copy.iterdir()}
+    assert "<h2>Cells</h2>" in (copy / "report.html").read_text()
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: f"{path.parent.name}-{path.name}")
+def test_every_recorded_folder_is_compared_with_itself(path, tmp_path):
+    assert main(["compare", str(path), str(path), "--json", str(tmp_path / "same.json")]) == 0
+    cells = json.loads((tmp_path / "same.json").read_text())["cells"]
+    measured = [cell for cell in json.loads((path / "results.json").read_text())["cells"] if cell["median"]]
+
+    assert sum(cell["median"] is not None for cell in cells) == len(measured) > 0
+    assert all(cell["median"] == pytest.approx(1) for cell in cells if cell["median"] is not None)
+
+
+def test_cells_of_an_earlier_schema_are_those_of_today():
+    before, after = (folder.load(RESULTS / day / "scaling") for day in ("2026-11-23-epyc-2-cores", "2026-11-24-epyc-2-cores"))
+    cells, together = compare.compare(before, after)
+
+    assert len(cells) == sum(cell["median"] is not None for cell in cells) == 12
+    assert together["median"] == pytest.approx(0.9, abs=0.05)
+    assert [cell["conditions"][0]["waited"] for cell in before["cells"]] == [
+        cell["waited"][0]
+        for cell in json.loads((RESULTS / "2026-11-23-epyc-2-cores/scaling/results.json").read_text())["cells"]
+    ]
+
+
+def test_a_knob_that_came_later_was_not_turned(tmp_path):
+    result = made(cpus=[1, 2])
+    for one in (*result["cells"], *result["ratios"], *result["scaling"]):
+        one["params"].pop("recoverable", None)
+    loaded = folder.load(folder_with(result, tmp_path / "before"))
+
+    assert loaded["cells"] == made(cpus=[1, 2])["cells"]
+    assert loaded["ratios"] == made(cpus=[1, 2])["ratios"]
+
+
+@pytest.mark.parametrize("schema", [0, 3, 99, "2", True, None])
+def test_an_unknown_schema_is_named(schema, tmp_path, capsys):
+    path = folder_with({**made(cpus=[1, 2]), "schema": schema}, tmp_path / "other")
+
+    assert main(["report", str(path)]) == 2
+    assert f"has schema {schema!r}, this shmkret reads 1, 2: report it with the shmkret that" in capsys.readouterr().err
+    assert main(["compare", str(path), str(RECORDED[0])]) == 2
+    assert f"has schema {schema!r}, this shmkret" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("missing", ["cells", "ratios"])
+def test_a_damaged_result_of_an_earlier_schema_is_refused(missing, tmp_path, capsys):
+    result = json.loads((RESULTS / "2026-11-23-epyc-2-cores/scaling/results.json").read_text())
+    del result[missing]
+
+    assert main(["report", str(folder_with(result, tmp_path / "damaged"))]) == 2
+    assert f"results.json is damaged: KeyError: '{missing}'; measure again" in capsys.readouterr().err
 
 
 # In a real browser.

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from shmkret.host import description as machine
+from shmkret.host import description
 from shmkret.measure import latency, scaling, statistics, subjects, validity
 from shmkret.measure.cell import COUNTS, Cell, Sample
 from shmkret.measure.knobs import OURS, PARAMS
@@ -123,7 +123,7 @@ def _run(plan: Plan, prepared: list[Subject], progress: Progress) -> list[Measur
                         progress.doing(f"{ready.cell}, {what} timed")
                         result.add_timed(what, *ready.timed(what, plan.seconds, result.samples[0].rate))
             progress.done()
-    about = machine.describe()
+    about = description.describe()
     for ready, result in zip(prepared, measured, strict=True):
         judge(result, about, plan.seconds, ready.doubts)
     return measured

@@ -8,11 +8,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from shmkret.errors import ShmkretError
-from shmkret.host import books as conditions
-from shmkret.host import description as machine
-from shmkret.host import topology
-from shmkret.machines import compiled as compiling
-from shmkret.machines import peers
+from shmkret.host import books, description, topology
+from shmkret.machines import compiled, peers
 from shmkret.measure import transfer
 from shmkret.measure.validity import LONGEST_WAIT, WIDEST_MHZ, WIDEST_TRANSFER, by_core, most_stolen
 
@@ -38,12 +35,12 @@ class Finding(NamedTuple):
 
 def examine() -> list[Finding]:
     """Look at everything; takes some seconds. Raises UnfitMachine."""
-    about = machine.describe()
+    about = description.describe()
     cores = topology.allowed_cores()
-    before = conditions.read([], cores)
+    before = books.read([], cores)
     busy = _busy_s(cores)
     time.sleep(WATCHED_S)
-    seen = conditions.between(before, conditions.read([], cores), cores, WATCHED_S)
+    seen = books.between(before, books.read([], cores), cores, WATCHED_S)
     still_busy = _busy_s(cores)
     return [
         *_cores(about, cores),
@@ -91,7 +88,7 @@ def _virtual(about: dict[str, Any]) -> Iterator[Finding]:
         yield Finding("clock", OK if fast else DOUBT, f"clock source {clock}", remedy)
 
 
-def _frequency(about: dict[str, Any], seen: conditions.Conditions) -> Iterator[Finding]:
+def _frequency(about: dict[str, Any], seen: books.Conditions) -> Iterator[Finding]:
     governor = about["governor"]
     fix = "cpupower frequency-set -g performance"
     if governor is None:
@@ -108,7 +105,7 @@ def _frequency(about: dict[str, Any], seen: conditions.Conditions) -> Iterator[F
         yield Finding("frequency", OK if even else DOUBT, words, "" if even else "switch boost off")
 
 
-def _steal(seen: conditions.Conditions) -> Finding:
+def _steal(seen: books.Conditions) -> Finding:
     if seen.stolen is None:
         return Finding("steal", UNKNOWN, "the kernel does not tell what the hypervisor takes")
     state = OK if seen.stolen <= most_stolen(WATCHED_S) else DOUBT
@@ -121,12 +118,12 @@ def _load(cores: list[int], before: list[float | None], after: list[float | None
             yield Finding(f"core {core}", UNKNOWN, "/proc/stat does not tell how busy it is")
             continue
         part = (now - then) / WATCHED_S
-        state = OK if part <= LONGEST_WAIT + conditions.TICK_S / WATCHED_S else DOUBT
+        state = OK if part <= LONGEST_WAIT + books.TICK_S / WATCHED_S else DOUBT
         yield Finding(f"core {core}", state, f"{part:.0%} busy with others", "" if state == OK else "end what runs there")
 
 
 def _transfer(cores: list[int]) -> Iterator[Finding]:
-    folder = compiling.cache_folder(())
+    folder = compiled.cache_folder(())
     ways = {pair: [ns] for pair, ns in transfer.ways_ns(cores, folder).items()}
     for _ in range(TRANSFERS - 1):
         for pair, ns in transfer.ways_ns(cores, folder).items():
@@ -172,9 +169,8 @@ def _compiler() -> Finding:
 
 
 def _settings() -> Finding:
-    from shmkret.machines import compiled as compiling
 
-    unusual = compiling.unusual_settings()
+    unusual = compiled.unusual_settings()
     words = f"Numba's settings are {', '.join(unusual) or 'its own'}"
     return Finding("numba", DOUBT if unusual else OK, words, "unset them: they change the code" if unusual else "")
 
@@ -186,6 +182,6 @@ def _busy_s(cores: list[int]) -> list[float | None]:
 
 def _busy_of(core: int) -> float | None:
     try:
-        return sum(part for i, part in enumerate(conditions.ticks(core)) if i not in IDLE) * conditions.TICK_S
+        return sum(part for i, part in enumerate(books.ticks(core)) if i not in IDLE) * books.TICK_S
     except (OSError, ValueError, LookupError):
         return None

@@ -12,7 +12,7 @@ from shmkret.arena.segment import Arena
 from shmkret.moves.clock import CLASSES, CLOCK, HISTOGRAM_WORDS, MAX, MOST_CLOCK, NR_BINS, NR_CLOCK, ONE_IN, SUM, least_of
 
 TIMES = {"locks": ("table_lock", "probe_lock"), "calls": ("entry", "return")}
-"""The classes that a run apart records, by its name (shmkret.clock.CLOCKS)."""
+"""The classes that a run apart records, by its name (shmkret.moves.clock.CLOCKS)."""
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99_9": 0.999}
 EDGES = np.array([least_of(i) for i in range(NR_BINS)], np.float64)
 """The least time of each bin, ns, float64[NR_BINS]."""

@@ -48,9 +48,9 @@ def one_way_ns(one: int, other: int, folder: Path | None) -> float:
 @cache
 def _ping_pong(folder: Path | None) -> Callable[..., int]:
     """Compiled, or read from the folder, once a process and not once a pair."""
-    from shmkret.machines import compiled as compiling
+    from shmkret.machines import compiled
 
-    return compiling.compile_helpers(folder)["ping_pong"]
+    return compiled.compile_helpers(folder)["ping_pong"]
 
 
 def _bytes(ping_pong: Callable[..., int], address: int, me: int) -> bytes:

@@ -1,7 +1,7 @@
 """What makes a measured number doubtful: every reason that a cell can be given, each with its remedy.
 
 A cell is *withheld* when the oracle or the audit failed in any repetition, *suspect* when anything below holds, else *valid*.
-What the kernel does not tell (shmkret.measure.conditions) raises no doubt here; `shmkret doctor` lists it as unknown.
+What the kernel does not tell (shmkret.host.books) raises no doubt here; `shmkret doctor` lists it as unknown.
 """
 
 from __future__ import annotations
@@ -199,9 +199,9 @@ def _of_the_machine(cell: Cell, conditions: Sequence[Conditions], machine: Mappi
 
 def _of_the_compiler(cell: Cell) -> Iterator[str]:
     if cell.peer == OURS:
-        from shmkret.machines import compiled as compiling
+        from shmkret.machines import compiled
 
-        unusual = compiling.unusual_settings()
+        unusual = compiled.unusual_settings()
         if unusual:
             yield f"Numba compiled with {', '.join(unusual)}: unset that, nobody else's numbers are made so"
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from shmkret.errors import UsageError
 from shmkret.measure.latency import QUANTILES
-from shmkret.measure.report import html, plots, pyperf
+from shmkret.measure.report import earlier, html, plots, pyperf
 from shmkret.measure.report.rows import KEY, Json
 from shmkret.moves.clock import CLASSES
 
@@ -62,7 +62,12 @@ VERDICTS = ("valid", "suspect", "withheld")
 
 
 def load(folder: Path) -> Json:
-    """The result of a folder, or of a results.json. Raises UsageError when there is none, of another schema, or damaged."""
+    """The result of a folder, or of a results.json.
+
+    One of an earlier schema comes in the words of today's (shmkret.measure.report.earlier).
+
+    Raises: UsageError when there is none, it is of a schema that nobody here knows, or damaged.
+    """
     path = folder / RESULT if folder.is_dir() else folder
     try:
         result = json.loads(path.read_text(), parse_constant=_refuse)
@@ -72,13 +77,17 @@ def load(folder: Path) -> Json:
         raise UsageError(f"{path} is not JSON: {error}") from error
     if not isinstance(result, dict) or result.get("command") != "bench":
         raise UsageError(f"{path} is no result of `shmkret bench`")
-    if result.get("schema") != SCHEMA:
-        raise UsageError(f"{path} has schema {result.get('schema')}, this shmkret reads schema {SCHEMA}: measure again")
+    try:
+        result = earlier.raised(result, SCHEMA)
+    except UsageError as error:
+        raise UsageError(f"{path} {error}") from error
+    except (LookupError, TypeError, AttributeError) as error:
+        raise UsageError(f"{path} is damaged: {type(error).__name__}: {error}; measure again") from error
     try:
         _check_result(result)
     except UsageError as error:
         raise UsageError(f"{path} is damaged: {error}; measure again") from error
-    return result
+    return earlier.with_every_knob(result)
 
 
 def _refuse(constant: str) -> None:
@@ -197,7 +206,8 @@ def rewrite(folder: Path, result: Json) -> list[Path]:
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder")
     with _unfinished(folder) as unfinished:
-        return [path.rename(folder / path.name) for path in _write_files(unfinished, result, again=True)]
+        measured = (folder / RESULT).read_text()
+        return [path.rename(folder / path.name) for path in _write_files(unfinished, result, measured)]
 
 
 @contextmanager
@@ -230,16 +240,16 @@ def _json(result: Json) -> str:
     return json.dumps(result, indent=1, allow_nan=False) + "\n"
 
 
-def _write_files(folder: Path, result: Json, *, again: bool = False) -> list[Path]:
-    """The result, unless it is there already, and all that can be made from it."""
+def _write_files(folder: Path, result: Json, measured: str | None = None) -> list[Path]:
+    """The result and all that can be made from it. measured: the result as it is there already, and is left, in its schema."""
     texts = {
-        RESULT: _json(result),
+        RESULT: measured or _json(result),
         "cells.csv": _csv(_flat(cell) for cell in result["cells"]),
         "samples.csv": _csv(_samples(result["cells"])),
     }
     texts["report.html"] = html.report(result, texts)
     texts["pyperf.json"] = pyperf.export(result)
-    names = [name for name in texts if not (again and name == RESULT)]
+    names = [name for name in texts if not (measured and name == RESULT)]
     for name in names:
         (folder / name).write_text(texts[name])
     return [folder / name for name in names] + _save_plots(folder, result)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-from shmkret.measure.knobs import PARAMS
+from shmkret.measure.knobs import Params
 
 Json = dict[str, Any]
 KEY = ("worker", "scheme", "lock", "arch", "padding", "cpus", "peer")
-KNOBS = tuple(PARAMS)
+DEFAULTS = {field.name: field.default for field in dataclasses.fields(Params)}
+"""Of every knob."""
+KNOBS = tuple(DEFAULTS)
 NUMBERS = frozenset({"cpus", "tasks", "maxactive", "probes", "data_size", "handler_ns", "work_ns", "workers_per_core"})
 
 

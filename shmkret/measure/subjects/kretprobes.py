@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from shmkret.arch import ARCH
-from shmkret.arena import hashing
-from shmkret.arena import memory as arenas
+from shmkret.arena import hashing, memory
 from shmkret.arena.segment import Arena
 from shmkret.audit import checks
 from shmkret.audit.findings import sentences
@@ -78,7 +77,7 @@ class Prepared:
         self._check_sizes()
         with blamed(self._paths, "asking for its sizes"):
             self.geometry = self.world.geometry()
-        arenas.require_room(self.geometry, self.build.lock.record, self.build.scheme.record)
+        memory.require_room(self.geometry, self.build.lock.record, self.build.scheme.record)
         hashing.multiplier(params.hash)
         hashing.task_addresses(params.task_address, 1)
 
