@@ -1,5 +1,6 @@
 """README and the pages: the example runs and prints what README shows; figures are those of the recorded results."""
 
+import ast
 import importlib
 import json
 import re
@@ -183,6 +184,15 @@ def test_every_module_and_function_that_the_documents_name_is_there():
                 named(dotted)
             except (AttributeError, ImportError):
                 pytest.fail(f"{document} names {dotted}")
+
+
+def test_every_function_that_the_documents_call_is_there():
+    files = [*(REPOSITORY / "shmkret").rglob("*.py"), *(REPOSITORY / "workers").glob("*.py")]
+    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
+    known = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    for document, text in TEXTS.items():
+        prose = re.sub(r"```python.*?```", "", text, flags=re.DOTALL)
+        assert set(re.findall(r"\b([a-z_]\w+)\(", prose)) <= known, f"{document} names what is not there"
 
 
 def test_every_name_that_a_documents_python_imports_is_there():
