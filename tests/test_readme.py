@@ -197,9 +197,12 @@ def test_every_function_that_the_documents_call_is_there():
 
 def test_every_name_that_a_documents_python_imports_is_there():
     for document, text in TEXTS.items():
-        for module, names in re.findall(r"^from (shmkret[\w.]*) import (.+)$", text, re.MULTILINE):
-            for name in names.split(", "):
-                assert hasattr(importlib.import_module(module), name), f"{document} imports {name} from {module}"
+        for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+            for node in ast.walk(ast.parse(block)):
+                if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "shmkret":
+                    for alias in node.names:
+                        there = hasattr(importlib.import_module(node.module), alias.name)
+                        assert there, f"{document} imports {alias.name} from {node.module}"
 
 
 def test_the_installed_names_are_those_of_the_checkout():
