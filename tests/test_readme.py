@@ -163,29 +163,6 @@ def test_every_file_that_the_documents_name_is_there():
             assert (REPOSITORY / "docs" / page).exists(), f"{document} links to {page}"
 
 
-def named(dotted: str) -> object:
-    """The module, or what is in one, of that name. Raises AttributeError or ImportError."""
-    name, *rest = dotted.split(".")
-    found = importlib.import_module(name)
-    for part in rest:
-        name = f"{name}.{part}"
-        found = getattr(found, part) if hasattr(found, part) else importlib.import_module(name)
-    return found
-
-
-GROUPS = {"shmkret.archs", "shmkret.workers"}
-"""Entry points' groups that are no modules."""
-
-
-def test_every_module_and_function_that_the_documents_name_is_there():
-    for document, text in TEXTS.items():
-        for dotted in set(re.findall(r"\bshmkret(?:\.[a-z_]\w*)+", text)) - GROUPS:
-            try:
-                named(dotted)
-            except (AttributeError, ImportError):
-                pytest.fail(f"{document} names {dotted}")
-
-
 def test_every_function_that_the_documents_call_is_there():
     files = [*(REPOSITORY / "shmkret").rglob("*.py"), *(REPOSITORY / "workers").glob("*.py")]
     nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
