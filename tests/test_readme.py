@@ -1,5 +1,7 @@
-"""README: its example runs and prints what it shows; its figures are those of the recorded results."""
+"""README and the pages: the example runs and prints what README shows; figures are those of the recorded results."""
 
+import ast
+import importlib
 import json
 import re
 import shlex
@@ -11,6 +13,13 @@ from shmkret.cli.main import main
 
 REPOSITORY = Path(__file__).parent.parent
 README = (REPOSITORY / "README.md").read_text()
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "workers/README.md",
+    *sorted(f"docs/{p.name}" for p in REPOSITORY.glob("docs/*.md")),
+)
+TEXTS = {name: (REPOSITORY / name).read_text() for name in DOCUMENTS}
 RESULTS = REPOSITORY / "bench" / "results"
 NUMBER = re.compile(r"\d[\d.,]*")
 
@@ -37,9 +46,9 @@ def test_the_example_prints_what_readme_shows(tmp_path, monkeypatch, capsys):
 
 
 def tables() -> dict[str, list[list[str]]]:
-    """README's tables of figures by the result folder that each names in the line above it."""
+    """The documents' tables of figures by the result folder that each names in the line above it."""
     found = {}
-    for folder, table in re.findall(r"<!-- figures: (\S+) -->\n\n((?:\|.*\n)+)", README):
+    for folder, table in re.findall(r"<!-- figures: (\S+) -->\n\n((?:\|.*\n)+)", "\n".join(TEXTS.values())):
         rows = [[cell.strip() for cell in line.strip("|\n").split("|")] for line in table.splitlines()]
         found[folder] = rows[2:]
     return found
@@ -72,7 +81,12 @@ def throughput(cell) -> str:
     return f"{cell['median'] / 1e6:.1f}{doubt(cell)}"
 
 
-def test_readme_has_its_tables():
+def test_readme_fits_on_a_few_screens_and_has_the_scaling_table():
+    assert len(README.splitlines()) <= 200
+    assert re.findall(r"<!-- figures: \S+/(\S+) -->", README) == ["scaling"]
+
+
+def test_the_documents_have_their_tables():
     assert [Path(folder).name for folder in tables()] == ["scaling", "parity", "parity-handlers", "features", "hash"]
 
 
@@ -130,18 +144,42 @@ def test_the_parity_table_is_the_recorded_one(folder):
 
 
 @pytest.mark.parametrize("folder", [*tables(), "2026-11-24-epyc-2-cores/parity-static", "2026-11-24-epyc-2-cores/padding"])
-def test_readme_says_how_many_cells_of_a_recording_are_valid(folder):
-    """Between the recording's name and the end of its section."""
+def test_a_document_says_how_many_cells_of_a_recording_are_valid(folder):
+    """In every section that shows the recording's table, or the command that made it."""
     verdicts = [cell["verdict"] for cell in results(folder)["cells"]]
-    section = next(part for part in re.split(r"^## ", README, flags=re.MULTILINE) if re.search(rf"{folder}\b(?!-)", part))
+    sections = [part for text in TEXTS.values() for part in re.split(r"^## ", text, flags=re.MULTILINE)]
+    showing = [part for part in sections if re.search(rf"(?:figures: |--out bench/results/){folder}(?![\w-])", part)]
 
-    assert re.search(rf"\b{verdicts.count('valid')} of {len(verdicts)}\s+cells", section)
+    assert showing
+    for part in showing:
+        assert re.search(rf"\b{verdicts.count('valid')} of {len(verdicts)}\s+cells", part)
 
 
 def test_every_file_that_the_documents_name_is_there():
-    for document in ("README.md", "CONTRIBUTING.md"):
-        for path in re.findall(r"`((?:shmkret|workers|bench|tests|\.ci)/[\w./-]*)`", (REPOSITORY / document).read_text()):
+    for document, text in TEXTS.items():
+        for path in re.findall(r"[`(]((?:shmkret|workers|bench|tests|docs|\.ci)/[\w./-]*)[`)]", text):
             assert (REPOSITORY / path).exists(), f"{document} names {path}"
+        for page in re.findall(r"\]\(([\w-]+\.md)\)", text):
+            assert (REPOSITORY / "docs" / page).exists(), f"{document} links to {page}"
+
+
+def test_every_function_that_the_documents_call_is_there():
+    files = [*(REPOSITORY / "shmkret").rglob("*.py"), *(REPOSITORY / "workers").glob("*.py")]
+    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
+    known = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    for document, text in TEXTS.items():
+        prose = re.sub(r"```python.*?```", "", text, flags=re.DOTALL)
+        assert set(re.findall(r"\b([a-z_]\w+)\(", prose)) <= known, f"{document} names what is not there"
+
+
+def test_every_name_that_a_documents_python_imports_is_there():
+    for document, text in TEXTS.items():
+        for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+            for node in ast.walk(ast.parse(block)):
+                if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "shmkret":
+                    for alias in node.names:
+                        there = hasattr(importlib.import_module(node.module), alias.name)
+                        assert there, f"{document} imports {alias.name} from {node.module}"
 
 
 def test_the_installed_names_are_those_of_the_checkout():
