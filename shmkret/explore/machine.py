@@ -72,6 +72,7 @@ class ExploredMachine:
         self._scheduler: greenlet.greenlet | None = None
         self._seen: dict[greenlet.greenlet, list[int]] = {}
         self._private: dict[tuple[str, int], tuple[greenlet.greenlet, bool]] = {}
+        self._left: set[tuple[str, int]] = set()
         self._alone = 0
         self._written: set[tuple[str, int]] = set()
         self._accessed: dict[tuple[str, int], dict[greenlet.greenlet, bool]] = {}
@@ -110,7 +111,7 @@ class ExploredMachine:
             self._alone += 1
             if self._alone > LONGEST_REHEARSAL or (possible is not None and not possible()):
                 raise WaitsForever(f"{kind} of {words.column}[{i}], which is {words.values[i]}")
-        elif words.private or i in words.nobodys:
+        elif (words.private or i in words.nobodys) and place not in self._left:
             self._check_private(place, writes)
         else:
             seen = self._seen[greenlet.getcurrent()]
@@ -153,7 +154,7 @@ class ExploredMachine:
         return cpus
 
     def kill(self, cpu: greenlet.greenlet) -> None:
-        """SIGKILL: it does nothing more, and what it alone used is free for others."""
+        """SIGKILL: it does nothing more, and what it alone used is a shared word from now on: several may finish its move."""
         scheduler, self._scheduler = self._scheduler, None
         cpu.throw()
         self._scheduler = scheduler
@@ -161,7 +162,7 @@ class ExploredMachine:
         self._sleepers = [sleeper for sleeper in self._sleepers if sleeper[2] is not cpu]
         # What it alone has written is now part of the state: its own past no longer stands for it.
         self._written |= {place for place, (owner, wrote) in self._private.items() if owner is cpu and wrote}
-        self._private = {place: owner for place, owner in self._private.items() if owner[0] is not cpu}
+        self._left |= {place for place, (owner, _) in self._private.items() if owner is cpu}
         for users in self._accessed.values():
             users.pop(cpu, None)
 
