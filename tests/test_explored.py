@@ -10,10 +10,10 @@ from shmkret.explore.machine import ExploredMachine
 from shmkret.explore.scenario import Scenario
 from shmkret.explore.schedule import explore
 from shmkret.kernel import kprobes, kretprobes, program, task
+from shmkret.kernel.program import WORKER
+from shmkret.locks import LOCK
 from shmkret.machines.plain import PlainMachine, PlainWords
 from shmkret.plugins import registry
-from shmkret.locks import LOCK
-from shmkret.kernel.program import WORKER
 from shmkret.text import atomics, marks, verbs
 from shmkret.text.atomics import exchange
 

@@ -26,6 +26,7 @@ from shmkret.arena.segment import Arena
 from shmkret.audit import arenas
 from shmkret.cli.main import main
 from shmkret.errors import ArenaError, GeometryError, PluginError, UsageError
+from shmkret.locks import LOCK
 from shmkret.locks.sem import Sem
 from shmkret.machines import world as kernel
 from shmkret.measure import cell as measuring
@@ -33,7 +34,6 @@ from shmkret.measure import suite
 from shmkret.measure.subjects.kretprobes import Prepared
 from shmkret.plugins import registry
 from shmkret.plugins.registry import find
-from shmkret.locks import LOCK
 from tests.worlds import SOUND
 
 REPOSITORY = Path(__file__).parent.parent

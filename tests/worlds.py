@@ -5,20 +5,19 @@ from pathlib import Path
 
 import numpy as np
 
+from shmkret.arch import ARCH
 from shmkret.explore.machine import ExploredMachine
 from shmkret.explore.scenario import Outcome, Scenario
 from shmkret.explore.schedule import explore
 from shmkret.explore.snapshot import Snapshot
 from shmkret.kernel.cpu import one_round
-from shmkret.kernel.program import step
+from shmkret.kernel.program import WORKER, step
+from shmkret.locks import LOCK
 from shmkret.machines.build import Build
 from shmkret.machines.sizes import Sizes, geometry_of
 from shmkret.machines.world import create_arena
 from shmkret.plugins import registry
-from shmkret.arch import ARCH
-from shmkret.locks import LOCK
 from shmkret.schemes import SCHEME
-from shmkret.kernel.program import WORKER
 
 HERE = Path(__file__).parent
 SOUND = sorted(set(registry.names(LOCK)) - {"empty", "busted"})

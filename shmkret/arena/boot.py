@@ -34,7 +34,9 @@ def build_tasks(arena: Any, addresses: NDArray[np.int64]) -> None:
 
 
 def build_probes(arena: Any, boot: Sequence[Boot]) -> None:
-    """The probes as they stand when the CPUs start, each with its instances on its free list; none: a kretprobe on each function."""
+    """The probes as they stand when the CPUs start, each with its instances on its free list; none: a kretprobe on each
+    function.
+    """
     g = arena.geometry
     boot = boot or [Boot(function, KRETPROBE) for function in range(min(g.nr_probes, g.nr_functions))]
     probes, functions, instances = (arena.records(name) for name in ("probes", "functions", "instances"))

@@ -119,7 +119,7 @@ def described_record(text: str) -> type:
         field, _, rest = other.partition("=")
         per, _, described = rest.partition(":")
         notes[field] = Table(described_record(described), Domain(per)) if described else Domain(per)
-    made: Any = namedtuple  # noqa: PYI024
+    made: Any = namedtuple
     record: Any = made(name, [*fields, *notes], module=__name__)
     if not fields or not 8 * len(fields) <= int(size) <= MOST_BYTES:
         raise ValueError(f"{size} bytes do not hold {len(fields)} fields")

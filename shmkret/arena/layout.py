@@ -5,8 +5,8 @@
              the arrays of locks, each followed by the tables of its lock
              the records that only the scheme has
 
-Sections  the one table is Kernel itself (shmkret.arena.records): a field with a Place is a section. Locks and schemes add theirs
-          by the annotations of their own classes.
+Sections  the one table is Kernel itself (shmkret.arena.records): a field with a Place is a section. Locks and schemes add
+          theirs by the annotations of their own classes.
 Padding   `packed`: probes, buckets and locks side by side
           `cacheline`: each on lines of its own, as 2.6.27 had them. CPUs, tasks and instances always are.
           table_padding says it for the bucket locks alone: the seed packed those.
@@ -146,14 +146,14 @@ class Geometry:
 
 GEOMETRY_FIELDS = tuple(field.name for field in fields(Geometry) if field.type == "int")
 COUNTS: dict[Domain, Callable[[Geometry], int]] = {
-    ONE: lambda g: 1,
+    ONE: lambda _: 1,
     PER_CPU: lambda g: g.nr_slots,
     PER_TASK: lambda g: g.nr_tasks,
     PER_STACK_WORD: lambda g: g.nr_tasks * STACK_WORDS,
     PER_FUNCTION: lambda g: g.nr_functions,
     PER_PROBE: lambda g: g.nr_probes,
     PER_INSTANCE: lambda g: g.nr_instances,
-    PER_BUCKET: lambda g: NR_BUCKETS,
+    PER_BUCKET: lambda _: NR_BUCKETS,
     PER_MISS: lambda g: g.nr_slots * g.nr_probes if g.recoverable else 1,
     PER_SCRIPT_WORD: lambda g: g.script_words,
     PER_DATA_WORD: lambda g: max(1, g.nr_instances * g.data_words),
@@ -162,8 +162,8 @@ COUNTS: dict[Domain, Callable[[Geometry], int]] = {
     PER_RING_WORD: lambda g: g.nr_probes * g.nr_slots * g.ring_words,
 }
 OF_LOCKS: dict[Domain, Callable[[Geometry, int], int]] = {
-    ONE: lambda g, nr: 1,
-    PER_CPU: lambda g, nr: g.nr_slots,
+    ONE: lambda _, __: 1,
+    PER_CPU: lambda g, _: g.nr_slots,
     PER_LOCK_AND_CPU: lambda g, nr: nr + g.nr_slots,
     PER_LOCK_PER_CPU: lambda g, nr: nr * g.nr_slots,
     PER_NODE: lambda g, nr: nr * g.nr_nodes,
@@ -252,7 +252,8 @@ def sections(geometry: Geometry, lock: type, scheme: type | None = None) -> tupl
     end = arena_bytes(tuple(placed))
     if end > LARGEST_ARENA:
         raise GeometryError(
-            f"the arena would take {end} bytes, the limit is {LARGEST_ARENA}: lower --probes, --maxactive, --data-size or --tasks"
+            f"the arena would take {end} bytes, the limit is {LARGEST_ARENA}: "
+            "lower --probes, --maxactive, --data-size or --tasks"
         )
     return tuple(placed)
 

@@ -28,7 +28,9 @@ class Place(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What every CPU polls; see shmkret.kernel.cpu. guests: how many of the last CPUs are processes that the run does not start."""
+    """What every CPU polls; see shmkret.kernel.cpu. guests: how many of the last CPUs are processes that the run does not
+    start.
+    """
 
     phase: Words
     work_ns: Words
@@ -131,8 +133,8 @@ class Probes(NamedTuple):
 class Instances(NamedTuple):
     """struct kretprobe_instance; `next` chains the free list, the bucket and the slab.
 
-    `state` and `fp` are kept where a run is recoverable: see shmkret.moves.intents. fp, as in later kernels, is the stack pointer at
-    the entry, so that an audit sees which call is the newer.
+    `state` and `fp` are kept where a run is recoverable: see shmkret.moves.intents. fp, as in later kernels, is the stack
+    pointer at the entry, so that an audit sees which call is the newer.
     """
 
     next: Words
@@ -204,8 +206,8 @@ class Latencies(NamedTuple):
 class Kernel(NamedTuple):
     """Everything that the text works on, as views of one arena. Only machines build one; see also shmkret.kernel.mode.
 
-    The fields that are annotated with a Place are the arena's sections, in their order: shmkret.arena.layout derives from them where
-    everything lies. Those that are numbers come last.
+    The fields that are annotated with a Place are the arena's sections, in their order: shmkret.arena.layout derives from
+    them where everything lies. Those that are numbers come last.
     """
 
     run: Annotated[Run, Place(ONE, apart=1)]

@@ -47,8 +47,8 @@ NAME_PREFIX = "shmkret."
 class Arena:
     """A mapped arena. Use `create()` or `attach()`.
 
-    Attributes: fd, size (bytes), address (of byte 0 in this process), name (None when private), geometry, sections (by name), lists
-    (where instances are kept: those of a hash table, unless a scheme says otherwise).
+    Attributes: fd, size (bytes), address (of byte 0 in this process), name (None when private), geometry, sections (by
+    name), lists (where instances are kept: those of a hash table, unless a scheme says otherwise).
 
     A forked child that closes it only lets go of it itself: the name and its being live belong to the process that made or
     attached it.
@@ -84,8 +84,8 @@ class Arena:
     ) -> Self:
         """Reserve an arena and build every list: all instances free, all buckets empty, all tasks at rest.
 
-        Args:    geometry: its sizes. lock: the record class of its locks, whose words stay zero here. scheme: the class of its scheme, for
-                 the records that only that has; None: those of a hash table.
+        Args:    geometry: its sizes. lock: the record class of its locks, whose words stay zero here. scheme: the class of
+                 its scheme, for the records that only that has; None: those of a hash table.
                  names: `scheme`, `lock`, `arch`, for programs that attach: a name, or the absolute path of a file.
                  named: give it a name in /dev/shm.
                  boot: the probes; empty: a kretprobe on each function, with geometry.maxactive instances.

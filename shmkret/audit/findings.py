@@ -35,7 +35,9 @@ SENTENCES = {
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong. place: where; seen: what is there; expected: what should be. What these are depends on the kind."""
+    """One thing that is wrong. place: where; seen: what is there; expected: what should be. What these are depends on the
+    kind.
+    """
 
     kind: str
     place: Any

@@ -1,7 +1,8 @@
 """Rebuild the lists of a quiet arena from what its instances say of themselves, and say what was done.
 
     lists whole      each instance in one place: they are the truth, and states are written after them
-    lists broken     the states are: IN_FLIGHT hangs in the bucket of its task, all else lies on the free list of its probe, or on
+    lists broken     the states are: IN_FLIGHT hangs in the bucket of its task, all else lies on the free list of its probe,
+    or on
                      the slab where it has none
 
 Order     what is left of a chain stays in its order, pieces that have lost their head come last: one broken link is mended

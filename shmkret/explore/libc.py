@@ -1,7 +1,7 @@
 """What libc does, as the explorer has it: one model for each call of shmkret.text.libc.
 
-sem_t is a counter, a mutex is a flag; both let a waiter go on exactly when it could. A robust mutex names its owner: 0 free, n the
-n-th CPU. A wait that may be given up goes on when it can be had or when it was told to stop.
+sem_t is a counter, a mutex is a flag; both let a waiter go on exactly when it could. A robust mutex names its owner: 0 free,
+n the n-th CPU. A wait that may be given up goes on when it can be had or when it was told to stop.
 """
 
 from __future__ import annotations
@@ -116,6 +116,6 @@ MODELS: dict[str, Callable[..., Any]] = {
     "robust_lock": robust_lock,
     "robust_trylock": robust_trylock,
     "robust_unlock": robust_unlock,
-    "kick": lambda machine, pid: None,
+    "kick": lambda _, __: None,
 }
 """By the name of the call. Who waits sees the gate at once, so that nobody needs a kick."""

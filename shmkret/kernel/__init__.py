@@ -1,8 +1,8 @@
 """The kernel: probes and their path, tasks, CPUs, interrupts, grace periods. Whoever writes a worker program imports this face.
 
-Read `kretprobes` (a probed call from entry to return), `kprobes` (the breakpoint), `running` (handlers, and a CPU inside one), `task`
-(what a program's tasks do, and the oracle), `handlers` (probes as a user declares them), `mode`, `registration`, `rcu`, `sched`,
-`irq`, `primitives`, `busy`, `oracle`, `program`, `cpu` (the loop of a CPU).
+Read `kretprobes` (a probed call from entry to return), `kprobes` (the breakpoint), `running` (handlers, and a CPU inside
+one), `task` (what a program's tasks do, and the oracle), `handlers` (probes as a user declares them), `mode`,
+`registration`, `rcu`, `sched`, `irq`, `primitives`, `busy`, `oracle`, `program`, `cpu` (the loop of a CPU).
 """
 
 from shmkret.arch import FRAME_WORDS, epilogue, prologue

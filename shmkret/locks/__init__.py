@@ -6,8 +6,8 @@ A file defines one NamedTuple class. Its fields are the words of a lock, and the
     node: Annotated[Node, PER_CPU]               a table: lock.node.next[cpu], of a NamedTuple class Node of words
     slots: Annotated[int, NR_SLOTS]              a number
 
-Functions get the array of all locks of a kind, `lock`, and the index of the one that is meant, `i`. A last parameter `cpu` may be
-left out by a lock that does not ask who comes.
+Functions get the array of all locks of a kind, `lock`, and the index of the one that is meant, `i`. A last parameter `cpu`
+may be left out by a lock that does not ask who comes.
 
     every lock    acquire(lock, i, cpu)                    take it, waiting
                   release(lock, i, cpu)                    give it back; only its holder calls this
@@ -17,8 +17,9 @@ left out by a lock that does not ask who comes.
                   release_shared(lock, i, cpu)
     sequence      read_begin(lock, i) -> int               readers do not write: a number to begin with,
                   read_retry(lock, i, seq) -> bool         and whether what was read since must be read again
-    combine       apply(lock, i, cpu, section, k, arg)     run enter(section, k, arg) under the lock, on whatever CPU; its answer
-    gate          acquire_unless(lock, i, stop, cpu)       as acquire(), True; or let go of it, and False, once stop[0] is not 0
+    combine       apply(lock, i, cpu, section, k, arg)     run enter(section, k, arg) under the lock, on whatever CPU; its
+    answer gate          acquire_unless(lock, i, stop, cpu)       as acquire(), True; or let go of it, and False, once
+    stop[0] is not 0
                   reset(lock, i, owner)                    everybody has let go: let the CPU `owner` hold it, or nobody (NIL)
     owner         acquire_unless
                   take_over(lock, i, dead, cpu) -> bool    if CPU `dead` has it: now `cpu` has it
@@ -26,7 +27,8 @@ left out by a lock that does not ask who comes.
     robust        acquire_robust(lock, i, cpu) -> int      as acquire(), 0; or OWNER_DIED: its holder died, it is ours
                   try_acquire_robust(lock, i, cpu) -> int  the same without waiting; REFUSED when a live CPU has it
 
-A file has all functions of an ability, or none. `gate`, `owner` and `robust` are the three ways to survive the death of a holder:
+A file has all functions of an ability, or none. `gate`, `owner` and `robust` are the three ways to survive the death of a
+holder:
 a recoverable run uses the one that the lock has (family()). Without `combine`, apply() acquires, enters and releases.
 
     outside the text, each optional
@@ -37,9 +39,10 @@ a recoverable run uses the one that the lock has (family()). Without `combine`, 
                   is_idle(lock, cpu)     whether the CPU's records are as if it had never come; asked likewise
                   holder(lock, i)        the CPU that holds it, or -1 where its words do not say
 
-Always    a CPU holds or awaits at most one lock of an array, but for a recoverer of the family `owner`. So a lock with a PER_CPU
-          table, which its holder needs, cannot have take_over()
-Constants SIZE, the bytes of a lock whose words libc owns. CONTROL = True for a lock that must fail. ATTACHABLE = False where the
+Always    a CPU holds or awaits at most one lock of an array, but for a recoverer of the family `owner`. So a lock with a
+          PER_CPU table, which its holder needs, cannot have take_over()
+Constants SIZE, the bytes of a lock whose words libc owns. CONTROL = True for a lock that must fail. ATTACHABLE = False where
+the
           words mean something to the process that made them and its children alone
 """
 
@@ -125,7 +128,9 @@ def acquire_unless(lock: Any, i: int, stop: Any, cpu: int) -> bool:
 
 @generic
 def reset(lock: Any, i: int, owner: int) -> None:
-    """No CPU is inside acquire_unless() or release(), and whoever waited has let go: let `owner` hold lock `i`, or nobody (NIL)."""
+    """No CPU is inside acquire_unless() or release(), and whoever waited has let go: let `owner` hold lock `i`, or nobody
+    (NIL).
+    """
     raise NotImplementedError
 
 
@@ -192,7 +197,7 @@ def _check(contract: Contract, path: Path, module: ModuleType) -> None:
         raise PluginError(f"{path}: {lock.__name__} has no word: a lock needs one at least, annotated Words")
     if "take_over" in vars(module) and any(per == PER_CPU for _, per in parts.tables.values()):
         raise PluginError(
-            f"{path}: a lock with a PER_CPU table cannot have take_over(): the recoverer holds several locks of an array at once, "
+            f"{path}: a lock with a PER_CPU table cannot have take_over(): a recoverer holds several locks of an array at once, "
             "and has one record; recover it by gate, or by functions of your own"
         )
 

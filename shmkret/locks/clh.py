@@ -12,7 +12,8 @@ Moves     acquire    locked[own] = 1;  tail: before -> own      wait until locke
           release    locked[own] = 0;  own = before             whoever comes behind waits on the node that was ours
 Always    each node is the tail of one lock, or waited on by one CPU, or some CPU's own
 Order     release's store_release(locked) pairs with acquire's load of it, in wait_until
-Dies      a killed holder or waiter stops everybody behind it. With everybody parked, reset_cpu() and reset() hand out all nodes anew
+Dies      a killed holder or waiter stops everybody behind it. With everybody parked, reset_cpu() and reset() hand out all
+          nodes anew
 Never     a try_acquire(): a node that was seen free may come back to the tail, waited on, before the exchange
 Source    Craig, University of Washington TR 93-02-02, 1993; Magnusson, Landin & Hagersten, IPPS 1994
 """

@@ -9,11 +9,11 @@ Moves     acquire    tail: t -> 1 + cpu;  t != 0:  next[t - 1]: 0 -> 1 + cpu    
           release    tail: 1 + cpu -> 0                        nobody came
                      next[cpu]: 0 -> GONE                      who came has not said so yet: it will find the lock
                      locked[next[cpu] - 1] = 0                 else
-Always    from the holder, `next` leads to all who wait, the last of them in tail; a node that is GONE is used again only when who
-          came behind has been there
+Always    from the holder, `next` leads to all who wait, the last of them in tail; a node that is GONE is used again only
+          when who came behind has been there
 Order     release's store_release(locked) pairs with acquire's load of it, in wait_until; exchange and cmpxchg order the rest
-Dies      a killed holder or waiter stops everybody behind it, and nobody else: who has the lock can still release it. Nobody leaves
-          the queue alone: with everybody parked, reset_cpu() and reset() make it anew
+Dies      a killed holder or waiter stops everybody behind it, and nobody else: who has the lock can still release it. Nobody
+          leaves the queue alone: with everybody parked, reset_cpu() and reset() make it anew
 Source    Mellor-Crummey & Scott, ACM TOCS 9(1), 1991. Theirs waits in release() for who came; if that CPU is dead, for ever
 """
 

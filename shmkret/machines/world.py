@@ -1,4 +1,6 @@
-"""A world: a build, the sizes of its arenas, and the script that its workers read; and what any machine does with its arenas."""
+"""A world: a build, the sizes of its arenas, and the script that its workers read; and what any machine does with its
+arenas.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Moves: what a scheme is written with. How its locks are taken, its lists changed, and interrupts masked meanwhile.
 
-Read `irqflags` (interrupts as a scheme sees them), `locking` (locks as a scheme takes them), `intents` (what a CPU says before it
-changes a list), `lists` (the moves), `chained` (the walk of schemes with buckets), `clock` (whether a run is timed), `bugs`. Whoever
-writes a scheme imports this face.
+Read `irqflags` (interrupts as a scheme sees them), `locking` (locks as a scheme takes them), `intents` (what a CPU says
+before it changes a list), `lists` (the moves), `chained` (the walk of schemes with buckets), `clock` (whether a run is
+timed), `bugs`.
+Whoever writes a scheme imports this face.
 """
 
 from shmkret.arena.chains import BUCKET, BUCKETS, FREE, FREE_LISTS, HASHED, HUNG, PROBE, TASK, Chain, Ring
@@ -29,14 +30,11 @@ from shmkret.text import NIL, ONE, PER_BUCKET, PER_CPU, PER_INSTANCE, PER_PROBE,
 __all__ = [
     "BUCKET",
     "BUCKETS",
-    "Chain",
     "FLUSHED",
     "FREE",
     "FREE_LISTS",
     "HASHED",
     "HUNG",
-    "Kernel",
-    "Locks",
     "NIL",
     "NOTHING",
     "NR_BUCKETS",
@@ -49,8 +47,11 @@ __all__ = [
     "PROBE",
     "REFUSED",
     "RETURNED",
-    "Ring",
     "TASK",
+    "Chain",
+    "Kernel",
+    "Locks",
+    "Ring",
     "Words",
     "count_missed",
     "drain",

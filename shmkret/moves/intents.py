@@ -66,7 +66,8 @@ def _laid_out(**bits: int) -> dict[str, Field]:
 
 
 FIELDS = _laid_out(op=4, why=2, count=8, instance=24, other=25)
-"""The one table of what lies where; the masks below and the picture above follow from it. `other` has a bit more than `instance`:
+"""The one table of what lies where; the masks below and the picture above follow from it. `other` has a bit more than
+`instance`:
 nothing is 0, and the last instance 2**24."""
 WHY_AT, COUNT_AT, INDEX_AT, OTHER_AT = (FIELDS[name].at for name in ("why", "count", "instance", "other"))
 OP_MASK, WHY_MASK, COUNT_MASK, INDEX_MASK, OTHER_MASK = (field.mask for field in FIELDS.values())
@@ -163,7 +164,9 @@ def protected(base: type, family: str, mutant: str = "") -> type:
 
 @inline
 def number_of(k: Any, array: int, i: int) -> int:
-    """The number of lock `i` of an array among all locks: first the system's, then the bucket locks, then the scheme's others."""
+    """The number of lock `i` of an array among all locks: first the system's, then the bucket locks, then the scheme's
+    others.
+    """
     number = i
     if array != SYSTEM:
         number += RUNQUEUE_LOCKS + k.nr_cpus

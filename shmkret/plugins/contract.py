@@ -80,6 +80,10 @@ def names(value: Any) -> str:
     return "" if is_set else "give a frozenset of names"
 
 
+def _nothing_more(contract: Contract, path: Path, module: ModuleType) -> None:
+    pass
+
+
 @dataclass(frozen=True, eq=False)
 class Contract:
     """A kind of file. name: for sentences; folder: where those lie that come with shmkret; package: of which they are modules.
@@ -96,7 +100,7 @@ class Contract:
     outside: tuple[Signature, ...] = ()
     constants: tuple[Constant, ...] = ()
     refused: tuple[Refused, ...] = ()
-    more: Callable[[Contract, Path, ModuleType], None] = lambda contract, path, module: None
+    more: Callable[[Contract, Path, ModuleType], None] = _nothing_more
     """Whatever else must hold; raises PluginError."""
 
     @property
@@ -140,8 +144,8 @@ class Contract:
                 wanted = ", or ".join(f"{other.name} ({', '.join(map(str, other.signatures))})" for other in near)
                 missing = sorted(own - defined)
                 raise PluginError(
-                    f"{path}: {stray[0]}() alone is of no use: {self.article} {self.name} that can be used by the ability has all of "
-                    f"{wanted}; this file has no {missing[0]}()"
+                    f"{path}: {stray[0]}() alone is of no use: {self.article} {self.name} has all functions of an ability, "
+                    f"or none, here of {wanted}; this file has no {missing[0]}()"
                 )
         for ability in whole:
             for signature in ability.signatures:

@@ -3,8 +3,8 @@
     Survived    the lock says that its owner died (robust), or somebody takes it over (owner)
     Gated       nothing says who holds a lock (gate): while locks are repaired, every other CPU is parked at the gate
 
-A lock of the family `gate` is held if a live CPU, parked, says so, and else free. A CPU says what it holds when it begins to wait
-for another lock, so that taking a free lock costs no store more.
+A lock of the family `gate` is held if a live CPU, parked, says so, and else free. A CPU says what it holds when it begins to
+wait for another lock, so that taking a free lock costs no store more.
 
 A recoverer, which nobody else could free from waiting for a dead CPU, gives up as soon as a death is announced, frees the locks
 of the dead, and tries again.

@@ -26,8 +26,8 @@ The probe path (shmkret.kernel) calls these functions, per probed call in this o
               orphan(scheme, k, cpu, rp)             after it: the instances of rp in flight have no rp any more
               drain(scheme, k, cpu, rp) -> ri        a free instance of rp, taken; NIL: there is none left
 
-A walk's functions, give() and drain() of a scheme whose lists are chained are in shmkret.moves.chained. Every move counts itself,
-as the moves of shmkret.moves.lists do: hits, returned, flushed, refused.
+A walk's functions, give() and drain() of a scheme whose lists are chained are in shmkret.moves.chained. Every move counts
+itself, as the moves of shmkret.moves.lists do: hits, returned, flushed, refused.
 
     recover   lock_free(scheme, k, cpu, rp), unlock_free    the lock of rp's free list
               lock_of(scheme, k, op, ri) -> number   the lock that a move of ri is made under (shmkret.moves.intents)
@@ -41,7 +41,8 @@ as the moves of shmkret.moves.lists do: hits, returned, flushed, refused.
               audit(arena) -> list of str     what is wrong with lists that only it keeps, in sentences
               rebuild(arena) -> list of str   make them anew
 
-Constants LISTS, where instances are (shmkret.arena.chains), for audit, repair and statistics. BUGS, the historical bugs that it has
+Constants LISTS, where instances are (shmkret.arena.chains), for audit, repair and statistics. BUGS, the historical bugs that
+it has
           by nature (shmkret.moves.bugs)
 """
 

@@ -11,8 +11,10 @@ Moves     pop     slot[head] read, then head -> head + 1     by cmpxchg, on the 
           gone    pool -> pool + 1     under kprobe_mutex: every instance in flight has lost its probe, none is looked for
 Always    an instance is in one ring, on one list, on the slab, or in the hands of one CPU
 Order     push's store_release(last) pairs with pop's load of it; an instance is read before head moves past it
-Dies      a CPU killed between taking and hanging an instance takes it along; one killed in push() leaves a hole that stops its ring
-Source    lib/objpool.c, Linux commit b4edb8d2d464 ("lib: objpool added: ring-array based lockless MPMC"); kernel/kprobes.c, Linux 6.7
+Dies      a CPU killed between taking and hanging an instance takes it along; one killed in push() leaves a hole that stops
+          its ring
+Source    lib/objpool.c, Linux commit b4edb8d2d464 ("lib: objpool added: ring-array based lockless MPMC"); kernel/kprobes.c,
+          Linux 6.7
 """
 
 from __future__ import annotations

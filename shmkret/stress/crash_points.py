@@ -54,6 +54,7 @@ class DyingMachine(PlainMachine):
             os.kill(os.getpid(), signal.SIGKILL)
 
     def libc(self, name: str, *args: Any) -> Any:
+        """A call that changes something counts, too."""
         if CALLS[name].changes:
             self.count()
         return super().libc(name, *args)

@@ -274,7 +274,9 @@ def held_by(stage: Stage, slot: int) -> list[str]:
             found.add(lock_name(stage.arena, lock_under(plain.kernel(stage.world, stage.arena), intent)))
         if holder is not None:
             found |= {
-                f"{name}[{i}]" for name, locks, i in locks_of(stage.arena, stage.world.build.lock.record) if holder(locks, i) == slot
+                f"{name}[{i}]"
+                for name, locks, i in locks_of(stage.arena, stage.world.build.lock.record)
+                if holder(locks, i) == slot
             }
     return sorted(found)
 

@@ -93,9 +93,7 @@ class Nemesis:
         self.rng = random.Random(f"{plan.seed} {incarnation}")
         self.plan = plan
         with Supervisor(self.arena, self.machines.start, self.machines.announce, self.cores) as self.crew:
-            self.stage = Stage(
-                self.arena, self.world, self.machine, self.crew, self.record, self.rng, self.cores, plan.fence_s
-            )
+            self.stage = Stage(self.arena, self.world, self.machine, self.crew, self.record, self.rng, self.cores, plan.fence_s)
             self._take_up()
             wrong = self._stop() if self.crew.guests else []
             is_over = False

@@ -55,7 +55,6 @@ from shmkret.text.verbs import defaulted, droppable, generic, has_verb, implemen
 
 __all__ = [
     "EQ",
-    "Home",
     "NE",
     "NIL",
     "NR_LOCKS",
@@ -73,6 +72,7 @@ __all__ = [
     "PER_RING_WORD",
     "PER_TASK",
     "RING_WORDS",
+    "Home",
     "Words",
     "add32",
     "add64",

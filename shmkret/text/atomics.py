@@ -10,8 +10,8 @@ Order     load_acquire pairs with store_release; exchange, fetch_add, cmpxchg an
           accesses promise nothing but the word itself
 Wrapping  see shmkret.text.arithmetic
 
-The functions have three executors. Compiled, `shmkret.machines.compiled` replaces each by LLVM's instruction. Uncompiled, they ask the
-machine in force (`use()`): the plain machine, or the explored one, for which each of them is a scheduling point.
+The functions have three executors. Compiled, `shmkret.machines.compiled` replaces each by LLVM's instruction. Uncompiled,
+they ask the machine in force (`use()`): the plain machine, or the explored one, for which each of them is a scheduling point.
 """
 
 from __future__ import annotations

@@ -37,8 +37,8 @@ PER_BUCKET = Domain("bucket")
 PER_PROBE_PER_CPU = Domain("probe x cpu")
 """Each CPU of each probe: index `rp * k.nr_slots + cpu`."""
 PER_RING_WORD = Domain("ring word")
-"""A ring for each CPU of each probe, as long as the power of two that holds all instances of a probe. From PER_TASK on, these are
-for the records of a scheme."""
+"""A ring for each CPU of each probe, as long as the power of two that holds all instances of a probe. From PER_TASK on,
+these are for the records of a scheme."""
 
 NR_LOCKS = Domain("number of locks")
 NR_SLOTS = Domain("number of cpus")

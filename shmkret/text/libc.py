@@ -1,8 +1,8 @@
 """What libc and the kernel do between processes, by address: `sem_t`, process-shared mutexes, signals, processes.
 
-Each call is one row of CALLS, made by its declaration here. Every machine has one way to do a row: compiled code a call into libc
-(shmkret.machines.compiled.libc), the plain machine the same compiled call or Python's (shmkret.machines.plain), the explored
-machine a model (shmkret.explore.libc).
+Each call is one row of CALLS, made by its declaration here. Every machine has one way to do a row: compiled code a call into
+libc (shmkret.machines.compiled.libc), the plain machine the same compiled call or Python's (shmkret.machines.plain), the
+explored machine a model (shmkret.explore.libc).
 
 Source    sem_overview(7), pthread_mutexattr_setpshared(3)
 """
@@ -30,7 +30,8 @@ class Call(NamedTuple):
     """One call. arguments: their names; `stop` is a column, all others are numbers. result: None, bool or int.
 
     changes: whether a death just before it leaves something else behind than one just after it.
-    outside: it is asked in plain Python only: when an arena is made, or by audits. compiled: it is called in compiled code only.
+    outside: it is asked in plain Python only: when an arena is made, or by audits. compiled: it is called in compiled code
+    only.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Marks *the text*: the plain functions that every machine executes.
 
-Algorithms import nothing of Numba. They mark their functions here; `shmkret.machines.compiled` teaches Numba what is marked when a
-machine needs native code, and the explored machine calls the same functions as they are.
+Algorithms import nothing of Numba. They mark their functions here; `shmkret.machines.compiled` teaches Numba what is marked
+when a machine needs native code, and the explored machine calls the same functions as they are.
 
     @inline      compiled into each of its callers
     @outline     rare and long: compiled once, and called

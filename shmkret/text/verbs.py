@@ -3,9 +3,9 @@
     acquire(lock, i, cpu)      runs the `acquire` of lock's own file
 
 A verb is found once for each class, in one table that every machine reads: the function of that name that the class defines, or
-else the function of that name in the module that defines the class. A verb is never its own implementation, so that a module may
-import the verbs that it calls. Nothing is dropped silently: an implementation has all parameters of the verb, or all but those
-that the verb says may be left out.
+else the function of that name in the module that defines the class. A verb is never its own implementation, so that a module
+may import the verbs that it calls. Nothing is dropped silently: an implementation has all parameters of the verb, or all but
+those that the verb says may be left out.
 """
 
 from __future__ import annotations
@@ -88,16 +88,17 @@ def implementation(subject_class: type, verb: Any) -> Function:
 
 
 def with_all(function: Function, parameters: tuple[str, ...], may_drop: int) -> Function:
-    """The function itself if it has all parameters, or else one that leaves out the last. Raises MissingVerb for other numbers."""
+    """The function itself if it has all parameters, or else one that leaves out the last. Raises MissingVerb for other
+    numbers.
+    """
     code = function.__code__
     missing = len(parameters) - code.co_argcount
     if code.co_flags & inspect.CO_VARARGS or missing == 0:
         return function
     if not 0 < missing <= may_drop:
         wanted = ", ".join(parameters)
-        raise MissingVerb(
-            f"{code.co_filename}:{code.co_firstlineno}: {function.__name__}() takes ({wanted}), this one takes {code.co_argcount}"
-        )
+        place = f"{code.co_filename}:{code.co_firstlineno}"
+        raise MissingVerb(f"{place}: {function.__name__}() takes ({wanted}), this one takes {code.co_argcount}")
     return _WITHOUT_LAST[code.co_argcount](function)
 
 

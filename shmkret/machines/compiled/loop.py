@@ -27,8 +27,8 @@ from shmkret.machines.compiled.types import bind, kernel_maker
 from shmkret.machines.compiled.verbs import teach
 
 INT, WORD, STOP = "int", "word", "stop"
-"""Kinds of arguments of compile_function(): a number; the address of a word, which the function gets as (words, i); the address of
-a word that it gets as a column."""
+"""Kinds of arguments of compile_function(): a number; the address of a word, which the function gets as (words, i); the
+address of a word that it gets as a column."""
 
 
 def compile_cpu(
@@ -36,8 +36,8 @@ def compile_cpu(
 ) -> Callable[..., None]:
     """The loop of a CPU, compiled for one choice of everything: `loop(address of the parameters, cpu)`.
 
-    Args:    loop_of: a function of the text, of (k, cpu). shape, strides: what a Kernel is, and how far apart the records of each
-             section lie, in the order of the arena. folder: where compiled code is kept, or None.
+    Args:    loop_of: a function of the text, of (k, cpu). shape, strides: what a Kernel is, and how far apart the records of
+             each section lie, in the order of the arena. folder: where compiled code is kept, or None.
     Raises:  PluginError, with what Numba said, when a function of the text does not compile.
     """
     teach()
