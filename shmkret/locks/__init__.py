@@ -54,7 +54,7 @@ from typing import Any
 
 from shmkret.arena.fields import MOST_BYTES, parts_of
 from shmkret.errors import PluginError
-from shmkret.plugins.contract import Ability, Constant, Contract, Refused, Signature, of_verb, one_record, truth, whole
+from shmkret.plugins.contract import Ability, Constant, Contract, Signature, Source, of_verb, one_record, truth, whole
 from shmkret.text.domains import PER_CPU
 from shmkret.text.verbs import defaulted, droppable, generic
 
@@ -169,8 +169,8 @@ def family(abilities: frozenset[str]) -> str:
     return next((one for one in FAMILIES if one in abilities), "")
 
 
-def _recovery_constant(module: ModuleType) -> str:
-    if "RECOVERY" not in vars(module):
+def _recovery_constant(source: Source) -> str:
+    if "RECOVERY" not in source.names:
         return ""
     return (
         f"RECOVERY is no more: what a lock can do follows from its functions. The third parameter of reset() has changed, too: "
@@ -178,9 +178,8 @@ def _recovery_constant(module: ModuleType) -> str:
     )
 
 
-def _held_parameter(module: ModuleType) -> str:
-    code: Any = getattr(vars(module).get("reset"), "__code__", None)
-    names: tuple[str, ...] = code.co_varnames[: code.co_argcount] if code is not None else ()
+def _held_parameter(source: Source) -> str:
+    names = source.functions.get("reset", ())
     if len(names) != 3 or names[2] == "owner":
         return ""
     return (
@@ -197,7 +196,7 @@ def _check(contract: Contract, path: Path, module: ModuleType) -> None:
         raise PluginError(f"{path}: {lock.__name__} has no word: a lock needs one at least, annotated Words")
     if "take_over" in vars(module) and any(per == PER_CPU for _, per in parts.tables.values()):
         raise PluginError(
-            f"{path}: a lock with a PER_CPU table cannot have take_over(): a recoverer holds several locks of an array at once, "
+            f"{path}: a lock with a PER_CPU table cannot have take_over(): a recoverer holds many locks at once, "
             "and has one record; recover it by gate, or by functions of your own"
         )
 
@@ -234,6 +233,6 @@ LOCK = Contract(
         Constant("CONTROL", False, truth),
         Constant("ATTACHABLE", True, truth),
     ),
-    refused=(Refused(_recovery_constant), Refused(_held_parameter)),
+    refused=(_recovery_constant, _held_parameter),
     more=_check,
 )

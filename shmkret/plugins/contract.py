@@ -11,6 +11,7 @@ it cannot do, and Plugin.can() says so.
 
 from __future__ import annotations
 
+import ast
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -48,10 +49,26 @@ class Constant(NamedTuple):
     check: Callable[[Any], str]
 
 
-class Refused(NamedTuple):
-    """Something that files had once, and must not have any more. `found(module)` says what there is; empty: nothing."""
+class Source(NamedTuple):
+    """What the text of a file defines: functions with the names of their parameters, and other names, imported ones too."""
 
-    found: Callable[[ModuleType], str]
+    functions: dict[str, tuple[str, ...]]
+    names: frozenset[str]
+
+    @classmethod
+    def of(cls, tree: ast.Module) -> Source:
+        """Of the statements of a file."""
+        functions, names = {}, set()
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef):
+                functions[node.name] = tuple(argument.arg for argument in node.args.args)
+            elif isinstance(node, ast.Assign):
+                names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                names.add(node.target.id)
+            elif isinstance(node, ast.ImportFrom | ast.Import):
+                names |= {alias.asname or alias.name for alias in node.names}
+        return cls(functions, frozenset(names))
 
 
 def of_verb(verb: Any) -> Signature:
@@ -99,7 +116,8 @@ class Contract:
     abilities: tuple[Ability, ...] = ()
     outside: tuple[Signature, ...] = ()
     constants: tuple[Constant, ...] = ()
-    refused: tuple[Refused, ...] = ()
+    refused: tuple[Callable[[Source], str], ...] = ()
+    """What files had once, and must not have any more: each says what there is of it; empty: nothing."""
     more: Callable[[Contract, Path, ModuleType], None] = _nothing_more
     """Whatever else must hold; raises PluginError."""
 
@@ -110,10 +128,6 @@ class Contract:
 
     def check(self, path: Path, module: ModuleType) -> frozenset[str]:
         """The abilities of a file that keeps the contract. Raises PluginError, with the file and the line, for any other."""
-        for one in self.refused:
-            words = one.found(module)
-            if words:
-                raise PluginError(f"{path}: {words}")
         for signature in self.signatures:
             self.require(path, module, signature)
         has = self._abilities(path, module)
@@ -123,6 +137,13 @@ class Contract:
         self.values(path, module)
         self.more(self, path, module)
         return has
+
+    def refuse(self, path: Path, tree: ast.Module) -> None:
+        """Before a file is run: raises PluginError for one that is written for an earlier contract."""
+        for refused in self.refused:
+            words = refused(Source.of(tree))
+            if words:
+                raise PluginError(f"{path}: {words}")
 
     def require(self, path: Path, module: ModuleType, signature: Signature) -> None:
         """Raises PluginError unless the file defines that function with these parameters."""

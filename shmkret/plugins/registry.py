@@ -8,6 +8,7 @@ offers by entry point is imported as a module of that package, relative imports 
 
 from __future__ import annotations
 
+import ast
 import builtins
 import contextlib
 import dis
@@ -160,6 +161,7 @@ def _load(kind: Contract, path: Path) -> Plugin:
 @cache
 def _load_installed(kind: Contract, name: str) -> Plugin:
     module = _import_installed(_installed(kind)[name])
+    kind.refuse(Path(str(module.__file__)), ast.parse(Path(str(module.__file__)).read_bytes()))
     return _checked(kind, name, Path(str(module.__file__)), module, name)
 
 
@@ -193,7 +195,9 @@ def _import(kind: Contract, path: Path) -> ModuleType:
     # The bytes that are run are the bytes that the compile cache is keyed by, whoever edits the file meanwhile.
     module.__dict__["__source_digest__"] = hashlib.sha256(source).hexdigest()
     try:
-        code = compile(source, str(path), "exec")
+        tree = ast.parse(source, str(path))
+        kind.refuse(path, tree)
+        code = compile(tree, str(path), "exec")
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None) or 0
         raise PluginError(f"{path}:{line}: {type(error).__name__}: {error}") from error

@@ -57,7 +57,7 @@ from shmkret.arena.fields import parts_of
 from shmkret.arena.layout import ARRAYS
 from shmkret.errors import PluginError
 from shmkret.moves.chained import lock_free, unlock_free
-from shmkret.plugins.contract import Ability, Constant, Contract, Refused, Signature, names, of_verb, one_record
+from shmkret.plugins.contract import Ability, Constant, Contract, Signature, Source, names, of_verb, one_record
 from shmkret.text.verbs import generic
 
 
@@ -178,9 +178,9 @@ BEFORE = {"hang": "push", "lock_bucket": "begin_walk", "unlock_bucket": "end_wal
 """What the functions of the earlier contract are called now."""
 
 
-def _earlier_contract(module: ModuleType) -> str:
-    old = [name for name in BEFORE if name in vars(module)]
-    if not old or "begin_walk" in vars(module):
+def _earlier_contract(source: Source) -> str:
+    old = [name for name in BEFORE if name in source.functions or name in source.names]
+    if not old or "begin_walk" in source.functions:
         return ""
     renamed = ", ".join(f"{BEFORE[name]}() for {name}()" for name in old)
     new = ", ".join(verb.__name__ for verb in VERBS if verb.__name__ not in (*BEFORE.values(), "obtain", "refuse", "orphan"))
@@ -215,6 +215,6 @@ SCHEME = Contract(
     ),
     outside=(Signature("populate", ("arena",)), Signature("audit", ("arena",)), Signature("rebuild", ("arena",))),
     constants=(Constant("BUGS", frozenset(), names), Constant("LISTS", HASHED, _are_lists)),
-    refused=(Refused(_earlier_contract),),
+    refused=(_earlier_contract,),
     more=_check,
 )
