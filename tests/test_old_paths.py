@@ -98,7 +98,6 @@ def test_a_worker_of_then_compiles(tmp_path, monkeypatch):
     run(most.read_text(), monkeypatch, worker=own, lock="ttas")
 
 
-@pytest.mark.xfail(reason="the contract of schemes has not changed yet")
 def test_a_scheme_of_then_is_refused_and_told_the_new_verbs(tmp_path, capsys):
     own = tmp_path / "coarse.py"
     own.write_text(shown()["coarse"])

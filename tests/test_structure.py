@@ -94,7 +94,6 @@ def test_every_module_has_a_room_of_the_table():
     )
 
 
-@pytest.mark.xfail(reason="the command line asks the package for its version")
 def test_arrows_point_to_lower_rooms_only():
     floor_of = {room: i for i, floor in enumerate(floors()) for room in floor}
 
@@ -122,7 +121,6 @@ def test_a_circle_is_found():
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [["b", "c"]]
 
 
-@pytest.mark.xfail(reason="the command line, the plots and the faults are being split")
 def test_no_module_is_long():
     long = {}
     for path in [*MODULES, *(REPOSITORY / "workers").glob("*.py")]:
@@ -142,7 +140,6 @@ def test_one_folder_knows_numba():
     assert knowing == {COMPILED}
 
 
-@pytest.mark.xfail(reason="it still asks the path for its constants and tables")
 def test_what_knows_numba_knows_the_text_and_the_arena_alone():
     known = {other for path in COMPILED.glob("*.py") for other in imports(path)}
 
@@ -184,7 +181,6 @@ def calls_of(path: Path, name: str) -> list[tuple[str, int]]:
     return found
 
 
-@pytest.mark.xfail(reason="supervisors still read and write the words of live runs through numpy")
 def test_the_words_of_a_live_run_are_reached_through_atomics():
     """numpy orders nothing: on Arm a store through it may be seen before what it says has happened."""
     wrong = []
@@ -196,7 +192,6 @@ def test_the_words_of_a_live_run_are_reached_through_atomics():
     assert wrong == []
 
 
-@pytest.mark.xfail(reason="the faces are being written")
 def test_every_folder_opens_with_what_it_promises():
     short = [name_of(path) for path in PACKAGE.rglob("__init__.py") if (ast.get_docstring(parsed(path)) or "").count("\n") < 2]
 
@@ -252,7 +247,6 @@ def is_there(name: str) -> bool:
     return False
 
 
-@pytest.mark.xfail(reason="docstrings and documents are being rewritten")
 def test_every_module_and_function_that_a_text_names_is_there():
     missing = []
     for path, text in texts().items():
@@ -288,7 +282,6 @@ def test_every_function_that_a_text_calls_by_name_is_there():
     assert sorted(missing) == []
 
 
-@pytest.mark.xfail(reason="the documents are being rewritten")
 def test_every_file_that_a_text_names_is_there():
     missing = []
     for path, text in texts().items():
