@@ -102,10 +102,7 @@ def test_a_scheme_of_then_is_refused_and_told_the_new_verbs(tmp_path, capsys):
     own = tmp_path / "coarse.py"
     own.write_text(shown()["coarse"])
 
-    with pytest.warns(DeprecationWarning, match=r"shmkret\.moves"):
-        code = main(["bench", "--scheme", str(own), "--cpus", "1", "--out", str(tmp_path / "out")])
-
-    assert code == 2
+    assert main(["bench", "--scheme", str(own), "--cpus", "1", "--out", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
     assert all(verb in said for verb in ("push", "begin_walk", "first", "next", "ri_of", "take", "end_walk"))
 

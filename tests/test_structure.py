@@ -153,15 +153,18 @@ def test_what_knows_numba_knows_the_text_and_the_arena_alone():
 
 QUIET = {
     # Nobody else is there yet, or any more.
-    "machines.world": {"create_arena", "create", "boot"},
+    "machines.world": {"create_arena"},
     "machines.plain": {"column"},
     "explore.snapshot": {"__init__", "audit"},
     "stress.crash_points": {"die_at", "column"},
     "stress.damage": {"damage"},
     "stress.faults": {"drain", "fill", "refill"},
-    "schemes.global_": {"audit", "_used", "used_lists"},
-    "measure.latency": {"words_of"},
-    "measure.overhead": {"_calls"},
+    "schemes.global_": {"audit", "rebuild", "populate"},
+    "schemes.objpool": {"audit", "populate", "_in_flight"},
+    "measure.latency": {"_words"},
+    "measure.overhead": {"_ns_a_call"},
+    "measure.subjects.kretprobes": {"_sample"},
+    "measure.window": {"lead"},
 }
 """Functions that look at an arena at rest, by module; everything in `arena` and `audit` does."""
 
@@ -263,6 +266,7 @@ THE_KERNELS = {
     *("register_kprobes", "register_kretprobes", "stop_machine", "trampoline_probe_handler", "try_to_wake_up"),
     *("unregister_kprobe", "unregister_kprobes", "unregister_kretprobe", "unregister_kretprobes"),
     *("fallocate", "ngx_shmtx_force_unlock"),
+    *("get_kretprobe", "objpool_pop", "objpool_push", "objpool_try_add_slot", "objpool_try_get_slot", "recycle_rp_inst"),
 }
 """Functions of other programs, mostly the kernel's, that a text names as the source of ours."""
 

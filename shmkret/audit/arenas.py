@@ -163,7 +163,7 @@ def audited(name: str, lock: str | None = None) -> Audit:
 
 
 def repaired(name: str, lock: str | None = None) -> tuple[list[str], list[str]]:
-    """Repair an arena that is left over (shmkret.repair): what was done, and what the audit says afterwards.
+    """Repair an arena that is left over (shmkret.audit.repair): what was done, and what the audit says afterwards.
 
     Raises: ArenaError for one that is live, or whose run was not recoverable; and as attach().
     """

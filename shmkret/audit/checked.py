@@ -21,5 +21,5 @@ CHECKED: dict[str, dict[str, str]] = {
     "misses": {"nmissed": "recoverable", "kp_nmissed": "missed"},
 }
 """The words whose every bit the audit of a quiet arena checks, and when; all others are free: registers, stacks and data, which
-belong to tasks and users, what is read once, and what is only ever shown. See shmkret.audit.checked_words().
+belong to tasks and users, what is read once, and what is only ever shown. See shmkret.audit.checks.checked_words().
 """

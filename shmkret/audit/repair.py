@@ -9,7 +9,7 @@ Order     what is left of a chain stays in its order, pieces that have lost thei
           exactly, so that return probes still find a task's newest instance first
 Counts    an intent that is left says whether its count was made; a call that no CPU will end is no call
 Never     a count that does not add up is changed: there is nothing that says which of them is wrong
-Source    tdb_rescue; the redo of shmkret.redo, as far as lists that cannot be trusted allow
+Source    tdb_rescue; the redo of shmkret.recovery.redo, as far as lists that cannot be trusted allow
 """
 
 from __future__ import annotations

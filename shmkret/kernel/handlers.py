@@ -6,7 +6,7 @@
 
 Handlers are plain functions of a worker file, part of the text. A probe names one by its number in the worker's tables; the
 tables are compiled into the path, so that a handler is inlined where it is called. A probed function that a handler calls is
-counted in nmissed and not run: `k` as a handler gets it knows no other path (shmkret.mode).
+counted in nmissed and not run: `k` as a handler gets it knows no other path (shmkret.kernel.mode).
 
 Source    struct kprobe, struct kretprobe, include/linux/kprobes.h, Linux 2.6.26
 """

@@ -67,13 +67,13 @@ def trampoline_handler(k: Kernel, cpu: int, task: int) -> None:
     orig_ret_address = TRAMPOLINE
     empty_rp = NIL
     prev = NIL
-    at = first(k.scheme, k, where)
+    cursor = first(k.scheme, k, where)
     walked = 0
     # The bound on the walk is for broken locks only: they tie chains into circles.
-    while at != NIL and orig_ret_address == TRAMPOLINE and walked < k.nr_instances:
+    while cursor != NIL and orig_ret_address == TRAMPOLINE and walked < k.nr_instances:
         walked += 1
-        ri = ri_of(k.scheme, k, at)
-        at = next(k.scheme, k, at)
+        ri = ri_of(k.scheme, k, cursor)
+        cursor = next(k.scheme, k, cursor)
         if k.instances.task[ri] == task:
             run_return_handler(k, cpu, task, ri)
             orig_ret_address = k.instances.ret_addr[ri]
@@ -132,12 +132,12 @@ def flush_bucket(k: Kernel, cpu: int, task: int) -> None:
     where = begin_walk(k.scheme, k, cpu, task)
     empty_rp = NIL
     prev = NIL
-    at = first(k.scheme, k, where)
+    cursor = first(k.scheme, k, where)
     walked = 0
-    while at != NIL and walked < k.nr_instances:
+    while cursor != NIL and walked < k.nr_instances:
         walked += 1
-        ri = ri_of(k.scheme, k, at)
-        at = next(k.scheme, k, at)
+        ri = ri_of(k.scheme, k, cursor)
+        cursor = next(k.scheme, k, cursor)
         if k.instances.task[ri] == task:
             if take(k.scheme, k, cpu, where, prev, ri, FLUSHED):
                 k.instances.next[ri] = empty_rp
@@ -156,12 +156,12 @@ def flush_bucket(k: Kernel, cpu: int, task: int) -> None:
 @inline
 def real_return_address(k: Kernel, where: int, task: int) -> int:
     """The first pass of a two-pass walk: the newest real return address of `task`; TRAMPOLINE when there is none."""
-    at = first(k.scheme, k, where)
+    cursor = first(k.scheme, k, where)
     walked = 0
-    while at != NIL and walked < k.nr_instances:
+    while cursor != NIL and walked < k.nr_instances:
         walked += 1
-        ri = ri_of(k.scheme, k, at)
+        ri = ri_of(k.scheme, k, cursor)
         if k.instances.task[ri] == task and k.instances.ret_addr[ri] != TRAMPOLINE:
             return k.instances.ret_addr[ri]
-        at = next(k.scheme, k, at)
+        cursor = next(k.scheme, k, cursor)
     return TRAMPOLINE

@@ -6,7 +6,7 @@
     irqsave_held, irqrestore_held              the same where two functions share one locked stretch; the CPU keeps the flags
 
 Interrupts are software interrupts, polled, never signals. A run without a source of interrupts has the class Off, whose verbs
-compile to nothing; so has the inside of an interrupt, where the hardware masks them. shmkret.irq has the other class.
+compile to nothing; so has the inside of an interrupt, where the hardware masks them. shmkret.kernel.irq has the other class.
 """
 
 from __future__ import annotations

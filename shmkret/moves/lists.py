@@ -1,6 +1,6 @@
 """The list moves that the schemes share. The caller holds the lock that protects the list. A move counts itself.
 
-Each follows the order of shmkret.intents: prepare, commit, apply, clear. Where a run is not recoverable, what remains is the
+Each follows the order of shmkret.moves.intents: prepare, commit, apply, clear. Where a run is not recoverable, what remains is the
 plain stores of the kernel's hlist functions.
 """
 

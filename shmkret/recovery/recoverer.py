@@ -1,6 +1,6 @@
 """Recovery: what is done when a CPU has died, by a recoverer, which is a CPU with no program of its own.
 
-    LIVE   -- its process is dead -->  DEAD      whoever learns of it says so (shmkret.stress.watch)
+    LIVE   -- its process is dead -->  DEAD      whoever learns of it says so (shmkret.stress.supervisor)
     DEAD   -- bury()   -->  BURIED    its locks and its move; what it had in hand; the task that it ran; its counts
     BURIED -- settle() -->  EMPTY     the probes that it was registering or taking away; the slot may be used again
 

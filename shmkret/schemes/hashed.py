@@ -4,8 +4,8 @@
     lock rp         rp->lock
 
 Order     bucket
-            +-- probe    recycle() takes it inside the bucket's; never the other way round
-Limbo     between obtain() and hang() an instance is on no list, and no lock is held: the entry handler runs there
+            +-- probe    take() takes it inside the bucket's; never the other way round
+Limbo     between obtain() and push() an instance is on no list, and no lock is held: the entry handler runs there
 Always    0 <= instances on free <= maxactive, for each probe
 Source    Linux commit ef53d9c5e4da ("kprobes: improve kretprobe scalability with hashed locking"); the mends are those of
           f02b8624fedc, d496aab567e7, 017c39bdb1b3, 9b38cc704e84 and b191fa96ea6d

@@ -131,7 +131,7 @@ def type_of(shape: Shape, strides: Mapping[str, int]) -> Any:
 
 
 def kernel_maker(shape: Group, strides: Mapping[str, int]) -> Any:
-    """An intrinsic that makes the Kernel of what parameters_of() has written: `make(address of the parameters)`."""
+    """An intrinsic that makes the Kernel of what World.parameters() has written: `make(address of the parameters)`."""
     result = type_of(shape, strides)
     places = {name: j for j, name in enumerate((*strides, *numbers_of(shape)))}
 
