@@ -35,7 +35,9 @@ _bugs_class = cache(catalogue.chosen)
 
 @dataclass(frozen=True)
 class Build:
-    """Plug-ins, switches and sizes. nr_cpus: for what a worker declares. timed: what the run times (shmkret.moves.clock.CLOCKS)."""
+    """Plug-ins, switches and sizes. nr_cpus: for what a worker declares. timed: what the run times
+    (shmkret.moves.clock.CLOCKS).
+    """
 
     arch: Plugin
     scheme: Plugin

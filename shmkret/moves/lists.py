@@ -1,7 +1,7 @@
 """The list moves that the schemes share. The caller holds the lock that protects the list. A move counts itself.
 
-Each follows the order of shmkret.moves.intents: prepare, commit, apply, clear. Where a run is not recoverable, what remains is the
-plain stores of the kernel's hlist functions.
+Each follows the order of shmkret.moves.intents: prepare, commit, apply, clear. Where a run is not recoverable, what remains
+is the plain stores of the kernel's hlist functions.
 """
 
 from __future__ import annotations
