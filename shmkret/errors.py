@@ -1,5 +1,8 @@
 """What can go wrong, as one tree. Each leaf says which exit code the command line gives it.
 
+A sentence names a quantity that whoever reads it can change in backquotes, as the library names it: lower `maxactive`. The
+command line puts its option there (shmkret.cli.options).
+
 ShmkretError
 +-- UsageError              2  something that was asked for cannot be
 |   +-- UnknownName            no lock, scheme, worker ... of that name

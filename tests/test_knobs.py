@@ -1,19 +1,24 @@
 """Knobs are said once: options, keys of suites, keywords of run() and checks are all of one table."""
 
+import ast
 import dataclasses
 import inspect
+import re
 import typing
+from pathlib import Path
 
 import pytest
 
 import shmkret
 from shmkret.cli import main as cli
-from shmkret.cli.options import in_options
+from shmkret.cli.options import TURNED, in_options
 from shmkret.errors import UsageError
 from shmkret.machines.sizes import Sizes
 from shmkret.measure import suite
 from shmkret.measure.cell import Cell
 from shmkret.measure.knobs import AXES, DEFAULTS, KNOBS, OPTIONS, PARAMS, RUN, Params
+
+PACKAGE = Path(shmkret.__file__).parent
 
 
 def test_the_keywords_of_the_library_are_the_table():
@@ -87,6 +92,34 @@ def test_the_defaults_of_a_suite_are_within_their_own_bounds():
 
 
 # Whose words are whose.
+
+
+def raised(path):
+    """The sentences in the raise statements of a module, with {} for what they fill in."""
+    for statement in ast.walk(ast.parse(path.read_text())):
+        if isinstance(statement, ast.Raise):
+            for node in ast.walk(statement):
+                if isinstance(node, ast.JoinedStr):
+                    yield "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    yield node.value
+
+
+def below():
+    return [path for path in PACKAGE.rglob("*.py") if path.parent.name != "cli"]
+
+
+def test_no_error_below_the_command_line_speaks_of_options():
+    wrong = [f"{path.name}: {words}" for path in below() for words in raised(path) if re.search(r"(?<![\w-])--[a-z{]", words)]
+
+    assert wrong == []
+
+
+def test_every_quantity_that_an_error_names_has_an_option():
+    named = {name for path in below() for words in raised(path) for name in re.findall(r"`(?:nr_)?([a-z_]+)`", words)}
+
+    assert named <= TURNED
+    assert {"probes", "maxactive", "lock", "out"} <= named
 
 
 def test_only_quantities_become_options():

@@ -11,7 +11,6 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-
 import shmkret
 
 from .conftest import REPOSITORY

@@ -110,12 +110,12 @@ class Geometry:
         if self.nr_instances >= 1 << 31:
             raise GeometryError(
                 f"{self.nr_probes} probes of {self.maxactive} instances are {self.nr_instances} instances: "
-                f"the limit is {(1 << 31) - 1}; lower --probes or --maxactive"
+                f"the limit is {(1 << 31) - 1}; lower `nr_probes` or `maxactive`"
             )
         if self.recoverable and self.nr_instances > MOST_RECOVERABLE:
             raise GeometryError(
                 f"{self.nr_instances} instances do not fit into an intent: a recoverable run has at most {MOST_RECOVERABLE}; "
-                "lower --probes or --maxactive"
+                "lower `nr_probes` or `maxactive`"
             )
 
     @property
@@ -253,7 +253,7 @@ def sections(geometry: Geometry, lock: type, scheme: type | None = None) -> tupl
     if end > LARGEST_ARENA:
         raise GeometryError(
             f"the arena would take {end} bytes, the limit is {LARGEST_ARENA}: "
-            "lower --probes, --maxactive, --data-size or --tasks"
+            "lower `nr_probes`, `maxactive`, `data_size` or `nr_tasks`"
         )
     return tuple(placed)
 

@@ -19,7 +19,7 @@ def require_room(geometry: Geometry, lock: type, scheme: type | None = None) -> 
     size = layout.arena_bytes(layout.sections(geometry, lock, scheme))
     # Building and auditing take memory of their own: Python's lists of all instances.
     own = BYTES_BESIDE_AN_INSTANCE * geometry.nr_instances
-    require_memory(size, "the arena", own, ": lower --probes, --maxactive, --data-size or --tasks")
+    require_memory(size, "the arena", own, ": lower `nr_probes`, `maxactive`, `data_size` or `nr_tasks`")
 
 
 def require_memory(size: int, what: str, beside: int = 0, remedy: str = "") -> None:

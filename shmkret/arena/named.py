@@ -72,9 +72,7 @@ def newest_live() -> str:
     """The name of the live arena that was made last. Raises ArenaError when there is none."""
     live = [one.name for one in listing() if one.state == LIVE and one.pid]
     if not live:
-        raise ArenaError(
-            "no arena is live: start a run with `shmkret bench --named --seconds 20`, or see `shmkret list arenas`"
-        )
+        raise ArenaError("no arena is live")
     return max(live, key=lambda name: (SHM / name).stat().st_mtime_ns)
 
 

@@ -202,9 +202,9 @@ def _lock_of(header: np.void, by_hand: str | None) -> _Lock:
     if found is not None:
         return _Lock(found.record, found)
     try:
-        return _Lock(described_record(header["lock_record"].decode()), None, f"{doubt}; give its file with --lock")
+        return _Lock(described_record(header["lock_record"].decode()), None, f"{doubt}; give its file with `lock`")
     except (ValueError, TypeError) as error:
-        raise ArenaError(f"the arena does not say what its locks look like, and {doubt}; give its file with --lock") from error
+        raise ArenaError(f"the arena does not say what its locks look like, and {doubt}; give its file with `lock`") from error
 
 
 def _scheme_of(header: np.void) -> type | None:

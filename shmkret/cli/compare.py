@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from shmkret.cli import output
-from shmkret.cli.options import add_command, add_json
+from shmkret.cli.options import add_command, add_json, in_options
 from shmkret.errors import UnfitMachine, UsageError
 
 
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace, argv: list[str]) -> int:
     if least is None:
         return output.EXIT_HELD
     for line in compare.verdict(cells, together, said, least):
-        output.say(line)
+        output.say(in_options(line))
     if compare.REGRESSION in said or compare.LOST in said:
         return output.EXIT_FAILED
     return UnfitMachine.exit_code if compare.CANNOT_TELL in said else output.EXIT_HELD

@@ -7,7 +7,8 @@ import sys
 from typing import Any
 
 from shmkret.cli import output
-from shmkret.cli.options import add_command, add_json, add_lock_by_hand
+from shmkret.cli.options import add_command, add_json, add_lock_by_hand, in_options
+from shmkret.errors import ArenaError
 
 
 def add(commands: Any) -> None:
@@ -23,19 +24,32 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace, argv: list[str]) -> int:
     """Look, and audit if that was asked for."""
-    from shmkret.arena import named
     from shmkret.audit import arenas
     from shmkret.measure.report import tables
 
-    name = named.newest_live() if options.arena is None else options.arena
+    name = _newest() if options.arena is None else options.arena
     found = _look(name, options.lock)
     if options.audit:
         found["audit"], found["audit_doubt"] = arenas.audited(name, options.lock)
+    for doubt in ("locks_doubt", "audit_doubt"):
+        if found.get(doubt):
+            found[doubt] = in_options(found[doubt])
     if options.json:
         output.write_json(options.json, {**output.headed("inspect", argv), **found})
     if options.json != "-":
         tables.print_arena(found, sys.stdout)
     return output.EXIT_FAILED if found.get("audit") else output.EXIT_HELD
+
+
+def _newest() -> str:
+    from shmkret.arena import named
+
+    try:
+        return named.newest_live()
+    except ArenaError as error:
+        raise ArenaError(
+            f"{error}: start a run with `shmkret bench --named --seconds 20`, or see `shmkret list arenas`"
+        ) from error
 
 
 def _look(name: str, lock: str | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from shmkret.cli import output
 from shmkret.cli.options import add_command
+from shmkret.errors import ArenaError
 
 
 def add(commands: Any) -> None:
@@ -33,6 +34,9 @@ def run(options: argparse.Namespace, argv: list[str]) -> int:
         print(f"cpu {cpu}, pid {pid}", flush=True)
 
     print("waiting for a slot: it is given away between two rounds", file=sys.stderr, flush=True)
-    calls = guests.join(options.arena, options.worker, options.scheme, options.lock, watch)
+    try:
+        calls = guests.join(options.arena, options.worker, options.scheme, options.lock, watch)
+    except guests.NoSlot as error:
+        raise ArenaError(f"{error}: start the run with `shmkret stress --guests 1`") from error
     print(f"{calls:,} calls")
     return output.EXIT_HELD

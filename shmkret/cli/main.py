@@ -19,6 +19,8 @@ from shmkret.cli.options import in_options
 from shmkret.cli.output import kept, say
 from shmkret.errors import (
     NOT_WHOLE,
+    PluginError,
+    RunFailed,
     ShmkretError,
     UnfitMachine,
     UsageError,
@@ -51,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_BROKEN_PIPE
     except (ShmkretError, MemoryError, ImportError, OSError, SystemExit) as error:
         code, words = _failed(error)
-        say(f"shmkret: {in_options(words)}")
+        say(f"shmkret: {words}")
         if isinstance(error, OSError) and error.errno is not None:
             _give_up_output()
         return code
@@ -60,10 +62,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _failed(error: BaseException) -> tuple[int, str]:
     """The exit code of an error that is no defect of ours, and what to say of it."""
     if isinstance(error, ShmkretError):
-        short = is_short_of_memory(error)
-        return (UnfitMachine.exit_code, f"{error}; {NOT_WHOLE}") if short else (error.exit_code, str(error))
+        if is_short_of_memory(error):
+            return UnfitMachine.exit_code, f"{error}; {NOT_WHOLE}"
+        quotes_the_user = isinstance(error, PluginError | RunFailed)
+        return error.exit_code, str(error) if quotes_the_user else in_options(str(error))
     if isinstance(error, MemoryError):
-        words = "out of memory: raise ulimit -v, or lower `probes`, `maxactive`, `data_size` or `tasks`"
+        words = "out of memory: raise ulimit -v, or lower --probes, --maxactive, --data-size or --tasks"
         return UnfitMachine.exit_code, words
     if isinstance(error, ImportError):
         return UnfitMachine.exit_code, cannot_import(error)

@@ -36,9 +36,9 @@ def add_command(commands: Any, name: str, run: Callable[[argparse.Namespace, lis
     return parser
 
 
-def add_json(parser: Any, what: str = "one JSON object") -> None:
+def add_json(parser: Any) -> None:
     """--json."""
-    parser.add_argument("--json", metavar="FILE|-", help=f"{what}; - is standard output")
+    parser.add_argument("--json", metavar="FILE|-", help="one JSON object; - is standard output")
 
 
 def add_lock_by_hand(parser: Any) -> None:

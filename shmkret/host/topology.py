@@ -108,7 +108,7 @@ def place(nr_cpus: int, workers_per_core: int, order: str = "cores") -> list[int
         why = "its control group may use" if most < len(cores) else "this process may use"
         raise UsageError(
             f"{nr_cpus} CPUs at {workers_per_core} a core need {needed} cores, and {why} {most}: "
-            f"ask for --cpus {most * workers_per_core} at most, or raise --workers-per-core"
+            f"ask for `cpus` {most * workers_per_core} at most, or raise `workers_per_core`"
         )
     return [cores[cpu // workers_per_core] for cpu in range(nr_cpus)]
 

@@ -82,7 +82,7 @@ def tick(k: Kernel, cpu: int, task: int) -> int:
 
 @outline
 def end_round(k: Kernel, cpu: int, task: int) -> int:
-    """The round is over, and this CPU has more to do than to begin the next: --work-ns, or another task's turn."""
+    """The round is over, and this CPU has more to do than to begin the next: work_ns, or another task's turn."""
     if k.run.work_ns[PHASE] != 0:
         delay_ns(k.run.work_ns[PHASE])
     if k.cpus.need_resched[cpu] & (YIELD | BLOCK) != 0:

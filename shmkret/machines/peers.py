@@ -52,7 +52,7 @@ def require(peer: str, worker: str, scheme: str, lock: str, otherwise: Mapping[s
         raise UnknownName("peer", peer, names())
     for knob, value in otherwise.items():
         if value != DOES[knob]:
-            raise UsageError(f"the peer {peer} does not do --{knob.replace('_', '-')} {value}: leave that out, or --peer")
+            raise UsageError(f"the peer {peer} does not do `{knob}` {value}: leave that out, or `peer`")
     text = "".join(path.read_text() for path in FOLDER.glob("*.c"))
     for kind, name in (("worker", worker), ("scheme", scheme), ("lock", lock)):
         known = list(dict.fromkeys(re.findall(rf"defined\({kind.upper()}_(\w+)\)", text)))

@@ -149,7 +149,7 @@ def lock_name(arena: Arena, number: int) -> str:
 
 
 def _boot(build: Build, maxactive: int, geometry: Geometry) -> list[Boot]:
-    """The worker's probes; --probes adds some that nobody registers."""
+    """The worker's probes; Sizes.probes adds some that nobody registers."""
     declared = build.declared.boot
     boot = [probe._replace(maxactive=min(probe.maxactive or maxactive, geometry.maxactive)) for probe in declared]
     return boot + [Boot(0, KRETPROBE, registered=False)] * (geometry.nr_probes - len(boot))

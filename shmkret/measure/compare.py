@@ -140,8 +140,8 @@ def _remedy(together: Json) -> str:
     own = max(together["between"] or 0.0, together["drift"])
     if own > MARGIN:
         shift = f"the runs differ by {own:.1%} (one sigma) beyond what their repetitions show"
-        return f"{shift}: use a quieter machine, then raise --repeat"
-    return "raise --repeat or --seconds in both runs, or quieten the machine"
+        return f"{shift}: use a quieter machine, then raise `repeat`"
+    return "raise `repeat` or `seconds` in both runs, or quieten the machine"
 
 
 def _judged(cell: Json, least: float) -> str:
@@ -160,7 +160,7 @@ def threshold(condition: str) -> float:
     """The part of `--fail-on regression>=5%`. Raises UsageError."""
     found = re.fullmatch(r"regression\s*>=\s*(\d+(?:\.\d+)?)\s*%", condition.strip())
     if not found or not 0 < float(found[1]) < 100:
-        raise UsageError(f"--fail-on {condition!r}: write regression>=5%")
+        raise UsageError(f"`fail_on` {condition!r}: write regression>=5%")
     return float(found[1]) / 100
 
 

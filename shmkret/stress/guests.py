@@ -39,6 +39,10 @@ from shmkret.stress.supervisor import take_kicks
 POLL_S = 0.0005
 
 
+class NoSlot(ArenaError):
+    """The run takes nobody in."""
+
+
 def join(name: str, worker: str, scheme: str | None, lock: str | None, watch: Callable[[int, int], None]) -> int:
     """Take part in a run until it ends. watch(cpu, pid): called each time that it has become that CPU.
 
@@ -51,7 +55,7 @@ def join(name: str, worker: str, scheme: str | None, lock: str | None, watch: Ca
     with _attached(name, lock) as arena:
         guests = int(arena.records("run")["guests"][0])
         if guests == 0:
-            raise ArenaError(f"{name} has no slot for guests: start the run with `shmkret stress --guests 1`")
+            raise NoSlot(f"{name} has no slot for guests")
         header = arena.header[0]
         build = Build(
             arch=find(ARCH, os.fsdecode(header["arch"])),
@@ -84,7 +88,7 @@ def _attached(name: str, lock: str | None) -> Arena:
 def _built_in(name: bytes, what: str) -> str:
     text = os.fsdecode(name)
     if is_path(text):
-        raise ArenaError(f"{text} is not run because an arena says so: give the {what} with --{what}")
+        raise ArenaError(f"{text} is not run because an arena says so: give the {what} with `{what}`")
     return text
 
 

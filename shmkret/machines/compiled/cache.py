@@ -160,6 +160,6 @@ def _prune(root: Path) -> None:
 def require_supported_machine() -> None:
     """Raises UnfitMachine on machines that the compiled atomics are not written for."""
     if numba.config.DISABLE_JIT:
-        raise UnfitMachine("NUMBA_DISABLE_JIT is set: unset it; --plain leaves the text uncompiled")
+        raise UnfitMachine("NUMBA_DISABLE_JIT is set: unset it; `plain` leaves the text uncompiled")
     if platform.machine() not in ("x86_64", "aarch64") or sys.platform != "linux":
         raise UnfitMachine(f"shmkret runs on Linux, x86-64 and 64-bit Arm; this is {sys.platform} {platform.machine()}")

@@ -157,14 +157,14 @@ def place(folder: Path) -> Path:
         if path.is_dir():
             _sweep(path)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise UsageError(f"{folder} is there already and is no empty folder: name another one with --out")
+            raise UsageError(f"{folder} is there already and is no empty folder: name another one with `out`")
         parent = path
         while not parent.exists():
             parent = parent.parent
         Path(tempfile.mkdtemp(prefix=_prefix(), dir=parent)).rmdir()
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
         reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"{folder} cannot be written ({reason}): name another place with --out") from error
+        raise UsageError(f"{folder} cannot be written ({reason}): name another place with `out`") from error
     return path
 
 

@@ -118,13 +118,12 @@ class Prepared:
         cell, sizes = self.cell, self.world.sizes
         least = len(self.build.declared.boot)
         if sizes.probes is not None and sizes.probes < least:
-            raise UsageError(f"the worker {cell.worker} needs {least} probes on {cell.cpus} CPUs, --probes says {sizes.probes}")
+            raise UsageError(f"the worker {cell.worker} needs {least} probes on {cell.cpus} CPUs, `probes` says {sizes.probes}")
         if sizes.tasks is not None and sizes.tasks < cell.cpus:
-            raise UsageError(f"{cell.cpus} CPUs need as many tasks at least, --tasks says {sizes.tasks}")
+            raise UsageError(f"{cell.cpus} CPUs need as many tasks at least, `tasks` says {sizes.tasks}")
         for name in ("handler_ns", "work_ns"):
             if not 0 <= (getattr(sizes, name) or 0) <= LONGEST_DELAY_NS:
-                option = name.replace("_", "-")
-                raise UsageError(f"--{option} is {getattr(sizes, name)}: give 0 to {LONGEST_DELAY_NS} nanoseconds")
+                raise UsageError(f"`{name}` is {getattr(sizes, name)}: give 0 to {LONGEST_DELAY_NS} nanoseconds")
         needed = self.build.worker.constants.data_size
         table: Any = self.build.declared.handlers
         for handler in (*table.entries, *table.exits):
@@ -133,7 +132,7 @@ class Prepared:
                 raise PluginError(f"{where}: {handler.__name__}() uses the data of an instance: set DATA_SIZE, 8 for one word")
         if sizes.data_size is not None and 0 <= sizes.data_size < needed:
             raise UsageError(
-                f"the handlers of {cell.worker} need {needed} bytes an instance, --data-size says {sizes.data_size}"
+                f"the handlers of {cell.worker} need {needed} bytes an instance, `data_size` says {sizes.data_size}"
             )
 
     def compile(self) -> None:
