@@ -7,12 +7,9 @@ import pytest
 from shmkret.kernel.cpu import COOL_DOWN, GATE, MEASURE, STOP, WARM_UP
 from shmkret.machines.control import Control
 from shmkret.machines.plain import PlainMachine
-from shmkret.machines.sizes import Sizes, script_of
-from shmkret.machines.world import create_arena
 from shmkret.measure.cell import Cell
 from shmkret.measure.subjects.kretprobes import Prepared
 from shmkret.text import atomics
-from tests.worlds import build_of
 
 
 class Told:
@@ -32,8 +29,8 @@ class Told:
 
 @pytest.fixture
 def arena():
-    build = build_of("hot", lock="ticket", nr_cpus=3)
-    with create_arena(build, Sizes(), script_of(build, 3, 1)) as arena:
+    cell = Cell("hot", "hashed", "ticket", "x86-64", "cacheline", 3).over(workers_per_core=3)
+    with Prepared(cell, seed=1).world.create_arena() as arena:
         yield arena
 
 
