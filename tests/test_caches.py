@@ -124,7 +124,7 @@ def test_two_threads_that_compile_do_not_see_each_others_changes_of_numba(tmp_pa
 
 WORKER = """
 {imports}
-from shmkret.probes import call_and_return
+from shmkret.kernel import call_and_return
 
 def nr_probes(nr_cpus):
     return 1
@@ -232,8 +232,8 @@ def test_a_constant_that_was_computed_makes_another_digest(own, mid, tmp_path):
 
 
 HANDLERS = """
-from shmkret.handlers import Kretprobe
-from shmkret.probes import call_and_return
+from shmkret.kernel import Kretprobe
+from shmkret.kernel import call_and_return
 
 def probes(nr_cpus):
     from mid import handler

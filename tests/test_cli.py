@@ -199,13 +199,13 @@ def test_bad_input_is_exit_2_and_a_sentence(options, words, tmp_path, capsys):
 
 
 HANDLED = """
-from shmkret.handlers import Kretprobe
+from shmkret.kernel import Kretprobe
 
 def probes(nr_cpus):
     return [Kretprobe(0, {})]
 """
 GOOD_WORKER = """
-from shmkret.probes import call_and_return
+from shmkret.kernel import call_and_return
 
 def nr_probes(nr_cpus):
     return 1
@@ -294,7 +294,7 @@ def words_after(text, old, new):
 
 BUSTED_BY_USER = """
 from typing import NamedTuple
-from shmkret.atomics import EQ, Words, store_release, wait_until
+from shmkret.text import EQ, Words, store_release, wait_until
 
 class Own(NamedTuple):
     word: Words

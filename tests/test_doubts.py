@@ -264,7 +264,7 @@ def test_a_broken_lock_that_the_oracle_did_not_notice_is_doubted():
 
 MINE = """
 from typing import NamedTuple
-from shmkret.atomics import EQ, Words, cmpxchg, load_acquire, store_release, wait_until
+from shmkret.text import EQ, Words, cmpxchg, load_acquire, store_release, wait_until
 
 class Mine(NamedTuple):
     word: Words

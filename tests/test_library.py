@@ -67,7 +67,7 @@ def test_an_arena_is_live_while_its_maker_lives_and_is_not_cleaned(live, capsys)
 MAKES = """
 import sys
 from shmkret.arena import Arena
-from shmkret.layout import Geometry
+from shmkret.arena.records import Geometry
 from shmkret.locks.sem import Sem
 arena = Arena.create(Geometry(2, 2, 3, 4, 3), lock=Sem, names={"scheme": "hashed", "lock": "sem", "arch": "x86-64"}, named=True)
 print(arena.name, flush=True)
@@ -267,7 +267,7 @@ def test_without_an_arena_the_newest_live_one_is_inspected(live, left_over, caps
 OWN_LOCK = """
 from pathlib import Path
 from typing import NamedTuple
-from shmkret.atomics import EQ, Words, exchange, store_release, wait_until
+from shmkret.text import EQ, Words, exchange, store_release, wait_until
 
 Path(__file__).with_suffix(".ran").touch()
 
@@ -441,7 +441,7 @@ def installed(tmp_path, monkeypatch):
     package = tmp_path / "their_locks"
     package.mkdir()
     (package / "__init__.py").touch()
-    (package / "_words.py").write_text("from shmkret.atomics import exchange\n")
+    (package / "_words.py").write_text("from shmkret.text import exchange\n")
     (package / "plain_one.py").write_text(
         ttas.replace("EQ, Words, exchange,", "EQ, Words,") + "\nfrom ._words import exchange\n"
     )
@@ -562,7 +562,7 @@ def test_the_fixture_fails_a_test_that_leaves_something_behind(tmp_path):
         tmp_path,
         """
         from shmkret.arena import Arena
-        from shmkret.layout import Geometry
+        from shmkret.arena.records import Geometry
         from shmkret.locks.sem import Sem
         kept = []
 

@@ -169,8 +169,8 @@ def test_both_halves_of_a_call_are_timed_in_a_run_apart():
 
 
 RAISES = """
-from shmkret.handlers import Kretprobe
-from shmkret.probes import call_and_return
+from shmkret.kernel import Kretprobe
+from shmkret.kernel import call_and_return
 
 def divides(k, cpu, task, ri):
     return 1 // (k.cpus.hits[cpu] - 70)

@@ -245,8 +245,8 @@ def test_a_drained_pool_misses_and_counts_exactly():
 
 
 RAISES = """
-from shmkret.handlers import Kretprobe
-from shmkret.probes import call_and_return
+from shmkret.kernel import Kretprobe
+from shmkret.kernel import call_and_return
 
 DATA_SIZE = 8
 

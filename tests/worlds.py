@@ -3,8 +3,6 @@
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from shmkret.arch import ARCH
 from shmkret.explore.machine import ExploredMachine
 from shmkret.explore.scenario import Outcome, Scenario
@@ -14,8 +12,8 @@ from shmkret.kernel.cpu import one_round
 from shmkret.kernel.program import WORKER, step
 from shmkret.locks import LOCK
 from shmkret.machines.build import Build
-from shmkret.machines.sizes import Sizes, geometry_of
-from shmkret.machines.world import create_arena
+from shmkret.machines.sizes import Sizes
+from shmkret.machines.world import World
 from shmkret.plugins import registry
 from shmkret.schemes import SCHEME
 
@@ -38,17 +36,14 @@ def build_of(worker="hot", scheme="hashed", lock="ttas", arch="x86-64", nr_cpus=
     )
 
 
-class World:
-    """A small arena, and the plug-ins that work on it."""
+class Explored:
+    """A small arena of a world, to be explored."""
 
     def __init__(self, build: Build, shared=(), **sizes):
         self.build = build
-        self.sizes = Sizes(**{"maxactive": 2, **sizes})
-        script = getattr(build.worker.module, "script", None)
-        words = script(build.nr_cpus, np.random.default_rng(1)) if script else np.zeros(1, np.int64)
-        geometry = geometry_of(build, self.sizes, len(words))
-        self.arena = create_arena(build, self.sizes, words, geometry)
-        self.snapshot = Snapshot(self.arena, build, self.sizes, shared)
+        self.world = World.of(build, Sizes(**{"maxactive": 2, **sizes}), seed=1)
+        self.arena = self.world.create_arena()
+        self.snapshot = Snapshot(self.world, self.arena, shared)
 
     def __enter__(self):
         return self
@@ -82,7 +77,7 @@ def one_round_each(worker="hot", scheme="hashed", lock="ttas", arch="x86-64", nr
         one_round(k, i, i, n)
 
     body = whole_round if shared else only_step
-    with World(build_of(worker, scheme, lock, arch, nr_cpus, bugs), shared, **sizes) as world:
+    with Explored(build_of(worker, scheme, lock, arch, nr_cpus, bugs), shared, **sizes) as world:
         return world.explore(lambda k: [partial(body, k, i) for i in range(nr_cpus)])
 
 
@@ -91,10 +86,10 @@ def busted_gate(folder):
     source = (build_of(lock="busted").lock.path).read_text()
     path = folder / "busted_gate.py"
     path.write_text(
-        source.replace("CONTROL = True", 'RECOVERY = "gate"').replace("import EQ, Words", "import EQ, Words, wait_unless")
+        source.replace("CONTROL = True\n", "").replace("import EQ, Words", "import EQ, NIL, Words, wait_unless")
         + "\n\ndef acquire_unless(lock, i, stop):\n"
         "    if not wait_unless(lock.locked, i, EQ, 0, stop):\n        return False\n"
         "    store_release(lock.locked, i, 1)\n    return True\n\n\n"
-        "def reset(lock, i, held):\n    store_release(lock.locked, i, 1 if held else 0)\n"
+        "def reset(lock, i, owner):\n    store_release(lock.locked, i, 0 if owner == NIL else 1)\n"
     )
     return str(path)

@@ -149,7 +149,9 @@ class Contract:
         """Raises PluginError unless the file defines that function with these parameters."""
         function = vars(module).get(signature.name)
         if not inspect.isfunction(function) or is_verb(function):
-            raise PluginError(f"{path}: {self.article} {self.name} defines {signature}; this file does not")
+            nr = len(signature.parameters)
+            defines = f"{self.article} {self.name} defines {signature.name}() with {nr} arguments"
+            raise PluginError(f"{path}: {defines}; this file does not: {signature}")
         require_arguments(path, function, signature, f"of {self.article} {self.name} ")
 
     def _abilities(self, path: Path, module: ModuleType) -> frozenset[str]:
@@ -196,7 +198,7 @@ def require_arguments(path: Path, function: Any, signature: Signature, whose: st
         line = function.__code__.co_firstlineno
         least = most - signature.may_drop
         takes = f"{most} arguments" if least == most else f"{least} or {most} arguments"
-        raise PluginError(f"{path}:{line}: {signature.name}() {whose}takes {takes}, {signature}; this one takes {found}")
+        raise PluginError(f"{path}:{line}: {signature.name}() {whose}takes {takes}, this one takes {found}: {signature}")
 
 
 def one_record(contract: Contract, path: Path, module: ModuleType) -> type:
