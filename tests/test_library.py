@@ -28,7 +28,6 @@ from shmkret.cli.main import main
 from shmkret.errors import ArenaError, GeometryError, PluginError, UsageError
 from shmkret.locks import LOCK
 from shmkret.locks.sem import Sem
-from shmkret.machines import world as kernel
 from shmkret.measure import cell as measuring
 from shmkret.measure import suite
 from shmkret.measure.subjects.kretprobes import Prepared
@@ -67,7 +66,7 @@ def test_an_arena_is_live_while_its_maker_lives_and_is_not_cleaned(live, capsys)
 MAKES = """
 import sys
 from shmkret.arena import Arena
-from shmkret.arena.records import Geometry
+from shmkret.arena import Geometry
 from shmkret.locks.sem import Sem
 arena = Arena.create(Geometry(2, 2, 3, 4, 3), lock=Sem, names={"scheme": "hashed", "lock": "sem", "arch": "x86-64"}, named=True)
 print(arena.name, flush=True)
@@ -303,10 +302,10 @@ def with_own_lock(own_lock):
     sizes = measuring.Params()
     cell = measuring.Cell("hot", "hashed", os.path.relpath(own_lock), "x86-64", "cacheline", 2, params=sizes)
     prepared = Prepared(cell, seed=1)
-    with kernel.create_arena(prepared.build, sizes, prepared.script, named=True) as arena:
+    with replace(prepared.world, sizes=sizes).create_arena(named=True) as arena:
         arena.records("locks")["owner"][0] = 2
         own_lock.with_suffix(".ran").unlink()
-        del registry._loaded[registry.LOCK, own_lock]  # as in another process
+        del registry._loaded[LOCK, own_lock]  # as in another process
         yield arena
 
 
@@ -333,7 +332,7 @@ def test_a_lock_given_by_hand_says_who_holds_it(with_own_lock, own_lock, capsys,
 
 
 def test_the_owner_lock_names_its_owner_and_the_arena_his_process(capsys):
-    owner = registry.find(registry.LOCK, "owner").record
+    owner = registry.find(LOCK, "owner").record
     with Arena.create(SIZES, lock=owner, names={**TEXTS, "lock": "owner"}, named=True) as arena:
         arena.records("locks")["owner"][2] = 1 << 31 | 2  # CPU 1, and somebody may sleep
         arena.records("recovery")["pid"][:2] = os.getpid()
@@ -349,7 +348,7 @@ def test_a_holder_that_is_no_number_is_the_files_fault(with_own_lock, own_lock, 
 
 
 def test_an_arena_whose_lock_cannot_be_asked_from_outside_is_inspected_all_the_same(capsys):
-    lock = registry.find(registry.LOCK, "sem-named")
+    lock = registry.find(LOCK, "sem-named")
     with Arena.create(SIZES, lock=lock.record, names={**TEXTS, "lock": "sem-named"}, named=True) as arena:
         arena.records("locks")["address"] = 8  # nothing is there
         assert main(["inspect", arena.name]) == 0
@@ -468,12 +467,12 @@ def test_a_lock_of_an_installed_package_is_found_by_name(installed, tmp_path):
     cell = ["--worker", "hot", "--scheme", "hashed", "--lock", "theirs", "--cpus", "1"]
 
     assert main(["bench", *cell, "--seconds", "0.05", "--repeat", "1", "--out", str(tmp_path / "out")]) == 0
-    lock = registry.find(registry.LOCK, "theirs")
+    lock = registry.find(LOCK, "theirs")
     assert (lock.name, lock.reference, lock.path) == ("theirs", "theirs", installed / "plain_one.py")
 
 
 def test_an_arena_with_a_lock_of_an_installed_package_says_which_locks_are_held(installed, capsys):
-    lock = registry.find(registry.LOCK, "theirs")
+    lock = registry.find(LOCK, "theirs")
     with Arena.create(SIZES, lock=lock.record, names={**TEXTS, "lock": lock.reference}, named=True) as arena:
         arena.records("locks")["locked"][1] = 1
         assert main(["inspect", arena.name]) == 0
@@ -497,7 +496,7 @@ def test_one_broken_entry_point_hides_no_other(installed, capsys):
         assert rows[name].startswith(f"cannot be loaded: the entry point '{name}' ")
         assert words in rows[name]
         with pytest.raises(PluginError):
-            registry.find(registry.LOCK, name)
+            registry.find(LOCK, name)
 
 
 # Conformance, and the pytest plug-in.
@@ -517,9 +516,9 @@ def test_every_lock_does_what_recovery_asks_of_it(lock):
             "exchange(lock.locked, i, 1) < 2",
             "try_acquire() of a lock that was taken",
         ),
-        ("ttas", "1 if held else 0", "0", "try_acquire() of a lock that reset() made held"),
+        ("ttas", "0 if owner == NIL else 1", "0", "try_acquire() of a lock that reset() gave to cpu"),
         ("owner", "== dead + 1", "!= 0", "take_over() from a CPU that has not the lock"),
-        ("sem", "0 if held else 1", "0", "it waits for ever: sem_wait_unless"),
+        ("sem", "1 if owner == NIL else 0", "0", "it waits for ever: sem_wait_unless"),
     ],
 )
 def test_a_lock_that_breaks_a_promise_of_recovery_does_not_conform(lock, right, wrong, flaw, tmp_path):
@@ -562,7 +561,7 @@ def test_the_fixture_fails_a_test_that_leaves_something_behind(tmp_path):
         tmp_path,
         """
         from shmkret.arena import Arena
-        from shmkret.arena.records import Geometry
+        from shmkret.arena import Geometry
         from shmkret.locks.sem import Sem
         kept = []
 

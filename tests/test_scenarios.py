@@ -23,10 +23,10 @@ from shmkret.kernel.rcu import idle_enter, idle_exit, synchronize_sched
 from shmkret.kernel.registration import register_kretprobe, unregister_probe, unregister_probes
 from shmkret.kernel.sched import block, schedule, wake
 from shmkret.kernel.task import call_and_return
-from shmkret.machines import native, plain
+from shmkret.machines import plain
 from shmkret.machines.build import Build
 from shmkret.machines.sizes import Sizes
-from shmkret.machines.world import create_arena
+from shmkret.machines.world import World
 from shmkret.measure.cell import Cell, Sample
 from shmkret.measure.subjects.kretprobes import Prepared
 from shmkret.moves.irqflags import poll
@@ -73,24 +73,26 @@ def test_the_kernels_scenarios_compiled(scheme, arch):
 def test_the_kernels_scenarios_plain(scheme, arch):
     build = build_of(SCENARIOS, scheme, arch=arch, nr_cpus=1)
     machine = plain.PlainMachine(build.cache())
-    with create_arena(build, Sizes(), build.worker.module.script(1, None)) as arena, atomics.use(machine):
-        k = native.kernel(arena, build, Sizes())
+    world = World.of(build)
+    with world.create_arena() as arena, atomics.use(machine):
+        k = plain.kernel(world, arena)
         for n in range(2):
             one_round(k, 0, 0, n)
         bugs = arena.records("cpus")[["bug", "bug_seen", "bug_expected"]].tolist()
 
         assert bugs == [(0, 0, 0)]
-        assert audit(arena, build.scheme) == LOST[scheme]
+        assert sentences(audit(arena, build.scheme)) == LOST[scheme]
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_scenario_that_goes_wrong_is_reported(scheme, monkeypatch):
     """The checks of scenarios.py are checks: with a handler that notes something else, the first of them goes red."""
     build = build_of(SCENARIOS, scheme, nr_cpus=1)
-    monkeypatch.setattr(build.declared.handlers, "asked", (lambda *_: 0, *build.declared.handlers.asked[1:]))
+    monkeypatch.setattr(build.declared.handlers, "entries", (lambda *_: 0, *build.declared.handlers.entries[1:]))
     machine = plain.PlainMachine(build.cache())
-    with create_arena(build, Sizes(), build.worker.module.script(1, None)) as arena, atomics.use(machine):
-        one_round(native.kernel(arena, build, Sizes()), 0, 0, 0)
+    world = World.of(build)
+    with world.create_arena() as arena, atomics.use(machine):
+        one_round(plain.kernel(world, arena), 0, 0, 0)
 
         assert arena.records("cpus")["bug"].tolist() == [oracle.WORKER_BUG]
 
@@ -100,7 +102,7 @@ def test_a_scenario_that_goes_wrong_is_reported(scheme, monkeypatch):
 
 def churned(scheme: str, bugs=(), arch="x86-64"):
     """One CPU calls a probed function, the other unregisters its probe."""
-    with World(build_of("hot", scheme, arch=arch, bugs=bugs), shared=REGISTRATION, maxactive=1) as world:
+    with Explored(build_of("hot", scheme, arch=arch, bugs=bugs), shared=REGISTRATION, maxactive=1) as world:
 
         def bodies(k):
             def calls():
@@ -137,7 +139,7 @@ def test_unregistering_without_a_grace_period_is_caught(scheme):
 
 def test_two_cpus_that_unregister_do_not_wait_for_each_other():
     """Under `global`: the scan of 64 buckets, twice, has too many interleavings, and no part in the question."""
-    with World(build_of("spread", "global"), shared=REGISTRATION, maxactive=1) as world:
+    with Explored(build_of("spread", "global"), shared=REGISTRATION, maxactive=1) as world:
         outcome = world.explore(lambda k: [partial(probes_in_round, k, i, partial(unregister_probe, k, i, i)) for i in (0, 1)])
 
     assert (outcome.violations, outcome.complete) == ([], True)
@@ -146,7 +148,7 @@ def test_two_cpus_that_unregister_do_not_wait_for_each_other():
 def test_of_two_cpus_that_unregister_a_probe_one_takes_it_apart(monkeypatch):
     """CPU 1 has a second probe of its own, so that it goes on to take apart what is leaving. No call is in flight."""
     monkeypatch.setattr(hashed, "NR_BUCKETS", 1)
-    with World(build_of("spread", "hashed"), shared=REGISTRATION, maxactive=1) as world:
+    with Explored(build_of("spread", "hashed"), shared=REGISTRATION, maxactive=1) as world:
         ranges = [(0, 1), (0, 2)]
         outcome = world.explore(
             lambda k: [partial(probes_in_round, k, i, partial(unregister_probes, k, i, *ranges[i])) for i in (0, 1)]
@@ -156,7 +158,7 @@ def test_of_two_cpus_that_unregister_a_probe_one_takes_it_apart(monkeypatch):
 
 
 def test_of_two_cpus_that_register_a_probe_one_does():
-    with World(build_of(PRIMITIVES, "hashed"), shared=REGISTRATION, maxactive=1) as world:
+    with Explored(build_of(PRIMITIVES, "hashed"), shared=REGISTRATION, maxactive=1) as world:
         errors = []
 
         def bodies(k):
@@ -173,7 +175,7 @@ def test_of_two_cpus_that_register_a_probe_one_does():
 
 def test_whoever_sleeps_inside_a_probe_is_reported():
     """An interrupt on the entry path that registers a probe would declare its CPU quiescent while an instance is in limbo."""
-    with World(build_of("interrupts", "hashed", nr_cpus=1), shared=REGISTRATION, data_size=8) as world:
+    with Explored(build_of("interrupts", "hashed", nr_cpus=1), shared=REGISTRATION, data_size=8) as world:
 
         def bodies(k):
             def sleeps():
@@ -190,7 +192,7 @@ def test_whoever_sleeps_inside_a_probe_is_reported():
 
 def test_no_wakeup_is_lost_between_deciding_to_block_and_sleeping():
     """CPU 0 puts its task to sleep, CPU 1 wakes it: in the end it is on a queue, or runs."""
-    with World(build_of("hot", "hashed"), shared=REGISTRATION) as world:
+    with Explored(build_of("hot", "hashed"), shared=REGISTRATION) as world:
 
         def bodies(k):
             def sleeps():
@@ -219,7 +221,7 @@ def test_no_wakeup_is_lost_between_deciding_to_block_and_sleeping():
 
 def stepped(scheme, worker, body, **sizes):
     """One CPU alone, step by step; `body(k, arena)` gives back what it wants to be looked at."""
-    with World(build_of(worker, scheme, nr_cpus=1), shared=REGISTRATION, **sizes) as world:
+    with Explored(build_of(worker, scheme, nr_cpus=1), shared=REGISTRATION, **sizes) as world:
         machine = ExploredMachine()
         k = world.snapshot.kernel(machine)
         with atomics.use(machine):
@@ -304,7 +306,7 @@ def primitive_probed(scheme: str, arch: str, function: str, body, bugs=()) -> li
     """One CPU alone, with a kretprobe on one of the path's own functions; what is wrong in the end."""
     build = build_of(PRIMITIVES, scheme, arch=arch, nr_cpus=1, bugs=bugs)
     p = build.worker.module.PRIMITIVE_PROBES[function]
-    with World(build, shared=REGISTRATION, maxactive=4) as world:
+    with Explored(build, shared=REGISTRATION, maxactive=4) as world:
         errors = []
 
         def bodies(k):
@@ -408,7 +410,7 @@ def test_an_interrupt_at_every_place_of_a_call_comes_back_right(scheme, arch):
     build = build_of("interrupts", scheme, arch=arch, nr_cpus=1)
     outcomes = set()
     for polls in range(1, POLLS):
-        with World(build, data_size=8) as world:
+        with Explored(build, data_size=8) as world:
             outcome = world.explore(call_interrupted_at(polls))
             assert (outcome.violations, outcome.complete) == ([], True), polls
             cpus, records = world.arena.records("cpus"), world.arena.records("probes")
@@ -428,7 +430,7 @@ def test_an_interrupt_under_a_lock_would_be_found(monkeypatch):
     monkeypatch.setattr(global_, "unlink_used", lambda k, ri, rp: (poll(k.mode.irq, k, 0), real(k, ri, rp)))
     wrong = []
     for polls in range(1, POLLS):
-        with World(build, data_size=8) as world:
+        with Explored(build, data_size=8) as world:
             wrong += [v.what for v in world.explore(call_interrupted_at(polls)).violations]
 
     assert any("deadlock" in what for what in wrong)
@@ -440,7 +442,7 @@ def test_an_interrupt_under_a_lock_would_be_found(monkeypatch):
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_reaper_that_flushes_its_own_task_is_caught(scheme):
     def wrong(bugs):
-        with World(build_of("hot", scheme, nr_cpus=1, bugs=bugs), tasks=2) as world:
+        with Explored(build_of("hot", scheme, nr_cpus=1, bugs=bugs), tasks=2) as world:
 
             def bodies(k):
                 def run():
@@ -465,7 +467,7 @@ def test_a_handler_that_calls_a_probed_function_needs_current_kprobe():
     def seen(bugs):
         found = []
         for polls in range(1, POLLS):
-            with World(build_of(HERE / "handler_and_irq.py", "hashed", nr_cpus=1, bugs=bugs)) as world:
+            with Explored(build_of(HERE / "handler_and_irq.py", "hashed", nr_cpus=1, bugs=bugs)) as world:
                 found += [violation.what for violation in world.explore(call_interrupted_at(polls)).violations]
         return found
 
@@ -486,8 +488,9 @@ def test_a_single_pass_on_ia64_shows_handlers_the_trampoline():
     """One round of scenarios.py, whose handler looks for the caller on two-pass architectures."""
     build: Build = build_of(SCENARIOS, "hashed", arch="ia64", nr_cpus=1, bugs=["single-pass"])
     machine = plain.PlainMachine(build.cache())
-    with create_arena(build, Sizes(), build.worker.module.script(1, None)) as arena, atomics.use(machine):
-        one_round(native.kernel(arena, build, Sizes()), 0, 0, 0)
+    world = World.of(build)
+    with world.create_arena() as arena, atomics.use(machine):
+        one_round(plain.kernel(world, arena), 0, 0, 0)
 
         assert arena.records("cpus")["bug"].tolist() == [oracle.WORKER_BUG]
 

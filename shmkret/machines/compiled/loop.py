@@ -61,7 +61,7 @@ def compile_function(text: Callable[..., Any], kinds: Sequence[str], folder: Pat
     arguments = ", ".join(taken[kind].format(name) for kind, name in zip(kinds, names, strict=True))
     answers = str(inspect.signature(text).return_annotation) not in ("None", "<class 'NoneType'>")
     body = f"return int64(text({arguments}))" if answers else f"text({arguments})\n    return 0"
-    scope: dict[str, Any] = {"text": text, "bind": bind, "Column": Script, "int64": np.int64}
+    scope: dict[str, Any] = {"__name__": __name__, "text": text, "bind": bind, "Column": Script, "int64": np.int64}
     source = f"def {text.__name__}({', '.join(names)}):\n    {body}\n"
     exec(compile(source, f"<{text.__name__}>", "exec"), scope)  # noqa: S102 (Numba takes a signature's arguments by name)
     return compile_to(scope[text.__name__], types.int64(*[types.int64] * len(kinds)), folder)
