@@ -3,7 +3,7 @@
     shmkret stress --guests 1      the last CPU is left to whoever comes; the arena has a name
     shmkret join ARENA             somebody comes
 
-A guest locks a byte for its slot (shmkret.stress.ofd), and is there as long as nobody else could have that byte.
+A guest locks a byte for its slot (shmkret.host.ofd), and is there as long as nobody else could have that byte.
 
     guest       locks the byte of an EMPTY slot, writes its pid    leaves at STOP: pid 0, unlocks, begins again
     supervisor  sees a byte locked, in a slot that is EMPTY: LIVE  sees a byte free, in a slot that is LIVE: dead, or gone
@@ -25,16 +25,17 @@ from shmkret.arena.segment import SHM, Arena
 from shmkret.audit import arenas as named
 from shmkret.errors import ArenaError, RunFailed, UsageError
 from shmkret.host import ofd, posix, signals
+from shmkret.host.processes import take_kicks
 from shmkret.kernel.program import WORKER
 from shmkret.locks import LOCK
 from shmkret.machines import native
 from shmkret.machines.build import Build
+from shmkret.machines.control import Control
 from shmkret.machines.plain import PlainMachine
 from shmkret.machines.world import World
 from shmkret.plugins.registry import find, is_path
 from shmkret.recovery.taking import EMPTY, LIVE
 from shmkret.schemes import SCHEME
-from shmkret.stress.supervisor import take_kicks
 
 POLL_S = 0.0005
 
@@ -50,10 +51,10 @@ def join(name: str, worker: str, scheme: str | None, lock: str | None, watch: Ca
              not find them.
     Returns: how many calls this process has made.
     Raises:  RunFailed when its CPU is killed, or raises. ArenaError: no slot for guests, another build; and as
-             shmkret.named.attach(). UnknownName, PluginError.
+             shmkret.audit.arenas.attach(). UnknownName, PluginError.
     """
     with _attached(name, lock) as arena:
-        guests = int(arena.records("run")["guests"][0])
+        guests = _nr_guests(arena)
         if guests == 0:
             raise NoSlot(f"{name} has no slot for guests")
         header = arena.header[0]
@@ -73,8 +74,10 @@ def join(name: str, worker: str, scheme: str | None, lock: str | None, watch: Ca
                 f"{name} runs another worker, or other files, than {worker}, {build.scheme.name}, {build.lock.name}"
             )
         with signals.on_the_spot():
-            bodies = native.compiled(World.of(build))(arena, PlainMachine(build.cache()))
-        return _Guest(arena, watch).run(bodies, range(build.nr_cpus - guests, build.nr_cpus))
+            machine = PlainMachine(build.cache())
+            machine.prepare()
+            bodies = native.compiled(World.of(build))(arena, machine)
+        return _Guest(arena, Control(arena, machine), watch).run(bodies, range(build.nr_cpus - guests, build.nr_cpus))
 
 
 def _attached(name: str, lock: str | None) -> Arena:
@@ -83,6 +86,11 @@ def _attached(name: str, lock: str | None) -> Arena:
     except ArenaError as error:
         hint = f"; has the run another lock than {lock}?" if lock and "layout" in str(error) else ""
         raise ArenaError(f"{error}{hint}") from error
+
+
+def _nr_guests(arena: Arena) -> int:
+    """How many slots the run leaves to others: written before the arena had a name, and never again."""
+    return int(arena.records("run")["guests"][0])
 
 
 def _built_in(name: bytes, what: str) -> str:
@@ -95,10 +103,10 @@ def _built_in(name: bytes, what: str) -> str:
 class _Guest:
     """Its CPU is a child, so that this process can end it when the run has ended, and Ctrl-C ends both."""
 
-    def __init__(self, arena: Arena, watch: Callable[[int, int], None]) -> None:
+    def __init__(self, arena: Arena, control: Control, watch: Callable[[int, int], None]) -> None:
         self.arena = arena
+        self.control = control
         self.watch = watch
-        self.recovery = arena.records("recovery")
         self.calls = 0
 
     def run(self, bodies: list[Callable[[], None]], slots: range) -> int:
@@ -127,16 +135,16 @@ class _Guest:
 
     def _take(self, slot: int) -> bool:
         """A slot that nobody has, and in which nobody is still to be recovered: its byte is free before that is seen."""
-        if self.recovery["life"][slot] != EMPTY or not ofd.try_lock(self.arena.fd, slot):
+        if self.control.load("recovery", "life", slot) != EMPTY or not ofd.try_lock(self.arena.fd, slot):
             return False
-        if self.recovery["life"][slot] == EMPTY:
+        if self.control.load("recovery", "life", slot) == EMPTY:
             return True
         ofd.unlock(self.arena.fd, slot)
         return False
 
     def _take_part(self, slot: int, body: Callable[[], None], ended: select.poll) -> None:
         """From now on, if it is killed, others recover what it had. Raises RunFailed when it is."""
-        before = int(self.arena.records("cpus")["calls"][slot])
+        before = self.control.load("cpus", "calls", slot)
         pid = posix.fork_child(partial(self._be_cpu, slot, body))
         status: int | None = None
         try:
@@ -147,17 +155,18 @@ class _Guest:
             if status is None:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
-        self.calls += max(0, int(self.arena.records("cpus")["calls"][slot]) - before)
+        self.calls += max(0, self.control.load("cpus", "calls", slot) - before)
         if status:
             how = f"was killed by {signal.Signals(-status).name}" if status < 0 else "ended by an exception"
             raise RunFailed(f"cpu {slot}, pid {pid}, {how}; what it had is recovered by the run")
 
     def _be_cpu(self, slot: int, body: Callable[[], None]) -> int:
         """In the child: it is admitted once its pid is there to be signalled; at STOP it leaves."""
-        while self.recovery["life"][slot] != LIVE:
-            self.recovery["pid"][slot] = os.getpid()  # again and again: that of a guest before us may be cleared late
+        while self.control.load("recovery", "life", slot) != LIVE:
+            # Again and again: that of a guest before us may be cleared late.
+            self.control.store("recovery", "pid", slot, os.getpid())
             time.sleep(POLL_S)
         self.watch(slot, os.getpid())
         body()
-        self.recovery["pid"][slot] = 0
+        self.control.store("recovery", "pid", slot, 0)
         return 0

@@ -24,15 +24,20 @@ from shmkret.arena.segment import Arena
 from shmkret.audit.checks import audit
 from shmkret.audit.findings import COUNTS, DOUBLED, LOST, sentences
 from shmkret.host import ofd, posix
+from shmkret.host.processes import wait_until
 from shmkret.kernel.cpu import GATE, MEASURE, STOP
 from shmkret.machines import native
+from shmkret.machines.control import Control
 from shmkret.machines.plain import PlainMachine
 from shmkret.machines.world import World
 from shmkret.recovery.taking import DEAD, LIVE
-from shmkret.stress.faults import PATIENCE_S, Stage, begin_round, harm, heal, strike
+from shmkret.stress.damage import harm
+from shmkret.stress.faults import strike
 from shmkret.stress.record import Record
+from shmkret.stress.shortage import begin_round, heal
 from shmkret.stress.spec import ALWAYS, Term
-from shmkret.stress.supervisor import Died, Supervisor, wait_until
+from shmkret.stress.stage import PATIENCE_S, Stage
+from shmkret.stress.supervisor import Died, Supervisor
 
 
 class Machines(NamedTuple):
@@ -82,8 +87,7 @@ class Nemesis:
         self.machine = machine
         self.record = record
         self.cores = cores
-        self.cpus = arena.records("cpus")
-        self.run_words = arena.records("run")
+        self.control = Control(arena, machine)
         self.nr_cpus = arena.geometry.nr_cpus
         self.deadline = float("inf")
         """Monotonic seconds; of the run, not of one incarnation."""
@@ -92,8 +96,10 @@ class Nemesis:
         """Rounds until the kills are done, or something is wrong."""
         self.rng = random.Random(f"{plan.seed} {incarnation}")
         self.plan = plan
-        with Supervisor(self.arena, self.machines.start, self.machines.announce, self.cores) as self.crew:
-            self.stage = Stage(self.arena, self.world, self.machine, self.crew, self.record, self.rng, self.cores, plan.fence_s)
+        with Supervisor(self.arena, self.control, self.machines.start, self.machines.announce, self.cores) as self.crew:
+            self.stage = Stage(
+                self.arena, self.control, self.world, self.machine, self.crew, self.record, self.rng, self.cores, plan.fence_s
+            )
             self._take_up()
             wrong = self._stop() if self.crew.guests else []
             is_over = False
@@ -111,33 +117,33 @@ class Nemesis:
 
     def _take_up(self) -> None:
         """Whoever the arena says is alive died with the nemesis before us."""
-        life = self.crew.words["life"]
+        life = self.crew.lives()
         present = {slot for slot in range(self.crew.nr_own, self.nr_cpus) if ofd.is_locked(self.arena.fd, slot)}
         self.crew.guests = {slot for slot in present if life[slot] == LIVE}
         dead = [slot for slot in range(len(life)) if life[slot] in (LIVE, DEAD) and slot not in self.crew.guests]
         for slot in dead:
             if life[slot] == LIVE and slot < self.crew.nr_own:
                 self.record.add("kills")
-            if life[slot] == LIVE and self.crew.nr_own <= slot < self.nr_cpus and self.run_words["phase"][0] != STOP:
+            if life[slot] == LIVE and self.crew.nr_own <= slot < self.nr_cpus and self.control.phase() != STOP:
                 self.record.add("lost_guests")
             self.machines.announce[slot]()
-            self.crew.words["pid"][slot] = 0
+            self.crew.say("pid", slot, 0)
         self.crew.start_recoverer()
 
     def _round(self) -> list[str]:
         """Faults, then healing and the audit; what is wrong."""
-        self.run_words["phase"] = GATE
+        self.control.set_phase(GATE)
         try:
             self.crew.start_missing()
-            if not self.stage.recovered(range(len(self.crew.words))):
+            if not self.stage.recovered(range(self.crew.nr_slots)):
                 return self.stage.stuck("a recovery at the start of a round")
             self.crew.start_missing()
             if not wait_until(lambda: self._is_ready() or bool(self.stage.bury_now(0)), PATIENCE_S):
                 return self.stage.stuck("the start of a round")
-            heal(self.arena)
+            heal(self.arena, self.control)
             for i, term in self._for_this_round(on_arena=False):
                 begin_round(self.stage, i, term)
-            self.run_words["phase"] = MEASURE
+            self.control.set_phase(MEASURE)
             goal = min(self.plan.kills, self.record[self.plan.unit] + self.plan.round_kills)
             while self.record[self.plan.unit] < goal and time.monotonic() < self.deadline and self._terms_left():
                 time.sleep(self.rng.random() * self.plan.pause_s)
@@ -179,14 +185,14 @@ class Nemesis:
 
     def _is_ready(self) -> bool:
         slots = [slot for slot in self.crew.running() if slot < self.nr_cpus]
-        return bool(self.cpus["ready"][slots].all())
+        return self.control.all_nonzero("cpus", "ready", slots)
 
     def _terms_left(self) -> bool:
         return any(term.action != "off" and self.record.struck(i) < term.most for i, term in self._terms(of_round=False))
 
     def _stop(self) -> list[str]:
         """Every CPU stops, and is recovered like a dead one: its task goes back to the queue, the arena is quiet. It heals."""
-        self.run_words["phase"] = STOP
+        self.control.set_phase(STOP)
         for slot in range(self.crew.nr_own):
             self.crew.expected_exit.add(slot)
         left = set(range(self.nr_cpus)) & set(self.crew.running())
@@ -197,7 +203,7 @@ class Nemesis:
                 return self.stage.stuck(f"CPUs {sorted(left)}, which were told to stop")
         if not self.stage.recovered(range(self.nr_cpus)):
             return self.stage.stuck("the recovery of CPUs that had stopped")
-        heal(self.arena)
+        heal(self.arena, self.control)
         return self.stage.bugs()
 
     def _audit(self) -> list[str]:

@@ -19,6 +19,7 @@ from shmkret.host import signals, topology
 from shmkret.locks import GATE, family
 from shmkret.machines import native
 from shmkret.machines.build import Build
+from shmkret.machines.control import Control
 from shmkret.machines.plain import PlainMachine
 from shmkret.machines.sizes import Sizes
 from shmkret.machines.world import World
@@ -64,9 +65,11 @@ def run(
     began = time.monotonic()
     with world.create_arena(world.geometry(NR_RECOVERERS), named=plan.guests > 0) as arena:
         try:
-            arena.records("run")["guests"] = plan.guests
+            control = Control(arena, machine)
+            control.store("run", "guests", 0, plan.guests)
             native.free_locks(world, arena, machine)
-            arena.records("runqueues")["quiescent"] = 1
+            for cpu in range(arena.sections["runqueues"].nr):
+                control.store("runqueues", "quiescent", cpu, 1)
             bodies = [make(arena, machine) for make in compiled]
             if arena.name:
                 announce(arena.name)
@@ -84,7 +87,7 @@ def run(
             ]
             if missing and not record.said():
                 record.say([f"{missing[0]}: there is nothing that held"])
-            open_calls = int(arena.records("recovery")["open_calls"].sum())
+            open_calls = sum(control.values("recovery", "open_calls"))
         finally:
             machine.close()
     return {
@@ -131,7 +134,7 @@ def _guard(nemesis: Nemesis, plan: Plan, record: Record, watch: Watch, began: fl
             ended = select.poll()
             ended.register(pidfd, select.POLLIN)
             while not ended.poll(200):
-                record.set("calls", int(nemesis.cpus["calls"].sum()))
+                record.set("calls", sum(nemesis.control.values("cpus", "calls")))
                 watch(record, time.monotonic() - began)
         finally:
             with contextlib.suppress(ProcessLookupError):

@@ -4,30 +4,26 @@
       +-- CPU 0 ... n   run_cpu(), compiled
       +-- recoverer     run_recoverer(), compiled; when it dies another takes its place, in another slot
 
-A CPU's process does nothing but run machine code on the arena, so that it is forked without the heap and the libraries of this
-one, which are marked MADV_DONTFORK first: that makes a fork and a death five times as fast.
+A CPU's process runs machine code on the arena and nothing else. So it is forked without the heap and the libraries of this one
+(forget_memory()): a fork and a death are five times as fast.
 
-CPUs spin, and there may be no core left for who watches them: the supervisor and the recoverer, which would be interrupts in a
-kernel, run at SCHED_RR where that is permitted.
+CPUs spin, and may leave no core for who watches them. The supervisor and the recoverer would be interrupts in a kernel; here
+they run at SCHED_RR, where that is permitted.
 
-Nobody is killed or stopped but children, through their pidfds. A child dies with the supervisor (PR_SET_PDEATHSIG). By the pid
-that the arena has of a slot only SIGURG is sent, which means nothing to a stranger; yet it is cleared before it could be one's.
-
-Source    pidfd_open(2), madvise(2), waitid(2)
+Always    only children are killed or stopped, and only through their pidfds; a child dies with the supervisor
+          the pid of a slot in the arena gets SIGURG alone, and is 0 before a stranger could have it
+          the words of a slot are read and written in order (Control): its process, the recoverer and guests use them, too
+Source    pidfd_open(2), waitid(2), PR_SET_PDEATHSIG(2const)
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import mmap
 import os
-import re
 import select
 import signal
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -35,19 +31,15 @@ from shmkret.arena.named import maps
 from shmkret.arena.segment import Arena
 from shmkret.errors import RunFailed, UnfitMachine
 from shmkret.host import ofd
+from shmkret.host.processes import come_first, forget_memory, take_kicks
 from shmkret.kernel.cpu import STOP
+from shmkret.machines.control import Control
 from shmkret.recovery.recoverer import RAISED
 from shmkret.recovery.taking import BURIED, DEAD, EMPTY, LIVE, UNLOCKED
 
-MADV_DONTFORK, MADV_DOFORK = 10, 11
-NEEDED = re.compile(r"/(libc|libm|libgcc_s|libpthread|ld-linux-[^/]*|_helperlib[^/]*)[-.0-9]*\.so|\[stack|\[v")
-BSS, STATIC_TLS, THREAD_DESCRIPTOR = 1 << 16, 1 << 15, 1 << 13
-"""Bytes, all of them generous."""
 GUEST_POLL_S = 0.001
 NR_RECOVERERS = 6
 """One runs; the others are there for when it dies, and the next, before anybody has recovered their slots."""
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.pthread_self.restype = ctypes.c_size_t
 
 
 class Died(RunFailed):
@@ -61,12 +53,18 @@ class Supervisor:
     """
 
     def __init__(
-        self, arena: Arena, start: Sequence[Callable[[], None]], announce: Sequence[Callable[[], None]], cores: Sequence[int]
+        self,
+        arena: Arena,
+        control: Control,
+        start: Sequence[Callable[[], None]],
+        announce: Sequence[Callable[[], None]],
+        cores: Sequence[int],
     ) -> None:
         self.arena = arena
+        self.control = control
         self.nr_cpus = arena.geometry.nr_cpus
-        self.nr_own = self.nr_cpus - int(arena.records("run")["guests"][0])
-        self.words = arena.records("recovery")
+        self.nr_slots = arena.geometry.nr_slots
+        self.nr_own = self.nr_cpus - control.load("run", "guests", 0)
         self._start = start
         self._announce = announce
         self._cores = cores
@@ -88,7 +86,6 @@ class Supervisor:
         """CPUs whose program has raised an exception, and ended."""
 
     def __enter__(self) -> Self:
-        self._life = self.words["life"]
         take_kicks()
         come_first(0)
         forget_memory()
@@ -107,12 +104,24 @@ class Supervisor:
         """The slot of the recoverer that runs; -1: none."""
         return next((slot for slot in self._pidfds if slot >= self.nr_cpus), -1)
 
+    def word(self, field: str, slot: int) -> int:
+        """What the arena says of a slot."""
+        return self.control.load("recovery", field, slot)
+
+    def say(self, field: str, slot: int, value: int) -> None:
+        """Let the arena say that of a slot."""
+        self.control.store("recovery", field, slot, value)
+
+    def lives(self) -> list[int]:
+        """The state of every slot: EMPTY, LIVE, DEAD ..."""
+        return self.control.values("recovery", "life")
+
     def start(self, slot: int) -> None:
-        """Start the process of a slot that is empty."""
+        """Start the process of a slot that is empty. Raises UnfitMachine."""
         self._start[slot]()
-        pid = int(self.words["pid"][slot])
+        pid = self.word("pid", slot)
         if pid <= 0:
-            self._life[slot] = EMPTY
+            self.say("life", slot, EMPTY)
             raise UnfitMachine(f"cannot start the process of slot {slot}: is ulimit -u reached?")
         if slot < self.nr_cpus:
             os.sched_setaffinity(pid, {self._cores[slot % len(self._cores)]})
@@ -125,20 +134,23 @@ class Supervisor:
 
     def start_missing(self) -> None:
         """Start a CPU in every slot of ours that is empty, admit guests to theirs, and start a recoverer if there is none."""
-        life = self._life.tolist()
-        for slot in range(self.nr_own):
-            if life[slot] == EMPTY and slot not in self._pidfds:
+        empty = [slot for slot, life in enumerate(self.lives()) if life == EMPTY]
+        for slot in empty:
+            if slot < self.nr_own and slot not in self._pidfds:
                 self.start(slot)
-        for slot in range(self.nr_own, self.nr_cpus):
-            if life[slot] == EMPTY and ofd.is_locked(self.arena.fd, slot) and self._has_come(slot):
-                self.words["generation"][slot] += 1
-                self._life[slot] = LIVE
-                self.guests.add(slot)
+            elif self.nr_own <= slot < self.nr_cpus and ofd.is_locked(self.arena.fd, slot) and self._has_come(slot):
+                self._admit(slot)
         self.start_recoverer()
+
+    def _admit(self, slot: int) -> None:
+        """The guest that has come to that slot takes part from now on."""
+        self.say("generation", slot, self.word("generation", slot) + 1)
+        self.say("life", slot, LIVE)
+        self.guests.add(slot)
 
     def _has_come(self, slot: int) -> bool:
         """Whether the pid of a guest's slot is its own already, and not that of one who died before it was admitted."""
-        pid = int(self.words["pid"][slot])
+        pid = self.word("pid", slot)
         try:
             return pid > 0 and maps(pid, os.fstat(self.arena.fd))
         except OSError:
@@ -146,9 +158,8 @@ class Supervisor:
 
     def start_recoverer(self) -> None:
         """If there is none."""
-        life = self._life.tolist()
         if self.recoverer < 0:
-            free = [slot for slot in range(self.nr_cpus, len(life)) if life[slot] == EMPTY]
+            free = [slot for slot in range(self.nr_cpus, self.nr_slots) if self.word("life", slot) == EMPTY]
             if free:
                 self.start(free[0])
 
@@ -167,7 +178,7 @@ class Supervisor:
         """Let the process of a slot run on that core from now on, if it has one."""
         if slot in self._pidfds:
             with contextlib.suppress(ProcessLookupError):
-                os.sched_setaffinity(int(self.words["pid"][slot]), {core})
+                os.sched_setaffinity(self.word("pid", slot), {core})
 
     def bury(self, wait_ms: float) -> list[int]:
         """Wait that long for a death; announce and reap who died. Returns their slots. Raises Died if nobody had killed one.
@@ -185,26 +196,32 @@ class Supervisor:
             is_over = time.monotonic() >= end
         for slot in dead:
             self._announce[slot]()
-            how = self.ends[slot] = self.reap(slot)
-            told = slot in self.expected_exit and how == "exit status 0"
-            raised = slot < self.nr_cpus and how == f"exit status {RAISED}"
-            self.raised += raised
-            self.expected_exit.discard(slot)
-            if not told and not raised and (slot not in self.expected or how != "SIGKILL"):
-                who = f"cpu {slot}" if slot < self.nr_cpus else f"the recoverer in slot {slot}"
-                hint = ": shmkret bench rehearses what it runs" if how in ("SIGSEGV", "SIGBUS", "SIGILL") else ""
-                raise Died(f"{who} ended by {how}, and nobody had killed it{hint}")
-            self.expected.discard(slot)
+            self.ends[slot] = self.reap(slot)
+            self._account_for(slot)
         return dead + gone
+
+    def _account_for(self, slot: int) -> None:
+        """The process of a slot may have ended as it did. Raises Died if nobody had killed it or told it to stop."""
+        how = self.ends[slot]
+        told = slot in self.expected_exit and how == "exit status 0"
+        raised = slot < self.nr_cpus and how == f"exit status {RAISED}"
+        killed = slot in self.expected and how == "SIGKILL"
+        self.raised += raised
+        self.expected_exit.discard(slot)
+        if not told and not raised and not killed:
+            who = f"cpu {slot}" if slot < self.nr_cpus else f"the recoverer in slot {slot}"
+            hint = ": shmkret bench rehearses what it runs" if how in ("SIGSEGV", "SIGBUS", "SIGILL") else ""
+            raise Died(f"{who} ended by {how}, and nobody had killed it{hint}")
+        self.expected.discard(slot)
 
     def bury_guests(self) -> list[int]:
         """Announce the guests that are there no more; their slots."""
         gone = [slot for slot in self.guests if not ofd.is_locked(self.arena.fd, slot)]
         for slot in gone:
             self.guests.discard(slot)
-            self.lost_guests += int(self.arena.records("run")["phase"][0]) != STOP
+            self.lost_guests += self.control.phase() != STOP
             self._announce[slot]()
-            self.words["pid"][slot] = 0
+            self.say("pid", slot, 0)
         return gone
 
     def running(self) -> list[int]:
@@ -213,7 +230,7 @@ class Supervisor:
 
     def recovered(self, slots: Sequence[int]) -> bool:
         """Whether these slots are empty again, or in use."""
-        return not any(life in (DEAD, UNLOCKED, BURIED) for life in self._life[list(slots)].tolist())
+        return not any(self.word("life", slot) in (DEAD, UNLOCKED, BURIED) for slot in slots)
 
     def reap(self, slot: int) -> str:
         """Take the exit status of a process that has ended or is about to; returns how it ended."""
@@ -221,7 +238,7 @@ class Supervisor:
         del self._slots[pidfd]
         with contextlib.suppress(OSError):
             self._epoll.unregister(pidfd)
-        self.words["pid"][slot] = 0
+        self.say("pid", slot, 0)
         status = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
         os.close(pidfd)
         if status is None:
@@ -229,57 +246,3 @@ class Supervisor:
         if status.si_code == os.CLD_EXITED:
             return f"exit status {status.si_status}"
         return signal.Signals(status.si_status).name
-
-
-def come_first(pid: int) -> bool:
-    """Let a process run before all ordinary ones; whether that is permitted. Its children are ordinary."""
-    try:
-        os.sched_setscheduler(pid, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
-    except PermissionError:
-        return False
-    return True
-
-
-def take_kicks() -> None:
-    """Let SIGURG interrupt a system call and do nothing else, in this process and its children.
-
-    Not through Python, whose handler would need memory that the children do not have.
-    """
-    nothing = ctypes.cast(_libc.getpid, ctypes.c_void_p)
-    _libc.signal(signal.SIGURG, nothing)
-    _libc.siginterrupt(signal.SIGURG, 1)
-
-
-def forget_memory() -> None:
-    """Keep from children what they never touch: forking and dying walk every mapping and its page tables.
-
-    Children need the arena, which is shared; machine code and its constants, which are anonymous and not writable; the stack;
-    libc and its kind with the memory right behind their data (.bss); and the block of thread-local words, wherever it lies.
-    """
-    needed = [(_libc.pthread_self() - STATIC_TLS, _libc.pthread_self() + THREAD_DESCRIPTOR)]
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        first, last, flags, path = re.match(r"(\w+)-(\w+) (\S+) \S+ \S+ \S+ *(.*)", line).groups()  # type: ignore[union-attr]
-        start, end = int(first, 16), int(last, 16)
-        if NEEDED.search(path):
-            needed.append((start, end + BSS if flags == "rw-p" and path.startswith("/") else end))
-        elif flags[3] == "p" and (path or flags == "rw-p"):
-            _advise(start, end, MADV_DONTFORK)
-    for start, end in needed:
-        _advise(start, end, MADV_DOFORK)
-
-
-def _advise(start: int, end: int, advice: int) -> None:
-    start &= -mmap.PAGESIZE
-    _libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), advice)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Poll for that long; whether it holds."""
-    deadline = time.monotonic() + seconds
-    pause = 0.00002
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(pause)
-        pause = min(0.002, pause * 1.3)
-    return True

@@ -23,16 +23,19 @@ from typing import Any
 from shmkret.audit.checks import audit
 from shmkret.audit.findings import COUNTS, LOST
 from shmkret.host import posix, topology
+from shmkret.host.processes import wait_until
 from shmkret.kernel.cpu import MEASURE
 from shmkret.machines import native
 from shmkret.machines.build import Build
+from shmkret.machines.control import Control
 from shmkret.machines.plain import PlainMachine
 from shmkret.machines.sizes import Sizes
 from shmkret.machines.world import World
 from shmkret.recovery import recoverer as recovery
-from shmkret.stress.supervisor import Supervisor, wait_until
+from shmkret.stress.supervisor import Supervisor
 
 HANG_S = 0.15
+READY_S = 10
 OUTCOMES = ("hangs", "corrupts", "leaks", "unharmed")
 
 
@@ -61,25 +64,34 @@ def _trial(world: World, start: native.Bodies, after: float) -> int:
     machine = PlainMachine(build.cache())
     with world.create_arena() as arena:
         native.free_locks(world, arena, machine)
-        cpus, run = arena.records("cpus"), arena.records("run")
-        with Supervisor(arena, start(arena, machine), [], topology.allowed_cores()) as crew:
+        control, others = Control(arena, machine), range(1, build.nr_cpus)
+        with Supervisor(arena, control, start(arena, machine), [], topology.allowed_cores()) as crew:
             for cpu in range(build.nr_cpus):
                 crew.start(cpu)
-            wait_until(lambda: bool(cpus["ready"].all()), 10)
-            run["phase"] = MEASURE
+            wait_until(lambda: control.all_nonzero("cpus", "ready"), READY_S)
+            control.set_phase(MEASURE)
             time.sleep(0.002 + after * 0.003)
             crew.send(0, signal.SIGKILL)
             crew.reap(0)
             time.sleep(0.005)
-            before = cpus["calls"][1:].copy()
-            moves = wait_until(lambda: bool((cpus["calls"][1:] > before).all()) or bool(cpus["bug"].any()), HANG_S)
-            if cpus["bug"].any():
+            before = control.values("cpus", "calls", others)
+            moves = wait_until(lambda: _has_bug(control) or _all_call(control, others, before), HANG_S)
+            if _has_bug(control):
                 return OUTCOMES.index("corrupts")
             if not moves:
                 return OUTCOMES.index("hangs")
-            for cpu in range(1, build.nr_cpus):
+            for cpu in others:
                 crew.send(cpu, signal.SIGSTOP)
         return OUTCOMES.index(_judge(arena, build))
+
+
+def _has_bug(control: Control) -> bool:
+    return control.any_nonzero("cpus", "bug")
+
+
+def _all_call(control: Control, cpus: range, before: list[int]) -> bool:
+    """Whether each of these CPUs has made a call since it had made so many."""
+    return all(now > then for now, then in zip(control.values("cpus", "calls", cpus), before, strict=True))
 
 
 def _judge(arena: Any, build: Build) -> str:
