@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shmkret.arena import records as layout
+from shmkret.arena import records
+from shmkret.arena.fields import dtype_of
 from shmkret.explore.machine import ExploredMachine
 from shmkret.machines.plain import PlainMachine, PlainWords
 from shmkret.text import arithmetic, atomics
@@ -31,7 +32,7 @@ def compiled():
     compiling.teach()
     from shmkret.machines.compiled.types import bind
 
-    column = layout.Script
+    column = records.Script
     functions = {
         "add64": lambda a, b: arithmetic.add64(a, b),
         "sub64": lambda a, b: arithmetic.sub64(a, b),
@@ -39,6 +40,9 @@ def compiled():
         "shr64": lambda a, b: arithmetic.shr64(a, b),
         "add32": lambda a, b: arithmetic.add32(a, b),
         "sub32": lambda a, b: arithmetic.sub32(a, b),
+        "load_relaxed": lambda at: atomics.load_relaxed(bind(column, 8, at).word, 0),
+        "store_relaxed": lambda at, value: atomics.store_relaxed(bind(column, 8, at).word, 0, value),
+        "fence": lambda: atomics.fence(),
         "store_ordered": lambda at, value: atomics.store_ordered(bind(column, 8, at).word, 0, value),
         "wait_equal": lambda at, value: atomics.wait_until(bind(column, 8, at).word, 0, EQ, value),
         "wait_not_equal": lambda at, value: atomics.wait_until(bind(column, 8, at).word, 0, NE, value),
@@ -49,7 +53,7 @@ def compiled():
 @given(a=INT64, b=INT64)
 def test_wrapping_arithmetic_is_the_same_plain_and_compiled(compiled, a, b):
     for name, exact in WRAPPING.items():
-        plain = getattr(atomics, name)(a, b)
+        plain = getattr(arithmetic, name)(a, b)
 
         assert plain == (exact(a, b) + (1 << 63)) % (1 << 64) - (1 << 63)
         assert compiled[name](a, b) == plain
@@ -70,11 +74,15 @@ def worlds():
     """A machine and a column of three words, once explored and once on real memory, 64 bytes apart."""
     explored = ExploredMachine()
     yield explored, explored.words("x", [0, 0, 0])
-    records = np.frombuffer(mmap.mmap(-1, 4096), layout.dtype_of(layout.Buckets, 64), 3)
-    yield PlainMachine(), PlainWords(records["first"])
+    memory = np.frombuffer(mmap.mmap(-1, 4096), dtype_of(records.Buckets, 64), 3)
+    yield PlainMachine(), PlainWords(memory["first"])
 
 
-@given(steps=st.lists(st.tuples(st.sampled_from(["exchange", "fetch_add", "cmpxchg", "store"]), INT64, INT64), max_size=12))
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from(["exchange", "fetch_add", "cmpxchg", "store", "relaxed"]), INT64, INT64), max_size=12
+    )
+)
 def test_atomics_mean_the_same_explored_and_on_real_memory(steps):
     histories = []
     for machine, words in worlds():
@@ -83,6 +91,10 @@ def test_atomics_mean_the_same_explored_and_on_real_memory(steps):
             for name, a, b in steps:
                 if name == "store":
                     atomics.store_release(words, 1, a)
+                elif name == "relaxed":
+                    atomics.store_relaxed(words, 1, a)
+                    atomics.fence()
+                    history.append(atomics.load_relaxed(words, 1))
                 elif name == "cmpxchg":
                     history.append(atomics.cmpxchg(words, 1, words[1] if b % 2 else b, a))
                 else:
@@ -106,6 +118,18 @@ def test_wait_until_returns_when_the_relation_holds_compiled_and_plain(compiled)
     compiled["store_ordered"](address, -7)
 
     assert words[0] == -7
+
+
+@given(value=INT64)
+def test_relaxed_accesses_are_of_the_word_compiled_and_plain(compiled, value):
+    machine, words = list(worlds())[1]
+    with atomics.use(machine):
+        address = atomics.address_of(words, 0)
+        compiled["store_relaxed"](address, value)
+        compiled["fence"]()
+        assert atomics.load_relaxed(words, 0) == value == compiled["load_relaxed"](address)
+        atomics.store_relaxed(words, 0, ~value)
+        assert compiled["load_relaxed"](address) == ~value
 
 
 def test_the_text_outside_a_machine_says_so():

@@ -46,6 +46,9 @@ class Snapshot:
         """The world as the text sees it, its locks free."""
 
         def column(section: str, name: str) -> ExploredWords:
+            known = machine.column(f"{section}.{name}")
+            if known is not None:
+                return known  # an array of locks is part of the scheme, too: it is the same words
             values = self._values[section, name]
             private = section in self._private or f"{section}.{name}" in self._private
             words = machine.words(f"{section}.{name}", values, private=private)
