@@ -11,6 +11,7 @@ import pytest
 from shmkret.arena.hashing import NR_BUCKETS, hash_ptr
 from shmkret.arena.records import BLOCKED
 from shmkret.audit.checks import audit
+from shmkret.audit.findings import sentences
 from shmkret.explore.machine import ExploredMachine
 from shmkret.explore.snapshot import REGISTRATION
 from shmkret.kernel import oracle
@@ -35,7 +36,7 @@ from shmkret.text import atomics
 from shmkret.text.atomics import EQ, NIL, load_acquire, store_release, wait_until
 
 from .conftest import needs_two_cores
-from .worlds import ARCHS, HERE, SCHEMES, World, build_of, one_round_each
+from .worlds import ARCHS, HERE, SCHEMES, Explored, build_of, one_round_each
 
 SCENARIOS = str(HERE / "scenarios.py")
 PRIMITIVES = HERE / "probed_primitives.py"
