@@ -17,7 +17,7 @@ from shmkret.arena.segment import SHM
 from shmkret.cli.main import main
 from shmkret.host import ofd
 from shmkret.machines import native
-from shmkret.machines.sizes import Sizes
+from shmkret.machines.world import World
 from tests.test_stress import SOUND
 from tests.worlds import build_of
 
@@ -55,7 +55,7 @@ def ended(*processes):
 )
 def test_guests_come_die_and_are_recovered(lock):
     """Two want the one slot; now the one that has it is killed, now its child, which is the CPU."""
-    native.compiled(replace(build_of("hot", "hashed", lock, nr_cpus=3), recoverable=True), Sizes())  # guests find it
+    native.compiled(World.of(replace(build_of("hot", "hashed", lock, nr_cpus=3), recoverable=True)))  # guests find it
     run, name = started_run(lock, 9)
     guests = []
     try:

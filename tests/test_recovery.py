@@ -3,7 +3,6 @@
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import pytest
 
 from shmkret.arena.hashing import hash_ptr
@@ -12,9 +11,9 @@ from shmkret.explore.schedule import explore
 from shmkret.explore.snapshot import Snapshot
 from shmkret.kernel.sched import schedule
 from shmkret.kernel.task import call_and_return
-from shmkret.machines.sizes import Sizes, geometry_of
-from shmkret.machines.world import create_arena
-from shmkret.moves.intents import begin_wait
+from shmkret.machines.sizes import Sizes
+from shmkret.machines.world import World
+from shmkret.moves.intents import TABLE, begin_wait, number_of
 from shmkret.moves.locking import lock_inside, lock_probe, lock_table, unlock_probe, unlock_table
 from shmkret.recovery import recoverer as recovery
 from shmkret.recovery.taking import LIVE
@@ -28,17 +27,16 @@ def recoverable(scheme, lock, mutant="", worker="hot", nr_cpus=2):
 
 def die_once(build, body, mortal=(0,), deaths=1, limit=400_000, seconds=500.0, nr_recoverers=1, same_bucket=False, **sizes):
     """`body(k, cpu)` on every CPU, and recoverers; each of `mortal` may die at any step."""
-    sizes = Sizes(**{"maxactive": 2, **sizes})
-    geometry = geometry_of(build, sizes, 1, nr_recoverers)
+    world = World.of(build, Sizes(**{"maxactive": 2, **sizes}))
     recoverers = range(build.nr_cpus, build.nr_cpus + nr_recoverers)
-    with create_arena(build, sizes, np.zeros(1, np.int64), geometry) as arena:
+    with world.create_arena(world.geometry(nr_recoverers)) as arena:
         multiplier = int(arena.header["hash_multiplier"][0])
         if same_bucket:
             arena.records("tasks")["address"] = arena.records("tasks")["address"][0]
         buckets = {hash_ptr(int(address), multiplier) for address in arena.records("tasks")["address"]}
         arena.records("recovery")["life"][: build.nr_cpus + 1] = LIVE
         arena.records("runqueues")["quiescent"] = 0
-        snapshot = Snapshot(arena, build, sizes, (), buckets)
+        snapshot = Snapshot(world, arena, (), buckets)
 
         def scenario(machine):
             k = snapshot.kernel(machine)
@@ -111,7 +109,7 @@ def nested_locks(k, cpu):
     else:
         bucket = hash_ptr(k.tasks.address[k.cpus.task[cpu]], k.hash_multiplier)
         lock_table(k, cpu, k.scheme.table, bucket)
-        lock_inside(k, cpu, k.scheme.locks, 0, bucket)
+        lock_inside(k, cpu, k.scheme.locks, 0, number_of(k, TABLE, bucket))
         unlock_probe(k, cpu, k.scheme.locks, 0)
         unlock_table(k, cpu, k.scheme.table, bucket)
 

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from shmkret.arena.chains import chain
@@ -16,13 +15,14 @@ from shmkret.audit.checks import audit
 from shmkret.cli.main import main
 from shmkret.errors import UnfitMachine, UsageError
 from shmkret.kernel.registration import slab_alloc
-from shmkret.machines import native
+from shmkret.machines import native, plain
+from shmkret.machines.control import Control
 from shmkret.machines.plain import PlainMachine
-from shmkret.machines.sizes import Sizes, geometry_of
-from shmkret.machines.world import create_arena
+from shmkret.machines.sizes import Sizes
+from shmkret.machines.world import World
 from shmkret.moves.intents import end_wait, pass_gate
 from shmkret.recovery import taking as survive
-from shmkret.stress import faults, spec, unprotected
+from shmkret.stress import faults, shortage, spec, unprotected
 from shmkret.stress.nemesis import Plan
 from shmkret.stress.session import run
 from shmkret.text import atomics
@@ -94,8 +94,9 @@ def test_a_grace_period_that_ends_while_locks_are_repaired_does_not_let_its_wait
 def test_who_counted_as_parked_does_not_pass_a_closed_gate(monkeypatch):
     """It parks, and looks again: the gate may close again at once."""
     build = replace(build_of("hot", "hashed", "ttas"), recoverable=True)
-    with create_arena(build, Sizes(), np.zeros(1, np.int64), geometry_of(build, Sizes(), 1, 1)) as arena:
-        k = native.kernel(arena, build, Sizes())
+    world = World.of(build)
+    with world.create_arena(world.geometry(1)) as arena:
+        k = plain.kernel(world, arena)
         parked = []
 
         def park(k, cpu):
@@ -217,21 +218,22 @@ def test_a_term_that_strikes_so_often_at_most_ends_there():
 
 def test_drained_lists_are_whole_again_and_no_instance_is_lost():
     build = build_of("hot", "hashed", "ttas")
-    with create_arena(build, Sizes(probes=3, maxactive=4), np.zeros(1, np.int64)) as arena:
+    with World.of(build, Sizes(probes=3, maxactive=4)).create_arena() as arena:
+        control = Control(arena, PlainMachine(build.cache()))
         free = arena.records("probes")["free"]
 
         def lengths():
             return [len(chain(arena.records("instances")["next"].tolist(), first)[0]) for first in free.tolist()]
 
         assert lengths() == [4, 0, 0]
-        faults.drain(arena, 1)
+        shortage.drain(arena, 1)
         assert lengths() == [1, 0, 0]
         assert audit(arena, build.scheme) == []
-        faults.drain(arena, 0)
+        shortage.drain(arena, 0)
         assert free.tolist() == [NIL, NIL, NIL]
         assert audit(arena, build.scheme) == []
         arena.records("registry")["alloc_fault"][0] = -3
-        faults.heal(arena)
+        shortage.heal(arena, control)
         assert arena.records("registry")["alloc_fault"][0] == 0
         assert lengths() == [4, 0, 0]
         assert audit(arena, build.scheme) == []
@@ -277,14 +279,14 @@ def test_a_cpu_whose_handler_raises_is_recovered_like_a_dead_one(tmp_path):
 def test_the_allocation_that_is_told_to_fails_once_or_for_ever(fault, failures):
     """Of eight from a slab of four."""
     build = replace(build_of("hot", "hashed", "ttas"), recoverable=True)
-    sizes = Sizes(maxactive=4)
-    with create_arena(build, sizes, np.zeros(1, np.int64), geometry_of(build, sizes, 1, 1)) as arena:
+    world = World.of(build, Sizes(maxactive=4))
+    with world.create_arena(world.geometry(1)) as arena:
         machine = PlainMachine(build.cache())
-        native.free_locks(arena, machine, build, sizes)
-        faults.drain(arena, 0)
+        native.free_locks(world, arena, machine)
+        shortage.drain(arena, 0)
         arena.records("registry")["alloc_fault"][0] = fault
         with atomics.use(machine):
-            k = native.kernel(arena, build, sizes)
+            k = plain.kernel(world, arena)
             got = [slab_alloc(k, 0) for _ in range(8)]
         assert got.count(NIL) == failures
         assert got[0] != NIL
@@ -433,7 +435,7 @@ def test_nobody_is_signalled_in_the_place_of_a_cpu_that_has_no_pid_yet(monkeypat
     monkeypatch.setattr(os, "kill", lambda *args: sent.append(args))
     machine = PlainMachine(None)
     for pid in (0, -1):
-        machine.kick(pid)
+        machine.libc("kick", pid)
     assert sent == []
-    machine.kick(12345)
+    machine.libc("kick", 12345)
     assert sent == [(12345, signal.SIGURG)]
