@@ -21,7 +21,6 @@ from shmkret.cli.output import replay
 from shmkret.errors import PluginError
 from shmkret.host import signals
 from shmkret.locks import LOCK
-from shmkret.machines import peers
 from shmkret.measure import suite
 from shmkret.measure.knobs import OPTIONS
 from shmkret.plugins import registry
@@ -148,7 +147,7 @@ def test_parity_without_a_compiler_is_exit_3_and_says_so(tmp_path, monkeypatch, 
         (["--arch", "x86"], "did you mean x86-64 or x86-32"),
         (["--peer", "c", "--lock", "sem-named"], "the peer c has no lock sem-named: it has sem, pthread, ttas"),
         (["--peer", "d"], "no peer is called 'd'"),
-        (["--peer", "c", "--worker", "spread"], "the peer c has no worker spread: it has interrupts, hot, handlers"),
+        (["--peer", "c", "--worker", "exits"], "the peer c has no worker exits: it has hot, spread, handlers, interrupts"),
         (["--padding", "loose"], "no padding is called 'loose'"),
         (["--hash", "mult-2017"], "did you mean mult-2016"),
         (["--task-address", "pidd"], "did you mean pid"),
@@ -497,17 +496,6 @@ def test_list_of_something_else_names_what_there_is(capsys):
 def test_every_suite_that_comes_with_shmkret_is_planned():
     for name in suite.names():
         assert suite.plan(name, {"cpus": [1]}, seed=1).cells
-
-
-def test_the_peer_has_every_scheme_and_lock_of_its_suite():
-    source = (peers.FOLDER / "c.c").read_text()
-    values = suite.load("parity")
-
-    for name in values["lock"]:
-        assert f"LOCK_{name})" in source
-    assert set(values["scheme"]) == set(registry.names(SCHEME))
-    for name in values["scheme"]:
-        assert f"SCHEME_{name})" in source
 
 
 # How a run ends: a command of its own, and its workers seen from outside.

@@ -1,18 +1,22 @@
 /*
- * The C peer: the same work as the workers hot, handlers and interrupts, on an arena that shmkret made.
+ * The C peer: the same work as shmkret's compiled loop, on an arena that shmkret made.
  *
- * layout.h is written from the record classes of shmkret.layout, so that both see the same words at the same places. The
- * scheme, the lock and the worker are chosen at compile time, as they are in shmkret's compiled loop:
+ * layout.h is written from the record classes of shmkret.arena, so that both see the same words at the same places. The scheme,
+ * the lock and the worker are chosen at compile time, as they are in shmkret's compiled loop:
  *
  *     cc -O2 -fno-plt -I DIR -DSCHEME_hashed -DLOCK_ttas -DWORKER_hot c.c -o peer && peer FD CPU
  *
- * Handlers are functions of this file and inlined, as shmkret's are.
+ * The locks are in c-locks.h, the schemes in c-schemes.h. Handlers are functions of this file and inlined, as shmkret's are.
  *
  * Flags: -O2 -fno-plt
+ * Workers: hot spread handlers interrupts
+ * Schemes: global hashed rfc objpool
+ * Locks: sem pthread ttas ticket mcs clh pthread-robust owner empty
  *
  * FD is the arena, inherited. CPU is this process's record in it. Who starts the program pins it.
  */
 #define _GNU_SOURCE
+#include <linux/futex.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdint.h>
@@ -20,7 +24,9 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "layout.h"
 
@@ -32,7 +38,49 @@
 
 enum { GATE, WARM_UP, MEASURE, COOL_DOWN, STOP };
 enum { NO_BUG, KRETPROBE_BUG, WRONG_ADDRESS, WRONG_STACK, WRONG_VALUE, WRONG_REGISTER, PREEMPTED, NOT_BUSY, WORKER_BUG };
-enum { RUNNING, WOKEN, QUEUED, BLOCKED };
+enum { RUNNING, WOKEN, QUEUED, BLOCKED, QUEUING };
+
+/* The words of shmkret.text. */
+ALWAYS int64_t load_relaxed(const int64_t *word)
+{
+	return __atomic_load_n(word, __ATOMIC_RELAXED);
+}
+ALWAYS void store_relaxed(int64_t *word, int64_t value)
+{
+	__atomic_store_n(word, value, __ATOMIC_RELAXED);
+}
+ALWAYS int64_t load_acquire(const int64_t *word)
+{
+	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
+ALWAYS void store_release(int64_t *word, int64_t value)
+{
+	__atomic_store_n(word, value, __ATOMIC_RELEASE);
+}
+ALWAYS int64_t exchange(int64_t *word, int64_t value)
+{
+	return __atomic_exchange_n(word, value, __ATOMIC_SEQ_CST);
+}
+ALWAYS int64_t fetch_add(int64_t *word, int64_t value)
+{
+	return __atomic_fetch_add(word, value, __ATOMIC_SEQ_CST);
+}
+ALWAYS int64_t cmpxchg(int64_t *word, int64_t old, int64_t new)
+{
+	__atomic_compare_exchange_n(word, &old, new, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	return old;
+}
+
+ALWAYS void cpu_relax(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#else
+	__asm__ volatile("yield");
+#endif
+}
+
+#include "c-locks.h"
 
 struct kernel {
 	struct run *run;
@@ -46,9 +94,24 @@ struct kernel {
 	struct instances *instances;
 	struct buckets *buckets;
 	struct data *data;
-	struct table_locks *table_locks;
-	struct locks *locks;
 	struct system_locks *system_locks;
+	struct tables tables_of_system_locks;
+	/* An array of locks that the scheme has not is somewhere else: nobody looks. */
+	struct table_locks *table_locks;
+	struct tables tables_of_table_locks;
+	struct locks *locks;
+	struct tables tables_of_locks;
+#if defined(SCHEME_global)
+	struct scheme_used *used;
+	struct scheme_link *link;
+#elif defined(SCHEME_objpool)
+	struct scheme_list *list;
+	struct scheme_ring *ring;
+	struct scheme_slot *slot;
+	struct scheme_pool *pool;
+	struct scheme_of *of;
+	int64_t ring_words;
+#endif
 	int64_t nr_cpus, nr_tasks, nr_instances, data_words;
 	uint64_t hash_multiplier;
 };
@@ -56,74 +119,7 @@ struct kernel {
 /* For the functions that are called, not inlined. */
 static struct kernel kernel;
 
-ALWAYS void cpu_relax(void)
-{
-#if defined(__x86_64__)
-	__builtin_ia32_pause();
-#else
-	__asm__ volatile("yield");
-#endif
-}
-
-#if defined(LOCK_sem)
-ALWAYS void acquire(void *lock)
-{
-	while (sem_wait((sem_t *)lock) != 0)
-		;
-}
-ALWAYS void release(void *lock)
-{
-	sem_post((sem_t *)lock);
-}
-#elif defined(LOCK_pthread)
-ALWAYS void acquire(void *lock)
-{
-	pthread_mutex_lock((pthread_mutex_t *)lock);
-}
-ALWAYS void release(void *lock)
-{
-	pthread_mutex_unlock((pthread_mutex_t *)lock);
-}
-#elif defined(LOCK_ttas)
-ALWAYS void acquire(void *lock)
-{
-	struct locks *word = lock;
-
-	while (__atomic_exchange_n(&word->locked, 1, __ATOMIC_SEQ_CST) != 0)
-		while (__atomic_load_n(&word->locked, __ATOMIC_ACQUIRE) != 0)
-			cpu_relax();
-}
-ALWAYS void release(void *lock)
-{
-	__atomic_store_n(&((struct locks *)lock)->locked, 0, __ATOMIC_RELEASE);
-}
-#elif defined(LOCK_ticket)
-ALWAYS void acquire(void *lock)
-{
-	struct locks *words = lock;
-	int64_t ticket = __atomic_fetch_add(&words->next, 1, __ATOMIC_SEQ_CST);
-
-	while (__atomic_load_n(&words->owner, __ATOMIC_ACQUIRE) != ticket)
-		cpu_relax();
-}
-ALWAYS void release(void *lock)
-{
-	struct locks *words = lock;
-
-	__atomic_store_n(&words->owner, words->owner + 1, __ATOMIC_RELEASE);
-}
-#elif defined(LOCK_empty)
-ALWAYS void acquire(void *lock)
-{
-}
-ALWAYS void release(void *lock)
-{
-}
-#else
-#error "this peer does not have that lock"
-#endif
-
-/* Interrupts: polled, as in shmkret.irq; compiled in for the worker that has a source of them. */
+/* Interrupts: polled, as in shmkret.kernel.irq; compiled in for the worker that has a source of them. */
 #if defined(WORKER_interrupts)
 NOINLINE void do_irq(int64_t cpu);
 ALWAYS void poll(const struct kernel *k, int64_t cpu, int in_task)
@@ -132,9 +128,8 @@ ALWAYS void poll(const struct kernel *k, int64_t cpu, int in_task)
 
 	if (!in_task)
 		return;
-	int64_t left = __atomic_load_n(irq, __ATOMIC_ACQUIRE), seen = left;
-	if (left != 0 && k->cpus[cpu].irqs_off == 0 &&
-	    __atomic_compare_exchange_n(irq, &seen, left - 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST) && left == 1)
+	int64_t left = load_acquire(irq);
+	if (left != 0 && k->cpus[cpu].irqs_off == 0 && cmpxchg(irq, left, left - 1) == left && left == 1)
 		do_irq(cpu);
 }
 ALWAYS int64_t irqsave(const struct kernel *k, int64_t cpu, int in_task)
@@ -166,192 +161,25 @@ ALWAYS void irqrestore(const struct kernel *k, int64_t cpu, int in_task, int64_t
 }
 #endif
 
-ALWAYS int64_t hash_ptr(const struct kernel *k, int64_t task)
-{
-	return ((uint64_t)k->tasks[task].address * k->hash_multiplier) >> (64 - KPROBE_HASH_BITS);
-}
-
-ALWAYS void push_free(const struct kernel *k, int64_t ri, int64_t rp)
-{
-	k->instances[ri].next = k->probes[rp].free;
-	k->probes[rp].free = ri;
-}
-
-ALWAYS void push_bucket(const struct kernel *k, int64_t ri, int64_t bucket)
-{
-	k->instances[ri].next = k->buckets[bucket].first;
-	k->buckets[bucket].first = ri;
-}
-
-ALWAYS void unlink_bucket(const struct kernel *k, int64_t ri, int64_t prev, int64_t bucket)
-{
-	if (prev == NIL)
-		k->buckets[bucket].first = k->instances[ri].next;
-	else
-		k->instances[prev].next = k->instances[ri].next;
-}
-
-#if defined(SCHEME_global)
-ALWAYS void take_kretprobe_lock(const struct kernel *k, int64_t cpu, int in_task)
-{
-	int64_t flags = irqsave(k, cpu, in_task);
-
-	if (in_task)
-		k->cpus[cpu].irq_flags = flags;
-	acquire(&k->locks[0]);
-}
-
-ALWAYS void drop_kretprobe_lock(const struct kernel *k, int64_t cpu, int in_task)
-{
-	release(&k->locks[0]);
-	irqrestore(k, cpu, in_task, k->cpus[cpu].irq_flags);
-}
-
-ALWAYS int64_t obtain(const struct kernel *k, int64_t cpu, int in_task, int64_t rp)
-{
-	take_kretprobe_lock(k, cpu, in_task);
-	int64_t ri = k->probes[rp].free;
-	if (ri == NIL) {
-		k->probes[rp].nmissed++;
-		drop_kretprobe_lock(k, cpu, in_task);
-	}
-	return ri;
-}
-
-ALWAYS void refuse(const struct kernel *k, int64_t cpu, int in_task, int64_t rp, int64_t ri)
-{
-	drop_kretprobe_lock(k, cpu, in_task);
-}
-
-ALWAYS void hang(const struct kernel *k, int64_t cpu, int in_task, int64_t ri, int64_t task)
-{
-	struct instances *in = k->instances;
-	int64_t rp = in[ri].rp;
-
-	k->probes[rp].free = in[ri].next;
-	int64_t first = k->probes[rp].used;
-	in[ri].used_next = first;
-	in[ri].used_prev = NIL;
-	if (first != NIL)
-		in[first].used_prev = ri;
-	k->probes[rp].used = ri;
-	push_bucket(k, ri, hash_ptr(k, task));
-	drop_kretprobe_lock(k, cpu, in_task);
-}
-
-ALWAYS int64_t lock_bucket(const struct kernel *k, int64_t cpu, int in_task, int64_t task)
-{
-	take_kretprobe_lock(k, cpu, in_task);
-	return hash_ptr(k, task);
-}
-
-ALWAYS void unlock_bucket(const struct kernel *k, int64_t cpu, int in_task, int64_t bucket, int64_t task)
-{
-	drop_kretprobe_lock(k, cpu, in_task);
-}
-
-ALWAYS void recycle(const struct kernel *k, int64_t bucket, int64_t prev, int64_t ri)
-{
-	struct instances *in = k->instances;
-	int64_t rp = in[ri].rp;
-
-	unlink_bucket(k, ri, prev, bucket);
-	int64_t after = in[ri].used_next, before = in[ri].used_prev;
-	if (before == NIL)
-		k->probes[rp].used = after;
-	else
-		in[before].used_next = after;
-	if (after != NIL)
-		in[after].used_prev = before;
-	push_free(k, ri, rp);
-}
-#elif defined(SCHEME_hashed) || defined(SCHEME_rfc)
-ALWAYS int64_t obtain(const struct kernel *k, int64_t cpu, int in_task, int64_t rp)
-{
-	int64_t flags = irqsave(k, cpu, in_task);
-
-	acquire(&k->locks[rp]);
-	int64_t ri = k->probes[rp].free;
-	if (ri == NIL)
-		k->probes[rp].nmissed++;
-	else
-		k->probes[rp].free = k->instances[ri].next;
-	release(&k->locks[rp]);
-	irqrestore(k, cpu, in_task, flags);
-	return ri;
-}
-
-ALWAYS void refuse(const struct kernel *k, int64_t cpu, int in_task, int64_t rp, int64_t ri)
-{
-#if defined(SCHEME_rfc)
-	release(&k->locks[rp]);
-#else
-	int64_t flags = irqsave(k, cpu, in_task);
-
-	acquire(&k->locks[rp]);
-	push_free(k, ri, rp);
-	release(&k->locks[rp]);
-	irqrestore(k, cpu, in_task, flags);
-#endif
-}
-
-ALWAYS int64_t lock_bucket(const struct kernel *k, int64_t cpu, int in_task, int64_t task)
-{
-	int64_t bucket = hash_ptr(k, task);
-	int64_t flags = irqsave(k, cpu, in_task);
-
-	if (in_task)
-		k->cpus[cpu].irq_flags = flags;
-	acquire(&k->table_locks[bucket]);
-	return bucket;
-}
-
-ALWAYS void unlock_bucket(const struct kernel *k, int64_t cpu, int in_task, int64_t bucket, int64_t task)
-{
-#if defined(SCHEME_rfc)
-	bucket = hash_ptr(k, task);
-#endif
-	release(&k->table_locks[bucket]);
-	irqrestore(k, cpu, in_task, k->cpus[cpu].irq_flags);
-}
-
-ALWAYS void hang(const struct kernel *k, int64_t cpu, int in_task, int64_t ri, int64_t task)
-{
-	int64_t bucket = lock_bucket(k, cpu, in_task, task);
-
-	push_bucket(k, ri, bucket);
-	release(&k->table_locks[bucket]);
-	irqrestore(k, cpu, in_task, k->cpus[cpu].irq_flags);
-}
-
-ALWAYS void recycle(const struct kernel *k, int64_t bucket, int64_t prev, int64_t ri)
-{
-	int64_t rp = k->instances[ri].rp;
-
-	unlink_bucket(k, ri, prev, bucket);
-	acquire(&k->locks[rp]);
-	push_free(k, ri, rp);
-	release(&k->locks[rp]);
-}
-#else
-#error "this peer does not have that scheme"
-#endif
-#if !defined(SCHEME_hashed)
-#define UNMARKED_WALK /* global and rfc have this bug of their time */
-#endif
+#include "c-schemes.h"
 
 ALWAYS void report_bug(struct cpus *me, int64_t bug, int64_t task, int64_t seen, int64_t expected)
 {
-	if (__atomic_load_n(&me->bug, __ATOMIC_ACQUIRE) == NO_BUG) {
+	if (load_acquire(&me->bug) == NO_BUG) {
 		me->bug_task = task;
 		me->bug_seen = seen;
 		me->bug_expected = expected;
-		__atomic_store_n(&me->bug, bug, __ATOMIC_RELEASE);
+		store_release(&me->bug, bug);
 	}
 }
 
-/* The handlers of workers/handlers.py and workers/interrupts.py. */
-#if defined(WORKER_hot)
+/* What shmkret's workers of these names call, and their handlers. */
+#if defined(WORKER_spread)
+#define FUNCTION(cpu) (cpu)
+#else
+#define FUNCTION(cpu) 0
+#endif
+#if defined(WORKER_hot) || defined(WORKER_spread)
 #define ENTRY_HANDLER(k, cpu, task, ri) 0
 #define HANDLER(k, cpu, task, ri)
 #define HAS_HANDLERS 0
@@ -401,9 +229,10 @@ ALWAYS int64_t run_entry_handler(const struct kernel *k, int64_t cpu, int64_t ta
 
 ALWAYS void run_return_handler(const struct kernel *k, int64_t cpu, int64_t task, int64_t ri)
 {
-	int64_t rp = k->instances[ri].rp;
-
-	if (!HAS_HANDLERS || rp == NIL)
+	if (!HAS_HANDLERS)
+		return;
+	int64_t rp = rp_of(k, ri);
+	if (rp == NIL)
 		return;
 	struct cpus *me = &k->cpus[cpu];
 	int64_t before = me->current_kprobe;
@@ -422,9 +251,7 @@ ALWAYS void run_return_handler(const struct kernel *k, int64_t cpu, int64_t task
 
 ALWAYS void pre_handler_kretprobe(const struct kernel *k, int64_t cpu, int in_task, int64_t task, int64_t rp)
 {
-	struct cpus *me = &k->cpus[cpu];
-
-	me->calls++;
+	k->cpus[cpu].calls++;
 	int64_t ri = obtain(k, cpu, in_task, rp);
 	if (ri == NIL)
 		return;
@@ -432,14 +259,12 @@ ALWAYS void pre_handler_kretprobe(const struct kernel *k, int64_t cpu, int in_ta
 	k->instances[ri].task = task;
 	if (run_entry_handler(k, cpu, task, rp, ri)) {
 		refuse(k, cpu, in_task, rp, ri);
-		me->refused++;
 		return;
 	}
 	int64_t sp = k->tasks[task].sp;
 	k->instances[ri].ret_addr = k->stack[sp].word;
 	k->stack[sp].word = TRAMPOLINE;
-	hang(k, cpu, in_task, ri, task);
-	me->hits++;
+	push(k, cpu, in_task, ri, task);
 }
 
 ALWAYS void kprobe_handler(const struct kernel *k, int64_t cpu, int in_task, int64_t task, int64_t p)
@@ -448,12 +273,12 @@ ALWAYS void kprobe_handler(const struct kernel *k, int64_t cpu, int in_task, int
 
 	me->preempt_count++;
 	if (me->current_kprobe != NIL) {
-		for (int64_t q = p; q != NIL; q = __atomic_load_n(&k->probes[q].next, __ATOMIC_ACQUIRE)) {
-			__atomic_fetch_add(&k->probes[q].kp_nmissed, 1, __ATOMIC_SEQ_CST);
+		for (int64_t q = p; q != NIL; q = load_acquire(&k->probes[q].next)) {
+			fetch_add(&k->probes[q].kp_nmissed, 1);
 			me->calls++;
 		}
 	} else {
-		for (int64_t q = p; q != NIL; q = __atomic_load_n(&k->probes[q].next, __ATOMIC_ACQUIRE)) {
+		for (int64_t q = p; q != NIL; q = load_acquire(&k->probes[q].next)) {
 			me->current_kprobe = q;
 			pre_handler_kretprobe(k, cpu, in_task, task, q);
 		}
@@ -483,9 +308,9 @@ ALWAYS int64_t trampoline_handler(const struct kernel *k, int64_t cpu, int in_ta
 	struct cpus *me = &k->cpus[cpu];
 
 	busy_begin(me);
-	int64_t bucket = lock_bucket(k, cpu, in_task, task);
+	int64_t where = begin_walk(k, cpu, in_task, task);
 	int64_t orig_ret_address = TRAMPOLINE, prev = NIL, walked = 0;
-	int64_t ri = k->buckets[bucket].first;
+	int64_t ri = first(k, where);
 
 	while (ri != NIL && orig_ret_address == TRAMPOLINE && walked < k->nr_instances) {
 		walked++;
@@ -493,10 +318,8 @@ ALWAYS int64_t trampoline_handler(const struct kernel *k, int64_t cpu, int in_ta
 		if (k->instances[ri].task == task) {
 			run_return_handler(k, cpu, task, ri);
 			orig_ret_address = k->instances[ri].ret_addr;
-			if (k->instances[ri].rp == NIL)
+			if (take(k, cpu, in_task, where, prev, ri))
 				abort(); /* nothing is ever unregistered here */
-			recycle(k, bucket, prev, ri);
-			me->returns++;
 		} else {
 			prev = ri;
 		}
@@ -504,7 +327,7 @@ ALWAYS int64_t trampoline_handler(const struct kernel *k, int64_t cpu, int in_ta
 	}
 	if (orig_ret_address == TRAMPOLINE || orig_ret_address == 0)
 		report_bug(me, KRETPROBE_BUG, task, orig_ret_address, 0);
-	unlock_bucket(k, cpu, in_task, bucket, task);
+	end_walk(k, cpu, in_task, where, task);
 	busy_end(me);
 	me->walked += walked;
 	return orig_ret_address;
@@ -520,7 +343,7 @@ ALWAYS void call_and_return(const struct kernel *k, int64_t cpu, int in_task, in
 	k->stack[t->sp - 1].word = ret_addr;
 	t->sp--;
 	poll(k, cpu, in_task);
-	int64_t p = __atomic_load_n(&k->functions[function].kprobe, __ATOMIC_ACQUIRE);
+	int64_t p = load_acquire(&k->functions[function].kprobe);
 	if (p != NIL)
 		kprobe_handler(k, cpu, in_task, task, p);
 
@@ -563,17 +386,17 @@ NOINLINE void do_irq(int64_t cpu)
 
 ALWAYS void step(const struct kernel *k, int64_t cpu, int64_t task, int64_t n)
 {
-	call_and_return(k, cpu, 1, task, 0, n);
+	call_and_return(k, cpu, 1, task, FUNCTION(cpu), n);
 #if defined(WORKER_interrupts)
 	if ((n & 15) == 0) {
 		int64_t to = n & 255 ? cpu : (cpu + 1) % k->nr_cpus;
 
-		__atomic_store_n(&k->runqueues[to].irq, n & 255 ? 1 + (n >> 4) % 31 : 1, __ATOMIC_RELEASE);
+		store_release(&k->runqueues[to].irq, n & 255 ? 1 + (n >> 4) % 31 : 1);
 	}
 #endif
 }
 
-/* Run queues, as in shmkret.sched: this peer's tasks only take turns. */
+/* Run queues, as in shmkret.kernel.sched: this peer's tasks only take turns. */
 NOINLINE int64_t schedule(int64_t cpu, int64_t task)
 {
 	const struct kernel *k = &kernel;
@@ -582,26 +405,29 @@ NOINLINE int64_t schedule(int64_t cpu, int64_t task)
 
 	k->cpus[cpu].need_resched = 0;
 	if (task != NIL) {
-		__atomic_store_n(&k->entities[task].state, QUEUED, __ATOMIC_RELEASE);
-		acquire(lock);
+		store_release(&k->entities[task].state, QUEUING + cpu);
+		acquire(lock, &k->tables_of_system_locks, cpu);
+		int64_t last = queue->last;
 		k->entities[task].next = NIL;
-		if (queue->last == NIL)
-			__atomic_store_n(&queue->first, task, __ATOMIC_RELEASE);
+		if (last == NIL)
+			store_release(&queue->first, task);
 		else
-			k->entities[queue->last].next = task;
+			k->entities[last].next = task;
 		queue->last = task;
-		release(lock);
+		store_release(&k->entities[task].state, QUEUED);
+		release(lock, &k->tables_of_system_locks, cpu);
 	}
-	acquire(lock);
-	int64_t following = queue->first;
+	acquire(lock, &k->tables_of_system_locks, cpu);
+	int64_t following = load_acquire(&queue->first);
 	if (following != NIL) {
-		__atomic_store_n(&queue->first, k->entities[following].next, __ATOMIC_RELEASE);
+		store_release(&queue->first, k->entities[following].next);
 		if (queue->first == NIL)
 			queue->last = NIL;
-		__atomic_store_n(&k->entities[following].state, RUNNING, __ATOMIC_RELEASE);
+		k->entities[following].on = cpu;
+		store_release(&k->entities[following].state, RUNNING);
 	}
-	release(lock);
 	k->cpus[cpu].task = following;
+	release(lock, &k->tables_of_system_locks, cpu);
 	if (following != task)
 		k->cpus[cpu].switches++;
 	return following;
@@ -622,12 +448,12 @@ static void run_cpu(int64_t cpu)
 	struct cpus *me = &k->cpus[cpu];
 	int64_t phase = GATE, n = 0;
 
-	__atomic_store_n(&me->ready, 1, __ATOMIC_RELEASE);
-	while (__atomic_load_n(&k->run->phase, __ATOMIC_ACQUIRE) == GATE)
+	store_release(&me->ready, 1);
+	while (load_acquire(&k->run->phase) == GATE)
 		cpu_relax();
-	__atomic_fetch_add(&k->runqueues[cpu].quiescent, 1, __ATOMIC_SEQ_CST);
+	fetch_add(&k->runqueues[cpu].quiescent, 1);
 	int64_t task = schedule(cpu, NIL);
-	while (phase != STOP && __atomic_load_n(&me->bug, __ATOMIC_ACQUIRE) == NO_BUG) {
+	while (phase != STOP && load_acquire(&me->bug) == NO_BUG) {
 		for (int i = 0; i < BATCH; i++) {
 			step(k, cpu, task, n++);
 			if (me->need_resched)
@@ -635,24 +461,24 @@ static void run_cpu(int64_t cpu)
 		}
 		if (me->preempt_count || me->irqs_off || me->current_kprobe != NIL)
 			report_bug(me, PREEMPTED, task, me->preempt_count, 0);
-		if (__atomic_load_n(&k->runqueues[cpu].first, __ATOMIC_ACQUIRE) != NIL)
+		if (load_acquire(&k->runqueues[cpu].first) != NIL)
 			task = schedule(cpu, task);
-		__atomic_fetch_add(&k->runqueues[cpu].quiescent, 2, __ATOMIC_SEQ_CST);
-		int64_t now = __atomic_load_n(&k->run->phase, __ATOMIC_ACQUIRE);
+		fetch_add(&k->runqueues[cpu].quiescent, 2);
+		int64_t now = load_acquire(&k->run->phase);
 		if (now == phase)
 			continue;
 		phase = now;
 		if (phase == MEASURE) {
 			me->began_calls = me->calls;
-			__atomic_store_n(&me->began_ns, monotonic_ns(), __ATOMIC_RELEASE);
+			store_release(&me->began_ns, monotonic_ns());
 		}
 		if (phase == COOL_DOWN) {
 			me->ended_calls = me->calls;
-			__atomic_store_n(&me->ended_ns, monotonic_ns(), __ATOMIC_RELEASE);
+			store_release(&me->ended_ns, monotonic_ns());
 		}
 	}
-	__atomic_fetch_add(&k->runqueues[cpu].quiescent, 1, __ATOMIC_SEQ_CST);
-	__atomic_store_n(&me->ready, 2, __ATOMIC_RELEASE);
+	fetch_add(&k->runqueues[cpu].quiescent, 1);
+	store_release(&me->ready, 2);
 }
 
 int main(int argc, char **argv)
@@ -669,24 +495,40 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	const int64_t(*section)[3] = (const void *)(arena + SECTIONS_AT);
+#define AT(name) (void *)(arena + section[SECTION_##name][0])
+#define NR(name) section[SECTION_##name][1]
 	kernel = (struct kernel){
-		.run = (void *)(arena + section[SECTION_run][0]),
-		.cpus = (void *)(arena + section[SECTION_cpus][0]),
-		.runqueues = (void *)(arena + section[SECTION_runqueues][0]),
-		.tasks = (void *)(arena + section[SECTION_tasks][0]),
-		.entities = (void *)(arena + section[SECTION_entities][0]),
-		.stack = (void *)(arena + section[SECTION_stack][0]),
-		.functions = (void *)(arena + section[SECTION_functions][0]),
-		.probes = (void *)(arena + section[SECTION_probes][0]),
-		.instances = (void *)(arena + section[SECTION_instances][0]),
-		.buckets = (void *)(arena + section[SECTION_buckets][0]),
-		.data = (void *)(arena + section[SECTION_data][0]),
-		.table_locks = (void *)(arena + section[SECTION_table_locks][0]),
-		.locks = (void *)(arena + section[SECTION_locks][0]),
-		.system_locks = (void *)(arena + section[SECTION_system_locks][0]),
-		.nr_cpus = section[SECTION_cpus][1],
-		.nr_tasks = section[SECTION_tasks][1],
-		.nr_instances = section[SECTION_instances][1],
+		.run = AT(run),
+		.cpus = AT(cpus),
+		.runqueues = AT(runqueues),
+		.tasks = AT(tasks),
+		.entities = AT(entities),
+		.stack = AT(stack),
+		.functions = AT(functions),
+		.probes = AT(probes),
+		.instances = AT(instances),
+		.buckets = AT(buckets),
+		.data = AT(data),
+		.system_locks = AT(system_locks),
+		.tables_of_system_locks = TABLES(AT, system_locks),
+		.table_locks = AT(table_locks),
+		.tables_of_table_locks = TABLES(AT, table_locks),
+		.locks = AT(locks),
+		.tables_of_locks = TABLES(AT, locks),
+#if defined(SCHEME_global)
+		.used = AT(scheme_used),
+		.link = AT(scheme_link),
+#elif defined(SCHEME_objpool)
+		.list = AT(scheme_list),
+		.ring = AT(scheme_ring),
+		.slot = AT(scheme_slot),
+		.pool = AT(scheme_pool),
+		.of = AT(scheme_of),
+		.ring_words = NR(scheme_slot) / NR(scheme_ring),
+#endif
+		.nr_cpus = NR(cpus),
+		.nr_tasks = NR(tasks),
+		.nr_instances = NR(instances),
 		.data_words = (*(const int64_t *)(arena + DATA_SIZE_AT) + 7) / 8,
 		.hash_multiplier = *(const uint64_t *)(arena + HASH_MULTIPLIER_AT),
 	};

@@ -1,7 +1,32 @@
-"""Peers: C programs in bench/peers/ that do a worker's work on our arena, to be compared with.
+"""Peers: C programs in bench/peers/ that do a worker's work on our arena, to be compared with. One a file, NAME.c.
 
-Each is compiled for one scheme, lock and padding, against a layout.h that is written from the record classes, and run by the
-same crew, gate and window as our own workers. Compiled peers are kept in the user's cache folder.
+Its opening comment says what it is, how it is compiled, and what it does:
+
+    /*
+     * One line about it, for `shmkret list peers`.
+     *
+     * Flags: -O2 -fno-plt             beside FLAGS; may be left out
+     * Workers: hot handlers           of our workers, schemes and locks, those whose work it does; all three lines are needed,
+     * Schemes: hashed                 and every combination of them must compile
+     * Locks: sem pthread-robust
+     */
+
+It is compiled for one of each, with -DWORKER_hot -DSCHEME_hashed -DLOCK_pthread_robust, and includes "layout.h": a struct for
+the records of each section, `struct scheme_link` for scheme.link; the place of the section in the table of sections,
+SECTION_scheme_link; and the constants of the path. What else it includes lies beside it. It is run as
+
+    NAME FD CPU
+
+where FD is the arena, inherited; everything in it is ready, and the process is pinned. What it must do there, by order:
+
+    cpus[CPU].ready = 1             then wait until run.phase is not 0 (GATE)
+    calls                           made and counted as our workers' are: an audit looks at the lists and the books at the end
+    run.phase is 2 (MEASURE)        at the first look that sees it: began_calls = calls, then began_ns = CLOCK_MONOTONIC
+    run.phase is 3 (COOL_DOWN)      likewise: ended_calls, then ended_ns
+    run.phase is 4 (STOP)           leave all locks; cpus[CPU].ready = 2, and exit with status 0
+
+It looks at the phase at least every few milliseconds, with acquire order, and writes `ready` and the times with release order.
+A compiled peer is kept in the user's cache folder.
 """
 
 from __future__ import annotations
@@ -9,14 +34,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-import re
 import shutil
 import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from shmkret.arch import TRAMPOLINE
 from shmkret.arena.fields import fields_of
@@ -25,20 +49,56 @@ from shmkret.arena.header import HEADER
 from shmkret.arena.layout import GEOMETRY_FIELDS, frame, stride_of
 from shmkret.arena.records import RUNQUEUE_LOCKS
 from shmkret.arena.segment import Arena
-from shmkret.errors import UnfitMachine, UnknownName, UsageError
+from shmkret.errors import PluginError, UnfitMachine, UnknownName, UsageError
 from shmkret.kernel.task import TASK_TEXT_BITS, TEXT_BASE
 from shmkret.machines.build import Build
 from shmkret.plugins.registry import data_folder
 
 FLAGS = ("-std=gnu11", "-pthread")
 DOES = {"arch": "x86-64", "bug": "none", "work_ns": 0, "plain": False, "recoverable": False}
-"""What peers are written for."""
+"""What every peer is written for, of the other knobs of a cell."""
+KINDS = ("worker", "scheme", "lock")
 FOLDER = data_folder("bench") / "peers"
+
+
+class Peer(NamedTuple):
+    """What a peer's opening comment says. does: for each of KINDS, the names."""
+
+    path: Path
+    summary: str
+    flags: tuple[str, ...]
+    does: Mapping[str, tuple[str, ...]]
 
 
 def names() -> list[str]:
     """The peers there are."""
     return sorted(path.stem for path in FOLDER.glob("*.c"))
+
+
+def find(name: str) -> Peer:
+    """The peer of that name. Raises UnknownName; PluginError, when its opening comment does not say what it should."""
+    if name not in names():
+        raise UnknownName("peer", name, names())
+    path = FOLDER / f"{name}.c"
+    opening = path.read_text(errors="replace").partition("*/")[0]
+    lines = [line.strip().removeprefix("*").strip() for line in opening.removeprefix("/*").splitlines()]
+    summary = next(filter(None, lines), "")
+    said = {word: tuple(rest.split()) for word, colon, rest in (line.partition(":") for line in lines) if colon}
+    does = {kind: said.get(f"{kind.capitalize()}s", ()) for kind in KINDS}
+    for kind, known in does.items():
+        if not known:
+            raise PluginError(
+                f"{path}: its opening comment does not say what it does: add a line `{kind.capitalize()}s: NAME ...`"
+            )
+    return Peer(path, summary, said.get("Flags", ()), does)
+
+
+def summary(name: str) -> str:
+    """The first line of what the peer says about itself, or why there is none: one that is broken hides no other."""
+    try:
+        return find(name).summary
+    except PluginError as error:
+        return f"cannot be loaded: {error}"
 
 
 def require(peer: str, worker: str, scheme: str, lock: str, otherwise: Mapping[str, Any]) -> None:
@@ -48,22 +108,14 @@ def require(peer: str, worker: str, scheme: str, lock: str, otherwise: Mapping[s
 
     Raises: UnknownName, UsageError, UnfitMachine.
     """
-    if peer not in names():
-        raise UnknownName("peer", peer, names())
+    does = find(peer).does
     for knob, value in otherwise.items():
         if value != DOES[knob]:
             raise UsageError(f"the peer {peer} does not do `{knob}` {value}: leave that out, or `peer`")
-    text = "".join(path.read_text() for path in FOLDER.glob("*.c"))
-    for kind, name in (("worker", worker), ("scheme", scheme), ("lock", lock)):
-        known = list(dict.fromkeys(re.findall(rf"defined\({kind.upper()}_(\w+)\)", text)))
-        if _c_name(name) not in known:
-            raise UsageError(f"the peer {peer} has no {kind} {name}: it has {', '.join(known)}")
+    for kind, name in zip(KINDS, (worker, scheme, lock), strict=True):
+        if name.replace("_", "-") not in does[kind]:
+            raise UsageError(f"the peer {peer} has no {kind} {name}: it has {', '.join(does[kind])}")
     compiler()
-
-
-def summary(name: str) -> str:
-    """The first line of the peer's opening comment."""
-    return (FOLDER / f"{name}.c").read_text().partition("* ")[2].partition("\n")[0]
 
 
 def compiler() -> str:
@@ -82,12 +134,12 @@ def build(peer: str, build: Build, cache: Path | None) -> list[str]:
 
     Raises: UnfitMachine without a compiler, or with its words when it fails.
     """
-    source = FOLDER / f"{peer}.c"
+    source, _, flags, _ = find(peer)
     header = layout_header(build)
-    defines = [f"-D{kind.upper()}_{_c_name(getattr(build, kind).name)}" for kind in ("scheme", "lock", "worker")]
+    defines = [f"-D{kind.upper()}_{_c_name(getattr(build, kind).name)}" for kind in KINDS]
     cc = compiler()
-    command = [cc, *FLAGS, *_own_flags(source), *defines]
-    text = "\0".join((*command, _version(cc), header, *(path.read_text() for path in sorted(FOLDER.glob("*.c")))))
+    command = [cc, *FLAGS, *flags, *defines]
+    text = "\0".join((*command, _version(cc), header, source.name, *map(_text, sorted(FOLDER.iterdir()))))
     folder = cache or Path(_scratch().name)
     program = folder / f"peer-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
     if not program.exists():
@@ -97,7 +149,7 @@ def build(peer: str, build: Build, cache: Path | None) -> list[str]:
 
 def describe(peer: str) -> dict[str, str]:
     """What a peer is compiled with: `compiler`, the first line of its version, and `flags`."""
-    return {"compiler": _version(compiler()), "flags": " ".join((*FLAGS, *_own_flags(FOLDER / f"{peer}.c")))}
+    return {"compiler": _version(compiler()), "flags": " ".join((*FLAGS, *find(peer).flags))}
 
 
 @functools.cache
@@ -106,9 +158,9 @@ def _version(cc: str) -> str:
     return done.stdout.partition("\n")[0]
 
 
-def _own_flags(source: Path) -> list[str]:
-    """The flags that a peer's opening comment asks for, on its line `Flags:`."""
-    return next((line.split()[2:] for line in source.read_text().splitlines() if line.startswith(" * Flags:")), [])
+def _text(path: Path) -> str:
+    """A file that a peer may include."""
+    return path.read_text(errors="replace") if path.is_file() else ""
 
 
 def _compile(command: list[str], source: Path, header: str, program: Path) -> None:
