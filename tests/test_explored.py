@@ -2,6 +2,7 @@
 
 import mmap
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -130,50 +131,53 @@ def test_locks_taken_in_the_wrong_order_are_a_deadlock():
     assert "deadlock" in outcome.violations[0].what
 
 
+LAZY = """
+from shmkret.explore.scenario import Outcome
+
+
+def search(begin, limit, seconds):
+    return Outcome(complete=False)
+"""
+
+
 def test_an_engine_and_a_monitor_are_files_that_are_found_by_their_names(tmp_path, monkeypatch):
-    """One that gives up at once, and one that cannot stand CPU 1."""
-    (tmp_path / "lazy.py").write_text(
-        "from shmkret.explore.scenario import Outcome\n\n\ndef search(begin, limit, seconds):\n    return Outcome(complete=False)\n"
-    )
-    (tmp_path / "dislikes.py").write_text("def watch(run):\n    return lambda: 'it is cpu 1' if 1 in run.schedule else ''\n")
-    dropped = [replace(kind, folder=tmp_path, package="dropped") for kind in (ENGINE, MONITOR)]
+    """An engine that gives up at once, and a monitor that cannot stand CPU 1."""
+    (tmp_path / "lazy.py").write_text(LAZY)
+    engines, monitors = (replace(kind, folder=tmp_path, package="dropped") for kind in (ENGINE, MONITOR))
 
     def scenario(machine: ExploredMachine) -> Scenario:
         words = machine.words("x", [0])
-        return Scenario([lambda: exchange(words, 0, 1)] * 2, list)
+        return Scenario([partial(store_release, words, 0, 1)] * 2, list)
 
     assert explore(scenario).complete
     with monkeypatch.context() as patch:
-        patch.setattr("shmkret.explore.schedule.ENGINE", dropped[0])
+        patch.setattr("shmkret.explore.schedule.ENGINE", engines)
         assert explore(scenario, engine="lazy") == Outcome(complete=False)
     (tmp_path / "lazy.py").unlink()
-    monkeypatch.setattr("shmkret.explore.schedule.MONITOR", dropped[1])
+    (tmp_path / "dislikes.py").write_text("def watch(run):\n    return lambda: 'it is cpu 1' if 1 in run.schedule else ''\n")
+    monkeypatch.setattr("shmkret.explore.schedule.MONITOR", monitors)
     assert [v.what for v in explore(scenario).violations] == ["it is cpu 1"]
     with pytest.raises(UnknownName, match="engine"):
         explore(scenario, engine="lazy")
 
 
-def test_a_wait_that_may_be_given_up_sees_the_end_come_at_any_time():
-    """Before it waits, as it waits, after: a word that only one CPU writes is not alone where another looks at it as it waits."""
+def test_a_wait_that_may_be_given_up_may_be_over_before_it_is_told_to_stop():
+    """A word that only one CPU writes is not that CPU's alone where another looks at it as it waits."""
     ends = set()
 
     def scenario(machine: ExploredMachine) -> Scenario:
-        words, stop, came = machine.words("x", [0]), machine.words("stop", [0]), machine.words("came", [0], private=True)
+        words, stop = machine.words("x", [0]), machine.words("stop", [0])
 
         def waits() -> None:
-            came[0] = 1 + wait_unless(words, 0, EQ, 1, stop)
+            ends.add((wait_unless(words, 0, EQ, 1, stop), stop.values[0]))
 
-        def check() -> list[str]:
-            ends.add(came.values[0])
-            return []
-
-        return Scenario([waits, lambda: store_release(words, 0, 1), lambda: store_release(stop, 0, 1)], check)
+        return Scenario([waits, partial(store_release, words, 0, 1), partial(store_release, stop, 0, 1)], list)
 
     assert explore(scenario).complete
-    assert ends == {1, 2}
+    assert ends == {(False, 1), (True, 0), (True, 1)}
 
 
-def test_what_is_announced_of_a_death_may_come_before_any_step_of_others():
+def test_a_death_is_announced_before_and_after_what_others_do_with_the_same_word():
     """A word that is written from outside is shared, though one CPU alone uses it."""
     seen = set()
 
@@ -183,7 +187,8 @@ def test_what_is_announced_of_a_death_may_come_before_any_step_of_others():
         def asks() -> None:
             seen.add(exchange(told, 0, 2))
 
-        return Scenario([lambda: exchange(mine, 0, 1), asks], list, mortal=(0,), announce=lambda _: told.__setitem__(0, 1))
+        bodies = [asks, partial(store_release, mine, 0, 1)]
+        return Scenario(bodies, list, mortal=(1,), announce=lambda _: told.__setitem__(0, 1))
 
     assert explore(scenario).complete
     assert seen == {0, 1}
