@@ -1,13 +1,18 @@
 """The same entry and return that native processes run, under every interleaving of one call each on two CPUs."""
 
 import mmap
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 from shmkret.arena.fields import dtype_of, parts_of
+from shmkret.errors import UnknownName
+from shmkret.explore.engines import ENGINE
 from shmkret.explore.machine import ExploredMachine
-from shmkret.explore.scenario import Scenario
+from shmkret.explore.monitors import MONITOR
+from shmkret.explore.scenario import Outcome, Scenario
 from shmkret.explore.schedule import explore
 from shmkret.kernel import kprobes, kretprobes, program, task
 from shmkret.kernel.program import WORKER
@@ -16,7 +21,7 @@ from shmkret.machines.plain import PlainMachine, PlainWords
 from shmkret.plugins import registry
 from shmkret.schemes import SCHEME
 from shmkret.text import atomics, marks, verbs
-from shmkret.text.atomics import exchange
+from shmkret.text.atomics import EQ, exchange, store_release, wait_unless
 
 from .worlds import ARCHS, SCHEMES, SOUND, Explored, build_of, one_round_each
 
@@ -99,7 +104,7 @@ def test_the_control_is_caught(scheme, lock):
 
 def test_a_lost_update_is_found_without_the_race_checker(monkeypatch):
     """The end state alone gives `busted` away: the checks are independent."""
-    monkeypatch.setattr("shmkret.explore.schedule._race", lambda pending: "")
+    monkeypatch.setattr("shmkret.explore.monitors.races.watch", lambda run: lambda: "")
 
     outcome = one_round_each(scheme="hashed", lock="busted")
 
@@ -124,6 +129,69 @@ def test_locks_taken_in_the_wrong_order_are_a_deadlock():
     outcome = explore(scenario)
 
     assert "deadlock" in outcome.violations[0].what
+
+
+LAZY = """
+from shmkret.explore.scenario import Outcome
+
+
+def search(begin, limit, seconds):
+    return Outcome(complete=False)
+"""
+
+
+def test_an_engine_and_a_monitor_are_files_that_are_found_by_their_names(tmp_path, monkeypatch):
+    """An engine that gives up at once, and a monitor that cannot stand CPU 1."""
+    (tmp_path / "lazy.py").write_text(LAZY)
+    engines, monitors = (replace(kind, folder=tmp_path, package="dropped") for kind in (ENGINE, MONITOR))
+
+    def scenario(machine: ExploredMachine) -> Scenario:
+        words = machine.words("x", [0])
+        return Scenario([partial(store_release, words, 0, 1)] * 2, list)
+
+    assert explore(scenario).complete
+    with monkeypatch.context() as patch:
+        patch.setattr("shmkret.explore.schedule.ENGINE", engines)
+        assert explore(scenario, engine="lazy") == Outcome(complete=False)
+    (tmp_path / "lazy.py").unlink()
+    (tmp_path / "dislikes.py").write_text("def watch(run):\n    return lambda: 'it is cpu 1' if 1 in run.schedule else ''\n")
+    monkeypatch.setattr("shmkret.explore.schedule.MONITOR", monitors)
+    assert [v.what for v in explore(scenario).violations] == ["it is cpu 1"]
+    with pytest.raises(UnknownName, match="engine"):
+        explore(scenario, engine="lazy")
+
+
+def test_a_wait_that_may_be_given_up_may_be_over_before_it_is_told_to_stop():
+    """A word that only one CPU writes is not that CPU's alone where another looks at it as it waits."""
+    ends = set()
+
+    def scenario(machine: ExploredMachine) -> Scenario:
+        words, stop = machine.words("x", [0]), machine.words("stop", [0])
+
+        def waits() -> None:
+            ends.add((wait_unless(words, 0, EQ, 1, stop), stop.values[0]))
+
+        return Scenario([waits, partial(store_release, words, 0, 1), partial(store_release, stop, 0, 1)], list)
+
+    assert explore(scenario).complete
+    assert ends == {(False, 1), (True, 0), (True, 1)}
+
+
+def test_a_death_is_announced_before_and_after_what_others_do_with_the_same_word():
+    """A word that is written from outside is shared, though one CPU alone uses it."""
+    seen = set()
+
+    def scenario(machine: ExploredMachine) -> Scenario:
+        told, mine = machine.words("told", [0]), machine.words("mine", [0])
+
+        def asks() -> None:
+            seen.add(exchange(told, 0, 2))
+
+        bodies = [asks, partial(store_release, mine, 0, 1)]
+        return Scenario(bodies, list, mortal=(1,), announce=lambda _: told.__setitem__(0, 1))
+
+    assert explore(scenario).complete
+    assert seen == {0, 1}
 
 
 def test_both_outcomes_of_a_race_are_seen():

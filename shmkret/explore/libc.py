@@ -49,7 +49,7 @@ def sem_wait_unless(machine: Any, address: int, stop: Any) -> bool:
     def may_go_on() -> bool:
         return bool(words.values[i] > 0 or stop.values[0] != 0)
 
-    before = machine.access("sem_wait_unless", words, i, writes=True, possible=may_go_on)
+    before = machine.access("sem_wait_unless", words, i, writes=True, possible=may_go_on, stop=stop)
     return _take(machine, words, i, before)
 
 

@@ -1,16 +1,14 @@
 """The explored machine: the same functions under a scheduler that tries every interleaving.
 
 Each CPU is a greenlet. Every access to a shared word, and every step of a lock, is a scheduling point: the CPU says what it
-is about to do and hands control to the scheduler, which goes on with any CPU whose step is possible. A depth-first search
-visits every state once: a state is the contents of all words and, for each CPU, everything that it has read so far, which
-determines where its code stands. A step on a word that only one CPU uses is done at once, before any other; which words these
-are is found out as the search goes, and it starts again when one turns out to be shared.
+is about to do and hands control to the scheduler (shmkret.explore.run), which goes on with any CPU whose step is possible. A
+state is the contents of all words and, for each CPU, everything that it has read so far, which determines where its code
+stands.
 
-Model     sequential consistency. A race is reported when two CPUs are about to access one word, one of them writing and one of
-          them plainly: text without races, whose locks are right, has no other outcomes on weaker machines. A lock that relies
-          on a store_release() being seen before a later load_acquire() of another word (Peterson, Dekker) is explored as if it
-          were, and x86 and Arm both break it: use exchange().
-libc      sem_t is a counter, a mutex is a flag; both let a waiter go on exactly when it could.
+Model     sequential consistency. Text without races, whose locks are right, has no other outcomes on weaker machines: races are
+          reported. A lock that relies on a store_release() being seen before a later load_acquire() of another word (Peterson,
+          Dekker) is explored as if it were, and x86 and Arm both break it: use exchange().
+libc      see shmkret.explore.libc.
 Limits    private words (a CPU's record, a task, its stack) are no scheduling points; that one CPU alone uses each is checked.
           A loop that spins without wait_until() is a violation: it would be explored for ever.
 """
@@ -30,11 +28,18 @@ LONGEST_RUN = 3_000
 LONGEST_REHEARSAL = 1_000_000
 
 
+Place = tuple[str, int]
+"""A word: its column and its index."""
+
+
 class Step(NamedTuple):
-    """What a CPU is about to do: `kind` of access to the word `place` (column, index)."""
+    """What a CPU is about to do: `kind` of access to the word `place`, possible now or not. places: that word, and others that
+    are looked at in the same step.
+    """
 
     kind: str
-    place: tuple[str, int]
+    place: Place
+    places: tuple[Place, ...]
     writes: bool
     plain: bool
     possible: Callable[[], bool] | None = None
@@ -71,13 +76,14 @@ class ExploredMachine:
         self._addresses: dict[int, tuple[ExploredWords, int]] = {}
         self._scheduler: greenlet.greenlet | None = None
         self._seen: dict[greenlet.greenlet, list[int]] = {}
-        self._private: dict[tuple[str, int], tuple[greenlet.greenlet, bool]] = {}
-        self._left: set[tuple[str, int]] = set()
+        self._private: dict[Place, tuple[greenlet.greenlet, bool]] = {}
+        self._left: set[Place] = set()
         self._alone = 0
-        self._written: set[tuple[str, int]] = set()
-        self._accessed: dict[tuple[str, int], dict[greenlet.greenlet, bool]] = {}
-        self.contended: set[tuple[str, int]] = set()
-        """Places that two CPUs alive at once were seen to use, one of them writing."""
+        self._announces = False
+        self._written: set[Place] = set()
+        self._accessed: dict[Place, dict[greenlet.greenlet, bool]] = {}
+        self.contended: set[Place] = set()
+        """Places that two CPUs alive at once were seen to use, one of them writing; or that were used from outside."""
         self._killed: set[greenlet.greenlet] = set()
         self._sleepers: list[tuple[str, int, greenlet.greenlet]] = []
 
@@ -99,9 +105,12 @@ class ExploredMachine:
         writes: bool,
         plain: bool = False,
         possible: Callable[[], bool] | None = None,
+        stop: Any = None,
+        queues: bool = False,
     ) -> int:
         """One step of the running CPU: hand it to the scheduler, come back when it may be done; returns the word as it is.
 
+        stop: a column whose first word is looked at in the same step. queues: who sleeps on the word may be others after it.
         Outside a search, and for private words, it is no step.
         """
         if not 0 <= i < len(words.values):
@@ -109,6 +118,8 @@ class ExploredMachine:
         place = words.column, i
         if self._scheduler is None:
             self._alone += 1
+            if self._announces:
+                self.contended.add(place)
             if self._alone > LONGEST_REHEARSAL or (possible is not None and not possible()):
                 raise WaitsForever(f"{kind} of {words.column}[{i}], which is {words.values[i]}")
         elif (words.private or i in words.nobodys) and place not in self._left:
@@ -117,23 +128,26 @@ class ExploredMachine:
             seen = self._seen[greenlet.getcurrent()]
             if len(seen) > LONGEST_RUN:
                 raise NotExplorable(f"{kind} of {words.column}[{i}] after {len(seen)} steps: wait with wait_until()")
-            self._scheduler.switch(Step(kind, place, writes, plain, possible))
-            self._note(place, writes)
+            places = (place,) if stop is None else (place, (stop.column, 0))
+            self._scheduler.switch(Step(kind, place, places, writes, plain, possible))
+            if writes:
+                self._written.add(place)
+            self._use(place, writes or queues)
+            for other in places[1:]:
+                self._use(other, False)
             # The values read, one a step, stand for the CPU's local variables and its place in the code.
             seen.append(int(words.values[i]))
         return int(words.values[i])
 
-    def _note(self, place: tuple[str, int], writes: bool) -> None:
-        """The running CPU accesses a shared word."""
-        if writes:
-            self._written.add(place)
+    def _use(self, place: Place, changes: bool) -> None:
+        """The running CPU uses a shared word, or who sleeps on it."""
         users = self._accessed.setdefault(place, {})
         me = greenlet.getcurrent()
-        users[me] = users.get(me, False) or writes
+        users[me] = users.get(me, False) or changes
         if place not in self.contended and len(users) > 1 and (users[me] or any(users.values())):
             self.contended.add(place)
 
-    def _check_private(self, place: tuple[str, int], writes: bool) -> None:
+    def _check_private(self, place: Place, writes: bool) -> None:
         me = greenlet.getcurrent()
         owner, wrote = self._private.setdefault(place, (me, writes))
         if owner is not me and (writes or wrote):
@@ -167,10 +181,10 @@ class ExploredMachine:
             users.pop(cpu, None)
 
     def alone(self, act: Callable[[], None]) -> None:
-        """Do something in one step, while every CPU stands still."""
-        scheduler, self._scheduler = self._scheduler, None
+        """Do something in one step, while every CPU stands still: nobody is alone with the words that it touches."""
+        scheduler, self._scheduler, self._announces = self._scheduler, None, True
         act()
-        self._scheduler = scheduler
+        self._scheduler, self._announces = scheduler, False
 
     def stop(self, cpus: Sequence[greenlet.greenlet]) -> None:
         """End every CPU: a suspended greenlet keeps its frames alive."""
@@ -222,7 +236,7 @@ class ExploredMachine:
         def holds() -> bool:
             return bool((words.values[i] == value) == (relation == atomics.EQ))
 
-        self.access("wait_unless", words, i, writes=False, possible=lambda: holds() or stop.values[0] != 0)
+        self.access("wait_unless", words, i, writes=False, possible=lambda: holds() or stop.values[0] != 0, stop=stop)
         return self.settled(holds())
 
     def settled(self, holds: bool) -> bool:
@@ -232,7 +246,7 @@ class ExploredMachine:
         return holds
 
     def futex_wait(self, words: Any, i: int, value: int) -> None:
-        before = self.access("futex_wait", words, i, writes=False)
+        before = self.access("futex_wait", words, i, writes=False, queues=True)
         if before != value:
             return
         sleeper = (words.column, i, greenlet.getcurrent())
@@ -240,7 +254,7 @@ class ExploredMachine:
         self.access("asleep", words, i, writes=False, possible=lambda: sleeper not in self._sleepers)
 
     def futex_wake(self, words: Any, i: int, most: int) -> None:
-        self.access("futex_wake", words, i, writes=False)
+        self.access("futex_wake", words, i, writes=False, queues=True)
         woken = [sleeper for sleeper in self._sleepers if sleeper[:2] == (words.column, i)][:most]
         self._sleepers = [sleeper for sleeper in self._sleepers if sleeper not in woken]
 

@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
+class Broken(Exception):
+    """What a CPU has seen that must not be: raised by its code, it is a violation."""
+
+
 @dataclass
 class Violation:
     """Something that must not be, and the CPUs in the order of their steps that led there."""

@@ -1,0 +1,22 @@
+"""Engines: which schedules of a scenario are tried, and in which order. One a file, found by its name.
+
+    search(begin, limit, seconds) -> Outcome       `with begin() as run:` is a run that is not yet begun, of shmkret.explore.run
+
+An engine begins as many runs as it likes, leads each with run.go_on(), asks run.wrong() before every step and run.check() at
+the end, and gives up after `limit` states or `seconds`: then it is not complete. What run.begin() and run.go_on() raise of
+shmkret.explore.run.WRONG is a violation.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from shmkret.plugins.contract import Contract, Signature
+
+ENGINE = Contract(
+    name="engine",
+    folder=Path(__file__).parent,
+    package="shmkret.explore.engines",
+    record=lambda _contract, _path, _module: object,
+    signatures=(Signature("search", ("begin", "limit", "seconds")),),
+)

@@ -1,0 +1,24 @@
+"""A data race: two CPUs are about to access one word, one of them writing, one of them plainly.
+
+Text without races, whose locks are right, has no other outcomes on weaker machines than under the explorer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from shmkret.explore.run import Run
+
+
+def watch(run: Run) -> Callable[[], str]:
+    """Ask of every pair of steps."""
+
+    def race() -> str:
+        steps = [(i, step) for i, step in enumerate(run.pending) if step]
+        for a, first in steps:
+            for b, second in steps[a + 1 :] if a + 1 < len(steps) else ():
+                if first.place == second.place and (first.writes or second.writes) and (first.plain or second.plain):
+                    return f"data race on {first.place}: cpu {a} is at {first.kind}, cpu {b} at {second.kind}"
+        return ""
+
+    return race

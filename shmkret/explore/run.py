@@ -1,0 +1,105 @@
+"""One run: the CPUs of a scenario along a schedule, step by step.
+
+    0  0  1  -2      CPU 0 does its step, and its next; CPU 1 does its step, and dies before its next (DIES - 1)
+
+Always    the same schedule leads to the same state: a scenario builds a fresh world, and does the same each time
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+
+from shmkret.explore.libc import NotExplorable
+from shmkret.explore.machine import ExploredMachine, Place, Step
+from shmkret.explore.scenario import Broken, Scenario
+from shmkret.text import atomics
+
+DIES = -1
+"""In a schedule, DIES - i is the death of CPU i."""
+WRONG = (IndexError, NotExplorable, Broken)
+"""What a step may raise that is a violation."""
+
+Watch = Callable[[], str]
+"""What a monitor asks before each step: what is wrong, in a sentence; empty: nothing."""
+Begin = Callable[[], AbstractContextManager["Run"]]
+"""How an engine begins a run."""
+
+
+class Run:
+    """Where a run stands.
+
+    pending: the step that each CPU is about to do; None where it has ended or died. schedule: how it came here.
+    """
+
+    def __init__(self, machine: ExploredMachine, world: Scenario, monitors: Sequence[Callable[[Run], Watch]]) -> None:
+        self.world = world
+        self.schedule: list[int] = []
+        self.pending: list[Step | None] = []
+        self._machine = machine
+        self._cpus = machine.start(world.bodies)
+        self._possible: list[int] | None = None
+        self._watches = [watch(self) for watch in monitors]
+
+    def begin(self) -> None:
+        """Let every CPU come to its first step. Raises: WRONG."""
+        self.pending = [cpu.switch() for cpu in self._cpus]
+
+    def go_on(self, choice: int) -> None:
+        """CPU `choice` does its step, or CPU DIES - choice dies before its step. Raises: WRONG."""
+        self.schedule.append(choice)
+        self._possible = None
+        if choice >= 0:
+            self.pending[choice] = self._cpus[choice].switch()
+            return
+        dead = DIES - choice
+        self._machine.kill(self._cpus[dead])
+        self.pending[dead] = None
+        self._machine.alone(lambda: self.world.announce(dead))
+
+    @property
+    def possible(self) -> list[int]:
+        """The CPUs whose step can be done."""
+        if self._possible is None:
+            self._possible = [i for i, step in enumerate(self.pending) if step and (step.possible is None or step.possible())]
+        return self._possible
+
+    @property
+    def mortal(self) -> list[int]:
+        """The CPUs that may die now."""
+        deaths = sum(choice < 0 for choice in self.schedule)
+        return [i for i in self.world.mortal if self.pending[i]] if deaths < self.world.deaths else []
+
+    @property
+    def contended(self) -> set[Place]:
+        """The words that two CPUs were seen to use in this run, one of them writing."""
+        return self._machine.contended
+
+    def state(self) -> tuple[object, ...]:
+        """Everything that the future depends on."""
+        return self._machine.state(self._cpus)
+
+    def wrong(self) -> str:
+        """What a monitor has to say of this moment; empty: nothing."""
+        return next((words for watch in self._watches if (words := watch())), "")
+
+    def check(self) -> str:
+        """What is wrong at the end, when every CPU has ended; empty: nothing."""
+        self.stop()
+        return "; ".join(self.world.check())
+
+    def stop(self) -> None:
+        """End every CPU, wherever it is."""
+        self._machine.stop(self._cpus)
+
+
+@contextmanager
+def one_run(scenario: Callable[[ExploredMachine], Scenario], monitors: Sequence[Callable[[Run], Watch]]) -> Iterator[Run]:
+    """A run on a machine of its own, which is in force meanwhile; not yet begun."""
+    machine = ExploredMachine()
+    with atomics.use(machine):
+        run = Run(machine, scenario(machine), monitors)
+        try:
+            yield run
+        finally:
+            run.stop()
