@@ -26,7 +26,7 @@ from shmkret.kernel.registration import free_orphans
 from shmkret.kernel.running import run_entry_handler, run_handler
 from shmkret.moves.bugs import has_bug
 from shmkret.moves.clock import RETURN, began, ended
-from shmkret.moves.intents import FLUSHED, RETURNED, put, recovers
+from shmkret.moves.intents import FLUSHED, HIT, REFUSED, RETURNED, count, put, recovers
 from shmkret.schemes import begin_walk, end_walk, first, next, obtain, push, refuse, ri_of, rp_of, take
 from shmkret.text.atomics import NIL
 from shmkret.text.marks import inline
@@ -42,11 +42,13 @@ def pre_handler_kretprobe(k: Kernel, cpu: int, task: int, rp: int) -> None:
         put(k, k.instances.task, ri, task)
         if run_entry_handler(k, cpu, task, rp, ri):
             refuse(k.scheme, k, cpu, rp, ri)
+            count(k, cpu, REFUSED)
         else:
             if recovers(k.mode.recovery, "moves"):
                 k.instances.fp[ri] = k.tasks.sp[task]
             prepare_kretprobe(k.arch, k, ri, task)
             push(k.scheme, k, cpu, ri, task)
+            count(k, cpu, HIT)
 
 
 @inline
@@ -80,6 +82,7 @@ def trampoline_handler(k: Kernel, cpu: int, task: int) -> None:
             if take(k.scheme, k, cpu, where, prev, ri, RETURNED):
                 k.instances.next[ri] = empty_rp
                 empty_rp = ri
+            count(k, cpu, RETURNED)
         else:
             prev = ri
     kretprobe_assert(k, cpu, task, orig_ret_address)
@@ -142,6 +145,7 @@ def flush_bucket(k: Kernel, cpu: int, task: int) -> None:
             if take(k.scheme, k, cpu, where, prev, ri, FLUSHED):
                 k.instances.next[ri] = empty_rp
                 empty_rp = ri
+            count(k, cpu, FLUSHED)
         else:
             prev = ri
     end_walk(k.scheme, k, cpu, where, task)

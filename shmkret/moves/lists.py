@@ -1,4 +1,4 @@
-"""The list moves that the schemes share. The caller holds the lock that protects the list. A move counts itself.
+"""The list moves that the schemes share. The caller holds the lock that protects the list.
 
 Each follows the order of shmkret.moves.intents: prepare, commit, apply, clear. Where a run is not recoverable, what remains
 is the plain stores of the kernel's hlist functions.
@@ -24,6 +24,7 @@ from shmkret.moves.intents import (
     put,
     recovers,
     set_count,
+    set_hits,
     settle,
 )
 from shmkret.text.atomics import NIL, store_ordered
@@ -86,7 +87,7 @@ def push_back(k: Kernel, cpu: int, ri: int, rp: int, why: int) -> None:
 
 @inline
 def push_bucket(k: Kernel, cpu: int, ri: int, bucket: int) -> None:
-    """hlist_add_head(&ri->hlist, &kretprobe_inst_table[bucket]), and count the hit."""
+    """hlist_add_head(&ri->hlist, &kretprobe_inst_table[bucket])."""
     hits = k.cpus.hits[cpu] + 1
     push(k, cpu, intent_of(HANG, NOTHING, hits, ri, NIL), ri, k.buckets.first, bucket)
     hung(k, cpu, ri, hits)
@@ -96,7 +97,7 @@ def push_bucket(k: Kernel, cpu: int, ri: int, bucket: int) -> None:
 def hung(k: Kernel, cpu: int, ri: int, hits: int) -> None:
     """The end of a move into a bucket."""
     settle(k, cpu, ri, IN_FLIGHT)
-    put(k, k.cpus.hits, cpu, hits)
+    set_hits(k, cpu, hits)
     finish(k, cpu)
 
 

@@ -69,13 +69,13 @@ def obtain(scheme: Any, k: Any, cpu: int, rp: int) -> int:
 
 @generic
 def refuse(scheme: Any, k: Any, cpu: int, rp: int, ri: int) -> None:
-    """The entry handler refuses the call for which `ri` was obtained: give it back, and count that."""
+    """The entry handler refuses the call for which `ri` was obtained: give it back."""
     raise NotImplementedError
 
 
 @generic
 def push(scheme: Any, k: Any, cpu: int, ri: int, task: int) -> None:
-    """Put `ri` in front of the instances of `task`, and count the hit."""
+    """Put `ri` in front of the instances of `task`."""
     raise NotImplementedError
 
 

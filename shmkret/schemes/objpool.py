@@ -26,7 +26,6 @@ import numpy as np
 from shmkret.arena.chains import FREE, HUNG, TASK, Chain, Ring, chain
 from shmkret.arena.records import Kernel
 from shmkret.arena.segment import Arena
-from shmkret.moves.intents import REFUSED, new_count, set_count
 from shmkret.moves.irqflags import irqrestore, irqsave
 from shmkret.text import (
     NIL,
@@ -97,13 +96,11 @@ def obtain(scheme: ObjPool, k: Kernel, cpu: int, rp: int) -> int:
 
 def refuse(scheme: ObjPool, k: Kernel, cpu: int, rp: int, ri: int) -> None:
     push_own(scheme, k, cpu, rp, ri)
-    set_count(k, cpu, REFUSED, new_count(k, cpu, REFUSED))
 
 
 def push(scheme: ObjPool, k: Kernel, cpu: int, ri: int, task: int) -> None:
     k.instances.next[ri] = scheme.list.first[task]
     scheme.list.first[task] = ri
-    k.cpus.hits[cpu] += 1
 
 
 def begin_walk(scheme: ObjPool, k: Kernel, cpu: int, task: int) -> int:
@@ -133,7 +130,6 @@ def take(scheme: ObjPool, k: Kernel, cpu: int, where: int, prev: int, ri: int, w
         scheme.list.first[where] = k.instances.next[ri]
     else:
         k.instances.next[prev] = k.instances.next[ri]
-    set_count(k, cpu, why, new_count(k, cpu, why))
     rp = rp_of(scheme, k, ri)
     if rp != NIL:
         push_own(scheme, k, cpu, rp, ri)
