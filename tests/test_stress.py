@@ -351,13 +351,21 @@ def test_nth_is_every_store_in_turn_or_one(capsys):
 
 
 def test_a_lock_that_says_nothing_of_recovery_is_refused():
-    with pytest.raises(UsageError, match="the lock empty is not recoverable: its file says no RECOVERY"):
+    with pytest.raises(UsageError, match="the lock empty is not recoverable: its file has the functions of none of owner, rob"):
         stressed(lock="empty")
 
 
 def test_a_scheme_that_says_nothing_of_recovery_is_refused():
     with pytest.raises(UsageError, match="the scheme rfc is not recoverable"):
         stressed(scheme="rfc")
+
+
+@pytest.mark.parametrize("command", [["stress"], ["stress", "--fault", "nth=1"], ["bench", "--recoverable"]])
+def test_the_first_generation_without_locks_is_refused_in_one_sentence(command, capsys):
+    assert main([*command, "--scheme", "objpool"]) == 2
+    output = capsys.readouterr()
+    assert output.err == "shmkret: the scheme objpool is not recoverable: its file does not have what recovery asks of one\n"
+    assert output.out == ""
 
 
 @pytest.mark.full
