@@ -7,56 +7,61 @@ import os
 import random
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
 
 from shmkret.arch import prologue
-from shmkret.arena import header, records, segment
-from shmkret.arena.chains import buckets
+from shmkret.arena import header, segment
+from shmkret.arena.chains import hung
+from shmkret.arena.layout import HEADER_BYTES
 from shmkret.arena.segment import Arena
 from shmkret.audit import arenas
 from shmkret.audit.checks import audit, checked_words
+from shmkret.audit.findings import sentences
 from shmkret.audit.repair import _order, repair
 from shmkret.cli.main import main
 from shmkret.errors import ArenaError
 from shmkret.kernel.kprobes import call
 from shmkret.kernel.task import call_site
+from shmkret.locks import acquire, acquire_unless, mcs, release
 from shmkret.machines import native, plain
 from shmkret.machines.plain import PlainMachine
-from shmkret.machines.sizes import Sizes, geometry_of
-from shmkret.machines.world import create_arena, kernel_of
+from shmkret.machines.sizes import Sizes
+from shmkret.machines.world import World
 from shmkret.recovery.taking import LIVE
 from shmkret.stress.crash_points import rounds
 from shmkret.text import atomics
 from shmkret.text.atomics import NIL
 from tests.worlds import build_of
 
-LINKS = {("instances", "next"), ("buckets", "first"), ("probes", "free"), ("registry", "slab"), ("probes", "used")}
+LINKS = {("instances", "next"), ("buckets", "first"), ("probes", "free"), ("registry", "slab"), ("scheme.used", "first")}
 COUNTS = {"calls", "hits", "returns", "flushed", "refused", "nmissed", "kp_nmissed", "gone_nmissed", "gone_kp_nmissed"}
+
+
+SIZES = Sizes(maxactive=4, probes=2)
 
 
 @contextmanager
 def arena_in_use(scheme, *, lock="ttas", worker="sleepers", is_named=False):
     """A recoverable arena with instances in flight, some on free lists, some on the slab; no CPU is at work."""
     build = replace(build_of(worker, scheme, lock), recoverable=True)
-    sizes = Sizes(maxactive=4, probes=2)
-    with create_arena(build, sizes, np.zeros(1, np.int64), geometry_of(build, sizes, 1, 1), named=is_named) as arena:
+    world = World.of(build, SIZES)
+    with world.create_arena(world.geometry(1), named=is_named) as arena:
         machine = PlainMachine(build.cache())
-        native.free_locks(arena, machine, build, sizes)
+        native.free_locks(world, arena, machine)
         arena.records("runqueues")["quiescent"] = 1
         arena.records("recovery")["life"][:2] = LIVE
         arena.records("tasks")["address"] = arena.records("tasks")["address"][0]  # one bucket for all
-        k = kernel_of(arena, partial(plain.column, arena), build, sizes)
+        k = plain.kernel(world, arena)
         with atomics.use(machine):
             rounds(k, 0, (0, 1))
         assert audit(arena, build.scheme) == []
         yield arena, build
 
 
-def bits_of(arena, scheme):
-    for section, field, i in checked_words(arena, scheme=scheme):
+def bits_of(arena):
+    for section, field, i in checked_words(arena):
         for bit in range(64):
             yield section, field, i, bit
 
@@ -68,21 +73,21 @@ def flip(arena, section, field, i, bit):
 @pytest.mark.parametrize("scheme", ["global", "hashed"])
 def test_every_bit_of_every_checked_word_is_found_and_named(scheme):
     with arena_in_use(scheme) as (arena, build):
-        assert max(map(len, buckets(arena))) >= 2
+        assert max(map(len, hung(arena))) >= 2
         assert arena.records("registry")["slab"][0] != NIL
         whole = bytes(arena._bytes)
         flipped = found = 0
         unnamed = []
-        for section, field, i, bit in bits_of(arena, scheme):
+        for section, field, i, bit in bits_of(arena):
             flip(arena, section, field, i, bit)
-            wrong = audit(arena, build.scheme)
+            wrong = sentences(audit(arena, build.scheme))
             flipped += 1
             found += bool(wrong)
             if not any(name in " ".join(wrong) for name in names_of(section, field, i)):
                 unnamed.append((section, field, i, bit, wrong))
             flip(arena, section, field, i, bit)
         assert unnamed == []
-        assert flipped == found == 64 * len(checked_words(arena, scheme=scheme))
+        assert flipped == found == 64 * len(checked_words(arena))
         assert bytes(arena._bytes) == whole
 
 
@@ -96,9 +101,10 @@ def names_of(section, field, i):
         return [f"cpu {i}"]
     if section == "recovery":
         return [f"recovery.{field} of slot {i}"]
+    if section.startswith("scheme."):
+        return ["used list"]
     return {
         "free": [f"probe {i}", "instance"],
-        "used": ["used list"],
         "first": [f"bucket {i}", "instance"],
         "slab": ["slab", "instance"],
     }[field]
@@ -107,34 +113,34 @@ def names_of(section, field, i):
 @pytest.mark.parametrize("scheme", ["global", "hashed"])
 def test_a_flipped_bit_of_a_list_is_repaired_and_tasks_find_their_newest_first(scheme):
     with arena_in_use(scheme) as (arena, build):
-        chains, whole = buckets(arena), bytes(arena._bytes)
-        for section, field, i, bit in bits_of(arena, scheme):
+        chains, whole = hung(arena), bytes(arena._bytes)
+        for section, field, i, bit in bits_of(arena):
             if ((section, field) not in LINKS and field not in ("state", "rp")) or (bit % 5 and bit < 60):
                 continue  # in all words, every fifth bit and the highest
             flip(arena, section, field, i, bit)
             done = repair(arena, build.scheme, build.lock)
             assert done, (section, field, i, bit)
             assert audit(arena, build.scheme) == [], (section, field, i, bit, done)
-            assert buckets(arena) == chains
+            assert hung(arena) == chains
             arena._bytes[:] = np.frombuffer(whole, np.uint8)
 
 
 @pytest.mark.parametrize("scheme", ["global", "hashed"])
 def test_a_task_whose_older_call_would_return_first_is_found_and_named(scheme):
     with arena_in_use(scheme, worker="recursion") as (arena, build):
-        k = native.kernel(arena, build, Sizes(maxactive=4, probes=2))
+        k = plain.kernel(World.of(build, SIZES), arena)
         with atomics.use(PlainMachine(build.cache())):
             for level in range(3):
                 call(k, 0, 0, 0, call_site(0, level))
                 prologue(k.arch, k, 0)
-        (order,) = [order for order in buckets(arena) if order]
+        (order,) = [order for order in hung(arena) if order]
         assert audit(arena, build.scheme, at_rest=False) == []
         following = arena.records("instances")["next"]
         first = arena.records("buckets")["first"]
         bucket = first.tolist().index(order[0])
         older, newest, oldest = order[1], order[0], order[2]
         first[bucket], following[older], following[newest] = older, newest, oldest
-        (wrong,) = audit(arena, build.scheme, at_rest=False)
+        (wrong,) = sentences(audit(arena, build.scheme, at_rest=False))
         assert wrong == f"bucket {bucket}: task 0 would return from instance {older} before the newer {newest}"
 
 
@@ -166,8 +172,38 @@ def test_a_lock_that_cannot_say_whether_it_is_free_is_made_free(tmp_path):
         assert arena.records("table_locks")["locked"].tolist() == [0] * 64
 
 
-def test_what_is_whole_is_left_alone():
-    with arena_in_use("hashed") as (arena, build):
+@pytest.mark.parametrize("lock", ["mcs", "clh"])
+def test_the_queue_of_the_dead_is_emptied(lock):
+    """One held it, another waited behind."""
+    with arena_in_use("hashed", lock=lock) as (arena, build):
+        machine, world = PlainMachine(build.cache()), World.of(build, SIZES)
+        locks = plain.kernel(world, arena).table_locks
+        closed = plain.PlainWords(np.ones(1, np.int64))
+        with atomics.use(machine):
+            acquire(locks, 3, 0)
+            assert not acquire_unless(locks, 3, closed, 1)
+        assert native.still_held(world, arena, machine) == [
+            "1 locks are not free, such as table_locks[3], and no CPU is inside"
+        ]
+        assert repair(arena, build.scheme, build.lock) == ["freed 1 locks, such as table_locks[3]"]
+        assert native.still_held(world, arena, machine) == []
+        with atomics.use(machine):
+            for cpu in (1, 0, 2, 1):
+                acquire(locks, 3, cpu)
+                release(locks, 3, cpu)
+        assert repair(arena, build.scheme, build.lock) == []
+
+
+def test_a_node_that_waits_for_a_dead_follower_is_ready_again():
+    with arena_in_use("hashed", lock="mcs") as (arena, build):
+        arena.records("table_locks.node")["next"][1] = mcs.GONE
+        assert repair(arena, build.scheme, build.lock) == ["no CPU is in a queue of table_locks any more"]
+        assert repair(arena, build.scheme, build.lock) == []
+
+
+@pytest.mark.parametrize("lock", ["ttas", "mcs", "clh"])
+def test_what_is_whole_is_left_alone(lock):
+    with arena_in_use("hashed", lock=lock) as (arena, build):
         whole = bytes(arena._bytes)
         assert repair(arena, build.scheme, build.lock) == []
         assert bytes(arena._bytes) == whole
@@ -177,7 +213,7 @@ def test_a_count_that_is_wrong_is_reported_and_not_made_up():
     with arena_in_use("hashed") as (arena, build):
         arena.records("cpus")["returns"][0] += 5
         assert repair(arena, build.scheme, build.lock) == []
-        assert any("hits, but" in what for what in audit(arena, build.scheme))
+        assert any("hits, but" in what for what in sentences(audit(arena, build.scheme)))
 
 
 def test_the_command_repairs_what_is_left_over_and_says_so(capsys):
@@ -206,7 +242,7 @@ def test_the_command_repairs_what_is_left_over_and_says_so(capsys):
 
 def test_a_run_that_was_not_recoverable_is_not_repaired():
     build = build_of("hot", "hashed", "ttas")
-    with create_arena(build, Sizes(), np.zeros(1, np.int64)) as arena, pytest.raises(ArenaError, match="was not recoverable"):
+    with World.of(build).create_arena() as arena, pytest.raises(ArenaError, match="was not recoverable"):
         repair(arena, build.scheme, build.lock)
 
 
@@ -234,19 +270,20 @@ def attach_damaged(whole, build, rng, in_header):
         damage(head, rng)
         data[: len(head)] = head
     else:
-        body = data[records.PAGE :]
+        body = data[HEADER_BYTES:]
         damage(body, rng)
-        data[records.PAGE :] = body
+        data[HEADER_BYTES:] = body
     if rng.randrange(8) == 0:
         del data[rng.randrange(len(data)) :]
     fd = os.memfd_create("damaged")
     try:
         os.write(fd, data)
-        arena = Arena.attach(fd, lock=build.lock.record)
+        arena = Arena.attach(fd, lock=build.lock.record, scheme=build.scheme.record)
     except ArenaError:
         os.close(fd)
         return "refused"
     with arena:
+        arena.lists = build.scheme.constants.lists
         found = audit(arena, build.scheme)
         arena.statistics()
         repair(arena, build.scheme, build.lock)
@@ -254,10 +291,10 @@ def attach_damaged(whole, build, rng, in_header):
         return "found" if found else "nothing"
 
 
-def damaged_arenas(times, seed):
+def damaged_arenas(times, seed, lock="ttas"):
     """How often what was said."""
     said = {"refused": 0, "found": 0, "nothing": 0}
-    with arena_in_use("global") as (arena, build):
+    with arena_in_use("global", lock=lock) as (arena, build):
         whole = bytes(arena._bytes)
         for n in range(times):
             rng = random.Random(f"{seed} {n}")
@@ -265,8 +302,9 @@ def damaged_arenas(times, seed):
     return said
 
 
-def test_a_damaged_arena_is_refused_or_audited_and_never_a_signal_or_a_hang():
-    said = damaged_arenas(1000, seed=1)
+@pytest.mark.parametrize("lock", ["ttas", "mcs", "clh"])
+def test_a_damaged_arena_is_refused_or_audited_and_never_a_signal_or_a_hang(lock):
+    said = damaged_arenas(1000, 1, lock)
     assert sum(said.values()) == 1000
     assert said["refused"] > 50
     assert said["found"] > 200

@@ -1,9 +1,8 @@
 """Rebuild the lists of a quiet arena from what its instances say of themselves, and say what was done.
 
     lists whole      each instance in one place: they are the truth, and states are written after them
-    lists broken     the states are: IN_FLIGHT hangs in the bucket of its task, all else lies on the free list of its probe,
-    or on
-                     the slab where it has none
+    lists broken     the states are: IN_FLIGHT hangs in the bucket of its task,
+                     all else lies on the free list of its probe, or on the slab where it has none
 
 Order     what is left of a chain stays in its order, pieces that have lost their head come last: one broken link is mended
           exactly, so that return probes still find a task's newest instance first
@@ -15,16 +14,16 @@ Source    tdb_rescue; the redo of shmkret.recovery.redo, as far as lists that ca
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from shmkret.arena.chains import HUNG, THE_SLAB, Chain, chain, list_name
 from shmkret.arena.hashing import hash_ptr
 from shmkret.arena.records import KRETPROBE
 from shmkret.arena.segment import Arena
 from shmkret.errors import ArenaError
-from shmkret.machines.plain import PlainMachine, lock_arrays, locks_of
+from shmkret.machines.plain import PlainMachine, lock_arrays
 from shmkret.moves.intents import (
     AT_REST,
     FLUSHED,
@@ -234,26 +233,60 @@ def _close_calls(arena: Arena) -> list[str]:
 
 
 def _free_locks(arena: Arena, lock: Plugin) -> list[str]:
-    """Nobody is alive: nobody holds one, and no CPU has anything in its tables."""
-    is_free, init, init_cpu = (lock.own(name) for name in ("is_free", "init", "init_cpu"))
-    freed = []
+    """Nobody is alive: nobody holds one, and no CPU has anything in its tables. A lock that cannot say so is made free, too."""
+    freed: list[str] = []
+    emptied: list[str] = []
     with atomics.use(PlainMachine(None)), blamed([lock.path], "init()"):
-        held = [f"{name}[{i}]" for name, locks, i in locks_of(arena, lock.record) if is_free is None or not is_free(locks, i)]
-        if not held:
-            return []
         for name, locks in lock_arrays(arena, lock.record):
-            tables = [other for other in arena.sections if other.startswith(f"{name}.")]
-            before = [_bytes(arena, of).tobytes() for of in (name, *tables)]
-            for of in (name, *tables):
-                _bytes(arena, of)[:] = 0
-            for i in range(arena.sections[name].nr if init is not None else 0):
-                init(locks, i)  # type: ignore[misc]
-            for cpu in range(arena.geometry.nr_slots if init_cpu is not None else 0):
-                init_cpu(locks, cpu)  # type: ignore[misc]
-            if [_bytes(arena, of).tobytes() for of in (name, *tables)] != before:
-                freed += [one for one in held if one.startswith(f"{name}[")]
-    return [f"freed {len(freed)} locks, such as {freed[0]}"] if freed else []
+            is_free, held = lock.own("is_free"), _held(arena, lock, name, locks)
+            if is_free is not None and not held and _all_idle(arena, lock, locks):
+                continue
+            before, tables = _contents(arena, name)
+            _make_free(arena, lock, name, locks)
+            after, tables_after = _contents(arena, name)
+            changed = [i for i in held if is_free is not None or before[i] != after[i]]
+            freed += [f"{name}[{i}]" for i in changed]
+            emptied += [name] if tables != tables_after and not changed else []
+    done = [f"freed {len(freed)} locks, such as {freed[0]}"] if freed else []
+    return done + [f"no CPU is in a queue of {name} any more" for name in emptied]
 
 
-def _bytes(arena: Arena, section: str) -> NDArray[np.uint8]:
-    return arena.records(section).view(np.uint8)
+def _held(arena: Arena, lock: Plugin, name: str, locks: Any) -> list[int]:
+    """The locks of an array that are not free; all, where the lock cannot say."""
+    is_free = lock.own("is_free")
+    nr = range(arena.sections[name].nr)
+    return [i for i in nr if is_free is None or not _says(is_free, locks, i)]
+
+
+def _all_idle(arena: Arena, lock: Plugin, locks: Any) -> bool:
+    is_idle = lock.own("is_idle")
+    return is_idle is None or all(_says(is_idle, locks, cpu) for cpu in range(arena.geometry.nr_slots))
+
+
+def _says(verb: Callable[[Any, int], bool], locks: Any, i: int) -> bool:
+    """What a function of the lock's says; its words may be anything, and lead to where nothing is: that is no yes."""
+    try:
+        return bool(verb(locks, i))
+    except IndexError:
+        return False
+
+
+def _make_free(arena: Arena, lock: Plugin, name: str, locks: Any) -> None:
+    """An array of locks, and its tables, as in a new arena."""
+    init, init_cpu = lock.own("init"), lock.own("init_cpu")
+    for section in (name, *_tables(arena, name)):
+        arena.records(section).view(np.uint8)[:] = 0
+    for i in range(arena.sections[name].nr if init is not None else 0):
+        init(locks, i)  # type: ignore[misc]
+    for cpu in range(arena.geometry.nr_slots if init_cpu is not None else 0):
+        init_cpu(locks, cpu)  # type: ignore[misc]
+
+
+def _contents(arena: Arena, name: str) -> tuple[list[bytes], list[bytes]]:
+    """The bytes of each lock of an array, and those of each of its tables."""
+    return [lock.tobytes() for lock in arena.records(name)], [arena.records(of).tobytes() for of in _tables(arena, name)]
+
+
+def _tables(arena: Arena, name: str) -> list[str]:
+    """The sections of the tables of an array of locks."""
+    return [section for section in arena.sections if section.startswith(f"{name}.")]
