@@ -83,7 +83,9 @@ class ExploredMachine:
         self._written: set[Place] = set()
         self._accessed: dict[Place, dict[greenlet.greenlet, bool]] = {}
         self.contended: set[Place] = set()
-        """Places that two CPUs alive at once were seen to use, one of them writing; or that were used from outside."""
+        """Places that two CPUs alive at once were seen to use, one of them writing."""
+        self.announced: set[Place] = set()
+        """Places that were used from outside, as a CPU died."""
         self._killed: set[greenlet.greenlet] = set()
         self._sleepers: list[tuple[str, int, greenlet.greenlet]] = []
 
@@ -119,7 +121,7 @@ class ExploredMachine:
         if self._scheduler is None:
             self._alone += 1
             if self._announces:
-                self.contended.add(place)
+                self.announced.add(place)
             if self._alone > LONGEST_REHEARSAL or (possible is not None and not possible()):
                 raise WaitsForever(f"{kind} of {words.column}[{i}], which is {words.values[i]}")
         elif (words.private or i in words.nobodys) and place not in self._left:
@@ -181,7 +183,7 @@ class ExploredMachine:
             users.pop(cpu, None)
 
     def alone(self, act: Callable[[], None]) -> None:
-        """Do something in one step, while every CPU stands still: nobody is alone with the words that it touches."""
+        """Do something in one step, while every CPU stands still."""
         scheduler, self._scheduler, self._announces = self._scheduler, None, True
         act()
         self._scheduler, self._announces = scheduler, False

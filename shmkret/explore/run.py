@@ -64,6 +64,12 @@ class Run:
             self._possible = [i for i, step in enumerate(self.pending) if step and (step.possible is None or step.possible())]
         return self._possible
 
+    def next_step(self, i: int) -> Step:
+        """What CPU `i`, which can go on, is about to do."""
+        step = self.pending[i]
+        assert step is not None
+        return step
+
     @property
     def mortal(self) -> list[int]:
         """The CPUs that may die now."""
@@ -74,6 +80,11 @@ class Run:
     def contended(self) -> set[Place]:
         """The words that two CPUs were seen to use in this run, one of them writing."""
         return self._machine.contended
+
+    @property
+    def announced(self) -> set[Place]:
+        """The words that were used as somebody's death was announced."""
+        return self._machine.announced
 
     def state(self) -> tuple[object, ...]:
         """Everything that the future depends on."""

@@ -11,9 +11,9 @@ Reduction  a step on words that only one CPU uses commutes with all that others 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from typing import NamedTuple
 
-from shmkret.explore.machine import Place
+from shmkret.explore.machine import Place, Step
 from shmkret.explore.run import DIES, WRONG, Begin, Run
 from shmkret.explore.scenario import Outcome, Violation
 
@@ -21,31 +21,43 @@ from shmkret.explore.scenario import Outcome, Violation
 def search(begin: Begin, limit: int, seconds: float) -> Outcome:
     """Every interleaving, up to the first violation."""
     end = time.monotonic() + seconds
-    contended: frozenset[Place] = frozenset()
+    shared = Shared(set(), set())
     while True:
-        attempt = _Attempt(begin, contended)
+        attempt = _Attempt(begin, shared)
         while attempt.goes_on(limit, end):
             attempt.follow(attempt.roads.pop())
-            if attempt.contended > contended:
+            if attempt.seen != shared:
                 break  # what was left out for a word that only one CPU uses must be looked at after all
         outcome = attempt.outcome
         outcome.complete = not attempt.roads and not outcome.violations
         outcome.states = len(attempt.visited)
-        if attempt.contended == contended or outcome.violations or time.monotonic() >= end:
+        if attempt.seen == shared or outcome.violations or time.monotonic() >= end:
             return outcome
-        contended = frozenset(attempt.contended)
+        shared = attempt.seen
+
+
+class Shared(NamedTuple):
+    """The words that several CPUs use; and those that are written when one dies, which nobody is alone with while one may."""
+
+    contended: set[Place]
+    announced: set[Place]
+
+    def has(self, step: Step, *, mortal: bool) -> bool:
+        """Whether a step is on such a word. mortal: a CPU may die."""
+        return any(place in self.contended or (mortal and place in self.announced) for place in step.places)
 
 
 class _Attempt:
     """A search for which the shared words are known.
 
     roads: schedules that lead to where another choice is possible. visited: states from which all has been tried, or noted.
+    seen: what turned out to be shared.
     """
 
-    def __init__(self, begin: Begin, known: Collection[Place]) -> None:
+    def __init__(self, begin: Begin, known: Shared) -> None:
         self._begin = begin
         self._known = known
-        self.contended = set(known)
+        self.seen = Shared(set(known.contended), set(known.announced))
         self.roads: list[list[int]] = [[]]
         self.visited: set[tuple[object, ...]] = set()
         self.outcome = Outcome()
@@ -66,7 +78,8 @@ class _Attempt:
                     run.go_on(self._choose(run))
             except WRONG as error:
                 self.outcome.violations.append(Violation(str(error), list(run.schedule)))
-            self.contended |= run.contended
+            self.seen.contended.update(run.contended)
+            self.seen.announced.update(run.announced)
 
     def _is_new(self, run: Run) -> bool:
         """Whether a state that was never seen has a future. What is wrong in it is noted."""
@@ -84,13 +97,9 @@ class _Attempt:
 
     def _choose(self, run: Run) -> int:
         """The lowest CPU; all other choices are roads to follow later."""
-        possible = run.possible
-        alone = next((i for i in possible if not self._is_shared(run, i)), None)
+        possible, mortal = run.possible, run.mortal
+        alone = next((i for i in possible if not self._known.has(run.next_step(i), mortal=bool(mortal))), None)
         choices = possible if alone is None else [alone]
         self.roads.extend([*run.schedule, other] for other in choices[1:])
-        self.roads.extend([*run.schedule, DIES - i] for i in run.mortal if alone in (None, i))
+        self.roads.extend([*run.schedule, DIES - i] for i in mortal if alone in (None, i))
         return choices[0]
-
-    def _is_shared(self, run: Run, i: int) -> bool:
-        step = run.pending[i]
-        return step is not None and any(place in self._known for place in step.places)
