@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from shmkret.kernel.cpu import COOL_DOWN, GATE, MEASURE, STOP, WARM_UP
+from shmkret.kernel.cpu import AT_GATE, COOL_DOWN, MEASURE, STOP, WARM_UP
 from shmkret.machines.control import Control
 from shmkret.machines.plain import PlainMachine
 from shmkret.measure.cell import Cell
@@ -38,7 +38,7 @@ def test_the_phase_is_written_with_release_and_read_with_acquire(arena):
     told = Told()
     control = Control(arena, told)
 
-    assert control.phase() == GATE
+    assert control.phase() == AT_GATE
     control.set_phase(MEASURE)
 
     assert control.phase() == MEASURE == arena.records("run")["phase"][0]

@@ -44,7 +44,7 @@ Listed = Chain | Ring
 FREE_LISTS = Chain(FREE, "probes", "free", PROBE)
 BUCKETS = Chain(HUNG, "buckets", "first", BUCKET)
 THE_SLAB = Chain(SLAB, "registry", "slab", NOBODY)
-HASHED: tuple[Listed, ...] = (FREE_LISTS, BUCKETS)
+IN_BUCKETS: tuple[Listed, ...] = (FREE_LISTS, BUCKETS)
 """The lists of the generations that hash tasks into buckets."""
 
 

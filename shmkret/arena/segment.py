@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from shmkret.arena import hashing, layout
 from shmkret.arena.boot import build_probes, build_tasks
-from shmkret.arena.chains import HASHED, Listed, statistics
+from shmkret.arena.chains import IN_BUCKETS, Listed, statistics
 from shmkret.arena.fields import describe_record, dtype_of
 from shmkret.arena.header import HEADER, MAGIC, VERSION, layout_digest
 from shmkret.arena.layout import GEOMETRY_FIELDS, Geometry, Placed
@@ -62,7 +62,7 @@ class Arena:
         self._made = made
         self._pid = os.getpid()
         self.geometry = geometry
-        self.lists: tuple[Listed, ...] = HASHED
+        self.lists: tuple[Listed, ...] = IN_BUCKETS
         self.sections = {section.name: section for section in placed}
         self.size = layout.arena_bytes(placed)
         self._map = mmap.mmap(fd, self.size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)

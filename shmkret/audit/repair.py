@@ -31,7 +31,7 @@ from shmkret.moves.intents import (
     HANG,
     IN_FLIGHT,
     PUSH,
-    REFUSED,
+    REFUSAL,
     REM,
     RETURNED,
     count_of,
@@ -78,7 +78,7 @@ def _settle_intents(arena: Arena) -> list[str]:
         op, why, ri = op_of(intent), why_of(intent), instance_of(intent)
         if ri < len(states):
             state = int(states["state"][ri])
-            field = {RETURNED: "returns", FLUSHED: "flushed", REFUSED: "refused"}.get(why) if op in (PUSH, REM) else None
+            field = {RETURNED: "returns", FLUSHED: "flushed", REFUSAL: "refused"}.get(why) if op in (PUSH, REM) else None
             field = "hits" if op == HANG else field
             if field and state == (IN_FLIGHT if op == HANG else AT_REST):
                 cpus[field][slot] = counted(count_of(intent), int(cpus[field][slot]))

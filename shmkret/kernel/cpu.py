@@ -1,6 +1,6 @@
 """A CPU: the outer loop of a worker process, and the phases that all CPUs follow.
 
-    GATE -> WARM_UP -> MEASURE -> COOL_DOWN -> STOP      the parent writes run.phase, forwards only
+    AT_GATE -> WARM_UP -> MEASURE -> COOL_DOWN -> STOP      the parent writes run.phase, forwards only
 
 Every CPU spins at the gate until all are ready, and goes on calling while any has not yet seen the window end, so that
 nobody is measured against an idle neighbour. Each marks the clock and its count of calls itself, at the first batch that
@@ -20,7 +20,7 @@ from shmkret.moves.intents import begin_wait, end_wait, pass_gate
 from shmkret.text.atomics import NE, NIL, cpu_relax, delay_ns, load_acquire, monotonic_ns, store_release, wait_until
 from shmkret.text.marks import inline, outline
 
-GATE, WARM_UP, MEASURE, COOL_DOWN, STOP = range(5)
+AT_GATE, WARM_UP, MEASURE, COOL_DOWN, STOP = range(5)
 PHASE = 0
 BATCH = 64
 
@@ -30,10 +30,10 @@ def run_cpu(k: Kernel, cpu: int) -> None:
     """Run the worker program on `cpu` until the parent says STOP, or this CPU has seen a bug."""
     begin_wait(k.mode.recovery, k, cpu)
     store_release(k.cpus.ready, cpu, 1)
-    wait_until(k.run.phase, PHASE, NE, GATE)
+    wait_until(k.run.phase, PHASE, NE, AT_GATE)
     end_wait(k.mode.recovery, k, cpu)
     idle_exit(k, cpu)
-    phase = GATE
+    phase = AT_GATE
     k.cpus.need_resched[cpu] = WORK if k.run.work_ns[PHASE] != 0 else 0
     task = schedule(k, cpu, NIL)
     n = 0

@@ -26,7 +26,7 @@ from shmkret.kernel.registration import free_orphans
 from shmkret.kernel.running import run_entry_handler, run_handler
 from shmkret.moves.bugs import has_bug
 from shmkret.moves.clock import RETURN, began, ended
-from shmkret.moves.intents import FLUSHED, HIT, REFUSED, RETURNED, count, put, recovers
+from shmkret.moves.intents import FLUSHED, HIT, REFUSAL, RETURNED, count, put, recovers
 from shmkret.schemes import begin_walk, end_walk, first, next, obtain, push, refuse, ri_of, rp_of, take
 from shmkret.text.atomics import NIL
 from shmkret.text.marks import inline
@@ -42,7 +42,7 @@ def pre_handler_kretprobe(k: Kernel, cpu: int, task: int, rp: int) -> None:
         put(k, k.instances.task, ri, task)
         if run_entry_handler(k, cpu, task, rp, ri):
             refuse(k.scheme, k, cpu, rp, ri)
-            count(k, cpu, REFUSED)
+            count(k, cpu, REFUSAL)
         else:
             if recovers(k.mode.recovery, "moves"):
                 k.instances.fp[ri] = k.tasks.sp[task]

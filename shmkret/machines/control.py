@@ -32,7 +32,7 @@ class Control:
         self._columns: dict[tuple[str, str], Words] = {}
 
     def phase(self) -> int:
-        """The phase of the run (shmkret.kernel.cpu: GATE ... STOP)."""
+        """The phase of the run (shmkret.kernel.cpu: AT_GATE ... STOP)."""
         return self.load("run", "phase", PHASE)
 
     def set_phase(self, phase: int) -> None:

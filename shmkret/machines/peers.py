@@ -19,7 +19,7 @@ SECTION_scheme_link; and the constants of the path. What else it includes lies b
 
 where FD is the arena, inherited; everything in it is ready, and the process is pinned. What it must do there, by order:
 
-    cpus[CPU].ready = 1             then wait until run.phase is not 0 (GATE)
+    cpus[CPU].ready = 1             then wait until run.phase is not 0 (AT_GATE)
     calls                           made and counted as our workers' are: an audit looks at the lists and the books at the end
     run.phase is 2 (MEASURE)        at the first look that sees it: began_calls = calls, then began_ns = CLOCK_MONOTONIC
     run.phase is 3 (COOL_DOWN)      likewise: ended_calls, then ended_ns

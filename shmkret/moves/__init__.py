@@ -6,13 +6,13 @@ timed), `bugs`.
 Whoever writes a scheme imports this face.
 """
 
-from shmkret.arena.chains import BUCKET, BUCKETS, FREE, FREE_LISTS, HASHED, HUNG, PROBE, TASK, Chain, Ring
+from shmkret.arena.chains import BUCKET, BUCKETS, FREE, FREE_LISTS, HUNG, IN_BUCKETS, PROBE, TASK, Chain, Ring
 from shmkret.arena.fields import Locks
 from shmkret.arena.hashing import NR_BUCKETS, hash_ptr
 from shmkret.arena.records import Kernel
 from shmkret.moves.bugs import has_bug
 from shmkret.moves.chained import drain, first, give, next, retire, ri_of, rp_of, take_orphan
-from shmkret.moves.intents import FLUSHED, NOTHING, REFUSED, RETURNED, new_count, number_of, put, recovers, set_count
+from shmkret.moves.intents import FLUSHED, NOTHING, REFUSAL, RETURNED, new_count, number_of, put, recovers, set_count
 from shmkret.moves.irqflags import irqrestore, irqrestore_held, irqsave, irqsave_held
 from shmkret.moves.lists import (
     count_missed,
@@ -33,8 +33,8 @@ __all__ = [
     "FLUSHED",
     "FREE",
     "FREE_LISTS",
-    "HASHED",
     "HUNG",
+    "IN_BUCKETS",
     "NIL",
     "NOTHING",
     "NR_BUCKETS",
@@ -45,7 +45,7 @@ __all__ = [
     "PER_PROBE",
     "PER_TASK",
     "PROBE",
-    "REFUSED",
+    "REFUSAL",
     "RETURNED",
     "TASK",
     "Chain",

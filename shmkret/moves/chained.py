@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shmkret.arena.chains import HASHED as LISTS
+from shmkret.arena.chains import IN_BUCKETS as LISTS
 from shmkret.arena.records import Kernel
 from shmkret.moves.intents import NOTHING, recovers
 from shmkret.moves.lists import pop_free, push_free, take_in_hand, take_out

@@ -30,8 +30,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from shmkret.moves.intents import TABLE
-from shmkret.moves.intents import take as take_lock
+from shmkret.moves.intents import TABLE, take_lock
 from shmkret.text.arithmetic import bit_length
 from shmkret.text.atomics import monotonic_ns
 from shmkret.text.marks import inline, outline
@@ -53,7 +52,7 @@ class Untimed(NamedTuple):
 
     unused: int
 
-    def take(self, k: Any, cpu: int, locks: Any, i: int, which: int, outer: int) -> None:
+    def take_timed(self, k: Any, cpu: int, locks: Any, i: int, which: int, outer: int) -> None:
         take_lock(k.mode.recovery, k, cpu, locks, i, which - TABLE_LOCK + TABLE, outer)
 
     def began(self, k: Any, cpu: int, which: int) -> int:
@@ -68,7 +67,7 @@ class LocksTimed(NamedTuple):
 
     unused: int
 
-    def take(self, k: Any, cpu: int, locks: Any, i: int, which: int, outer: int) -> None:
+    def take_timed(self, k: Any, cpu: int, locks: Any, i: int, which: int, outer: int) -> None:
         # Two acquires in the text, so that one that has no turn pays for one branch.
         if is_turn(k.latencies, words_of(cpu, which)):
             at = turn(k.latencies, words_of(cpu, which))
@@ -90,7 +89,7 @@ class CallsTimed(NamedTuple):
 
     unused: int
 
-    def take(self, k: Any, cpu: int, locks: Any, i: int, which: int, outer: int) -> None:
+    def take_timed(self, k: Any, cpu: int, locks: Any, i: int, which: int, outer: int) -> None:
         take_lock(k.mode.recovery, k, cpu, locks, i, which - TABLE_LOCK + TABLE, outer)
 
     def began(self, k: Any, cpu: int, which: int) -> int:
@@ -110,7 +109,7 @@ CLOCKS = {"": Untimed, "locks": LocksTimed, "calls": CallsTimed}
 
 
 @generic
-def take(clock: Any, k: Any, cpu: int, locks: Any, i: int, which: int, outer: int) -> None:
+def take_timed(clock: Any, k: Any, cpu: int, locks: Any, i: int, which: int, outer: int) -> None:
     """Acquire lock i of a scheme; its wait goes into the histogram `which`, if anybody asks and its turn has come."""
     raise NotImplementedError
 

@@ -40,7 +40,7 @@ from shmkret.text.verbs import generic
 
 POP, HANG, REM, PUSH, SLAB_POP, SLAB_PUSH, ENQUEUE, DEQUEUE, ORPHAN = range(1, 10)
 OPS = ("none", "pop", "hang", "remove", "push", "slab pop", "slab push", "enqueue", "dequeue", "orphan")
-NOTHING, RETURNED, FLUSHED, REFUSED = range(4)
+NOTHING, RETURNED, FLUSHED, REFUSAL = range(4)
 """What a push onto a free list counts as."""
 HIT = 4
 """What a move into a bucket counts as; no intent says it, since the kind of the move does."""
@@ -98,10 +98,10 @@ class Unprotected(NamedTuple):
 
     unused: int
 
-    def take(self, k: Any, cpu: int, locks: Any, i: int, array: int, outer: int) -> None:
+    def take_lock(self, k: Any, cpu: int, locks: Any, i: int, array: int, outer: int) -> None:
         acquire(locks, i, cpu)
 
-    def give(self, k: Any, cpu: int, locks: Any, i: int, array: int) -> None:
+    def give_lock(self, k: Any, cpu: int, locks: Any, i: int, array: int) -> None:
         release(locks, i, cpu)
 
     def pass_gate(self, k: Any, cpu: int) -> None:
@@ -115,13 +115,13 @@ class Unprotected(NamedTuple):
 
 
 @generic
-def take(recovery: Any, k: Any, cpu: int, locks: Any, i: int, array: int, outer: int) -> None:
+def take_lock(recovery: Any, k: Any, cpu: int, locks: Any, i: int, array: int, outer: int) -> None:
     """Acquire lock i of an array. outer: the number of the lock that this CPU holds already, or NIL."""
     raise NotImplementedError
 
 
 @generic
-def give(recovery: Any, k: Any, cpu: int, locks: Any, i: int, array: int) -> None:
+def give_lock(recovery: Any, k: Any, cpu: int, locks: Any, i: int, array: int) -> None:
     """Release it."""
     raise NotImplementedError
 
@@ -275,7 +275,7 @@ def new_count(k: Any, cpu: int, why: int) -> Any:
         return k.cpus.returns[cpu] + 1
     if why == FLUSHED:
         return k.cpus.flushed[cpu] + 1
-    if why == REFUSED:
+    if why == REFUSAL:
         return k.cpus.refused[cpu] + 1
     return 0
 
@@ -288,7 +288,7 @@ def set_count(k: Any, cpu: int, why: int, count: int) -> None:
             store_ordered(k.cpus.returns, cpu, count)
         elif why == FLUSHED:
             store_ordered(k.cpus.flushed, cpu, count)
-        elif why == REFUSED:
+        elif why == REFUSAL:
             store_ordered(k.cpus.refused, cpu, count)
 
 
@@ -311,7 +311,7 @@ def count(k: Any, cpu: int, why: int) -> None:
             k.cpus.returns[cpu] += 1
         elif why == FLUSHED:
             k.cpus.flushed[cpu] += 1
-        elif why == REFUSED:
+        elif why == REFUSAL:
             k.cpus.refused[cpu] += 1
 
 

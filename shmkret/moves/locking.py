@@ -17,9 +17,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from shmkret.moves.clock import PROBE_LOCK, TABLE_LOCK, take
-from shmkret.moves.intents import PROBE, SYSTEM, TABLE, give
-from shmkret.moves.intents import take as take_lock
+from shmkret.moves.clock import PROBE_LOCK, TABLE_LOCK, take_timed
+from shmkret.moves.intents import PROBE, SYSTEM, TABLE, give_lock, take_lock
 from shmkret.text.atomics import NIL
 from shmkret.text.marks import inline
 from shmkret.text.verbs import generic
@@ -57,7 +56,7 @@ def lock_table(k: Any, cpu: int, table: Any, bucket: int) -> None:
     """Take a bucket lock."""
     enter_primitive(k.mode.primitives, k, cpu, HASH_LOCK)
     enter_primitive(k.mode.primitives, k, cpu, SPIN_LOCK)
-    take(k.mode.clock, k, cpu, table, bucket, TABLE_LOCK, NIL)
+    take_timed(k.mode.clock, k, cpu, table, bucket, TABLE_LOCK, NIL)
     leave_primitive(k.mode.primitives, k, cpu)
     leave_primitive(k.mode.primitives, k, cpu)
 
@@ -72,7 +71,7 @@ def lock_probe(k: Any, cpu: int, locks: Any, i: int) -> None:
 def lock_inside(k: Any, cpu: int, locks: Any, i: int, outer: int) -> None:
     """lock_probe() for who has a lock already: its number, of number_of(); or NIL."""
     enter_primitive(k.mode.primitives, k, cpu, SPIN_LOCK)
-    take(k.mode.clock, k, cpu, locks, i, PROBE_LOCK, outer)
+    take_timed(k.mode.clock, k, cpu, locks, i, PROBE_LOCK, outer)
     leave_primitive(k.mode.primitives, k, cpu)
 
 
@@ -80,7 +79,7 @@ def lock_inside(k: Any, cpu: int, locks: Any, i: int, outer: int) -> None:
 def unlock_table(k: Any, cpu: int, table: Any, bucket: int) -> None:
     """Give back a bucket lock."""
     enter_primitive(k.mode.primitives, k, cpu, SPIN_UNLOCK)
-    give(k.mode.recovery, k, cpu, table, bucket, TABLE)
+    give_lock(k.mode.recovery, k, cpu, table, bucket, TABLE)
     leave_primitive(k.mode.primitives, k, cpu)
 
 
@@ -88,7 +87,7 @@ def unlock_table(k: Any, cpu: int, table: Any, bucket: int) -> None:
 def unlock_probe(k: Any, cpu: int, locks: Any, i: int) -> None:
     """Give back any other."""
     enter_primitive(k.mode.primitives, k, cpu, SPIN_UNLOCK)
-    give(k.mode.recovery, k, cpu, locks, i, PROBE)
+    give_lock(k.mode.recovery, k, cpu, locks, i, PROBE)
     leave_primitive(k.mode.primitives, k, cpu)
 
 
@@ -101,4 +100,4 @@ def lock_system(k: Any, cpu: int, i: int) -> None:
 @inline
 def unlock_system(k: Any, cpu: int, i: int) -> None:
     """Give it back."""
-    give(k.mode.recovery, k, cpu, k.system_locks, i, SYSTEM)
+    give_lock(k.mode.recovery, k, cpu, k.system_locks, i, SYSTEM)

@@ -28,7 +28,7 @@ from shmkret.moves.intents import (
     POP,
     PROBE,
     PUSH,
-    REFUSED,
+    REFUSAL,
     REM,
     RETURNED,
     SLAB_POP,
@@ -146,7 +146,7 @@ def count_again(k: Kernel, dead: int, intent: int) -> None:
     why = why_of(intent)
     if why == RETURNED:
         seen = k.cpus.returns[dead]
-    elif why == REFUSED:
+    elif why == REFUSAL:
         seen = k.cpus.refused[dead]
     else:
         seen = k.cpus.flushed[dead]

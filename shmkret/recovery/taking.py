@@ -49,14 +49,14 @@ class Survived(NamedTuple):
 
     unused: int
 
-    def take(self, k: Kernel, cpu: int, locks: object, i: int, array: int, outer: int) -> None:
+    def take_lock(self, k: Kernel, cpu: int, locks: object, i: int, array: int, outer: int) -> None:
         if recovers(k.mode.recovery, "robust"):
             if acquire_robust(locks, i, cpu) == OWNER_DIED:
                 inherit(k, cpu, number_of(k, array, i))
         elif not try_to_acquire(locks, i, cpu):
             wait_for(k, cpu, locks, i)
 
-    def give(self, k: Kernel, cpu: int, locks: object, i: int, array: int) -> None:
+    def give_lock(self, k: Kernel, cpu: int, locks: object, i: int, array: int) -> None:
         release(locks, i, cpu)
         if recovers(k.mode.recovery, "early-unlock"):
             store_ordered(k.recovery.intent, cpu, 0)
@@ -76,12 +76,12 @@ class Gated(NamedTuple):
 
     unused: int
 
-    def take(self, k: Kernel, cpu: int, locks: object, i: int, array: int, outer: int) -> None:
+    def take_lock(self, k: Kernel, cpu: int, locks: object, i: int, array: int, outer: int) -> None:
         # Who need not wait does not look at the gate: nothing is repaired before this CPU has parked, here or after its batch.
         if not try_to_acquire(locks, i, cpu):
             wait_at_gate(k, cpu, locks, i, outer)
 
-    def give(self, k: Kernel, cpu: int, locks: object, i: int, array: int) -> None:
+    def give_lock(self, k: Kernel, cpu: int, locks: object, i: int, array: int) -> None:
         release(locks, i, cpu)
         if recovers(k.mode.recovery, "early-unlock"):
             store_ordered(k.recovery.intent, cpu, 0)

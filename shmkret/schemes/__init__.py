@@ -52,7 +52,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from shmkret.arena.chains import HASHED, Chain, Ring
+from shmkret.arena.chains import IN_BUCKETS, Chain, Ring
 from shmkret.arena.fields import parts_of
 from shmkret.arena.layout import ARRAYS
 from shmkret.errors import PluginError
@@ -214,7 +214,7 @@ SCHEME = Contract(
         Ability("recover", tuple(map(of_verb, (lock_free, unlock_free, lock_of, finish_push, finish_take, finish_orphan)))),
     ),
     outside=(Signature("populate", ("arena",)), Signature("audit", ("arena",)), Signature("rebuild", ("arena",))),
-    constants=(Constant("BUGS", frozenset(), names), Constant("LISTS", HASHED, _are_lists)),
+    constants=(Constant("BUGS", frozenset(), names), Constant("LISTS", IN_BUCKETS, _are_lists)),
     refused=(_earlier_contract,),
     more=_check,
 )

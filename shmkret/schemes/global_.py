@@ -26,7 +26,7 @@ from shmkret.moves.intents import (
     NOTHING,
     ORPHAN,
     PROBE,
-    REFUSED,
+    REFUSAL,
     commit,
     finish,
     intent_of,
@@ -85,7 +85,7 @@ def refuse(scheme: Global, k: Kernel, cpu: int, rp: int, ri: int) -> None:
     # It has not left the free list.
     if has_bug(k.mode.bugs, "leak-on-refusal"):
         pop_free(k, cpu, ri, rp)
-    set_count(k, cpu, REFUSED, new_count(k, cpu, REFUSED))
+    set_count(k, cpu, REFUSAL, new_count(k, cpu, REFUSAL))
     drop_kretprobe_lock(scheme, k, cpu)
     if has_bug(k.mode.bugs, "double-unlock"):
         release(scheme.locks, KRETPROBE_LOCK, cpu)

@@ -21,7 +21,7 @@ from shmkret.arena.records import Kernel
 from shmkret.locks import release
 from shmkret.moves.bugs import has_bug
 from shmkret.moves.chained import drain, first, give, next, retire, ri_of, rp_of, take_orphan
-from shmkret.moves.intents import POP, PROBE, PUSH, REFUSED, TABLE, new_count, number_of, put, recovers, set_count
+from shmkret.moves.intents import POP, PROBE, PUSH, REFUSAL, TABLE, new_count, number_of, put, recovers, set_count
 from shmkret.moves.irqflags import irqrestore, irqrestore_held, irqsave, irqsave_held
 from shmkret.moves.lists import count_missed, pop_free, push_back, push_bucket, push_free, take_out, unlink_bucket
 from shmkret.moves.locking import lock_inside, lock_probe, lock_table, unlock_probe, unlock_table
@@ -54,11 +54,11 @@ def refuse(scheme: Hashed, k: Kernel, cpu: int, rp: int, ri: int) -> None:
     if has_bug(k.mode.bugs, "double-unlock"):
         release(scheme.locks, rp, cpu)
     if has_bug(k.mode.bugs, "leak-on-refusal"):
-        set_count(k, cpu, REFUSED, new_count(k, cpu, REFUSED))
+        set_count(k, cpu, REFUSAL, new_count(k, cpu, REFUSAL))
     else:
         flags = irqsave(k.mode.irq, k, cpu)
         lock_probe(k, cpu, scheme.locks, rp)
-        push_free(k, cpu, ri, rp, REFUSED)
+        push_free(k, cpu, ri, rp, REFUSAL)
         unlock_probe(k, cpu, scheme.locks, rp)
         irqrestore(k.mode.irq, k, cpu, flags)
 

@@ -25,7 +25,7 @@ from shmkret.audit.checks import audit
 from shmkret.audit.findings import COUNTS, DOUBLED, LOST, sentences
 from shmkret.host import ofd, posix
 from shmkret.host.processes import wait_until
-from shmkret.kernel.cpu import GATE, MEASURE, STOP
+from shmkret.kernel.cpu import AT_GATE, MEASURE, STOP
 from shmkret.machines import native
 from shmkret.machines.control import Control
 from shmkret.machines.plain import PlainMachine
@@ -132,7 +132,7 @@ class Nemesis:
 
     def _round(self) -> list[str]:
         """Faults, then healing and the audit; what is wrong."""
-        self.control.set_phase(GATE)
+        self.control.set_phase(AT_GATE)
         try:
             self.crew.start_missing()
             if not self.stage.recovered(range(self.crew.nr_slots)):
