@@ -8,12 +8,14 @@ import threading
 from pathlib import Path
 
 import numba
+import numpy as np
 import pytest
 from numba.core.registry import cpu_target
 
 import shmkret
 from shmkret.errors import PluginError
 from shmkret.machines import compiled as compiling
+from shmkret.machines import control, plain
 from shmkret.measure import doctor
 from shmkret.measure.cell import Cell
 from shmkret.measure.subjects.kretprobes import Prepared
@@ -96,11 +98,32 @@ def test_numba_is_left_as_it_was_for_the_users_own_functions(tmp_path, monkeypat
     """Its folder would be ours, whoever decorates a function with cache=True afterwards."""
     monkeypatch.setattr(numba.config, "CACHE_DIR", "theirs")
     monkeypatch.setattr(numba.config, "CACHE_LOCATOR_CLASSES", "InTreeCacheLocator")
-    compiling.compile_helpers(tmp_path)
+    compiling.helpers_of(tmp_path).prepare(function.__name__ for function in compiling.CALLED)
 
     assert numba.config.CACHE_DIR == "theirs"
     assert "get_executable" not in vars(cpu_target.target_context)
-    assert len(list(tmp_path.rglob("*.nbc"))) == len(list(tmp_path.iterdir()))
+    assert len(list(tmp_path.rglob("*.nbc"))) == len(list(tmp_path.iterdir())) == len(compiling.CALLED)
+
+
+def test_of_the_small_functions_only_what_is_asked_for_is_compiled(tmp_path):
+    """All of them together are a second of every first cell."""
+    machine = plain.PlainMachine(tmp_path)
+    machine.prepare(*control.ACCESSES)
+
+    assert {path.name for path in tmp_path.iterdir()} == set(control.ACCESSES)
+    machine.prepare()
+    assert {path.name for path in tmp_path.iterdir()} == {function.__name__ for function in compiling.CALLED}
+
+
+def test_what_forked_workers_call_is_compiled_before_they_are_forked(monkeypatch, tmp_path):
+    """Each would compile it again for itself, and two at once would read what the other has half written."""
+    plain.PlainMachine(tmp_path).prepare()
+    monkeypatch.setattr("shmkret.machines.compiled.helpers.compile_function", lambda text, *_: pytest.fail(text.__name__))
+    machine, words = plain.PlainMachine(tmp_path), plain.PlainWords(np.zeros(1, np.int64))
+
+    machine.store_release(words, 0, 3)
+    assert machine.load_acquire(words, 0) == machine.load_relaxed(words, 0) == 3
+    assert machine.libc("sem_trywait", words.at(0))
 
 
 def test_two_threads_that_compile_do_not_see_each_others_changes_of_numba(tmp_path):
@@ -108,7 +131,7 @@ def test_two_threads_that_compile_do_not_see_each_others_changes_of_numba(tmp_pa
     found = []
 
     def compile_them(number):
-        found.append(compiling.compile_helpers(tmp_path / str(number))["clock_pair"](0))
+        found.append(compiling.helpers_of(tmp_path / str(number))["clock_pair"](0))
 
     threads = [threading.Thread(target=compile_them, args=(number,)) for number in range(3)]
     for thread in threads:

@@ -1,5 +1,6 @@
 """Each reason to doubt a number is provoked: through the kernel's books under roots of our own, or by a run that earns it."""
 
+import contextlib
 import os
 import re
 from dataclasses import replace
@@ -15,7 +16,7 @@ from shmkret.host import books as conditions
 from shmkret.host import description as machine
 from shmkret.host import topology
 from shmkret.host.books import Clock, Conditions, Way
-from shmkret.machines import compiled as compiling
+from shmkret.machines.compiled import helpers
 from shmkret.measure import bench, doctor, latency, suite, transfer, validity, window
 from shmkret.measure.cell import Cell, Sample
 from shmkret.measure.subjects.kretprobes import Prepared
@@ -538,15 +539,30 @@ def test_the_doctor_compares_a_core_with_itself():
 
 
 def test_the_probe_between_cores_is_compiled_once_for_all_pairs(monkeypatch, tmp_path):
-    folders = []
-    real = compiling.compile_helpers
-    monkeypatch.setattr(compiling, "compile_helpers", lambda folder: folders.append(folder) or real(folder))
+    folders, ways = [], []
+    real, really_between = helpers.compile_function, transfer.one_way_ns
+
+    def compile_function(text, kinds, folder):
+        folders.append(folder)
+        return real(text, kinds, folder)
+
+    class NoCrew(contextlib.nullcontext):
+        def __init__(self, players, cores):
+            super().__init__(self)
+            ways.append(cores)
+
+        def join(self, patience_s):
+            pass
+
+    monkeypatch.setattr(helpers, "compile_function", compile_function)
+    monkeypatch.setattr(transfer, "Crew", NoCrew)
+    monkeypatch.setattr(transfer, "one_way_ns", lambda *way: really_between(*way) + 30.0)
     monkeypatch.setenv("SHMKRET_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(doctor.transfer, "one_way_ns", lambda a, b, folder: transfer._ping_pong(folder) and 30.0)
     list(doctor._transfer([0, 1, 2, 3]))
 
-    assert len(folders) == 1
-    assert folders[0].parent == tmp_path
+    assert len(ways) > 1
+    assert [folder.name for folder in folders] == ["ping_pong"]
+    assert folders[0].parent.parent == tmp_path
 
 
 def test_the_suite_for_locks_does_not_call_an_uncontended_run_contended(monkeypatch):

@@ -18,6 +18,9 @@ from shmkret.kernel.cpu import PHASE
 from shmkret.machines.plain import column
 from shmkret.text.atomics import Machine, Words
 
+ACCESSES = ("load_acquire", "store_release")
+"""What it asks a machine for."""
+
 
 class Control:
     """The words of one arena that are shared with its CPUs while they run.

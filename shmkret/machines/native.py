@@ -80,4 +80,4 @@ def clock_ns(build: Build) -> float:
     """What two readings of the clock cost in compiled code, ns: the least of many."""
     from shmkret.machines import compiled as compiling
 
-    return float(compiling.compile_helpers(build.cache())["clock_pair"](10_000))
+    return float(compiling.helpers_of(build.cache())["clock_pair"](10_000))

@@ -12,9 +12,9 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from functools import cache, partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,9 @@ from shmkret.host import posix
 from shmkret.machines.world import World
 from shmkret.text import atomics
 from shmkret.text.libc import CALLS
+
+if TYPE_CHECKING:
+    from shmkret.machines.compiled.helpers import Helpers
 
 
 class PlainWords:
@@ -50,13 +53,6 @@ class PlainWords:
         return self._address + i * self._stride
 
 
-@cache
-def _helpers(folder: Path | None) -> dict[str, Any]:
-    from shmkret.machines import compiled as compiling  # the parts of the plain machine that only set up need no compiler
-
-    return compiling.compile_helpers(folder)
-
-
 class PlainMachine:
     """Executes the uncompiled text on real memory. One a run: it owns the run's named semaphores until close()."""
 
@@ -64,12 +60,20 @@ class PlainMachine:
         self._folder = cache_folder
         self.named: dict[int, posix.NamedSemaphore] = {}
 
-    def prepare(self) -> None:
-        """Compile the helpers now, before workers are forked."""
-        _helpers(self._folder)
+    def prepare(self, *names: str) -> None:
+        """Compile what these accesses and calls need now, before workers are forked; without a name all that the text has."""
+        from shmkret.machines import compiled as compiling
+
+        self._helpers.prepare(names or [function.__name__ for function in compiling.CALLED])
+
+    @cached_property
+    def _helpers(self) -> Helpers:
+        from shmkret.machines import compiled as compiling  # the parts of the plain machine that only set up need no compiler
+
+        return compiling.helpers_of(self._folder)
 
     def _call(self, name: str, *args: int) -> int:
-        return _helpers(self._folder)[name](*args)  # type: ignore[no-any-return]
+        return self._helpers[name](*args)
 
     def load_relaxed(self, words: Any, i: int) -> int:
         return self._call("load_relaxed", words.at(i))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +32,9 @@ def ways_ns(cores: Sequence[int], folder: Path | None) -> dict[tuple[int, int], 
 
 def one_way_ns(one: int, other: int, folder: Path | None) -> float:
     """Half of a round trip between two cores, ns: the least of BATCHES batches of ROUNDS round trips."""
-    ping_pong = _ping_pong(folder)
+    from shmkret.machines import compiled
+
+    ping_pong = compiled.helpers_of(folder)["ping_pong"]
     with mmap.mmap(-1, mmap.PAGESIZE) as page:
         address = int(np.frombuffer(page, np.int64).ctypes.data)
 
@@ -43,14 +44,6 @@ def one_way_ns(one: int, other: int, folder: Path | None) -> float:
         with Crew([player(0), player(1)], [one, other]) as crew:
             crew.join(PATIENCE_S)
         return int.from_bytes(page[8 * RESULT : 8 * (RESULT + 1)], "little") / (2 * ROUNDS)
-
-
-@cache
-def _ping_pong(folder: Path | None) -> Callable[..., int]:
-    """Compiled, or read from the folder, once a process and not once a pair."""
-    from shmkret.machines import compiled
-
-    return compiled.compile_helpers(folder)["ping_pong"]
 
 
 def _bytes(ping_pong: Callable[..., int], address: int, me: int) -> bytes:

@@ -1,8 +1,13 @@
-"""Functions that are compiled one at a time, for the plain machine and for timing: accesses, libc's calls, the clock."""
+"""Functions that are compiled one at a time, for the plain machine and for timing: accesses, libc's calls, the clock.
+
+Each is compiled when it is first asked for: a run that leads compiled CPUs calls three of them, and all take seconds. Who forks
+processes that will call some compiles these before.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 
 from shmkret.machines.compiled.loop import INT, STOP, WORD, compile_function
@@ -50,14 +55,38 @@ def ping_pong(word: Words, i: int, me: int, batches: int, rounds: int) -> int:
     return least
 
 
-def compile_helpers(cache: Path | None) -> dict[str, Callable[..., int]]:
-    """By name: each access to a word at an address, each call of libc that compiled code has, clock_pair(), ping_pong()."""
-    kinds = dict(ACCESSES) | {clock_pair: (INT,), ping_pong: (WORD, INT, INT, INT)}
-    for call in CALLS.values():
-        if not call.outside and not call.compiled:
-            kinds[call.function] = tuple(STOP if name == "stop" else INT for name in call.arguments)
-    found = {}
-    for function, of in kinds.items():
-        name = function.__name__
-        found[name] = compile_function(function, of, cache and cache / name)
-    return found
+CALLED: dict[Callable[..., object], tuple[str, ...]] = ACCESSES | {
+    call.function: tuple(STOP if name == "stop" else INT for name in call.arguments)
+    for call in CALLS.values()
+    if not call.outside and not call.compiled
+}
+"""What the text calls on a plain machine: each access to a word at an address, each call of libc that compiled code has."""
+
+TIMED: dict[Callable[..., object], tuple[str, ...]] = {clock_pair: (INT,), ping_pong: (WORD, INT, INT, INT)}
+
+
+class Helpers(dict[str, Callable[..., int]]):
+    """The functions of CALLED and TIMED by name, compiled or read from a folder (or None: not kept) when first asked for."""
+
+    def __init__(self, folder: Path | None) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def __missing__(self, name: str) -> Callable[..., int]:
+        function, kinds = NAMED[name]
+        self[name] = compile_function(function, kinds, self._folder and self._folder / name)
+        return self[name]
+
+    def prepare(self, names: Iterable[str]) -> None:
+        """Compile these now, before processes that call them are forked."""
+        for name in names:
+            _ = self[name]
+
+
+NAMED = {function.__name__: (function, kinds) for function, kinds in (CALLED | TIMED).items()}
+
+
+@cache
+def helpers_of(folder: Path | None) -> Helpers:
+    """The helpers of a folder: the same for all of a process, so that each is compiled or read once."""
+    return Helpers(folder)

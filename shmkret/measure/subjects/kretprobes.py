@@ -24,7 +24,7 @@ from shmkret.host.crew import WorkerLost
 from shmkret.kernel import cpu, oracle
 from shmkret.kernel.program import WORKER
 from shmkret.locks import LOCK
-from shmkret.machines import native, peers, plain
+from shmkret.machines import control, native, peers, plain
 from shmkret.machines.build import Build
 from shmkret.machines.world import World
 from shmkret.measure import latency, transfer, window
@@ -158,7 +158,7 @@ class Prepared:
 
     def _bodies_of(self, world: World) -> native.Bodies:
         with signals.on_the_spot():
-            plain.PlainMachine(world.build.cache()).prepare()  # by which the CPUs are led
+            plain.PlainMachine(world.build.cache()).prepare(*control.ACCESSES)  # by which the CPUs are led
         if self.cell.peer != OURS:
             return native.peer(world, self.cell.peer)
         with signals.on_the_spot():
