@@ -27,6 +27,38 @@ settings.load_profile("shmkret")
 # A script's background jobs inherit SIGINT ignored, and what is ignored stays so in our children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+FEW = {
+    # Stressed: many deaths, or processes that must be compiled for one by one.
+    "test_twenty_thousand_real_deaths_lose_nothing": 0,
+    "test_guests_come_die_and_are_recovered": 0,
+    "test_whatever_happens_the_others_go_on": 0,
+    "test_nth_is_every_store_in_turn_or_one": 0,
+    "test_a_cpu_whose_handler_raises_is_recovered_like_a_dead_one": 0,
+    "test_a_bucket_lock_stays_with_who_waits_inside_it_for_a_dead_cpu": 0,
+    # A loop of its own is compiled for each case.
+    "test_compiled_every_worker_loses_nothing": 1,
+    "test_compiled_every_lock_loses_nothing": 1,
+    "test_the_kernels_scenarios_compiled": 0,
+    "test_a_plugin_that_a_page_shows_runs": 1,
+    "test_a_program_that_a_page_shows_runs": 1,
+    "test_a_worker_of_then_runs": 3,
+    "test_an_edit_of_a_callee_takes_effect_at_the_next_run_and_no_edit_compiles_nothing": 0,
+    "test_busted_is_withheld_and_a_sound_lock_beside_it_is_not": 0,
+    "test_a_damaged_cache_heals": 0,
+    "test_without_grace_periods_churn_is_caught": 0,
+    "test_a_grace_period_ends_beside_a_cpu_that_only_calls": 0,
+    "test_a_handler_that_raises_is_reported_with_its_line": 1,
+    "test_chains_of_hit_and_missed_calls_come_back_right": 0,
+    "test_a_lock_of_an_installed_package_is_found_by_name": 0,
+    # The same for each of many.
+    "test_plain_every_worker_on_every_scheme": 16,
+    "test_plain_every_lock_loses_nothing": 10,
+    "test_the_kernels_scenarios_plain": 8,
+    "test_one_call_each_is_right_under_every_interleaving": 8,
+}
+"""Tests of which the short selection keeps that many cases only; the others have the marker `full`. Their kinds stay: what is
+left out altogether has a neighbour that does the same with less."""
+
 TWO_CORES = len(os.sched_getaffinity(0)) >= 2
 needs_two_cores = pytest.mark.skipif(not TWO_CORES, reason="two CPUs need two cores; this process may use one")
 
@@ -45,6 +77,18 @@ def pytest_unconfigure() -> None:
         pid = int(folder.name.split("-")[2])
         if folder == OWN_SHM or not psutil.pid_exists(pid):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what the short selection leaves out."""
+    kept: dict[str, int] = {}
+    for item in items:
+        name = getattr(item, "originalname", item.name)
+        if name in FEW and item.get_closest_marker("full") is None:
+            kept[name] = kept.get(name, 0) + 1
+            if kept[name] > FEW[name]:
+                item.add_marker(pytest.mark.full)
 
 
 def left_behind() -> set[str]:
