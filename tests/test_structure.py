@@ -159,7 +159,7 @@ QUIET = {
     "stress.guests": {"_nr_guests"},
     "stress.shortage": {"drain", "refill"},
     "schemes.global_": {"audit", "rebuild", "populate"},
-    "schemes.objpool": {"audit", "populate", "_in_flight"},
+    "schemes.objpool": {"audit"},
     "measure.latency": {"_words"},
     "measure.overhead": {"_ns_a_call"},
     "measure.subjects.kretprobes": {"_sample"},

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shmkret.arena.chains import HUNG, Ring, chain
 from shmkret.arena.records import KRETPROBE, QUEUED, STACK_WORDS, Boot
 from shmkret.text.atomics import NIL
 
@@ -75,3 +76,26 @@ def _build_free_lists(arena: Any, counts: NDArray[np.int64]) -> None:
     instances["rp"][: ends[-1]] = np.repeat(np.arange(len(counts)), counts)
     arena.records("probes")["free"] = np.where(counts > 0, ends - counts, NIL)
     arena.records("registry")["slab"] = ends[-1] if ends[-1] < total else NIL
+
+
+def populate(arena: Any) -> None:
+    """Instances go where the arena's scheme keeps them, if that is not on free lists and in buckets; no call has one."""
+    for listed in arena.lists:
+        if isinstance(listed, Ring):
+            _deal(arena, listed)
+        elif listed.kind == HUNG:
+            arena.records(listed.section)[listed.field] = NIL
+
+
+def _deal(arena: Any, ring: Ring) -> None:
+    """The instances of each probe's free list are dealt out to the rings of its CPUs."""
+    g, free = arena.geometry, arena.records("probes")["free"]
+    following = arena.records("instances")["next"].tolist()
+    ends, slots = arena.records(ring.ends), arena.records(ring.slots)["word"]
+    for rp in np.flatnonzero(free != NIL).tolist():
+        order, _ = chain(following, int(free[rp]))
+        for cpu in range(g.nr_cpus):
+            own, place = order[cpu :: g.nr_cpus], rp * g.nr_slots + cpu
+            slots[place * g.ring_words : place * g.ring_words + len(own)] = own
+            ends["tail"][place] = ends["last"][place] = len(own)
+        free[rp] = NIL

@@ -33,7 +33,10 @@ class Chain(NamedTuple):
 
 
 class Ring(NamedTuple):
-    """Rings of free instances: slot `words * (rp * nr_slots + cpu) + n % words` holds the n-th, head <= n < tail."""
+    """Rings of free instances: slot `words * (rp * nr_slots + cpu) + n % words` holds the n-th, head <= n < tail.
+
+    The records of section `ends` have the words head, tail and last; at rest last is tail.
+    """
 
     kind: str
     ends: str
@@ -94,10 +97,12 @@ def _walk_rings(arena: Any, ring: Ring) -> Iterator[Walked]:
         order: list[int] = []
         flaw = ""
         for place in range(rp * g.nr_slots, (rp + 1) * g.nr_slots):
-            head, tail = int(ends["head"][place]), int(ends["tail"][place])
+            head, tail, last = (int(ends[field][place]) for field in ("head", "tail", "last"))
             if not 0 <= tail - head <= g.ring_words:
                 flaw = f"have {tail - head} instances from {head} on, for {g.ring_words} slots"
                 continue
+            if last != tail:
+                flaw = f"are being pushed into: the last of ring {place} is {last}, its end {tail}"
             found = [int(slots[place * g.ring_words + n % g.ring_words]) for n in range(head, tail)]
             strange = [ri for ri in found if not 0 <= ri < g.nr_instances]
             if strange:

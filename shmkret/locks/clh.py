@@ -1,40 +1,22 @@
 """CLH queue lock: first come, first served; each waits on the node of the CPU before it, and takes that node away with it.
 
-    word 0      tail      the node of who came last
-    table       locked    of a node: 1 while its CPU waits or holds
-    (a node)
-    table       own       the node that the CPU brings
-    (a CPU)     before    the node that it waits on, and brings the next time
-
-    of n locks, node i lies in lock i at first, and node n + c is CPU c's
+    word 0           tail      the node of who came last
+    table (a node)   locked    1 while its CPU waits or holds. Of n locks, node i is lock i's at first, node n + c is CPU c's
+    table (a CPU)    own, before    the node that it brings, and the one that it waits on and brings the next time
 
 Moves     acquire    locked[own] = 1;  tail: before -> own      wait until locked[before] == 0
-          release    locked[own] = 0;  own = before             whoever comes behind waits on the node that was ours
+          release    own = before;  locked[own before] = 0      whoever comes behind waits on the node that was ours
 Always    each node is the tail of one lock, or waited on by one CPU, or some CPU's own
 Order     release's store_release(locked) pairs with acquire's load of it, in wait_until
-Dies      a killed holder or waiter stops everybody behind it. With everybody parked, reset_cpu() and reset() hand out all
-          nodes anew
+Dies      a killed holder or waiter stops everybody behind it. With everybody parked, reset() hands out all nodes anew
 Never     a try_acquire(): a node that was seen free may come back to the tail, waited on, before the exchange
 Source    Craig, University of Washington TR 93-02-02, 1993; Magnusson, Landin & Hagersten, IPPS 1994
 """
 
-from __future__ import annotations
-
 from typing import Annotated, NamedTuple
 
-from shmkret.text import (
-    EQ,
-    NIL,
-    NR_LOCKS,
-    PER_CPU,
-    PER_LOCK_AND_CPU,
-    Words,
-    exchange,
-    inline,
-    store_release,
-    wait_unless,
-    wait_until,
-)
+from shmkret.text import EQ, NR_LOCKS, PER_CPU, PER_LOCK_AND_CPU, Words, exchange, inline, store_release
+from shmkret.text.atomics import wait_unless, wait_until
 
 
 class Node(NamedTuple):
@@ -84,9 +66,8 @@ def release(lock: Clh, i: int, cpu: int) -> None:
 @inline
 def enqueue(lock: Clh, i: int, cpu: int) -> int:
     """Go to the end of the queue; the node to wait on."""
-    own = lock.cpu.own[cpu]
-    store_release(lock.node.locked, own, 1)
-    before = exchange(lock.tail, i, own)
+    store_release(lock.node.locked, lock.cpu.own[cpu], 1)
+    before = exchange(lock.tail, i, lock.cpu.own[cpu])
     lock.cpu.before[cpu] = before
     return before
 
@@ -98,16 +79,11 @@ def reset_cpu(lock: Clh, cpu: int) -> None:
 
 def reset(lock: Clh, i: int, owner: int) -> None:
     store_release(lock.node.locked, i, 0)
-    store_release(lock.tail, i, i)
-    if owner != NIL:
+    store_release(lock.tail, i, i if owner < 0 else lock.nr + owner)  # NIL is below 0
+    if owner >= 0:
         store_release(lock.node.locked, lock.nr + owner, 1)
         store_release(lock.cpu.before, owner, i)
-        store_release(lock.tail, i, lock.nr + owner)
 
 
 def is_free(lock: Clh, i: int) -> bool:
     return lock.node.locked[lock.tail[i]] == 0
-
-
-def is_idle(lock: Clh, cpu: int) -> bool:
-    return lock.node.locked[lock.cpu.own[cpu]] == 0

@@ -6,35 +6,16 @@
 
 Moves     acquire    tail: t -> 1 + cpu;  t != 0:  next[t - 1]: 0 -> 1 + cpu       then wait until locked[cpu] == 0
                                                                GONE -> 1 + cpu    the lock is ours
-          release    tail: 1 + cpu -> 0                        nobody came
-                     next[cpu]: 0 -> GONE                      who came has not said so yet: it will find the lock
-                     locked[next[cpu] - 1] = 0                 else
-Always    from the holder, `next` leads to all who wait, the last of them in tail; a node that is GONE is used again only
-          when who came behind has been there
-Order     release's store_release(locked) pairs with acquire's load of it, in wait_until; exchange and cmpxchg order the rest
-Dies      a killed holder or waiter stops everybody behind it, and nobody else: who has the lock can still release it. Nobody
-          leaves the queue alone: with everybody parked, reset_cpu() and reset() make it anew
-Source    Mellor-Crummey & Scott, ACM TOCS 9(1), 1991. Theirs waits in release() for who came; if that CPU is dead, for ever
+          release    tail: 1 + cpu -> 0, nobody came;  or next[cpu]: 0 -> GONE, who came will find it;  or locked[next - 1] = 0
+Always    a node that is GONE is used again only when who came behind has been there
+Order     release's store_release(locked) pairs with acquire's load of it; exchange and cmpxchg order the rest
+Dies      a killed holder or waiter stops everybody behind it, not who has the lock: with all parked, reset() makes it anew
+Source    Mellor-Crummey & Scott, ACM TOCS 9(1), 1991; theirs waits in release(), for ever if who came is dead
 """
-
-from __future__ import annotations
 
 from typing import Annotated, NamedTuple
 
-from shmkret.text import (
-    EQ,
-    NE,
-    NIL,
-    PER_CPU,
-    Words,
-    cmpxchg,
-    exchange,
-    inline,
-    load_acquire,
-    store_release,
-    wait_unless,
-    wait_until,
-)
+from shmkret.text import EQ, NE, PER_CPU, Words, cmpxchg, exchange, inline, load_acquire, store_release, wait_unless, wait_until
 
 GONE = -1
 
@@ -60,9 +41,8 @@ def acquire(lock: Mcs, i: int, cpu: int) -> None:
 
 
 def acquire_unless(lock: Mcs, i: int, stop: Words, cpu: int) -> bool:
-    if not wait_unless(lock.node.next, cpu, NE, GONE, stop):
-        return False
-    return not must_wait(lock, i, cpu) or wait_unless(lock.node.locked, cpu, EQ, 0, stop)
+    may_come = wait_unless(lock.node.next, cpu, NE, GONE, stop)
+    return may_come and (not must_wait(lock, i, cpu) or wait_unless(lock.node.locked, cpu, EQ, 0, stop))
 
 
 def try_acquire(lock: Mcs, i: int, cpu: int) -> bool:
@@ -97,7 +77,7 @@ def reset_cpu(lock: Mcs, cpu: int) -> None:
 
 
 def reset(lock: Mcs, i: int, owner: int) -> None:
-    store_release(lock.tail, i, 0 if owner == NIL else 1 + owner)
+    store_release(lock.tail, i, 1 + owner)  # of NIL: 0
 
 
 def is_free(lock: Mcs, i: int) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from shmkret.arena import boot
 from shmkret.arena.layout import Geometry
 from shmkret.arena.records import INTEGERS, KRETPROBE, Boot, Kernel
 from shmkret.arena.segment import Arena
@@ -61,6 +62,7 @@ class World:
             boot=_boot(build, min(maxactive_of(build, sizes), geometry.maxactive), geometry),
         )
         arena.lists = build.scheme.constants.lists
+        boot.populate(arena)
         populate = build.scheme.own("populate")
         if populate is not None:
             with blamed([build.scheme.path], "populate()"):

@@ -37,7 +37,7 @@ itself, as the moves of shmkret.moves.lists do: hits, returned, flushed, refused
               An ability: all six or none. The moves are those of shmkret.moves.lists, in their order.
 
     outside the text, each optional
-              populate(arena)                 the free instances, chained by the arena, go where the scheme has them
+              populate(arena)                 how lists that only it keeps stand at first; those of LISTS are made by themselves
               audit(arena) -> list of str     what is wrong with lists that only it keeps, in sentences
               rebuild(arena) -> list of str   make them anew
 

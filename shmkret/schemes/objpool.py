@@ -21,29 +21,12 @@ from __future__ import annotations
 
 from typing import Annotated, NamedTuple
 
-import numpy as np
-
-from shmkret.arena.chains import FREE, HUNG, TASK, Chain, Ring, chain
+from shmkret.arena.chains import FREE, HUNG, TASK, Chain, Ring, hung
 from shmkret.arena.records import Kernel
 from shmkret.arena.segment import Arena
 from shmkret.moves.irqflags import irqrestore, irqsave
-from shmkret.text import (
-    NIL,
-    PER_INSTANCE,
-    PER_PROBE,
-    PER_PROBE_PER_CPU,
-    PER_RING_WORD,
-    PER_TASK,
-    RING_WORDS,
-    Words,
-    cmpxchg,
-    fetch_add,
-    inline,
-    load_acquire,
-    load_relaxed,
-    store_relaxed,
-    store_release,
-)
+from shmkret.text import NIL, PER_INSTANCE, PER_PROBE, PER_PROBE_PER_CPU, PER_RING_WORD, PER_TASK, RING_WORDS, Words, inline
+from shmkret.text.atomics import cmpxchg, fetch_add, load_acquire, load_relaxed, store_relaxed, store_release
 
 LISTS = (Ring(FREE, "scheme.ring", "scheme.slot"), Chain(HUNG, "scheme.list", "first", TASK))
 
@@ -209,36 +192,9 @@ def push_to(scheme: ObjPool, k: Kernel, rp: int, cpu: int, ri: int) -> None:
     store_release(scheme.ring.last, place, tail + 1)
 
 
-def populate(arena: Arena) -> None:
-    """Each probe's instances are dealt out to its CPUs."""
-    g, free = arena.geometry, arena.records("probes")["free"]
-    arena.records("scheme.list")["first"] = NIL
-    following = arena.records("instances")["next"].tolist()
-    ends, slots = arena.records("scheme.ring"), arena.records("scheme.slot")["word"]
-    for rp in np.flatnonzero(free != NIL).tolist():
-        order, _ = chain(following, int(free[rp]))
-        for cpu in range(g.nr_cpus):
-            own, place = order[cpu :: g.nr_cpus], rp * g.nr_slots + cpu
-            slots[place * g.ring_words : place * g.ring_words + len(own)] = own
-            ends["tail"][place] = ends["last"][place] = len(own)
-        free[rp] = NIL
-
-
 def audit(arena: Arena) -> list[str]:
-    """Nobody is in the middle of a push, and an instance in flight is of no pool that is still to come."""
-    ends = arena.records("scheme.ring")
-    wrong = [
-        f"ring {place} is being pushed into, and no CPU is inside" for place in np.flatnonzero(ends["tail"] != ends["last"])
-    ]
+    """An instance in flight is of no pool that is still to come."""
     now, owners = arena.records("scheme.pool")["incarnation"], arena.records("instances")["rp"]
-    listed = {ri for _, order in _in_flight(arena) for ri in order if 0 <= owners[ri] < len(now)}
     of = arena.records("scheme.of")["incarnation"]
-    return wrong + [
-        f"instance {ri} is of pool {of[ri]} of probe {owners[ri]}" for ri in sorted(listed) if of[ri] > now[owners[ri]]
-    ]
-
-
-def _in_flight(arena: Arena) -> list[tuple[int, list[int]]]:
-    following = arena.records("instances")["next"].tolist()
-    firsts = arena.records("scheme.list")["first"].tolist()
-    return [(task, chain(following, head)[0]) for task, head in enumerate(firsts)]
+    listed = sorted(ri for order in hung(arena) for ri in order if 0 <= owners[ri] < len(now))
+    return [f"instance {ri} is of pool {of[ri]} of probe {owners[ri]}" for ri in listed if of[ri] > now[owners[ri]]]
