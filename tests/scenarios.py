@@ -22,6 +22,7 @@ from shmkret.kernel.task import call_and_return, call_site, check_return, check_
 from shmkret.moves.bugs import has_bug
 from shmkret.text.atomics import NIL, load_acquire, store_release
 from shmkret.text.marks import inline, outline
+from shmkret.text.verbs import defaulted
 
 DATA_SIZE = 16
 TASKS_PER_CPU = 2
@@ -315,18 +316,18 @@ def missed(k, cpu, task, n):
 @outline
 def refusals(k, cpu, task, n):
     """Twice maxactive refusals: the seed burns an instance each time, and then misses every call."""
-    before = chain_length(k, k.probes.free[P_R])
+    before = nr_free(k.scheme, k, P_R)
     nmissed = k.probes.nmissed[P_R]
     refused = k.cpus.refused[cpu]
     begin(k)
     for i in range(2 * MAXACTIVE):
         calls(k, cpu, task, R, n + i)
     if has_bug(k.mode.bugs, "leak-on-refusal"):
-        expect(k, cpu, task, chain_length(k, k.probes.free[P_R]), 0)
+        expect(k, cpu, task, nr_free(k.scheme, k, P_R), 0)
         expect(k, cpu, task, k.cpus.refused[cpu] - refused, before)
         expect(k, cpu, task, k.probes.nmissed[P_R] - nmissed, 2 * MAXACTIVE - before)
     else:
-        expect(k, cpu, task, chain_length(k, k.probes.free[P_R]), MAXACTIVE)
+        expect(k, cpu, task, nr_free(k.scheme, k, P_R), MAXACTIVE)
         expect(k, cpu, task, k.cpus.refused[cpu] - refused, 2 * MAXACTIVE)
         logged(k, cpu, task, 0xDDDDDDDD)
 
@@ -418,6 +419,12 @@ def uninitialized(k, cpu, task):
     kprobe_flush_task(k, cpu, task)
     expect(k, cpu, task, register_kretprobe(k, cpu, P_D), -EINVAL)
     store_release(k.registry.initialized, 0, 1)
+
+
+@defaulted
+def nr_free(scheme, k, rp):
+    """How many free instances a probe has: on its chain, where the scheme's file does not say it otherwise."""
+    return chain_length(k, k.probes.free[rp])
 
 
 @outline

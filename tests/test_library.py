@@ -253,7 +253,7 @@ def test_what_an_audit_sees_of_an_arena_that_is_at_work_is_no_finding(why, live,
 def test_a_lock_that_a_killed_run_holds_is_a_finding(left_over, capsys):
     """The semaphores of this one have never been made free."""
     assert main(["inspect", left_over, "--audit"]) == 1
-    assert "audit: 71 locks are not free, such as table_locks[0], and nobody is alive" in capsys.readouterr().out
+    assert "audit: 71 locks are not free, such as system_locks[0], and nobody is alive" in capsys.readouterr().out
 
 
 def test_without_an_arena_the_newest_live_one_is_inspected(live, left_over, capsys):

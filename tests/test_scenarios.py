@@ -41,7 +41,7 @@ from .worlds import ARCHS, HERE, SCHEMES, Explored, build_of, one_round_each
 SCENARIOS = str(HERE / "scenarios.py")
 PRIMITIVES = HERE / "probed_primitives.py"
 QUICK = {("hashed", "ia64")}
-LOST = {"global": [], "hashed": [], "rfc": ["5 instances lost, such as instance 60"]}
+LOST = {"global": [], "hashed": [], "objpool": [], "rfc": ["5 instances lost, such as instance 60"]}
 """The seed burns the four instances of the refusing probe, and forgets the orphan of a task that died."""
 
 

@@ -61,21 +61,18 @@ def register_kprobe(k: Kernel, cpu: int, p: int) -> int:
 def register_kretprobe(k: Kernel, cpu: int, rp: int) -> int:
     """Give kretprobe `rp` its instances and register it. maxactive <= 0: max(10, 2 * nr_cpus), with preemption.
 
-    Returns: 0; -EINVAL as register_kprobe(); -ENOMEM when the slab has too few instances: then nothing has changed but a
-             maxactive that was not above 0.
+    Returns: 0; -EINVAL as register_kprobe(); -ENOMEM when the slab has too few instances or the scheme no room for them: then
+             nothing has changed but a maxactive that was not above 0.
     """
     if not may_be_probed(k, rp) or cmpxchg(k.probes.registered, rp, UNREGISTERED, REGISTERING - cpu) != UNREGISTERED:
         return -EINVAL
     if k.probes.maxactive[rp] <= 0:
         k.probes.maxactive[rp] = max(10, 2 * k.nr_cpus)
     for _ in range(k.probes.maxactive[rp]):
-        ri = slab_alloc(k, cpu)
-        if ri == NIL:
+        if not add_rp_inst(k, cpu, rp):
             free_rp_inst(k, cpu, rp)
             store_release(k.probes.registered, rp, UNREGISTERED)
             return -ENOMEM
-        put(k, k.instances.rp, ri, rp)
-        give(k.scheme, k, cpu, ri, rp)
     if not recovers(k.mode.recovery, "moves"):
         fetch_add(k.registry.gone_nmissed, 0, k.probes.nmissed[rp])
         fetch_add(k.registry.gone_kp_nmissed, 0, load_acquire(k.probes.kp_nmissed, rp))
@@ -230,6 +227,19 @@ def slab_free(k: Kernel, cpu: int, ri: int) -> None:
     finish(k, cpu)
     unlock_system(k, cpu, SLAB_LOCK)
     leave_primitive(k.mode.primitives, k, cpu)
+
+
+@inline
+def add_rp_inst(k: Kernel, cpu: int, rp: int) -> bool:
+    """An instance from the slab is one more free one of probe `rp`, which no CPU can find. False: there is none, or no room."""
+    ri = slab_alloc(k, cpu)
+    if ri == NIL:
+        return False
+    put(k, k.instances.rp, ri, rp)
+    if not give(k.scheme, k, cpu, ri, rp):
+        slab_free(k, cpu, ri)
+        return False
+    return True
 
 
 @inline

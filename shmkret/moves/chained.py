@@ -54,13 +54,14 @@ def retire(scheme: Any, k: Kernel, cpu: int, rp: int) -> None:
     """Nothing: orphan() finds the instances after the grace period."""
 
 
-def give(scheme: Any, k: Kernel, cpu: int, ri: int, rp: int) -> None:
-    """Onto the free list of `rp`; a list that nobody can find needs its lock only for recovery."""
+def give(scheme: Any, k: Kernel, cpu: int, ri: int, rp: int) -> bool:
+    """Onto the free list of `rp`, which has room for all; a list that nobody can find needs its lock only for recovery."""
     if recovers(k.mode.recovery, "moves"):
         lock_free(scheme, k, cpu, rp)
     push_free(k, cpu, ri, rp, NOTHING)
     if recovers(k.mode.recovery, "moves"):
         unlock_free(scheme, k, cpu, rp)
+    return True
 
 
 def drain(scheme: Any, k: Kernel, cpu: int, rp: int) -> int:

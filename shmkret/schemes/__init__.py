@@ -20,7 +20,8 @@ The probe path (shmkret.kernel) calls these functions, per probed call in this o
                                                      ri, which follows prev (or NIL), leaves the list, and is free again;
                                                      or True: its probe is gone, and this CPU has it in hand
               end_walk(scheme, k, cpu, where, task)
-    register  give(scheme, k, cpu, ri, rp)           one more free instance of a probe that nobody can find yet
+    register  give(scheme, k, cpu, ri, rp) -> bool   one more free instance of a probe that nobody can find yet; or
+                                                     False: there is no room for it
     unregister, the probe is off its function:
               retire(scheme, k, cpu, rp)             before the grace period
               orphan(scheme, k, cpu, rp)             after it: the instances of rp in flight have no rp any more
@@ -126,8 +127,8 @@ def end_walk(scheme: Any, k: Any, cpu: int, where: int, task: int) -> None:
 
 
 @generic
-def give(scheme: Any, k: Any, cpu: int, ri: int, rp: int) -> None:
-    """Let `ri`, in hand, be a free instance of probe `rp`, which nobody can find."""
+def give(scheme: Any, k: Any, cpu: int, ri: int, rp: int) -> bool:
+    """Let `ri`, in hand, be a free instance of probe `rp`, which nobody can find. False: no room, and `ri` is still in hand."""
     raise NotImplementedError
 
 

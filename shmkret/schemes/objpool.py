@@ -123,9 +123,22 @@ def end_walk(scheme: ObjPool, k: Kernel, cpu: int, where: int, task: int) -> Non
     pass
 
 
-def give(scheme: ObjPool, k: Kernel, cpu: int, ri: int, rp: int) -> None:
+def give(scheme: ObjPool, k: Kernel, cpu: int, ri: int, rp: int) -> bool:
+    """Every ring must have room for all instances of its probe: whoever returns has no lock to wait for room with."""
+    if nr_free(scheme, k, rp) == scheme.size:
+        return False
     scheme.of.incarnation[ri] = load_acquire(scheme.pool.incarnation, rp)
     push_to(scheme, k, rp, ri % k.nr_cpus, ri)
+    return True
+
+
+@inline
+def nr_free(scheme: ObjPool, k: Kernel, rp: int) -> int:
+    """How many free instances a probe has that nobody can find."""
+    found = 0
+    for place in range(rp * k.nr_slots, (rp + 1) * k.nr_slots):
+        found += load_acquire(scheme.ring.tail, place) - load_acquire(scheme.ring.head, place)
+    return found
 
 
 def retire(scheme: ObjPool, k: Kernel, cpu: int, rp: int) -> None:
