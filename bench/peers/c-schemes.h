@@ -51,8 +51,10 @@ ALWAYS int64_t obtain(const struct kernel *k, int64_t cpu, int in_task, int64_t 
 	int64_t flags = irqsave(k, cpu, in_task);
 	int64_t ri = NIL;
 
-	for (int64_t turn = 0; ri == NIL && turn < k->nr_cpus; turn++)
-		ri = pop(k, rp * k->nr_cpus + (cpu + turn) % k->nr_cpus);
+	for (int64_t turn = 0; ri == NIL && turn < k->nr_cpus; turn++) {
+		int64_t at = cpu + turn;
+		ri = pop(k, rp * k->nr_cpus + (at < k->nr_cpus ? at : at - k->nr_cpus));
+	}
 	irqrestore(k, cpu, in_task, flags);
 	if (ri == NIL)
 		fetch_add(&k->probes[rp].nmissed, 1);

@@ -160,7 +160,8 @@ def pop_any(scheme: ObjPool, k: Kernel, cpu: int, rp: int) -> int:
     ri = NIL
     turn = 0
     while ri == NIL and turn < k.nr_slots:
-        ri = pop(scheme, k, rp * k.nr_slots + (cpu + turn) % k.nr_slots)
+        at = cpu + turn
+        ri = pop(scheme, k, rp * k.nr_slots + (at if at < k.nr_slots else at - k.nr_slots))
         turn += 1
     return ri
 
