@@ -20,11 +20,11 @@ ROUNDS = {
 }
 
 
-QUICK = [("hashed", "owner", "nested")]
+QUICK = [("hashed", "owner", "nested"), ("global", "mcs", "nested"), ("global", "clh", "nested")]
 ALL = [
     (scheme, lock, worker)
     for scheme in ("global", "hashed")
-    for lock in ("owner", "pthread-robust", "sem")
+    for lock in ("owner", "pthread-robust", "sem", "mcs", "clh")
     for worker in ROUNDS
 ]
 

@@ -17,7 +17,7 @@ from shmkret.machines.world import World
 from shmkret.moves.intents import TABLE, begin_wait, number_of
 from shmkret.moves.locking import lock_inside, lock_probe, lock_table, unlock_probe, unlock_table
 from shmkret.recovery import recoverer as recovery
-from shmkret.recovery.taking import LIVE
+from shmkret.recovery.taking import LIVE, free_locks
 from shmkret.text.atomics import NIL, store_release
 from tests.worlds import build_of, busted_gate
 
@@ -114,13 +114,68 @@ def test_nothing_is_lost_when_a_cpu_dies_at_this_step_beside_another(scheme, loc
     assert outcome.complete
 
 
-@pytest.mark.parametrize(("scheme", "lock"), [("hashed", "owner"), ("hashed", "sem"), ("global", "pthread-robust")])
+@pytest.mark.parametrize(
+    ("scheme", "lock"),
+    [("hashed", "owner"), ("hashed", "sem"), ("global", "pthread-robust"), ("hashed", "mcs"), ("hashed", "clh")],
+)
 def test_no_death_of_a_cpu_that_is_alone_is_lost(scheme, lock):
     """One CPU and a recoverer: every step is a place to die, and the search is complete."""
     outcome = die_once(recoverable(scheme, lock, nr_cpus=1), one_call)
     assert outcome.complete
     assert outcome.violations == []
     assert outcome.states > 1000
+
+
+def nobodys(record):
+    """One CPU at most uses these words."""
+    for field in record:
+        if isinstance(field, tuple):
+            nobodys(field)
+        elif not isinstance(field, int):
+            field.private = True
+
+
+def die_on_one_lock(lock, nr_cpus=2, limit=100_000):
+    """CPUs take one lock, and no other; CPU 0 may die at any step. The text is that of a run, but for what is no lock."""
+    world = World.of(recoverable("global", lock, nr_cpus=nr_cpus), Sizes(maxactive=2))
+    with world.create_arena(world.geometry(1)) as arena:
+        arena.records("recovery")["life"][: nr_cpus + 1] = LIVE
+        snapshot = Snapshot(world, arena)
+
+        def scenario(machine):
+            k = snapshot.kernel(machine)
+            nobodys((k.system_locks, k.recovery.since_ns))
+            ended = set()
+
+            def cpu(i):
+                lock_probe(k, i, k.scheme.locks, 0)
+                k.registry.slab[0] = k.registry.slab[0]
+                unlock_probe(k, i, k.scheme.locks, 0)
+                begin_wait(k.mode.recovery, k, i)
+                ended.add(i)
+
+            def recoverer():
+                deaths = k.run.deaths
+                has_died = partial(machine.access, "wait", deaths, 0, writes=False)
+                if has_died(possible=lambda: deaths.values[0] != 0 or len(ended) == nr_cpus) != 0:
+                    free_locks(k, nr_cpus)
+
+            def announce(i):
+                ended.add(i)
+                recovery.announce(k, i)
+
+            bodies = [*(partial(cpu, i) for i in range(nr_cpus)), recoverer]
+            return Scenario(bodies, lambda: snapshot.audit(machine, k), (0,), 1, announce)
+
+        return explore(scenario, limit)
+
+
+@pytest.mark.parametrize("lock", ["mcs", "clh"])
+def test_a_queue_is_made_anew_whoever_of_it_has_died(lock):
+    """With the gate as it is; tests/test_gate.py has three CPUs, and a model of the gate."""
+    outcome = die_on_one_lock(lock)
+    assert outcome.violations == []
+    assert outcome.complete
 
 
 def nested_locks(k, cpu):
@@ -181,7 +236,9 @@ def test_repairing_locks_without_the_gate_is_found_by_the_search():
 
 def searched(scheme, lock, at, limit):
     """One line of the record."""
-    found = recoverers_die(lock, limit) if at is None else die_once(recoverable(scheme, lock), one_call, at=at, limit=limit)
+    found = (
+        recoverers_die(lock, limit=limit) if at is None else die_once(recoverable(scheme, lock), one_call, at=at, limit=limit)
+    )
     where = "recoverers" if at is None else f"at {at}"
     return (
         f"{scheme} {lock} {where}: {'complete' if found.complete else 'incomplete'}, {found.states} states, {found.violations}"

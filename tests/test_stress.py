@@ -154,10 +154,17 @@ def test_where_no_lock_sleeps_the_report_says_that_it_was_no_poster():
     assert spun["faults"]["poster=kill"]["elsewhere"] > 0
 
 
-def test_a_semaphore_that_is_emptied_is_full_again_after_the_next_recovery():
-    found = stressed("hot", "hashed", "sem", kills=60, fault="lock=steal")
+@pytest.mark.parametrize("lock", ["sem", pytest.param("mcs", marks=pytest.mark.full)])
+def test_a_semaphore_that_is_emptied_is_full_again_after_the_next_recovery(lock):
+    """As is a queue that somebody has entered who is nobody."""
+    found = stressed("hot", "hashed", lock, kills=60, fault="lock=steal")
     assert {name: found[name] for name in SOUND} == SOUND
     assert found["faults"]["lock=steal"]["elsewhere"] < 30
+
+
+def test_a_lock_that_cannot_be_tried_cannot_be_stolen():
+    with pytest.raises(UsageError, match=r"the fault lock=steal needs try_acquire\(\), which .*clh.py does not have"):
+        stressed("hot", "hashed", "clh", kills=60, fault="lock=steal")
 
 
 def test_a_stranger_with_the_pid_of_a_dead_cpu_is_left_alone():

@@ -21,7 +21,6 @@ from shmkret.machines.plain import locks_of
 from shmkret.stress.spec import Term
 from shmkret.stress.stage import LATER_NS, Stage, held_by
 from shmkret.text import atomics
-from shmkret.text.atomics import NIL
 
 SEARCH_S = 0.02
 """That long a fault looks for a CPU that is where it shall strike."""
@@ -192,8 +191,9 @@ def _kill_parent(_: Stage, __: int) -> list[str]:
 def _steal(stage: Stage, i: int) -> list[str]:
     """A lock is taken by nobody, as if a semaphore's value had been lost; whoever comes waits until a death is recovered."""
     name, locks, at = stage.rng.choice(list(locks_of(stage.arena, stage.world.build.lock.record)))
+    thief = stage.crew.nobody
     with atomics.use(stage.machine):
-        taken = any(try_acquire(locks, at, NIL) for _ in range(100))
+        taken = thief >= 0 and any(try_acquire(locks, at, thief) for _ in range(100))
     if not taken:
         stage.record.miss(i)
     stage.pause()

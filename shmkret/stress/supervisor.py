@@ -104,6 +104,11 @@ class Supervisor:
         """The slot of the recoverer that runs; -1: none."""
         return next((slot for slot in self._pidfds if slot >= self.nr_cpus), -1)
 
+    @property
+    def nobody(self) -> int:
+        """The last slot that no process has; -1: none. A lock may need a CPU's number of whoever takes it."""
+        return max((slot for slot in range(self.nr_cpus, self.nr_slots) if self.word("life", slot) == EMPTY), default=-1)
+
     def word(self, field: str, slot: int) -> int:
         """What the arena says of a slot."""
         return self.control.load("recovery", field, slot)

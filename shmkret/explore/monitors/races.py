@@ -6,6 +6,7 @@ Text without races, whose locks are right, has no other outcomes on weaker machi
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import combinations
 
 from shmkret.explore.run import Run
 
@@ -15,10 +16,9 @@ def watch(run: Run) -> Callable[[], str]:
 
     def race() -> str:
         steps = [(i, step) for i, step in enumerate(run.pending) if step]
-        for a, first in steps:
-            for b, second in steps[a + 1 :] if a + 1 < len(steps) else ():
-                if first.place == second.place and (first.writes or second.writes) and (first.plain or second.plain):
-                    return f"data race on {first.place}: cpu {a} is at {first.kind}, cpu {b} at {second.kind}"
+        for (a, first), (b, second) in combinations(steps, 2):
+            if first.place == second.place and (first.writes or second.writes) and (first.plain or second.plain):
+                return f"data race on {first.place}: cpu {a} is at {first.kind}, cpu {b} at {second.kind}"
         return ""
 
     return race
