@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shmkret.cli.main import main
+from shmkret.conformance import lock_suite
 from shmkret.errors import PluginError
 from shmkret.explore import trials
 from shmkret.locks import LOCK, acquire, release
@@ -88,6 +89,19 @@ def test_a_lock_that_lets_two_in_is_caught(name, words):
 
     assert any(words in what for what in found), found
     assert len(found) == (1 if name == "only_first" else 3)
+
+
+def test_conformance_tries_a_lock_by_itself_too():
+    """Two calls that are rehearsed have a bucket lock each and share the first probe's, which this one does guard."""
+    suite = lock_suite(lock_of("only_first").path)()
+    (marks,) = suite.test_it_does_by_itself_what_it_can.pytestmark
+    tried = [case.values for case in marks.args[1]]
+
+    assert tried == [("acquire", size) for size in trials.sizes("acquire")]
+    with pytest.raises(AssertionError, match="inside lock 1"):
+        suite.test_it_does_by_itself_what_it_can(*tried[-1])
+    marked = lock_suite("ttas").test_it_does_by_itself_what_it_can.pytestmark[0].args[1]
+    assert {case.values[0] for case in marked} == {"acquire", "try", "gate", "repair"}
 
 
 UNLESS = "(lock.locked, i, EQ, 0, stop):\n            return "
