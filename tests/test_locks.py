@@ -6,7 +6,7 @@ tests/locks/ has locks for the abilities that none of shmkret's own has, one wit
 import os
 import signal
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 
 import pytest
 from hypothesis import given
@@ -16,6 +16,9 @@ from shmkret.cli.main import main
 from shmkret.conformance import lock_suite
 from shmkret.errors import PluginError
 from shmkret.explore import trials
+from shmkret.explore.scenario import Scenario
+from shmkret.explore.schedule import explore
+from shmkret.explore.snapshot import Snapshot
 from shmkret.locks import LOCK, acquire, release
 from shmkret.machines import native, plain
 from shmkret.machines.sizes import Sizes
@@ -284,6 +287,42 @@ def test_a_table_of_every_domain_is_explored_with_the_whole_path(scheme):
     outcome = one_round_each(scheme=scheme, lock=lock_of("every_table").reference)
 
     assert (outcome.violations, outcome.complete) == ([], True)
+
+
+def test_of_the_tables_of_quiet_locks_only_what_is_theirs_alone_is_nobodys():
+    """CPUs use bucket lock 3: the records of another lock are used by one CPU at most; those of a CPU are used for any lock."""
+    world = world_of("every_table")
+    slots = world.geometry().nr_slots
+
+    def outcome_of(*used):
+        with world.create_arena() as arena:
+            snapshot = Snapshot(world, arena, buckets={3})
+
+            def scenario(machine):
+                k = snapshot.kernel(machine)
+                shared = {table: machine.column(f"table_locks{table}") for table in (".locked", ".each.taken", ".node.taken")}
+                assert {i for i in range(64 * slots) if i not in shared[".each.taken"].nobodys} == {3 * slots, 3 * slots + 1}
+                assert all(3 not in words.nobodys for table, words in shared.items() if table != ".each.taken")
+                assert all(2 in words.nobodys for words in shared.values())
+                for array, table in (
+                    ("table_locks", "own"),
+                    ("table_locks", "spare"),
+                    ("locks", "each"),
+                    ("system_locks", "each"),
+                ):
+                    assert machine.column(f"{array}.{table}.taken").nobodys == ()
+
+                def takes(cpu, i):
+                    acquire(k.table_locks, i, cpu)
+                    release(k.table_locks, i, cpu)
+
+                return Scenario([partial(takes, cpu, i) for cpu, i in enumerate(used)], list)
+
+            return explore(scenario)
+
+    assert (outcome_of(3, 3).violations, outcome_of(3, 3).complete) == ([], True)
+    assert (outcome_of(3, 2).violations, outcome_of(3, 2).complete) == ([], True)
+    assert "private to one CPU, and two use it" in outcome_of(2, 2).violations[0].what
 
 
 # What a file must have. Each of these was accepted once, and ran unlocked, or in one machine only.
