@@ -6,6 +6,7 @@ tests/locks/ has locks for the abilities that none of shmkret's own has, one wit
 import os
 import signal
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache, partial
 
 import pytest
@@ -221,9 +222,12 @@ def world_of(name):
 
 @contextmanager
 def arena_of(world):
-    """A fresh arena, its locks free; in the end nothing is held."""
+    """A fresh arena, its locks free; in the end nothing is held. CPU 1 is at home on a second memory node."""
     machine = plain.PlainMachine()
-    with world.create_arena() as arena:
+    with world.create_arena(replace(world.geometry(), nr_nodes=2)) as arena:
+        for name in arena.sections:
+            if name.endswith(".home"):
+                arena.records(name)["node"] = [0, 1]
         native.free_locks(world, arena, machine)
         yield arena, machine
         assert native.still_held(world, arena, machine) == []
