@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from shmkret import locks
+from shmkret.explore import trials
 from shmkret.explore.machine import ExploredMachine, WaitsForever
 from shmkret.explore.rehearsal import rehearse, step_through
 from shmkret.explore.snapshot import Snapshot
@@ -23,12 +25,14 @@ from shmkret.locks import GATE, LOCK, OWNER, ROBUST
 from shmkret.locks import family as family_of
 from shmkret.measure.cell import Cell
 from shmkret.measure.subjects.kretprobes import Prepared
-from shmkret.plugins.registry import find
+from shmkret.plugins.registry import Plugin, find
 from shmkret.text import atomics, libc
 from shmkret.text.atomics import NIL, Words
 from shmkret.text.verbs import has_verb
 
 SECONDS = 0.1
+MOST_STATES = 50_000
+"""Of one trial: some ten seconds."""
 
 
 def lock_suite(lock: str | Path) -> type:
@@ -40,7 +44,28 @@ def lock_suite(lock: str | Path) -> type:
     if "/" in name or name.endswith(".py"):
         name = str(Path(sys._getframe(1).f_globals.get("__file__", os.curdir)).resolve().parent / name)
     plugin = find(LOCK, name)
-    return type("LockSuite", (_LockSuite,), {"lock": name, "__doc__": f"The lock {plugin.name}.", "__module__": __name__})
+    own = {"lock": name, "__doc__": f"The lock {plugin.name}.", "__module__": __name__}
+    return type("LockSuite", (_LockSuite,), {**own, "test_it_does_by_itself_what_it_can": _by_itself(plugin)})
+
+
+def _by_itself(plugin: Plugin) -> Callable[..., None]:
+    """A test of each trial of shmkret.explore.trials that the lock has the ability for, at each size."""
+    import pytest
+
+    def test_it_does_by_itself_what_it_can(self: Any, trial: str, size: tuple[int, int, int]) -> None:
+        """CPUs x rounds x locks, and nothing but the lock, under every interleaving."""
+        outcome = trials.tried(plugin, trial, *size, limit=MOST_STATES)
+        assert not outcome.violations, outcome.violations[0].what
+        if not outcome.complete:
+            pytest.skip(f"more than {MOST_STATES:,} states: not all interleavings were tried")
+
+    cases = [
+        pytest.param(trial, size, id=f"{trial}-{'x'.join(map(str, size))}")
+        for trial in trials.of(plugin.abilities)
+        for size in trials.sizes(trial)
+    ]
+    marked: Callable[..., None] = pytest.mark.parametrize(("trial", "size"), cases)(test_it_does_by_itself_what_it_can)
+    return marked
 
 
 class _Flaw(Exception):
@@ -118,6 +143,11 @@ def _expect_free(lock: Any, stop: Words, family: str, how: str) -> None:
         _expect(f"acquire_unless() of a lock {how}", bool(locks.acquire_unless(lock, 0, stop, 0)), True)
 
 
+def _expect_sound(prepared: Prepared) -> None:
+    flaws = prepared.repeat(SECONDS).flaws
+    assert not flaws, flaws
+
+
 class _LockSuite:
     lock = ""
 
@@ -131,8 +161,8 @@ class _LockSuite:
         world = prepared.world.over(nr_cpus=2)
         step_through(world)
         found = rehearse(world)
-        assert found.flaws == ()
-        assert found.doubts == ()
+        assert not found.flaws, found.flaws
+        assert not found.doubts, found.doubts
 
     def test_nothing_is_lost_between_processes(self) -> None:
         """Compiled, contended: the oracle, the audit of all lists and counts, and every lock free in the end."""
@@ -143,7 +173,7 @@ class _LockSuite:
         for scheme in ("global", "hashed"):
             prepared = self._prepared(scheme, 2)
             prepared.compile()
-            assert prepared.repeat(SECONDS).flaws == ()
+            _expect_sound(prepared)
 
     def test_it_does_what_recovery_asks_of_it(self) -> None:
         """Where it can survive its holder: what is free can be had, what is held cannot, and both can be arranged."""
@@ -159,4 +189,4 @@ class _LockSuite:
         """The same functions as plain Python."""
         prepared = self._prepared("hashed", 2, plain=True)
         prepared.compile()
-        assert prepared.repeat(SECONDS).flaws == ()
+        _expect_sound(prepared)

@@ -42,6 +42,9 @@ class Alone:
         self.counter = machine.words("counter", [0] * nr_locks)
         self.inside: list[dict[int, bool]] = [{} for _ in range(nr_locks)]
         """For each lock the CPUs in its critical section, and whether each is a reader."""
+        self.dead: set[int] = set()
+        self.orphaned: set[int] = set()
+        """The locks in whose critical section one died."""
         init, init_cpu = plugin.own("init"), plugin.own("init_cpu")
         for i in range(nr_locks if init else 0):
             init(self.locks, i)  # type: ignore[misc]
@@ -89,6 +92,8 @@ class Alone:
 
     def forget(self, cpu: int) -> None:
         """It is dead."""
+        self.dead.add(cpu)
+        self.orphaned |= {i for i in range(self.nr_locks) if cpu in self.inside[i]}
         for one in self.inside:
             one.pop(cpu, None)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from shmkret.arena.fields import fields_of
+from shmkret.arena.fields import fields_of, parts_of
 from shmkret.arena.hashing import NR_BUCKETS
+from shmkret.arena.layout import TABLE_ARRAY
 from shmkret.arena.records import Kernel
 from shmkret.arena.segment import Arena
 from shmkret.audit.checks import audit
@@ -13,6 +14,7 @@ from shmkret.audit.findings import sentences
 from shmkret.explore.machine import ExploredMachine, ExploredWords
 from shmkret.kernel import oracle
 from shmkret.machines.world import World
+from shmkret.text.domains import PER_LOCK_PER_CPU, PER_NODE
 
 REGISTRATION = frozenset({"functions", "registry.initialized"}) | {
     f"probes.{field}" for field in ("next", "kind", "entry_handler", "handler", "function", "maxactive", "registered")
@@ -52,13 +54,21 @@ class Snapshot:
             values = self._values[section, name]
             private = section in self._private or f"{section}.{name}" in self._private
             words = machine.words(f"{section}.{name}", values, private=private)
-            if section == "table_locks":
-                words.nobodys = self._quiet
+            words.nobodys = self._quiet_of(section, len(values))
             return words
 
         k = self._world.kernel(self._arena, column)
         self._world.free_locks(machine, k, self._arena)
         return k
+
+    def _quiet_of(self, section: str, nr: int) -> Collection[int]:
+        """The words of a section of that many records that belong to the locks of quiet buckets alone."""
+        array, _, field = section.partition(".")
+        table = parts_of(self._world.build.lock.record).tables.get(field)
+        if array != TABLE_ARRAY or not self._quiet or (table and table.per not in (PER_LOCK_PER_CPU, PER_NODE)):
+            return ()  # what goes with a CPU, or from hand to hand, is used for any lock
+        each = nr // NR_BUCKETS
+        return frozenset(i for i in range(nr) if i // each in self._quiet)
 
     def audit(self, machine: ExploredMachine, k: Kernel, *, at_rest: bool = True) -> list[str]:
         """What is wrong where no CPU runs: bugs that a CPU saw, locks not free, and what the audit of an arena finds."""

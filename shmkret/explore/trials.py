@@ -56,6 +56,11 @@ def of(abilities: Collection[str]) -> list[str]:
     return [name for name, trial in TRIALS.items() if not trial.ability or trial.ability in abilities]
 
 
+def sizes(name: str) -> tuple[tuple[int, int, int], ...]:
+    """How large a trial is made: CPUs, rounds of each, locks."""
+    return ((2, 1, 1), (2, 2, 1), (2, 1, 2), (3, 1, 1)) if TRIALS[name].bystanders else ((2, 2, 1), (3, 1, 1), (2, 2, 2))
+
+
 def tried(plugin: Plugin, name: str, cpus: int = 2, rounds: int = 1, nr_locks: int = 1, limit: int = LARGEST) -> Outcome:
     """A lock in one trial: `cpus` CPUs, `rounds` of taking a lock each, under every interleaving."""
     trial = TRIALS[name]
@@ -143,28 +148,28 @@ def sequence(alone: Alone, cpus: int, rounds: int) -> Scenario:
 
 
 class Adding(NamedTuple):
-    """A critical section: what it answers is how much was there."""
+    """A critical section: add 1 to a word, and answer with what was there."""
 
     counter: Words
 
     def enter(self, _k: object, arg: int) -> int:
-        """Add `arg` to the word of lock 0."""
-        before = self.counter[0]
-        self.counter[0] = before + arg
+        """To word `arg`."""
+        before = self.counter[arg]
+        self.counter[arg] = before + 1
         return before
 
 
 def combine(alone: Alone, cpus: int, rounds: int) -> Scenario:
     """Every CPU has 1 added, by whomever; each addition gets an answer of its own."""
-    answers: list[int] = []
+    answers: list[tuple[int, int]] = []
 
     def adds(cpu: int) -> None:
-        for _ in range(rounds):
-            answers.append(locks.apply(alone.locks, 0, cpu, Adding(alone.counter), None, 1))
+        for i in turns(alone, cpu, rounds):
+            answers.append((i, locks.apply(alone.locks, i, cpu, Adding(alone.counter), None, i)))
 
     def check() -> list[str]:
-        wanted = list(range(cpus * rounds))
-        return alone.wrong(len(wanted)) + ([] if sorted(answers) == wanted else [f"the answers were {answers}"])
+        wanted = [(i, n) for i in range(alone.nr_locks) for n in range(alone.counter[i])]
+        return alone.wrong(cpus * rounds) + ([] if sorted(answers) == wanted else [f"the answers were {sorted(answers)}"])
 
     return Scenario([partial(adds, cpu) for cpu in range(cpus)], check)
 
@@ -293,24 +298,28 @@ def take_over(alone: Alone, cpus: int, rounds: int) -> Scenario:
 
 def robust(alone: Alone, cpus: int, rounds: int) -> Scenario:
     """Whoever comes next is told, the recoverer at the latest."""
-    t = told(alone)
+
+    def count(i: int, cpu: int, status: int) -> None:
+        if status == OWNER_DIED and not alone.dead:
+            raise Broken(f"cpu {cpu} has lock {i}, of which it is said that its owner died; nobody has")
+        if status != OWNER_DIED and i in alone.orphaned:
+            raise Broken(f"cpu {cpu} has lock {i}, in which another died, and is not told")
+        alone.orphaned.discard(i)
+        alone.count(i, cpu)
+        locks.release(alone.locks, i, cpu)
 
     def lives(cpu: int) -> None:
         for i in turns(alone, cpu, rounds):
-            status = locks.acquire_robust(alone.locks, i, cpu)
-            if status not in (0, OWNER_DIED) or (status == OWNER_DIED and cpu == 0):
-                raise Broken(f"acquire_robust() of cpu {cpu} says {status}, and its owner did not die")
-            alone.count(i, cpu)
-            locks.release(alone.locks, i, cpu)
+            count(i, cpu, locks.acquire_robust(alone.locks, i, cpu))
 
     def recovers() -> None:
         me = alone.nr_slots - 1
         for i in range(alone.nr_locks):
-            if locks.try_acquire_robust(alone.locks, i, me) != REFUSED:
-                alone.count(i, me)
-                locks.release(alone.locks, i, me)
+            status = locks.try_acquire_robust(alone.locks, i, me)
+            if status != REFUSED:
+                count(i, me, status)
 
-    return recoverable(alone, t, [partial(lives, cpu) for cpu in range(cpus)], recovers)
+    return recoverable(alone, told(alone), [partial(lives, cpu) for cpu in range(cpus)], recovers)
 
 
 TRIALS: dict[str, Trial] = {
