@@ -258,7 +258,8 @@ def test_a_return_walks_past_the_instances_of_another_task(scheme):
         ret(k, 0, 1)
         return returned
 
-    assert stepped(scheme, HERE / "several_probes.py", body, tasks=2) == (3, 3, 6, 7)
+    walked = 3 if scheme == "objpool" else 6  # there each task has a list of its own
+    assert stepped(scheme, HERE / "several_probes.py", body, tasks=2) == (3, 3, walked, 7)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -439,7 +440,7 @@ def test_an_interrupt_under_a_lock_would_be_found(monkeypatch):
     monkeypatch.setattr("shmkret.kernel.irq.Enabled.irqrestore_held", lambda self, k, cpu: None)
     build = build_of("interrupts", "global", nr_cpus=1)
     real = global_.unlink_used
-    monkeypatch.setattr(global_, "unlink_used", lambda k, ri, rp: (poll(k.mode.irq, k, 0), real(k, ri, rp)))
+    monkeypatch.setattr(global_, "unlink_used", lambda *move: (poll(move[1].mode.irq, move[1], 0), real(*move)))
     wrong = []
     for polls in range(1, POLLS):
         with Explored(build, data_size=8) as world:
