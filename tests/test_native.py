@@ -113,7 +113,8 @@ def test_churn_waits_for_grace_periods_and_counts_what_they_cost(scheme):
 @needs_two_cores
 @pytest.mark.parametrize("scheme", ["hashed", pytest.param("objpool", marks=pytest.mark.full)])
 def test_without_grace_periods_churn_is_caught(scheme):
-    """By chance, so in one of several runs; the explorer finds it for sure (test_scenarios.py)."""
+    """By chance: 20 of 20 runs were caught under each, so nine in ten at the least, and ten in a row are spared once in 10**8
+    times at the most. The explorer finds it for sure (test_scenarios.py)."""
     assert any(run(worker="churn", scheme=scheme, seconds=1.0, bug="no-grace-period").flaws for _ in range(10))
 
 
