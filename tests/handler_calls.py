@@ -1,7 +1,6 @@
 """A worker program: the entry handler calls another probed function, which is missed."""
 
-from shmkret.kernel.handlers import Kretprobe
-from shmkret.kernel.task import call_and_return
+from shmkret.kernel import Kretprobe, call_and_return
 
 
 def calls_another(k, cpu, task, ri):

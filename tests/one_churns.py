@@ -1,8 +1,6 @@
 """A worker program in which CPU 0 alone takes its probe away and puts it back; the others only call, and are never idle."""
 
-from shmkret.kernel.handlers import Kretprobe
-from shmkret.kernel.registration import register_kretprobe, unregister_probe
-from shmkret.kernel.task import call_and_return
+from shmkret.kernel import Kretprobe, call_and_return, register_kretprobe, unregister_probe
 
 
 def probes(nr_cpus):

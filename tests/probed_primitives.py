@@ -1,7 +1,6 @@
 """A worker program whose path's own functions may be probed; the probes are registered by the test."""
 
-from shmkret.kernel.handlers import Kretprobe
-from shmkret.kernel.task import call_and_return
+from shmkret.kernel import Kretprobe, call_and_return
 from shmkret.moves.locking import HASH_LOCK, KFREE, SPIN_LOCK, SPIN_UNLOCK
 
 PRIMITIVES = True

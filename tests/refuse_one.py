@@ -1,7 +1,6 @@
 """A worker program: the entry handler refuses the calls of CPU 0."""
 
-from shmkret.kernel.handlers import Kretprobe
-from shmkret.kernel.task import call_and_return
+from shmkret.kernel import Kretprobe, call_and_return
 
 
 def refuses_cpu_0(k, cpu, task, ri):

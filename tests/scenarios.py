@@ -6,23 +6,31 @@ k.script.word[0] is a log: each event of a handler is appended as a hexadecimal 
 import numpy as np
 
 from shmkret.arch import call_insn, epilogue, has_feature, prologue
-from shmkret.kernel import kprobes, kretprobes
-from shmkret.kernel.handlers import Kprobe, Kretprobe, data_at, regs_return_value, set_return_value
-from shmkret.kernel.oracle import WORKER_BUG, report_bug
-from shmkret.kernel.registration import (  # fmt: skip
+from shmkret.kernel import (  # fmt: skip
     EINVAL,
     ENOMEM,
+    WORKER_BUG,
+    Kprobe,
+    Kretprobe,
+    call_and_return,
+    call_site,
+    check_return,
+    check_return_value,
+    data_at,
+    fork_task,
+    kprobes,
+    kretprobes,
     register_kretprobe,
     register_probe,
     register_probes,
+    regs_return_value,
+    report_bug,
+    set_return_value,
     unregister_probe,
     unregister_probes,
 )
-from shmkret.kernel.task import call_and_return, call_site, check_return, check_return_value, fork_task
-from shmkret.moves.bugs import has_bug
-from shmkret.text.atomics import NIL, load_acquire, store_release
-from shmkret.text.marks import inline, outline
-from shmkret.text.verbs import defaulted
+from shmkret.moves import has_bug
+from shmkret.text import NIL, defaulted, inline, load_acquire, outline, store_release
 
 DATA_SIZE = 16
 TASKS_PER_CPU = 2

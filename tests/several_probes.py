@@ -1,7 +1,6 @@
 """A worker program with three probes on one function, whose return handlers count."""
 
-from shmkret.kernel.handlers import Kretprobe, data_at
-from shmkret.kernel.task import call_and_return
+from shmkret.kernel import Kretprobe, call_and_return, data_at
 
 DATA_SIZE = 8
 

@@ -14,6 +14,7 @@ from numba.core.registry import cpu_target
 
 import shmkret
 from shmkret.errors import PluginError
+from shmkret.kernel import program
 from shmkret.machines import compiled as compiling
 from shmkret.machines import control, plain
 from shmkret.measure import doctor
@@ -170,7 +171,9 @@ def digest_of(folder, *files, **settings):
     written(folder, *files)
     path = f"{REPOSITORY}:{folder}:{folder / 'site-packages'}"
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", **settings}
-    script = "from shmkret import registry; print(registry.find(registry.WORKER, './own.py').digest)"
+    script = (
+        "from shmkret.kernel.program import WORKER; from shmkret.plugins import find; print(find(WORKER, './own.py').digest)"
+    )
     return subprocess.run(
         [sys.executable, "-c", script], cwd=folder, env=environment, capture_output=True, text=True, check=True
     ).stdout
@@ -222,7 +225,7 @@ def test_what_lies_below_pythons_own_folder_is_pythons_own_unless_it_was_install
     monkeypatch.syspath_prepend(str(beside / "site-packages"))
     written(beside, ("own.py", WORKER.format(imports="import mid, deep, json", extra="0")))
     written(beside, ("site-packages/mid.py", ""), ("deep.py", ""))
-    found = registry.find(registry.WORKER, str(beside / "own.py"))
+    found = registry.find(program.WORKER, str(beside / "own.py"))
 
     assert [module.__name__ for module in sources.imported(found.module) if module.__name__ in ("mid", "deep")] == ["mid"]
 
@@ -300,7 +303,7 @@ def test_modules_that_import_each_other_and_themselves_are_followed_once(tmp_pat
     )
     (tmp_path / "ring_b.py").write_text("import ring_a\ndef f(n):\n    return ring_a.ring_b.f(n)\n")
     (tmp_path / "own.py").write_text(WORKER.format(imports="import ring_a", extra="ring_a.f(n)"))
-    found = registry.find(registry.WORKER, str(tmp_path / "own.py"))
+    found = registry.find(program.WORKER, str(tmp_path / "own.py"))
 
     assert {module.__name__ for module in sources.imported(found.module)} == {"ring_a", "ring_b"}
 
@@ -362,17 +365,17 @@ def test_what_was_not_edited_is_not_loaded_again(beside):
     own = beside / "own.py"
     own.write_text(CHAIN)
 
-    assert registry.find(registry.WORKER, str(own)) is registry.find(registry.WORKER, str(own))
+    assert registry.find(program.WORKER, str(own)) is registry.find(program.WORKER, str(own))
 
 
 def test_who_holds_the_old_edition_goes_on_with_it(beside):
     own = beside / "own.py"
     own.write_text(WORKER.format(imports="", extra="0"))
-    old = registry.find(registry.WORKER, str(own))
+    old = registry.find(program.WORKER, str(own))
     own.write_text(WORKER.format(imports="", extra="3"))
-    new = registry.find(registry.WORKER, str(own))
+    new = registry.find(program.WORKER, str(own))
 
-    assert text.implementation(old.record, "step") is old.module.step is not new.module.step
+    assert text.implementation(old.record, program.step) is old.module.step is not new.module.step
     assert old.digest != new.digest
 
 
@@ -383,7 +386,7 @@ def test_an_edit_that_does_not_compile_is_reported_and_the_next_one_taken(beside
     first = verdict(own)
     (beside / "mid.py").write_text("def extra(:\n")
     with pytest.raises(PluginError, match="SyntaxError"):
-        registry.find(registry.WORKER, str(own))
+        registry.find(program.WORKER, str(own))
     (beside / "mid.py").write_text(MID.format("3").replace("import deep", ""))
 
     assert (first, verdict(own)) == ("holds", "lies")
@@ -408,7 +411,7 @@ def test_a_plugin_that_loops_while_it_is_imported_is_ended_and_blamed(tmp_path):
 
 def test_what_a_plugin_prints_while_it_is_imported_are_words(tmp_path, capsys):
     (tmp_path / "own.py").write_text(WORKER.format(imports="print('imported')", extra="0"))
-    registry.find(registry.WORKER, str(tmp_path / "own.py"))
+    registry.find(program.WORKER, str(tmp_path / "own.py"))
 
     assert capsys.readouterr() == ("", "imported\n")
 
@@ -456,7 +459,7 @@ def in_a_process(script):
 
 FORK = """
 import os, threading
-from shmkret import atomics
+from shmkret.text import atomics
 
 within, leave = threading.Event(), threading.Event()
 

@@ -621,7 +621,7 @@ def test_an_edit_of_a_callee_takes_effect_at_the_next_run_and_no_edit_compiles_n
     assert run_copy(package).returncode == 0
     assert compiled_files(package) == first != {}
 
-    lists = package / "shmkret" / "lists.py"
+    lists = package / "shmkret" / "moves" / "lists.py"
     lists.write_text(words_after(lists.read_text(), "ri, NIL), ri, k.probes.free, rp)", "ri, NIL), NIL, k.probes.free, rp)"))
     broken = run_copy(package)
 

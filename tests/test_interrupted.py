@@ -32,7 +32,7 @@ def run(script, *arguments, **options):
 
 LAST = """
 import atexit, os, signal, sys
-from shmkret import signals
+from shmkret.host import signals
 from shmkret.__main__ import main
 
 def interrupt(kill=os.kill, pid=os.getpid(), numbers=[int(number) for number in signals.NUMBERS]):

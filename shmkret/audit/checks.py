@@ -5,6 +5,7 @@ Always    calls = hits + nmissed + kp.nmissed + refused, over all kretprobes, th
           a task that stands outside every probed call has no instance in flight
           where the run is recoverable: a task's instances hang in the order of its calls, the newest first
           every instance is on the free list of its probe, in the bucket of its task, or on the slab: in one of these places
+          a probe that is not registered has no free instance
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from shmkret.audit import findings as kinds
 from shmkret.audit.checked import CHECKED
 from shmkret.audit.findings import Finding
 from shmkret.errors import PluginError
+from shmkret.kernel.registration import UNREGISTERED
 from shmkret.moves.intents import AT_REST, IN_FLIGHT
 from shmkret.plugins.calls import blamed
 from shmkret.plugins.registry import Plugin
@@ -61,12 +63,14 @@ def audit(arena: Arena, scheme: Plugin | None, *, at_rest: bool = True) -> list[
 
 
 def _misplaced(arena: Arena, walked: Walked) -> Iterator[Finding]:
-    """Instances that are on the list of another."""
+    """Instances that are on the list of another, or of a probe that is gone."""
     instances = arena.records("instances")
     if walked.listed.kind == FREE:
         strange = [ri for ri in walked.order if instances["rp"][ri] != walked.number]
         if strange:
             yield Finding(kinds.STRANGER, walked.name, (strange[0], int(instances["rp"][strange[0]])), walked.number)
+        if walked.order and arena.records("probes")["registered"][walked.number] == UNREGISTERED:
+            yield Finding(kinds.KEPT, walked.name, len(walked.order), 0)
     elif walked.listed.kind == SLAB:
         strange = [ri for ri in walked.order if instances["rp"][ri] != NIL]
         if strange:

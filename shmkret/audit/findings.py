@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 LOST, DOUBLED, BROKEN = "lost", "doubled", "broken"
-STRANGER, ON_SLAB, NO_TASK, WRONG_PLACE = "stranger", "on slab", "no task", "wrong place"
+STRANGER, KEPT, ON_SLAB, NO_TASK, WRONG_PLACE = "stranger", "kept", "on slab", "no task", "wrong place"
 STATE, ORDER, NOT_CLEARED, INSIDE, AT_REST = "state", "order", "not cleared", "inside", "at rest"
 CALLS, HITS, HELD, BUG, SCHEME = "calls", "hits", "held", "bug", "scheme"
 COUNTS = frozenset({CALLS, HITS})
@@ -18,6 +18,7 @@ SENTENCES = {
     DOUBLED: "{seen} instances doubled, such as instance {place}",
     BROKEN: "{place} {seen}",
     STRANGER: "instance {seen[0]} of probe {seen[1]} is on {place}",
+    KEPT: "{seen} instances are on {place}, which is not registered",
     ON_SLAB: "instance {seen} is on the slab, and says that it has a probe",
     NO_TASK: "instance {place} belongs to {seen}, which is no task",
     WRONG_PLACE: "instance {seen[0]} of task {seen[1]} is in the wrong {place}",
