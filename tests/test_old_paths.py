@@ -112,7 +112,7 @@ def test_the_pages_of_then_show_what_is_tried_here():
 
 
 def documented():
-    """Module and name of everything that the pages, the reference and the workers of then import or list; schemes have changed."""
+    """Module and name of all that the pages, the reference and the workers of then import or list. Schemes have changed."""
     texts = [*(text for name, text in shown().items() if name != "coarse"), *(path.read_text() for path in WORKERS)]
     nodes = [node for text in texts for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)]
     taken = {(node.module, alias.name) for node in nodes for alias in node.names if node.module.startswith("shmkret")}
