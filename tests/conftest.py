@@ -65,7 +65,7 @@ needs_two_cores = pytest.mark.skipif(not TWO_CORES, reason="two CPUs need two co
 
 @pytest.fixture(scope="session", autouse=True)
 def compile_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One cache for the session, whatever the number of its processes: loops are compiled once. The user's own is not touched."""
+    """One cache for the session and all its processes: loops are compiled once. The user's own is not touched."""
     several = "PYTEST_XDIST_WORKER" in os.environ
     session = tmp_path_factory.getbasetemp().parent if several else tmp_path_factory.getbasetemp()
     (session / "cache").mkdir(exist_ok=True)

@@ -45,16 +45,3 @@ def test_a_wrong_order_of_writes_is_caught(mutant):
     build = replace(build_of("nested", "hashed", "owner"), recoverable=True, mutant=mutant)
     _, bad = crash_points(build, SIZES, ROUNDS["nested"])
     assert bad != {}
-
-
-if __name__ == "__main__":
-    import sys
-    import time
-
-    for one in ALL:
-        if len(sys.argv) > 1 and one[1] not in sys.argv[1:]:
-            continue
-        began = time.time()
-        build = replace(build_of(one[2], *one[:2]), recoverable=True)
-        points, bad = crash_points(build, SIZES, ROUNDS[one[2]])
-        print(*one, points, len(bad), list(bad.items())[:2], round(time.time() - began, 1), flush=True)
