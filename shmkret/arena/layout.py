@@ -140,10 +140,12 @@ class Geometry:
 
     @property
     def ring_words(self) -> int:
-        """Words of a ring that holds every instance of a probe: a power of two."""
-        return 1 << (self.maxactive - 1).bit_length()
+        """Words of a ring that holds every instance of a probe: a power of two, and whole cache lines, as it is a CPU's own."""
+        return max(CACHE_LINE // 8, 1 << (self.maxactive - 1).bit_length())
 
 
+APART = {PER_PROBE: PADDED, PER_BUCKET: PADDED, PER_CPU: 1, PER_PROBE_PER_CPU: 1, PER_TASK: 1}
+"""How far apart the records of a scheme lie, by their domain; those of any other lie side by side."""
 GEOMETRY_FIELDS = tuple(field.name for field in fields(Geometry) if field.type == "int")
 COUNTS: dict[Domain, Callable[[Geometry], int]] = {
     ONE: lambda _: 1,
@@ -216,7 +218,7 @@ def frame(lock: type, scheme: type | None = None) -> tuple[Section, ...]:
         for field, (record, per) in parts_of(lock).tables.items():
             found.append(Section(f"{array}.{field}", record, Place(per, 1), array))
     for field, (record, per) in parts_of(scheme).tables.items() if scheme else ():
-        found.append(Section(f"scheme.{field}", record, Place(per, PADDED if per in (PER_PROBE, PER_BUCKET) else 0)))
+        found.append(Section(f"scheme.{field}", record, Place(per, APART.get(per, 0))))
     return tuple(found)
 
 
