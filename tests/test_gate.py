@@ -148,8 +148,8 @@ WRONG = {
     "an acquire that waits for who died before it said that it came": (
         AGAIN,
         "mcs",
-        "if not wait_unless(lock.node.next, cpu, NE, GONE, stop):\n        return False\n",
-        "wait_until(lock.node.next, cpu, NE, GONE)\n",
+        "may_come = wait_unless(lock.node.next, cpu, NE, GONE, stop)\n",
+        "wait_until(lock.node.next, cpu, NE, GONE)\n    may_come = True\n",
         "waits in wait_until of ('locks.node.next'",
     ),
     "one who comes behind a CPU that is gone, and does not see it": (
@@ -169,8 +169,8 @@ WRONG = {
     "a lock that is free though somebody stands still with it": (
         QUEUE,
         "mcs",
-        "0 if owner == NIL else 1 + owner",
-        "0",
+        "1 + owner)  # of NIL: 0",
+        "0)",
         "is not idle",
     ),
     "a waiter that cannot let go": (
@@ -180,18 +180,18 @@ WRONG = {
         "wait_until(lock.node.locked, enqueue(lock, i, cpu), EQ, 0)\n    return True",
         "waits in wait_until of ('locks.node.locked'",
     ),
-    "the dead CPU's node is still locked": (
-        QUEUE,
+    "a node that a CPU took away stays with it": (
+        AGAIN,
         "clh",
-        "    store_release(lock.node.locked, lock.nr + cpu, 0)\n\n\ndef reset(",
-        "\n\ndef reset(",
-        "is not idle",
+        "    store_release(lock.cpu.own, cpu, lock.nr + cpu)\n",
+        "",
+        "two have one node",
     ),
     "the lock's own node is still locked": (
         AGAIN,
         "clh",
-        "    store_release(lock.node.locked, i, 0)\n    store_release(lock.tail, i, i)\n",
-        "    store_release(lock.tail, i, i)\n",
+        "    store_release(lock.node.locked, i, 0)\n    store_release(lock.tail, i, i if",
+        "    store_release(lock.tail, i, i if",
         "waits in wait_unless of ('locks.node.locked'",
     ),
     "nobody waits for who stands still with the lock": (
