@@ -29,7 +29,8 @@ def starts(*argv):
 
 
 def started_run(lock, seconds):
-    """A run with one slot for guests, and its arena's name."""
+    """A run with one slot for guests, and its arena's name. Its loop is compiled while nobody runs, and guests find it."""
+    native.compiled(World.of(replace(build_of("hot", "hashed", lock, nr_cpus=3), recoverable=True)))
     faults = "random=kill;parent=0.1%kill"
     run = starts(
         *("stress", "--lock", lock, "--guests", "1", "--kills", "10000000", "--round", "200", "--seconds", str(seconds)),
@@ -55,7 +56,6 @@ def ended(*processes):
 )
 def test_guests_come_die_and_are_recovered(lock):
     """Two want the one slot; now the one that has it is killed, now its child, which is the CPU."""
-    native.compiled(World.of(replace(build_of("hot", "hashed", lock, nr_cpus=3), recoverable=True)))  # guests find it
     run, name = started_run(lock, 9)
     guests = []
     try:
