@@ -35,6 +35,8 @@ FEW = {
     "test_nth_is_every_store_in_turn_or_one": 0,
     "test_a_cpu_whose_handler_raises_is_recovered_like_a_dead_one": 0,
     "test_a_bucket_lock_stays_with_who_waits_inside_it_for_a_dead_cpu": 0,
+    "test_all_cpus_at_once_while_they_register_and_take_away": 0,
+    "test_one_may_not_be_stopped_for_ever_while_another_is_fenced": 0,
     # A loop of its own is compiled for each case.
     "test_compiled_every_worker_loses_nothing": 1,
     "test_compiled_every_lock_loses_nothing": 1,
@@ -55,6 +57,8 @@ FEW = {
     "test_plain_every_lock_loses_nothing": 10,
     "test_the_kernels_scenarios_plain": 8,
     "test_one_call_each_is_right_under_every_interleaving": 8,
+    "test_chained_calls_are_right_under_every_interleaving_even_when_some_are_missed": 1,
+    "test_every_bit_of_every_checked_word_is_found_and_named": 1,
 }
 """Tests of which the short selection keeps that many cases only; the others have the marker `full`. Their kinds stay: what is
 left out altogether has a neighbour that does the same with less."""
