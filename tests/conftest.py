@@ -1,5 +1,7 @@
 """What every test gets: a compile cache and a folder for arenas of the session's own, and a look at what it left behind."""
 
+import ctypes
+import gc
 import os
 import shutil
 import signal
@@ -63,6 +65,7 @@ FEW = {
 """Tests of which the short selection keeps that many cases only; the others have the marker `full`. Their kinds stay: what is
 left out altogether has a neighbour that does the same with less."""
 
+LARGE = 400 << 20
 TWO_CORES = len(os.sched_getaffinity(0)) >= 2
 needs_two_cores = pytest.mark.skipif(not TWO_CORES, reason="two CPUs need two cores; this process may use one")
 
@@ -96,6 +99,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             kept[name] = kept.get(name, 0) + 1
             if kept[name] > FEW[name]:
                 item.add_marker(pytest.mark.full)
+
+
+@pytest.fixture(autouse=True)
+def memory_is_given_back() -> Iterator[None]:
+    """A search keeps a gigabyte of states until it is collected, and a fork copies the page tables of all that is there."""
+    yield
+    if psutil.Process().memory_info().rss > LARGE:
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def left_behind() -> set[str]:

@@ -6,7 +6,10 @@ import re
 import signal
 import subprocess
 import sys
+import threading
+import time
 
+import numpy as np
 import pytest
 
 from shmkret.errors import UnfitMachine
@@ -14,6 +17,7 @@ from shmkret.host import posix
 from shmkret.host.crew import Crew, WorkerHung, WorkerLost
 from shmkret.measure.cell import Cell, Params, Sample
 from shmkret.measure.subjects.kretprobes import Prepared
+from shmkret.measure.window import _why_hung
 
 from .conftest import TWO_CORES, needs_two_cores
 from .worlds import ARCHS, HERE, SCHEMES, SOUND, WORKERS
@@ -305,6 +309,41 @@ def test_ctrl_c_while_workers_are_forked_leaves_none(monkeypatch):
     monkeypatch.setattr(os, "pidfd_open", interrupted)
     with pytest.raises(KeyboardInterrupt), Crew([lambda: posix._libc.pause()] * 2, [_core()] * 2):
         pytest.fail("the block was entered")
+
+
+def test_ctrl_c_that_another_thread_is_given_leaves_none(monkeypatch):
+    """The mask is this thread's. Python raises here what any thread is given."""
+    over = threading.Event()
+    other = threading.Thread(target=over.wait)
+    other.start()
+    real = os.pidfd_open
+
+    def interrupted(pid, *flags):
+        signal.pthread_kill(other.ident, signal.SIGINT)
+        time.sleep(0.05)
+        return real(pid, *flags)
+
+    monkeypatch.setattr(os, "pidfd_open", interrupted)
+    try:
+        with pytest.raises(KeyboardInterrupt), Crew([lambda: posix._libc.pause()] * 2, [_core()] * 2):
+            pytest.fail("the block was entered")
+    finally:
+        over.set()
+        other.join()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize(
+    ("stopped", "words"),
+    [
+        ((), "cpu 1 waits for a grace period of cpu 0"),
+        ((0,), "cpu 1 waits for a grace period of cpu 0, which is stopped"),
+        ((1,), "cpu 1, which is stopped, waits for a grace period of cpu 0"),
+    ],
+)
+def test_who_is_stopped_is_named_whether_it_waits_or_is_waited_for(stopped, words):
+    cpus = np.array([(-1, 1), (0, 1)], [("waits_for", "i8"), ("calls", "i8")])
+    assert _why_hung(cpus, stopped) == f"; {words}"
 
 
 def test_a_worker_that_cannot_be_watched_is_not_left_behind(monkeypatch):

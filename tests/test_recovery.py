@@ -206,7 +206,7 @@ def nested_locks(k, cpu):
     "lock", ["pthread-robust", "sem", *(pytest.param(lock, marks=pytest.mark.full) for lock in ("owner", "ttas", "ticket"))]
 )
 def test_a_bucket_lock_stays_with_who_waits_inside_it_for_a_dead_cpu(lock):
-    outcome = die_once(recoverable("hashed", lock), nested_locks)
+    outcome = die_once(recoverable("hashed", lock), nested_locks, limit=600_000)
     assert outcome.violations == []
     assert outcome.complete
 

@@ -25,8 +25,6 @@ from typing import NoReturn, Self
 from shmkret.errors import RunFailed, UnfitMachine
 from shmkret.host import posix, signals
 
-OWNED_BY_PARENT = set(signals.NUMBERS)
-
 
 class WorkerLost(RunFailed):
     """A worker process ended before it was told to."""
@@ -55,30 +53,29 @@ class Crew:
             if stream is not None and not stream.closed:
                 stream.flush()
         gc.freeze()
-        # A Ctrl-C between fork() and the append would lose a child.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, OWNED_BY_PARENT)
         try:
-            for cpu in range(len(self._bodies)):
-                if OWNED_BY_PARENT & signal.sigpending():
-                    break  # it is raised as soon as it may be
-                self._fork(cpu)
-            # A signal that came meanwhile is raised by this call: then __exit__ will not be called.
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        except BaseException:
-            self._kill()
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            # A Ctrl-C between fork() and the append would lose a child; the end of this block raises it.
+            with signals.held_back() as one_waits:
+                for cpu in range(len(self._bodies)):
+                    if one_waits():
+                        break
+                    self._fork(cpu)
+        except BaseException:  # then __exit__ will not be called
+            self._end()
             raise
         finally:
             gc.unfreeze()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        self._end()
+
+    def _end(self) -> None:
         try:
-            signal.pthread_sigmask(signal.SIG_BLOCK, OWNED_BY_PARENT)
-        finally:
+            with signals.held_back():
+                self._kill()
+        finally:  # of which nothing is left to do, unless a signal came before the block
             self._kill()
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _fork(self, cpu: int) -> None:
         parent = os.getpid()
@@ -104,7 +101,7 @@ class Crew:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.signal(signal.SIGHUP, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, OWNED_BY_PARENT)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.NUMBERS)
             os.sched_setaffinity(0, {self._cores[cpu]})
             self._bodies[cpu]()
             status = 0

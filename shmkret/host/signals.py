@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -69,10 +70,29 @@ def on_the_spot() -> Iterator[None]:
 
 
 @contextmanager
-def held_back() -> Iterator[None]:
-    """While this block runs, signals wait: for the few steps between making a name and removing it."""
+def held_back() -> Iterator[Callable[[], bool]]:
+    """While this block runs, signals wait, and its end raises what they raise. Yields what says whether one waits.
+
+    A mask is one thread's, and the kernel gives a signal to any that has it not blocked; Python then raises in the main thread
+    all the same. So the handlers wait, too.
+    """
+    came: list[int] = []
+
+    def put_off(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+
+    handlers = {}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, NUMBERS)
     try:
-        yield
+        if threading.current_thread() is threading.main_thread():
+            found = {number: signal.getsignal(number) for number in NUMBERS}
+            handlers = {number: handler for number, handler in found.items() if callable(handler)}
+            for number in handlers:
+                signal.signal(number, put_off)
+        yield lambda: bool(came) or not signal.sigpending().isdisjoint(NUMBERS)
     finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for one in came:
+            signal.raise_signal(one)  # it is blocked, and waits for the next line
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -94,7 +94,9 @@ def _why_hung(cpus: NDArray[np.void], stopped: Sequence[int]) -> str:
     """What the records of the CPUs say of who waits for whom; stopped: those whose process was (SIGSTOP, a debugger)."""
     for i in np.flatnonzero(cpus["waits_for"] >= 0).tolist():
         other = int(cpus["waits_for"][i])
-        return f"; cpu {i} waits for a grace period of cpu {other}{', which is stopped' if other in stopped else ''}"
+        halted = ", which is stopped,"
+        who, whom = (f"cpu {cpu}{halted if cpu in stopped else ''}" for cpu in (i, other))
+        return f"; {who} waits for a grace period of {whom}".removesuffix(",")
     if stopped:
         return f"; cpu {', '.join(map(str, stopped))} is stopped"
     idle = ", ".join(str(i) for i in np.flatnonzero(cpus["calls"] == 0).tolist())
