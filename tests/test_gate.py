@@ -48,15 +48,22 @@ class Gate:
     def die(self, cpu):
         self.dead.add(cpu)
         self.owner = NIL if self.owner == cpu else self.owner
+        store_release(self.k.run.deaths, 0, 1)
 
     def is_quiet(self):
         return self.still | self.ended | self.dead == self.everybody
 
-    def dies_or_ends(self, n):
-        return len(self.dead) > n or self.ended | self.dead == self.everybody
+    def has_died_or_all_have_ended(self):
+        """Wait for that, in one step; whether somebody has died of whom the recoverer does not know."""
+        deaths = self.k.run.deaths
 
-    def recover_next_death(self, n):
-        """Wait for the n-th death, close the gate, reset every record and the lock, and open it again."""
+        def may_go_on():
+            return deaths.values[0] != 0 or self.ended | self.dead == self.everybody
+
+        return self.machine.access("wait", deaths, 0, writes=False, possible=may_go_on) != 0
+
+    def recover(self):
+        """Close the gate, reset every record and the lock, and open it again."""
         k, nr_slots = self.k, len(self.everybody) + 1
 
         def reset_all():
@@ -64,12 +71,19 @@ class Gate:
                 reset_records(k.other_locks, cpu)
             reset(k.other_locks, 0, self.owner)
 
-        self.machine.access("wait", k.run.deaths, 0, writes=False, possible=lambda: self.dies_or_ends(n))
-        if len(self.dead) > n:
-            store_release(k.run.gate, 0, 1)
-            self.machine.access("close", k.run.gate, 0, writes=False, possible=self.is_quiet)
-            self.machine.alone(reset_all)
-            store_release(k.run.gate, 0, 0)
+        store_release(k.run.deaths, 0, 0)
+        store_release(k.run.gate, 0, 1)
+        self.machine.access("close", k.run.gate, 0, writes=False, possible=self.is_quiet)
+        self.machine.alone(reset_all)
+        store_release(k.run.gate, 0, 0)
+
+    def take_as_recoverer(self):
+        """Nobody but this CPU could free it from waiting for a dead one."""
+        k, me = self.k, len(self.everybody)
+        while not acquire_unless(k.other_locks, 0, k.run.deaths, me):
+            self.recover()
+        critical_section(k)
+        release(k.other_locks, 0, me)
 
 
 def critical_section(k):
@@ -98,8 +112,8 @@ def shared_nodes(k, nr_slots):
     return [] if len(set(nodes)) == len(nodes) else [f"two have one node: {nodes}"]
 
 
-def die_at_every_step(lock, times, mortal=(0,), deaths=1, limit=100_000):
-    """CPU i takes the lock times[i] times; `deaths` of `mortal` die."""
+def die_at_every_step(lock, times, mortal=(0,), deaths=1, limit=100_000, recoverer_takes=False):
+    """CPU i takes the lock times[i] times; `deaths` of `mortal` die, and after each the recoverer may take the lock, too."""
     nr_cpus = len(times)
     world = World.of(replace(build_of("hot", "global", lock, nr_cpus=nr_cpus), recoverable=True), Sizes(maxactive=2))
     with world.create_arena(world.geometry(1)) as arena:
@@ -110,8 +124,10 @@ def die_at_every_step(lock, times, mortal=(0,), deaths=1, limit=100_000):
             gate = Gate(machine, k, nr_cpus)
 
             def recoverer():
-                for n in range(deaths):
-                    gate.recover_next_death(n)
+                while gate.has_died_or_all_have_ended():
+                    gate.recover()
+                    if recoverer_takes:
+                        gate.take_as_recoverer()
 
             def check():
                 return shared_nodes(k, nr_cpus + 1) + snapshot.audit(machine, k)
@@ -133,6 +149,13 @@ def test_nobody_waits_for_a_cpu_that_died_holding_the_lock_or_in_its_queue(lock,
 @pytest.mark.parametrize("lock", [pytest.param(lock, marks=pytest.mark.full if lock in QUEUES else ()) for lock in GATED])
 def test_a_holder_and_a_waiter_may_die_one_after_the_other(lock):
     outcome = die_at_every_step(lock, QUEUE, mortal=(0, 1), deaths=2)
+    assert outcome.violations == []
+    assert outcome.complete
+
+
+@pytest.mark.parametrize("lock", GATED)
+def test_a_recoverer_in_the_queue_is_not_held_up_by_the_next_death(lock):
+    outcome = die_at_every_step(lock, (1, 1), mortal=(0, 1), deaths=2, recoverer_takes=True)
     assert outcome.violations == []
     assert outcome.complete
 

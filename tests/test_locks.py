@@ -20,15 +20,19 @@ from shmkret.explore import trials
 from shmkret.explore.scenario import Scenario
 from shmkret.explore.schedule import explore
 from shmkret.explore.snapshot import Snapshot
+from shmkret.host import topology
 from shmkret.locks import LOCK, acquire, release
 from shmkret.machines import native, plain
 from shmkret.machines.sizes import Sizes
 from shmkret.machines.world import World
+from shmkret.measure.cell import Cell
+from shmkret.measure.subjects.kretprobes import Prepared
 from shmkret.moves import intents
 from shmkret.plugins.registry import find
 from shmkret.text import atomics, inline
 from shmkret.text.atomics import NIL
 
+from .conftest import needs_two_cores
 from .worlds import HERE, SOUND, build_of, one_round_each
 
 OWN = ("rwlock", "seqlock", "combining", "every_table")
@@ -277,6 +281,27 @@ def test_an_uncompiled_lock_does_the_same_on_an_arena():
         assert_tables(arena, "table_locks", {i: [ROUNDS, 2 * ROUNDS] for i in range(NR_LOCKS)})
         assert_tables(arena, "locks", {0: [ROUNDS, 2 * ROUNDS]})
         assert_tables(arena, "system_locks", {1: [ROUNDS, 2 * ROUNDS]})
+
+
+def test_a_lock_knows_the_memory_node_of_every_core(monkeypatch):
+    monkeypatch.setattr(topology, "_node", lambda core: 4 if core == 1 else 2)
+    world = World.of(world_of("every_table").build, Sizes(maxactive=2), homes=topology.homes([1, 0]))
+    with world.create_arena() as arena:
+        k = plain.kernel(world, arena)
+
+        assert arena.geometry.nr_nodes == 2
+        for locks in (k.system_locks, k.other_locks):
+            assert [locks.home.node[cpu] for cpu in range(2)] == [1, 0]
+            assert locks.nodes == 2
+
+
+@needs_two_cores
+def test_a_run_tells_its_lock_where_its_cpus_are(monkeypatch):
+    cores = topology.allowed_cores()
+    monkeypatch.setattr(topology, "_node", lambda core: 7 if core == cores[0] else 3)
+    lock = lock_of("every_table").reference
+
+    assert Prepared(Cell("hot", "hashed", lock, "x86-64", "cacheline", 2), 1).world.homes == (1, 0)
 
 
 def assert_tables(arena, array, taken):

@@ -93,7 +93,7 @@ def die_once(build, body, mortal=(0,), deaths=1, limit=400_000, nr_recoverers=1,
 
         died = set()
         outcome = explore(scenario, limit)
-    if at is not None and 0 not in died:
+    if at is not None and 0 not in died and not outcome.violations:
         raise NoSuchStep(at)
     return outcome
 

@@ -64,14 +64,12 @@ ALWAYS int64_t obtain(const struct kernel *k, int64_t cpu, int in_task, int64_t 
 ALWAYS void refuse(const struct kernel *k, int64_t cpu, int in_task, int64_t rp, int64_t ri)
 {
 	push_own(k, cpu, in_task, rp, ri);
-	k->cpus[cpu].refused++;
 }
 
 ALWAYS void push(const struct kernel *k, int64_t cpu, int in_task, int64_t ri, int64_t task)
 {
 	k->instances[ri].next = k->list[task].first;
 	k->list[task].first = ri;
-	k->cpus[cpu].hits++;
 }
 
 ALWAYS int64_t begin_walk(const struct kernel *k, int64_t cpu, int in_task, int64_t task)
@@ -97,7 +95,6 @@ ALWAYS int take(const struct kernel *k, int64_t cpu, int in_task, int64_t where,
 		k->list[where].first = k->instances[ri].next;
 	else
 		k->instances[prev].next = k->instances[ri].next;
-	k->cpus[cpu].returns++;
 	int64_t rp = rp_of(k, ri);
 	if (rp != NIL)
 		push_own(k, cpu, in_task, rp, ri);
@@ -124,11 +121,10 @@ ALWAYS void push_free(const struct kernel *k, int64_t ri, int64_t rp)
 	k->probes[rp].free = ri;
 }
 
-ALWAYS void push_bucket(const struct kernel *k, int64_t cpu, int64_t ri, int64_t bucket)
+ALWAYS void push_bucket(const struct kernel *k, int64_t ri, int64_t bucket)
 {
 	k->instances[ri].next = k->buckets[bucket].first;
 	k->buckets[bucket].first = ri;
-	k->cpus[cpu].hits++;
 }
 
 ALWAYS void unlink_bucket(const struct kernel *k, int64_t ri, int64_t prev, int64_t bucket)
@@ -169,7 +165,6 @@ ALWAYS int64_t obtain(const struct kernel *k, int64_t cpu, int in_task, int64_t 
 
 ALWAYS void refuse(const struct kernel *k, int64_t cpu, int in_task, int64_t rp, int64_t ri)
 {
-	k->cpus[cpu].refused++;
 	drop_kretprobe_lock(k, cpu, in_task);
 }
 
@@ -184,7 +179,7 @@ ALWAYS void push(const struct kernel *k, int64_t cpu, int in_task, int64_t ri, i
 	if (first != NIL)
 		k->link[first].prev = ri;
 	k->used[rp].first = ri;
-	push_bucket(k, cpu, ri, bucket);
+	push_bucket(k, ri, bucket);
 	drop_kretprobe_lock(k, cpu, in_task);
 }
 
@@ -214,7 +209,6 @@ ALWAYS int take(const struct kernel *k, int64_t cpu, int in_task, int64_t where,
 	if (after != NIL)
 		k->link[after].prev = before;
 	push_free(k, ri, rp);
-	k->cpus[cpu].returns++;
 	return 0;
 }
 #elif defined(SCHEME_hashed) || defined(SCHEME_rfc)
@@ -237,13 +231,11 @@ ALWAYS void refuse(const struct kernel *k, int64_t cpu, int in_task, int64_t rp,
 {
 #if defined(SCHEME_rfc)
 	release(&k->locks[rp], &k->tables_of_locks, cpu);
-	k->cpus[cpu].refused++;
 #else
 	int64_t flags = irqsave(k, cpu, in_task);
 
 	acquire(&k->locks[rp], &k->tables_of_locks, cpu);
 	push_free(k, ri, rp);
-	k->cpus[cpu].refused++;
 	release(&k->locks[rp], &k->tables_of_locks, cpu);
 	irqrestore(k, cpu, in_task, flags);
 #endif
@@ -278,7 +270,7 @@ ALWAYS void push(const struct kernel *k, int64_t cpu, int in_task, int64_t ri, i
 {
 	int64_t bucket = begin_walk(k, cpu, in_task, task);
 
-	push_bucket(k, cpu, ri, bucket);
+	push_bucket(k, ri, bucket);
 	unlock_bucket(k, cpu, in_task, bucket);
 }
 
@@ -291,7 +283,6 @@ ALWAYS int take(const struct kernel *k, int64_t cpu, int in_task, int64_t where,
 	unlink_bucket(k, ri, prev, where);
 	acquire(&k->locks[rp], &k->tables_of_locks, cpu);
 	push_free(k, ri, rp);
-	k->cpus[cpu].returns++;
 	release(&k->locks[rp], &k->tables_of_locks, cpu);
 	return 0;
 }

@@ -4,11 +4,13 @@
  * layout.h is written from the record classes of shmkret.arena, so that both see the same words at the same places. The scheme,
  * the lock and the worker are chosen at compile time, as they are in shmkret's compiled loop:
  *
- *     cc -O2 -fno-plt -I DIR -DSCHEME_hashed -DLOCK_ttas -DWORKER_hot c.c -o peer && peer FD CPU
+ *     cc -O2 -fno-plt -fno-tree-slp-vectorize -I DIR -DSCHEME_hashed -DLOCK_ttas -DWORKER_hot c.c -o peer && peer FD CPU
+ *
+ * SLP is off: gcc would write two words of an instance as one of 16 bytes, and under `global` a call takes a fifth longer.
  *
  * The locks are in c-locks.h, the schemes in c-schemes.h. Handlers are functions of this file and inlined, as shmkret's are.
  *
- * Flags: -O2 -fno-plt
+ * Flags: -O2 -fno-plt -fno-tree-slp-vectorize
  * Workers: hot spread handlers interrupts
  * Schemes: global hashed rfc objpool
  * Locks: sem pthread ttas ticket mcs clh pthread-robust owner empty
@@ -259,12 +261,14 @@ ALWAYS void pre_handler_kretprobe(const struct kernel *k, int64_t cpu, int in_ta
 	k->instances[ri].task = task;
 	if (run_entry_handler(k, cpu, task, rp, ri)) {
 		refuse(k, cpu, in_task, rp, ri);
+		k->cpus[cpu].refused++;
 		return;
 	}
 	int64_t sp = k->tasks[task].sp;
 	k->instances[ri].ret_addr = k->stack[sp].word;
 	k->stack[sp].word = TRAMPOLINE;
 	push(k, cpu, in_task, ri, task);
+	k->cpus[cpu].hits++;
 }
 
 ALWAYS void kprobe_handler(const struct kernel *k, int64_t cpu, int in_task, int64_t task, int64_t p)
@@ -320,6 +324,7 @@ ALWAYS int64_t trampoline_handler(const struct kernel *k, int64_t cpu, int in_ta
 			orig_ret_address = k->instances[ri].ret_addr;
 			if (take(k, cpu, in_task, where, prev, ri))
 				abort(); /* nothing is ever unregistered here */
+			me->returns++;
 		} else {
 			prev = ri;
 		}

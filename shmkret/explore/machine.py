@@ -244,7 +244,8 @@ class ExploredMachine:
     def settled(self, holds: bool) -> bool:
         """What a wait that may be given up came to; what it has seen of both words goes into the state."""
         if self._scheduler is not None:
-            self._seen[greenlet.getcurrent()].append(int(holds))
+            seen = self._seen[greenlet.getcurrent()]
+            seen[-1] = 2 * seen[-1] + holds  # one step, one entry
         return holds
 
     def futex_wait(self, words: Any, i: int, value: int) -> None:

@@ -25,7 +25,7 @@ class Outcome:
 
     states: int = 0
     schedules: int = 0
-    complete: bool = True
+    complete: bool = False
     violations: list[Violation] = field(default_factory=list)
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -111,6 +112,12 @@ def place(nr_cpus: int, workers_per_core: int, order: str = "cores") -> list[int
             f"ask for `cpus` {most * workers_per_core} at most, or raise `workers_per_core`"
         )
     return [cores[cpu // workers_per_core] for cpu in range(nr_cpus)]
+
+
+def homes(cores: Sequence[int]) -> tuple[int, ...]:
+    """The memory node of each of these cores; the nodes that they are on are numbered from 0."""
+    nodes = [_node(core) for core in cores]
+    return tuple(sorted(set(nodes)).index(node) for node in nodes)
 
 
 def powers_of_two(largest: int) -> list[int]:

@@ -46,7 +46,7 @@ def default_maxactive(nr_cpus: int) -> int:
     return max(10, 2 * nr_cpus)
 
 
-def geometry_of(build: Build, sizes: Sizes, script_words: int, nr_recoverers: int = 0) -> Geometry:
+def geometry_of(build: Build, sizes: Sizes, script_words: int, nr_recoverers: int = 0, nr_nodes: int = 1) -> Geometry:
     """The geometry of an arena for this build. Raises GeometryError, PluginError."""
     declared = build.declared.boot
     nr_probes = len(declared) if sizes.probes is None else sizes.probes
@@ -61,6 +61,7 @@ def geometry_of(build: Build, sizes: Sizes, script_words: int, nr_recoverers: in
         data_size=own_data if sizes.data_size is None else sizes.data_size,
         script_words=script_words,
         nr_recoverers=nr_recoverers,
+        nr_nodes=nr_nodes,
         recoverable=int(build.recoverable),
         latency_words=build.nr_cpus * len(CLASSES) * HISTOGRAM_WORDS if build.timed else 1,
         padding=build.padding,

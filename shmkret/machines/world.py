@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shmkret.arena import boot
-from shmkret.arena.layout import Geometry
+from shmkret.arena.fields import parts_of
+from shmkret.arena.layout import ARRAYS, Geometry
 from shmkret.arena.records import INTEGERS, KRETPROBE, Boot, Kernel
 from shmkret.arena.segment import Arena
 from shmkret.arena.shape import numbers_of, realize
@@ -21,20 +22,25 @@ from shmkret.machines.sizes import Sizes, geometry_of, maxactive_of, script_of
 from shmkret.plugins.calls import blamed
 from shmkret.text import atomics
 from shmkret.text.atomics import Machine, Words
+from shmkret.text.domains import Home
 
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """What a run is made of. From one world come any number of arenas."""
+    """What a run is made of. From one world come any number of arenas.
+
+    homes: the memory node of each CPU's core, numbered from 0; whoever is not named is on node 0.
+    """
 
     build: Build
     sizes: Sizes
     script: NDArray[np.int64]
+    homes: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, build: Build, sizes: Sizes | None = None, seed: int = 0) -> Self:
+    def of(cls, build: Build, sizes: Sizes | None = None, seed: int = 0, homes: tuple[int, ...] = ()) -> Self:
         """With a script drawn from a seed. Raises PluginError."""
-        return cls(build, sizes or Sizes(), script_of(build, build.nr_cpus, seed))
+        return cls(build, sizes or Sizes(), script_of(build, build.nr_cpus, seed), homes)
 
     def over(self, **changes: Any) -> World:
         """The same with some fields of its build changed."""
@@ -42,7 +48,8 @@ class World:
 
     def geometry(self, nr_recoverers: int = 0) -> Geometry:
         """The sizes of its arenas. Raises GeometryError, PluginError."""
-        return geometry_of(self.build, self.sizes, len(self.script), nr_recoverers)
+        nr_nodes = 1 + max(self.homes, default=0)
+        return geometry_of(self.build, self.sizes, len(self.script), nr_recoverers, nr_nodes)
 
     def create_arena(self, geometry: Geometry | None = None, *, named: bool = False) -> Arena:
         """An arena with the worker's probes registered and its script written; the locks are not initialised yet.
@@ -63,6 +70,7 @@ class World:
         )
         arena.lists = build.scheme.constants.lists
         boot.populate(arena)
+        self._send_home(arena)
         populate = build.scheme.own("populate")
         if populate is not None:
             with blamed([build.scheme.path], "populate()"):
@@ -71,6 +79,13 @@ class World:
         arena.records("run")["work_ns"] = sizes.work_ns
         arena.records("functions")["blacklisted"][list(build.blacklist)] = 1
         return arena
+
+    def _send_home(self, arena: Arena) -> None:
+        """Write the nodes of the CPUs where the lock asks for them."""
+        asked = [field for field, table in parts_of(self.build.lock.record).tables.items() if table.record is Home]
+        for section in (f"{array}.{field}" for array in ARRAYS for field in asked):
+            if section in arena.sections:
+                arena.records(section)["node"][: len(self.homes)] = self.homes
 
     def numbers(self, arena: Arena) -> dict[str, int]:
         """The whole numbers of a Kernel, and those that locks and schemes ask for."""

@@ -56,7 +56,8 @@ def run(
     """
     _require(build, plan)
     cores = topology.allowed_cores()
-    world = World.of(build, sizes, plan.seed)
+    homes = topology.homes([cores[cpu % len(cores)] for cpu in range(build.nr_cpus)])
+    world = World.of(build, sizes, plan.seed, homes)
     with signals.on_the_spot():  # a callback of LLVM's would swallow an interrupt
         compiled = [native.compiled(world, text) for text in (recovery.start, recovery.announce)]
         machine = PlainMachine(build.cache())

@@ -29,7 +29,7 @@ def search(begin: Begin, limit: int, seconds: float) -> Outcome:
             if attempt.seen != shared:
                 break  # what was left out for a word that only one CPU uses must be looked at after all
         outcome = attempt.outcome
-        outcome.complete = not attempt.roads and not outcome.violations
+        outcome.complete = attempt.seen == shared and not attempt.roads and not outcome.violations
         outcome.states = len(attempt.visited)
         if attempt.seen == shared or outcome.violations or time.monotonic() >= end:
             return outcome

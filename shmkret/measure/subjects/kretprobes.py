@@ -70,7 +70,7 @@ class Prepared:
         if cell.peer != OURS:
             peers.require(cell.peer, cell.worker, cell.scheme, cell.lock, {knob: cell.value(knob) for knob in peers.DOES})
         self.cores = topology.place(cell.cpus, params.workers_per_core, params.pin_order)
-        self.world = World.of(self.build, params, seed)
+        self.world = World.of(self.build, params, seed, topology.homes(self.cores))
         self.rehearsal = Rehearsal()
         self._timed: dict[str, tuple[World, native.Bodies]] = {}
         # All that can be refused is refused before anything runs.
