@@ -19,7 +19,7 @@ from shmkret.text.atomics import NIL
 
 FREE, HUNG, SLAB = "free", "hung", "slab"
 """What it means for an instance to be on a list: no call has it, a call that will return has it, no probe has it."""
-PROBE, BUCKET, TASK, NOBODY = "probe", "bucket", "task", ""
+OF_PROBE, OF_BUCKET, OF_TASK, OF_NOBODY = "probe", "bucket", "task", ""
 """Whose list it is: list i holds the instances of probe i, of the tasks of bucket i, of task i; or all that there are."""
 
 
@@ -44,9 +44,9 @@ class Ring(NamedTuple):
 
 
 Listed = Chain | Ring
-FREE_LISTS = Chain(FREE, "probes", "free", PROBE)
-BUCKETS = Chain(HUNG, "buckets", "first", BUCKET)
-THE_SLAB = Chain(SLAB, "registry", "slab", NOBODY)
+FREE_LISTS = Chain(FREE, "probes", "free", OF_PROBE)
+BUCKETS = Chain(HUNG, "buckets", "first", OF_BUCKET)
+THE_SLAB = Chain(SLAB, "registry", "slab", OF_NOBODY)
 IN_BUCKETS: tuple[Listed, ...] = (FREE_LISTS, BUCKETS)
 """The lists of the generations that hash tasks into buckets."""
 
@@ -69,7 +69,11 @@ def list_name(listed: Listed, number: int) -> str:
     """The name of list `number`, for a sentence."""
     if isinstance(listed, Ring):
         return f"the rings of probe {number}"
-    names = {PROBE: f"the free list of probe {number}", BUCKET: f"bucket {number}", TASK: f"the list of task {number}"}
+    names = {
+        OF_PROBE: f"the free list of probe {number}",
+        OF_BUCKET: f"bucket {number}",
+        OF_TASK: f"the list of task {number}",
+    }
     return names.get(listed.of, "the slab")
 
 
@@ -161,8 +165,8 @@ def statistics(arena: Any) -> dict[str, Any]:
             for p, probe in enumerate(probes)
             if probe["registered"]
         ],
-        "buckets": in_flight.get(BUCKET, {}),
-        **({"tasks": in_flight[TASK]} if TASK in in_flight else {}),
+        "buckets": in_flight.get(OF_BUCKET, {}),
+        **({"tasks": in_flight[OF_TASK]} if OF_TASK in in_flight else {}),
         "slab": {"instances": len(slab.order), **({"torn": slab.flaw} if slab.flaw else {})},
     }
 
