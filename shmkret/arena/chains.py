@@ -14,12 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shmkret.arena.layout import GEOMETRY_FIELDS
+from shmkret.arena.fields import fields_of, parts_of
+from shmkret.arena.layout import GEOMETRY_FIELDS, own_sections
 from shmkret.text.atomics import NIL
+from shmkret.text.domains import PER_BUCKET, PER_PROBE, PER_PROBE_PER_CPU, PER_RING_WORD, PER_TASK, Domain, name_of
 
 FREE, HUNG, SLAB = "free", "hung", "slab"
 """What it means for an instance to be on a list: no call has it, a call that will return has it, no probe has it."""
-PROBE, BUCKET, TASK, NOBODY = "probe", "bucket", "task", ""
+OF_PROBE, OF_BUCKET, OF_TASK, OF_NOBODY = "probe", "bucket", "task", ""
 """Whose list it is: list i holds the instances of probe i, of the tasks of bucket i, of task i; or all that there are."""
 
 
@@ -44,11 +46,64 @@ class Ring(NamedTuple):
 
 
 Listed = Chain | Ring
-FREE_LISTS = Chain(FREE, "probes", "free", PROBE)
-BUCKETS = Chain(HUNG, "buckets", "first", BUCKET)
-THE_SLAB = Chain(SLAB, "registry", "slab", NOBODY)
+FREE_LISTS = Chain(FREE, "probes", "free", OF_PROBE)
+BUCKETS = Chain(HUNG, "buckets", "first", OF_BUCKET)
+THE_SLAB = Chain(SLAB, "registry", "slab", OF_NOBODY)
 IN_BUCKETS: tuple[Listed, ...] = (FREE_LISTS, BUCKETS)
 """The lists of the generations that hash tasks into buckets."""
+
+
+OWNERS = {
+    (FREE, OF_PROBE): PER_PROBE,
+    (HUNG, OF_BUCKET): PER_BUCKET,
+    (HUNG, OF_TASK): PER_TASK,
+}
+"""The chains that a scheme may have: of which kind, whose they are, and the domain of the section that begins them."""
+OWNER_NAMES = {OF_PROBE: "OF_PROBE", OF_BUCKET: "OF_BUCKET", OF_TASK: "OF_TASK"}
+END_WORDS = ("head", "tail", "last")
+
+
+def wrong_lists(lists: tuple[Listed, ...], scheme: type) -> str:
+    """Why these cannot be the lists of a scheme with that class, in a sentence; empty: they can."""
+    for i, listed in enumerate(lists):
+        words = _wrong_ring(listed, scheme) if isinstance(listed, Ring) else _wrong_chain(listed, scheme)
+        if words:
+            return f"LISTS[{i}]: {words}"
+    if sum(listed.kind == FREE for listed in lists) != 1:
+        return "LISTS has one list of the kind FREE: a Chain OF_PROBE, or a Ring"
+    of = [listed.of for listed in lists if isinstance(listed, Chain) and listed.kind == HUNG]
+    if not of or len(of) != len(set(of)):
+        return "LISTS has one list of the kind HUNG at least, and one OF_TASK and one OF_BUCKET at most"
+    return ""
+
+
+def _wrong_chain(chain: Chain, scheme: type) -> str:
+    if (chain.kind, chain.of) not in OWNERS:
+        return f"a chain of kind {chain.kind!r} and of {chain.of!r}: give FREE, OF_PROBE; or HUNG, OF_TASK or OF_BUCKET"
+    whose = f"lists {OWNER_NAMES[chain.of]}"
+    return _wrong_section(chain.section, OWNERS[chain.kind, chain.of], (chain.field,), whose, scheme)
+
+
+def _wrong_ring(ring: Ring, scheme: type) -> str:
+    if ring.kind != FREE:
+        return f"a ring of kind {ring.kind!r}: give FREE"
+    return _wrong_section(ring.ends, PER_PROBE_PER_CPU, END_WORDS, "the ends of rings", scheme) or _wrong_section(
+        ring.slots, PER_RING_WORD, ("word",), "the slots of rings", scheme
+    )
+
+
+def _wrong_section(name: str, per: Domain, fields: tuple[str, ...], what: str, scheme: type) -> str:
+    """Unless it is there, with a record for each of `per` that has these words."""
+    own = {section.name: (section.record, section.place.per) for section in own_sections()}
+    sections = own | {f"scheme.{field}": (table.record, table.per) for field, table in parts_of(scheme).tables.items()}
+    if name not in sections:
+        there = sorted(section for section, (_, domain) in sections.items() if domain == per) or ["no section of the kind"]
+        return f"{name!r} is no section: for {what}, {name_of(per)}, there is {' or '.join(there)}"
+    record, domain = sections[name]
+    if domain != per:
+        return f"{name!r} has its records {name_of(domain)}: {what} are {name_of(per)}"
+    missing = [field for field in fields if field not in fields_of(record)]
+    return f"{record.__name__} of {name!r} has no word {missing[0]!r}: it has {', '.join(fields_of(record))}" if missing else ""
 
 
 class Walked(NamedTuple):
@@ -69,7 +124,11 @@ def list_name(listed: Listed, number: int) -> str:
     """The name of list `number`, for a sentence."""
     if isinstance(listed, Ring):
         return f"the rings of probe {number}"
-    names = {PROBE: f"the free list of probe {number}", BUCKET: f"bucket {number}", TASK: f"the list of task {number}"}
+    names = {
+        OF_PROBE: f"the free list of probe {number}",
+        OF_BUCKET: f"bucket {number}",
+        OF_TASK: f"the list of task {number}",
+    }
     return names.get(listed.of, "the slab")
 
 
@@ -161,8 +220,8 @@ def statistics(arena: Any) -> dict[str, Any]:
             for p, probe in enumerate(probes)
             if probe["registered"]
         ],
-        "buckets": in_flight.get(BUCKET, {}),
-        **({"tasks": in_flight[TASK]} if TASK in in_flight else {}),
+        "buckets": in_flight.get(OF_BUCKET, {}),
+        **({"tasks": in_flight[OF_TASK]} if OF_TASK in in_flight else {}),
         "slab": {"instances": len(slab.order), **({"torn": slab.flaw} if slab.flaw else {})},
     }
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, get_args, get_type_hints
 import numpy as np
 
 from shmkret.errors import PluginError
-from shmkret.text.domains import NUMBERS, Domain
+from shmkret.text.domains import NUMBERS, PER_CPU, Domain, Home, name_of
 
 MOST_BYTES = 4096
 Locks = Any
@@ -59,6 +59,61 @@ def parts_of(record: type) -> Parts:
         else:
             parts.locks[field] = per
     return parts._replace(words=tuple(words))
+
+
+class Legal(NamedTuple):
+    """The domains that fields may have, by what they are; those of arrays of locks by the field that may be one."""
+
+    tables: tuple[Domain, ...]
+    numbers: tuple[Domain, ...]
+    locks: dict[str, tuple[Domain, ...]]
+
+
+def wrong_field(record: type, legal: Legal) -> str:
+    """What is wrong with the first field of a record class that is none of what is legal; empty: nothing."""
+    notes, parts = _annotations(record), parts_of(record)
+    found = (_wrong(field, notes.get(field), parts, legal) for field in record._fields)  # type: ignore[attr-defined]
+    return next((f"{record.__name__}.{words}" for words in found if words), "")
+
+
+def _wrong(field: str, note: Any, parts: Parts, legal: Legal) -> str:
+    """Beginning with its name."""
+    words = ""
+    if field in parts.tables:
+        words = _wrong_table(parts.tables[field], legal)
+    elif field in parts.numbers and parts.numbers[field] not in legal.numbers:
+        words = f"the number {name_of(parts.numbers[field])}: give {either(legal.numbers)}"
+    elif field in parts.locks:
+        words = _wrong_array(field, parts.locks[field], legal)
+    elif hasattr(note, "_fields") or hasattr(next(iter(get_args(note)), None), "_fields"):
+        words = f"a record without a domain: {_a_table(legal)}"
+    return f"{field} is {words}" if words else ""
+
+
+def _wrong_table(table: Table, legal: Legal) -> str:
+    if table.per not in legal.tables:
+        return f"a table {name_of(table.per)}: {_a_table(legal)}"
+    if not is_plain(table.record):
+        return f"a table of {table.record.__name__}, which is more than words: {_a_table(legal)}"
+    return f"a table of Home, {name_of(table.per)}: give PER_CPU" if table.record is Home and table.per != PER_CPU else ""
+
+
+def _wrong_array(field: str, per: Domain, legal: Legal) -> str:
+    if not legal.locks:
+        return f"neither a word nor a table: {_a_table(legal)}"
+    if field not in legal.locks:
+        return f"an array of locks: call it {' or '.join(legal.locks)}"
+    return "" if per in legal.locks[field] else f"an array of locks {name_of(per)}: give {either(legal.locks[field])}"
+
+
+def _a_table(legal: Legal) -> str:
+    return f"a table is Annotated[a NamedTuple class of words, {either(legal.tables)}]"
+
+
+def either(domains: tuple[Domain, ...]) -> str:
+    """Domains for a sentence that lets one choose."""
+    *others, last = map(name_of, domains)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _annotations(record: type) -> dict[str, Any]:

@@ -103,7 +103,8 @@ def kernel_shape(lock: type, scheme: type, arch: type, worker: type, mode: Group
     arrays = arrays_of(scheme)
     own = {section.name: Records(section.name, section.record) for section in own_sections()}
     others: dict[str, Shape] = {
-        # An array that the scheme has not is never used: any other stands in its place.
+        # In the place of an array that the scheme lacks stands the system's. Who goes over all three asks has_array(), or
+        # does what may be done twice.
         "system_locks": lock_shape(SYSTEM_ARRAY, lock),
         "table_locks": lock_shape(TABLE_ARRAY if TABLE_ARRAY in arrays else SYSTEM_ARRAY, lock),
         "other_locks": lock_shape(OTHER_ARRAY if OTHER_ARRAY in arrays else SYSTEM_ARRAY, lock),

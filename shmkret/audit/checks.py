@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkret.arena.chains import BUCKET, FREE, HUNG, SLAB, Chain, Walked, hung, walk_all
+from shmkret.arena.chains import FREE, HUNG, OF_BUCKET, SLAB, Chain, Walked, hung, walk_all
 from shmkret.arena.hashing import hash_ptr
 from shmkret.arena.records import KRETPROBE
 from shmkret.arena.segment import Arena
@@ -47,7 +47,7 @@ def audit(arena: Arena, scheme: Plugin | None, *, at_rest: bool = True) -> list[
         wrong += _misplaced(arena, walked)
         if walked.listed.kind == HUNG:
             in_flight += walked.order
-            where.add("buckets" if isinstance(walked.listed, Chain) and walked.listed.of == BUCKET else "the lists of tasks")
+            where.add("buckets" if isinstance(walked.listed, Chain) and walked.listed.of == OF_BUCKET else "the lists of tasks")
     for kind, what in ((kinds.LOST, places == 0), (kinds.DOUBLED, places > 1)):
         if what.any():
             wrong.append(Finding(kind, int(np.flatnonzero(what)[0]), int(what.sum()), 0))
@@ -83,7 +83,7 @@ def _wrong_lists(arena: Arena, walked: Walked) -> Iterator[Finding]:
     """Instances in flight that are where their task is not looked for."""
     tasks, addresses = arena.records("instances")["task"], arena.records("tasks")["address"]
     multiplier = int(arena.header["hash_multiplier"][0])
-    hashed = isinstance(walked.listed, Chain) and walked.listed.of == BUCKET
+    hashed = isinstance(walked.listed, Chain) and walked.listed.of == OF_BUCKET
     for ri in walked.order:
         task = int(tasks[ri])
         if not 0 <= task < len(addresses):

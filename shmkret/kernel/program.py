@@ -49,7 +49,8 @@ WORKER = Contract(
     package="shmkret_workers",
     record=_own_class,
     signatures=(of_verb(step),),
-    outside=(of_verb(interrupt), Signature("nr_functions", ("nr_cpus",)), Signature("script", ("nr_cpus", "rng"))),
+    optional=(of_verb(interrupt),),
+    outside=(Signature("nr_functions", ("nr_cpus",)), Signature("script", ("nr_cpus", "rng"))),
     constants=(
         Constant("DATA_SIZE", 0, whole(0, 1 << 20)),
         Constant("TASKS_PER_CPU", 1, whole(1, 1 << 24)),

@@ -17,9 +17,8 @@ may be left out by a lock that does not ask who comes.
                   release_shared(lock, i, cpu)
     sequence      read_begin(lock, i) -> int               readers do not write: a number to begin with,
                   read_retry(lock, i, seq) -> bool         and whether what was read since must be read again
-    combine       apply(lock, i, cpu, section, k, arg)     run enter(section, k, arg) under the lock, on whatever CPU; its
-    answer gate          acquire_unless(lock, i, stop, cpu)       as acquire(), True; or let go of it, and False, once
-    stop[0] is not 0
+    combine       apply(lock, i, cpu, section, k, arg)     what enter(section, k, arg) answers, under the lock, on any CPU
+    gate          acquire_unless(lock, i, stop, cpu)       as acquire(), True; or let go, and False, once stop[0] is not 0
                   reset(lock, i, owner)                    everybody has let go: let the CPU `owner` hold it, or nobody (NIL)
     owner         acquire_unless
                   take_over(lock, i, dead, cpu) -> bool    if CPU `dead` has it: now `cpu` has it
@@ -28,22 +27,20 @@ may be left out by a lock that does not ask who comes.
                   try_acquire_robust(lock, i, cpu) -> int  the same without waiting; REFUSED when a live CPU has it
 
 A file has all functions of an ability, or none. `gate`, `owner` and `robust` are the three ways to survive the death of a
-holder:
-a recoverable run uses the one that the lock has (family()). Without `combine`, apply() acquires, enters and releases.
+holder: a recoverable run uses the one that the lock has (family()). Without `combine`, apply() acquires, enters and releases.
 
-    outside the text, each optional
-                  init(lock, i)          make it free, where all zeros is not free
+    each optional
+    text          reset_cpu(lock, cpu)   before reset() of every lock: the CPU's records are as if it had never come
+    outside       init(lock, i)          make it free, where all zeros is not free
                   init_cpu(lock, cpu)    make the CPU's records ready
-                  reset_cpu(lock, cpu)   the same, before reset() of every lock; it is compiled, too
                   is_free(lock, i)       whether nobody holds it; asked when every CPU has stopped
                   is_idle(lock, cpu)     whether the CPU's records are as if it had never come; asked likewise
                   holder(lock, i)        the CPU that holds it, or -1 where its words do not say
 
 Always    a CPU holds or awaits at most one lock of an array, but for a recoverer of the family `owner`. So a lock with a
-          PER_CPU table, which its holder needs, cannot have take_over()
-Constants SIZE, the bytes of a lock whose words libc owns. CONTROL = True for a lock that must fail. ATTACHABLE = False where
-the
-          words mean something to the process that made them and its children alone
+          table PER_CPU or PER_LOCK_AND_CPU, which its holder needs, cannot have take_over(); `home` is no such table
+Constants SIZE, the bytes of a lock whose words libc owns. CONTROL = True for a lock that must fail. ATTACHABLE = False
+          where the words mean something to the process that made them and its children alone
 """
 
 from __future__ import annotations
@@ -52,15 +49,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from shmkret.arena.fields import MOST_BYTES, parts_of
+from shmkret.arena.fields import MOST_BYTES, Legal, parts_of, wrong_field
+from shmkret.arena.layout import OF_LOCKS
 from shmkret.errors import PluginError
 from shmkret.plugins.contract import Ability, Constant, Contract, Signature, Source, of_verb, one_record, truth, whole
-from shmkret.text.domains import PER_CPU
+from shmkret.text.domains import NR_LOCKS, NR_NODES, NR_SLOTS, PER_CPU, PER_LOCK_AND_CPU, Home, name_of
 from shmkret.text.verbs import defaulted, droppable, generic
 
 GATE, OWNER, ROBUST = "gate", "owner", "robust"
 FAMILIES = (OWNER, ROBUST, GATE)
 """The abilities by which a lock survives its holder; of several that it has, the first."""
+DOMAINS = Legal(tables=tuple(OF_LOCKS), numbers=(NR_LOCKS, NR_SLOTS, NR_NODES), locks={})
+ONE_A_HOLDER = (PER_CPU, PER_LOCK_AND_CPU)
+"""Of a table of these domains a CPU has one record in an array, whichever lock it holds."""
 
 
 @droppable
@@ -189,14 +190,18 @@ def _held_parameter(source: Source) -> str:
 
 
 def _check(contract: Contract, path: Path, module: ModuleType) -> None:
-    """A table of the CPU that holds a lock goes with the CPU."""
+    """Its fields are legal; and a table that its holder needs does not go with take_over()."""
     lock = one_record(contract, path, module)
+    wrong = wrong_field(lock, DOMAINS)
+    if wrong:
+        raise PluginError(f"{path}: {wrong}")
     parts = parts_of(lock)
     if not parts.words:
         raise PluginError(f"{path}: {lock.__name__} has no word: a lock needs one at least, annotated Words")
-    if "take_over" in vars(module) and any(per == PER_CPU for _, per in parts.tables.values()):
+    needed = [per for record, per in parts.tables.values() if per in ONE_A_HOLDER and record is not Home]
+    if "take_over" in vars(module) and needed:
         raise PluginError(
-            f"{path}: a lock with a PER_CPU table cannot have take_over(): a recoverer holds many locks at once, "
+            f"{path}: a lock with a {name_of(needed[0])} table cannot have take_over(): a recoverer holds many locks at once, "
             "and has one record; recover it by gate, or by functions of your own"
         )
 
@@ -220,10 +225,10 @@ LOCK = Contract(
         _here(OWNER, (acquire_unless, take_over, wake_all)),
         _here(ROBUST, (acquire_robust, try_acquire_robust)),
     ),
+    optional=(of_verb(reset_cpu),),
     outside=(
         Signature("init", ("lock", "i")),
         Signature("init_cpu", ("lock", "cpu")),
-        of_verb(reset_cpu),
         Signature("is_free", ("lock", "i")),
         Signature("is_idle", ("lock", "cpu")),
         Signature("holder", ("lock", "i")),

@@ -15,8 +15,18 @@ Source    Craig, University of Washington TR 93-02-02, 1993; Magnusson, Landin &
 
 from typing import Annotated, NamedTuple
 
-from shmkret.text import EQ, NR_LOCKS, PER_CPU, PER_LOCK_AND_CPU, Words, exchange, inline, store_release
-from shmkret.text.atomics import wait_unless, wait_until
+from shmkret.text import (
+    EQ,
+    NR_LOCKS,
+    PER_CPU,
+    PER_LOCK_AND_CPU,
+    Words,
+    exchange,
+    inline,
+    store_release,
+    wait_unless,
+    wait_until,
+)
 
 
 class Node(NamedTuple):

@@ -1,21 +1,61 @@
-"""Moves: what a scheme is written with. How its locks are taken, its lists changed, and interrupts masked meanwhile.
+"""Moves: what a scheme is written with. Whoever writes a scheme imports this face.
 
-Read `irqflags` (interrupts as a scheme sees them), `locking` (locks as a scheme takes them), `intents` (what a CPU says
-before it changes a list), `lists` (the moves), `chained` (the walk of schemes with buckets), `clock` (whether a run is
-timed), `bugs`.
-Whoever writes a scheme imports this face.
+    irqflags    interrupts, as a scheme masks them
+    locking     locks, as a scheme takes them
+    intents     what a CPU says before it changes a list
+    lists       the moves
+    chained     the walk of schemes with buckets
+    clock       whether a run is timed
+    bugs        the bugs of the past
+
+Read them in that order.
 """
 
-from shmkret.arena.chains import BUCKET, BUCKETS, FREE, FREE_LISTS, HUNG, IN_BUCKETS, PROBE, TASK, Chain, Ring
+from shmkret.arena.chains import (
+    BUCKETS,
+    FREE,
+    FREE_LISTS,
+    HUNG,
+    IN_BUCKETS,
+    OF_BUCKET,
+    OF_PROBE,
+    OF_TASK,
+    Chain,
+    Ring,
+)
+from shmkret.arena.chains import hung as in_flight_of
 from shmkret.arena.fields import Locks
 from shmkret.arena.hashing import NR_BUCKETS, hash_ptr
 from shmkret.arena.records import Kernel
+from shmkret.arena.segment import Arena
+from shmkret.locks import release
 from shmkret.moves.bugs import has_bug
 from shmkret.moves.chained import drain, first, give, next, retire, ri_of, rp_of, take_orphan
-from shmkret.moves.intents import FLUSHED, NOTHING, REFUSAL, RETURNED, new_count, number_of, put, recovers, set_count
+from shmkret.moves.intents import (
+    FLUSHED,
+    HANG,
+    NOTHING,
+    ORPHAN,
+    POP,
+    PROBE,
+    PUSH,
+    REFUSAL,
+    REM,
+    RETURNED,
+    TABLE,
+    commit,
+    finish,
+    intent_of,
+    new_count,
+    number_of,
+    put,
+    recovers,
+    set_count,
+)
 from shmkret.moves.irqflags import irqrestore, irqrestore_held, irqsave, irqsave_held
 from shmkret.moves.lists import (
     count_missed,
+    hung,
     pop_free,
     push_back,
     push_bucket,
@@ -24,46 +64,96 @@ from shmkret.moves.lists import (
     take_out,
     unlink_bucket,
 )
+from shmkret.moves.lists import push as push_in_front
 from shmkret.moves.locking import lock_inside, lock_probe, lock_table, unlock_probe, unlock_table
-from shmkret.text import NIL, ONE, PER_BUCKET, PER_CPU, PER_INSTANCE, PER_PROBE, PER_TASK, Words, inline, outline
+from shmkret.text import (
+    EQ,
+    NE,
+    NIL,
+    ONE,
+    PER_BUCKET,
+    PER_CPU,
+    PER_INSTANCE,
+    PER_PROBE,
+    PER_PROBE_PER_CPU,
+    PER_RING_WORD,
+    PER_TASK,
+    RING_WORDS,
+    Words,
+    cmpxchg,
+    exchange,
+    fence,
+    fetch_add,
+    inline,
+    load_acquire,
+    load_relaxed,
+    outline,
+    store_relaxed,
+    store_release,
+    wait_until,
+)
 
 __all__ = [
-    "BUCKET",
     "BUCKETS",
+    "EQ",
     "FLUSHED",
     "FREE",
     "FREE_LISTS",
+    "HANG",
     "HUNG",
     "IN_BUCKETS",
+    "NE",
     "NIL",
     "NOTHING",
     "NR_BUCKETS",
+    "OF_BUCKET",
+    "OF_PROBE",
+    "OF_TASK",
     "ONE",
+    "ORPHAN",
     "PER_BUCKET",
     "PER_CPU",
     "PER_INSTANCE",
     "PER_PROBE",
+    "PER_PROBE_PER_CPU",
+    "PER_RING_WORD",
     "PER_TASK",
+    "POP",
     "PROBE",
+    "PUSH",
     "REFUSAL",
+    "REM",
     "RETURNED",
-    "TASK",
+    "RING_WORDS",
+    "TABLE",
+    "Arena",
     "Chain",
     "Kernel",
     "Locks",
     "Ring",
     "Words",
+    "cmpxchg",
+    "commit",
     "count_missed",
     "drain",
+    "exchange",
+    "fence",
+    "fetch_add",
+    "finish",
     "first",
     "give",
     "has_bug",
     "hash_ptr",
+    "hung",
+    "in_flight_of",
     "inline",
+    "intent_of",
     "irqrestore",
     "irqrestore_held",
     "irqsave",
     "irqsave_held",
+    "load_acquire",
+    "load_relaxed",
     "lock_inside",
     "lock_probe",
     "lock_table",
@@ -75,16 +165,21 @@ __all__ = [
     "push_back",
     "push_bucket",
     "push_free",
+    "push_in_front",
     "put",
     "recovers",
+    "release",
     "retire",
     "ri_of",
     "rp_of",
     "set_count",
+    "store_relaxed",
+    "store_release",
     "take_in_hand",
     "take_orphan",
     "take_out",
     "unlink_bucket",
     "unlock_probe",
     "unlock_table",
+    "wait_until",
 ]

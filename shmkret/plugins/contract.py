@@ -2,16 +2,19 @@
 
     signatures    the functions that every file of the kind has
     abilities     functions that belong together: a file has all of an ability, or none of it
-    outside       functions that it may have, which are asked in plain Python, never compiled
+    optional      functions of the text that it may have, each by itself; they are compiled
+    outside       functions that it may have, each by itself; they are asked in plain Python, and never compiled
     constants     values that it may set, each with a default and a check
 
 What is checked here is also what `shmkret list` and the documents show. No default claims success: what a file does not define,
-it cannot do, and Plugin.can() says so.
+it cannot do, and Plugin.can() says so. A function whose name comes near one that a file may have, and has not, is refused:
+nobody would call it.
 """
 
 from __future__ import annotations
 
 import ast
+import difflib
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -97,6 +100,10 @@ def names(value: Any) -> str:
     return "" if is_set else "give a frozenset of names"
 
 
+NEAR = 0.8
+"""From here on two names are one, misspelt: 1 is the same name."""
+
+
 def _nothing_more(contract: Contract, path: Path, module: ModuleType) -> None:
     pass
 
@@ -114,6 +121,7 @@ class Contract:
     record: Callable[[Contract, Path, ModuleType], type]
     signatures: tuple[Signature, ...]
     abilities: tuple[Ability, ...] = ()
+    optional: tuple[Signature, ...] = ()
     outside: tuple[Signature, ...] = ()
     constants: tuple[Constant, ...] = ()
     refused: tuple[Callable[[Source], str], ...] = ()
@@ -126,14 +134,21 @@ class Contract:
         """For its name in a sentence."""
         return "an" if self.name[0] in "aeiou" else "a"
 
+    @property
+    def functions(self) -> dict[str, Signature]:
+        """All functions that a file may have, by name."""
+        of_abilities = (one for ability in self.abilities for one in ability.signatures)
+        return {one.name: one for one in (*self.signatures, *of_abilities, *self.optional, *self.outside)}
+
     def check(self, path: Path, module: ModuleType) -> frozenset[str]:
         """The abilities of a file that keeps the contract. Raises PluginError, with the file and the line, for any other."""
         for signature in self.signatures:
             self.require(path, module, signature)
         has = self._abilities(path, module)
-        for signature in self.outside:
+        for signature in (*self.optional, *self.outside):
             if signature.name in vars(module):
                 self.require(path, module, signature)
+        self._refuse_misspelt(path, module)
         self.values(path, module)
         self.more(self, path, module)
         return has
@@ -153,6 +168,20 @@ class Contract:
             defines = f"{self.article} {self.name} defines {signature.name}() with {nr} arguments"
             raise PluginError(f"{path}: {defines}; this file does not: {signature}")
         require_arguments(path, function, signature, f"of {self.article} {self.name} ")
+
+    def _refuse_misspelt(self, path: Path, module: ModuleType) -> None:
+        """A misspelt function of an ability of several is missed where the others are there."""
+        alone = [ability.signatures[0] for ability in self.abilities if len(ability.signatures) == 1]
+        missing = [one.name for one in (*self.optional, *self.outside, *alone) if one.name not in vars(module)]
+        for name, function in vars(module).items():
+            is_own = inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_")
+            near = difflib.get_close_matches(name, missing, n=1, cutoff=NEAR) if is_own and name not in self.functions else []
+            if near:
+                line = inspect.unwrap(function).__code__.co_firstlineno
+                raise PluginError(
+                    f"{path}:{line}: {self.article} {self.name} has no {name}(): "
+                    f"did you mean {near[0]}()? Begin the name with _ if it is a function of your own"
+                )
 
     def _abilities(self, path: Path, module: ModuleType) -> frozenset[str]:
         """What it can do: abilities of which all functions are there. One that belongs to none of these is refused."""

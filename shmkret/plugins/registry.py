@@ -29,7 +29,7 @@ from typing import Any
 from shmkret.errors import PluginError, UnknownName
 from shmkret.plugins import sources
 from shmkret.plugins.calls import TakesTooLong, blamed
-from shmkret.plugins.contract import Contract, Signature
+from shmkret.plugins.contract import Contract
 from shmkret.text.verbs import is_verb, with_all
 
 IMPORT_PATIENCE_S = 60.0
@@ -73,17 +73,12 @@ class Plugin:
         function = vars(self.module).get(name)
         if not inspect.isfunction(function) or is_verb(function):
             return None
-        known = {one.name: one for one in (*self.kind.signatures, *self.kind.outside, *self._of_abilities)}
-        signature = known.get(name)
+        signature = self.kind.functions.get(name)
         return function if signature is None else with_all(function, signature.parameters, signature.may_drop)
 
     def sets(self, constant: str) -> bool:
         """Whether its file sets that constant itself."""
         return constant in vars(self.module)
-
-    @property
-    def _of_abilities(self) -> list[Signature]:
-        return [one for ability in self.kind.abilities for one in ability.signatures]
 
     @property
     def built_in(self) -> bool:

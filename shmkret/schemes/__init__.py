@@ -3,8 +3,9 @@
 A file defines one NamedTuple class: the arrays of locks that it wants, and the records that only it has. Each is optional.
 
     table: Annotated[Locks, PER_BUCKET]     a lock a bucket            locks: Annotated[Locks, PER_PROBE]    or ONE: its others
-    list: Annotated[List, PER_TASK]         scheme.list.first[task], of a NamedTuple class List of words; or PER_CPU, PER_PROBE,
-                                            PER_INSTANCE, PER_BUCKET, PER_PROBE_PER_CPU, PER_RING_WORD
+    list: Annotated[List, PER_TASK]         scheme.list.first[task], of a NamedTuple class List of words; or ONE, PER_CPU,
+                                            PER_PROBE, PER_INSTANCE, PER_BUCKET, PER_PROBE_PER_CPU, PER_RING_WORD
+    size: Annotated[int, RING_WORDS]        a number
 
 The probe path (shmkret.kernel) calls these functions, per probed call in this order:
 
@@ -27,24 +28,23 @@ The probe path (shmkret.kernel) calls these functions, per probed call in this o
               orphan(scheme, k, cpu, rp)             after it: the instances of rp in flight have no rp any more
               drain(scheme, k, cpu, rp) -> ri        a free instance of rp, taken; NIL: there is none left
 
-A walk's functions, give() and drain() of a scheme whose lists are chained are in shmkret.moves.chained. Every move counts
-itself, as the moves of shmkret.moves.lists do: hits, returned, flushed, refused.
+A walk's functions, give() and drain() of a scheme whose lists are chained are in shmkret.moves. A scheme counts nothing: in
+a recoverable run the moves of shmkret.moves count hits, returned, flushed and refused, and else the path does.
 
     recover   lock_free(scheme, k, cpu, rp), unlock_free    the lock of rp's free list
-              lock_of(scheme, k, op, ri) -> number   the lock that a move of ri is made under (shmkret.moves.intents)
+              lock_of(scheme, k, op, ri) -> number   the lock that a move of ri is made under: number_of() of shmkret.moves
               finish_push(scheme, k, ri)             do again what push(), take() and orphan() do to lists that only it keeps
               finish_take(scheme, k, ri)
               finish_orphan(scheme, k, rp)
-              An ability: all six or none. The moves are those of shmkret.moves.lists, in their order.
+              An ability: all six or none. The moves are those of shmkret.moves, in their order.
 
     outside the text, each optional
               populate(arena)                 how lists that only it keeps stand at first; those of LISTS are made by themselves
               audit(arena) -> list of str     what is wrong with lists that only it keeps, in sentences
               rebuild(arena) -> list of str   make them anew
 
-Constants LISTS, where instances are (shmkret.arena.chains), for audit, repair and statistics. BUGS, the historical bugs that
-it has
-          by nature (shmkret.moves.bugs)
+Constants LISTS, where instances are, for audit, repair and statistics: one FREE, a Chain OF_PROBE or a Ring; and HUNG, a
+          Chain OF_TASK or OF_BUCKET. BUGS, the historical bugs that it has by nature (shmkret.moves.bugs)
 """
 
 from __future__ import annotations
@@ -53,13 +53,31 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from shmkret.arena.chains import IN_BUCKETS, Chain, Ring
-from shmkret.arena.fields import parts_of
-from shmkret.arena.layout import ARRAYS
+from shmkret.arena.chains import IN_BUCKETS, Chain, Ring, wrong_lists
+from shmkret.arena.fields import Legal, wrong_field
 from shmkret.errors import PluginError
 from shmkret.moves.chained import lock_free, unlock_free
 from shmkret.plugins.contract import Ability, Constant, Contract, Signature, Source, names, of_verb, one_record
+from shmkret.text.domains import (
+    NR_NODES,
+    NR_SLOTS,
+    ONE,
+    PER_BUCKET,
+    PER_CPU,
+    PER_INSTANCE,
+    PER_PROBE,
+    PER_PROBE_PER_CPU,
+    PER_RING_WORD,
+    PER_TASK,
+    RING_WORDS,
+)
 from shmkret.text.verbs import generic
+
+DOMAINS = Legal(
+    tables=(ONE, PER_CPU, PER_TASK, PER_PROBE, PER_INSTANCE, PER_BUCKET, PER_PROBE_PER_CPU, PER_RING_WORD),
+    numbers=(NR_SLOTS, NR_NODES, RING_WORDS),
+    locks={"table": (PER_BUCKET,), "locks": (PER_PROBE, ONE)},
+)
 
 
 @generic
@@ -187,22 +205,20 @@ def _earlier_contract(source: Source) -> str:
     new = ", ".join(verb.__name__ for verb in VERBS if verb.__name__ not in (*BEFORE.values(), "obtain", "refuse", "orphan"))
     return (
         f"this scheme is written for the contract before: new are {renamed}, and {new}, which "
-        "shmkret.moves.chained has for lists in buckets; the class says which locks it has; see shmkret/schemes/__init__.py"
+        "shmkret.moves has for lists in buckets; the class says which locks it has; see shmkret/schemes/__init__.py"
     )
 
 
 def _are_lists(value: Any) -> str:
     is_right = isinstance(value, tuple) and all(isinstance(one, Chain | Ring) for one in value)
-    return "" if is_right else "give a tuple of Chain and Ring, of shmkret.arena.chains"
+    return "" if is_right else "give a tuple of Chain and Ring, of shmkret.moves"
 
 
 def _check(contract: Contract, path: Path, module: ModuleType) -> None:
     scheme = one_record(contract, path, module)
-    parts = parts_of(scheme)
-    known = [field for field in ARRAYS.values() if field]
-    for field in parts.locks:
-        if field not in known:
-            raise PluginError(f"{path}: {scheme.__name__}.{field} is an array of locks: call it {' or '.join(known)}")
+    wrong = wrong_field(scheme, DOMAINS) or wrong_lists(contract.values(path, module).lists, scheme)
+    if wrong:
+        raise PluginError(f"{path}: {wrong}")
 
 
 SCHEME = Contract(

@@ -13,34 +13,54 @@ from __future__ import annotations
 
 from typing import Annotated, NamedTuple
 
-from shmkret.arena.chains import hung as in_flight_of
-from shmkret.arena.fields import Locks
-from shmkret.arena.hashing import hash_ptr
-from shmkret.arena.records import Kernel
-from shmkret.arena.segment import Arena
-from shmkret.locks import release
-from shmkret.moves.bugs import has_bug
-from shmkret.moves.chained import drain, first, give, next, retire, ri_of, rp_of, take_orphan
-from shmkret.moves.intents import (
+from shmkret.moves import (
     HANG,
+    NIL,
     NOTHING,
+    ONE,
     ORPHAN,
+    PER_INSTANCE,
+    PER_PROBE,
     PROBE,
     REFUSAL,
+    Arena,
+    Kernel,
+    Locks,
+    Words,
     commit,
+    count_missed,
+    drain,
     finish,
+    first,
+    give,
+    has_bug,
+    hash_ptr,
+    hung,
+    in_flight_of,
+    inline,
     intent_of,
+    irqrestore_held,
+    irqsave_held,
+    lock_probe,
     new_count,
+    next,
     number_of,
+    pop_free,
+    push_back,
+    push_bucket,
+    push_in_front,
     put,
     recovers,
+    release,
+    retire,
+    ri_of,
+    rp_of,
     set_count,
+    take_orphan,
+    take_out,
+    unlink_bucket,
+    unlock_probe,
 )
-from shmkret.moves.irqflags import irqrestore_held, irqsave_held
-from shmkret.moves.lists import count_missed, hung, pop_free, push_back, push_bucket, take_out, unlink_bucket
-from shmkret.moves.lists import push as push_in_front
-from shmkret.moves.locking import lock_probe, unlock_probe
-from shmkret.text import NIL, ONE, PER_INSTANCE, PER_PROBE, Words, inline
 
 __all__ = ["drain", "first", "give", "next", "retire", "ri_of", "rp_of"]
 

@@ -15,17 +15,53 @@ from __future__ import annotations
 
 from typing import Annotated, Any, NamedTuple
 
-from shmkret.arena.fields import Locks
-from shmkret.arena.hashing import NR_BUCKETS, hash_ptr
-from shmkret.arena.records import Kernel
-from shmkret.locks import release
-from shmkret.moves.bugs import has_bug
-from shmkret.moves.chained import drain, first, give, next, retire, ri_of, rp_of, take_orphan
-from shmkret.moves.intents import POP, PROBE, PUSH, REFUSAL, TABLE, new_count, number_of, put, recovers, set_count
-from shmkret.moves.irqflags import irqrestore, irqrestore_held, irqsave, irqsave_held
-from shmkret.moves.lists import count_missed, pop_free, push_back, push_bucket, push_free, take_out, unlink_bucket
-from shmkret.moves.locking import lock_inside, lock_probe, lock_table, unlock_probe, unlock_table
-from shmkret.text import NIL, PER_BUCKET, PER_PROBE, inline, load_acquire
+from shmkret.moves import (
+    NIL,
+    NR_BUCKETS,
+    PER_BUCKET,
+    PER_PROBE,
+    POP,
+    PROBE,
+    PUSH,
+    REFUSAL,
+    TABLE,
+    Kernel,
+    Locks,
+    count_missed,
+    drain,
+    first,
+    give,
+    has_bug,
+    hash_ptr,
+    inline,
+    irqrestore,
+    irqrestore_held,
+    irqsave,
+    irqsave_held,
+    load_acquire,
+    lock_inside,
+    lock_probe,
+    lock_table,
+    new_count,
+    next,
+    number_of,
+    pop_free,
+    push_back,
+    push_bucket,
+    push_free,
+    put,
+    recovers,
+    release,
+    retire,
+    ri_of,
+    rp_of,
+    set_count,
+    take_orphan,
+    take_out,
+    unlink_bucket,
+    unlock_probe,
+    unlock_table,
+)
 
 __all__ = ["drain", "first", "give", "next", "retire", "ri_of", "rp_of"]
 

@@ -21,14 +21,35 @@ from __future__ import annotations
 
 from typing import Annotated, NamedTuple
 
-from shmkret.arena.chains import FREE, HUNG, TASK, Chain, Ring, hung
-from shmkret.arena.records import Kernel
-from shmkret.arena.segment import Arena
-from shmkret.moves.irqflags import irqrestore, irqsave
-from shmkret.text import NIL, PER_INSTANCE, PER_PROBE, PER_PROBE_PER_CPU, PER_RING_WORD, PER_TASK, RING_WORDS, Words, inline
-from shmkret.text.atomics import cmpxchg, fetch_add, load_acquire, load_relaxed, store_relaxed, store_release
+from shmkret.moves import (
+    FREE,
+    HUNG,
+    NIL,
+    OF_TASK,
+    PER_INSTANCE,
+    PER_PROBE,
+    PER_PROBE_PER_CPU,
+    PER_RING_WORD,
+    PER_TASK,
+    RING_WORDS,
+    Arena,
+    Chain,
+    Kernel,
+    Ring,
+    Words,
+    cmpxchg,
+    fetch_add,
+    in_flight_of,
+    inline,
+    irqrestore,
+    irqsave,
+    load_acquire,
+    load_relaxed,
+    store_relaxed,
+    store_release,
+)
 
-LISTS = (Ring(FREE, "scheme.ring", "scheme.slot"), Chain(HUNG, "scheme.list", "first", TASK))
+LISTS = (Ring(FREE, "scheme.ring", "scheme.slot"), Chain(HUNG, "scheme.list", "first", OF_TASK))
 
 
 class List(NamedTuple):
@@ -210,5 +231,5 @@ def audit(arena: Arena) -> list[str]:
     """An instance in flight is of no pool that is still to come."""
     now, owners = arena.records("scheme.pool")["incarnation"], arena.records("instances")["rp"]
     of = arena.records("scheme.of")["incarnation"]
-    listed = sorted(ri for order in hung(arena) for ri in order if 0 <= owners[ri] < len(now))
+    listed = sorted(ri for order in in_flight_of(arena) for ri in order if 0 <= owners[ri] < len(now))
     return [f"instance {ri} is of pool {of[ri]} of probe {owners[ri]}" for ri in listed if of[ri] > now[owners[ri]]]

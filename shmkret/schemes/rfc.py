@@ -18,15 +18,30 @@ from __future__ import annotations
 
 from typing import Annotated, NamedTuple
 
-from shmkret.arena.fields import Locks
-from shmkret.arena.hashing import NR_BUCKETS, hash_ptr
-from shmkret.arena.records import Kernel
-from shmkret.moves.chained import drain, first, give, next, retire, ri_of, rp_of
-from shmkret.moves.irqflags import irqrestore_held, irqsave_held
-from shmkret.moves.lists import push_bucket
-from shmkret.moves.locking import lock_probe, lock_table, unlock_probe
+from shmkret.moves import (
+    NIL,
+    NR_BUCKETS,
+    PER_BUCKET,
+    PER_PROBE,
+    Kernel,
+    Locks,
+    drain,
+    first,
+    give,
+    hash_ptr,
+    inline,
+    irqrestore_held,
+    irqsave_held,
+    lock_probe,
+    lock_table,
+    next,
+    push_bucket,
+    retire,
+    ri_of,
+    rp_of,
+    unlock_probe,
+)
 from shmkret.schemes.hashed import obtain, refuse, take
-from shmkret.text import NIL, PER_BUCKET, PER_PROBE, inline
 
 __all__ = ["drain", "first", "give", "next", "obtain", "refuse", "retire", "ri_of", "rp_of", "take"]
 

@@ -48,6 +48,12 @@ RING_WORDS = Domain("words of a ring")
 NUMBERS = (NR_LOCKS, NR_SLOTS, NR_NODES, RING_WORDS)
 
 
+def name_of(domain: Domain) -> str:
+    """The name by which a file gives it, such as PER_CPU."""
+    named = (name for name, value in globals().items() if isinstance(value, Domain) and value == domain)
+    return next(named, str(domain))
+
+
 class Home(NamedTuple):
     """The table `home: Annotated[Home, PER_CPU]` of a lock: the memory node of each CPU's core, from 0."""
 

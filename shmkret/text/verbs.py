@@ -2,10 +2,10 @@
 
     acquire(lock, i, cpu)      runs the `acquire` of lock's own file
 
-A verb is found once for each class, in one table that every machine reads: the function of that name that the class defines, or
-else the function of that name in the module that defines the class. A verb is never its own implementation, so that a module
-may import the verbs that it calls. Nothing is dropped silently: an implementation has all parameters of the verb, or all but
-those that the verb says may be left out.
+A verb is found by the class, by one rule for every machine: the function of that name that the class defines, or else the
+function of that name in the module that defines the class. Compiled code looks when it is compiled, any other machine at
+every call. A verb is never its own implementation, so that a module may import the verbs that it calls. Nothing is dropped
+silently: an implementation has all parameters of the verb, or all but those that the verb says may be left out.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Function = Callable[..., Any]
 
 generics: list[Function] = []
 _found: dict[tuple[type, str], tuple[Function, Function]] = {}
-"""By class and verb: the function that was found, and the same with all parameters of the verb."""
+"""By class and verb: the function that was found last, and the same with all parameters of the verb, made once."""
 
 
 class MissingVerb(AttributeError):
