@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from shmkret.errors import UsageError
 from shmkret.machines.sizes import Sizes
+from shmkret.stress import crash_points as points_of
 from shmkret.stress.crash_points import crash_points
 from tests.worlds import build_of
 
@@ -37,6 +39,16 @@ def test_every_store_is_a_place_to_die(scheme, lock, worker):
     points, bad = crash_points(replace(build_of(worker, scheme, lock), recoverable=True), SIZES, ROUNDS[worker])
     assert bad == {}
     assert points > 40
+
+
+def test_what_is_wrong_without_a_death_is_said_before_that_there_is_no_such_store(monkeypatch):
+    build = replace(build_of("nested", "hashed", "ttas"), recoverable=True)
+    monkeypatch.setattr(points_of.PlainMachine, "prepare", lambda _: None)
+    monkeypatch.setattr(points_of, "die_at", lambda *_: (True, ["a lock is held"]))
+    assert crash_points(build, SIZES, (0,), only=7) == (1, {7: ["a lock is held"]})
+    monkeypatch.setattr(points_of, "die_at", lambda *_: (True, []))
+    with pytest.raises(UsageError, match="are complete before their store 7"):
+        crash_points(build, SIZES, (0,), only=7)
 
 
 @pytest.mark.full

@@ -5,15 +5,17 @@ arena is never a signal or a hang.
 import itertools
 import os
 import random
+import re
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from shmkret.arch import prologue
 from shmkret.arena import header, segment
-from shmkret.arena.chains import hung
+from shmkret.arena.chains import FREE_LISTS, HUNG, OF_TASK, Chain, hung
 from shmkret.arena.layout import HEADER_BYTES
 from shmkret.arena.segment import Arena
 from shmkret.audit import arenas
@@ -21,7 +23,7 @@ from shmkret.audit.checks import audit, checked_words
 from shmkret.audit.findings import sentences
 from shmkret.audit.repair import _order, repair
 from shmkret.cli.main import main
-from shmkret.errors import ArenaError
+from shmkret.errors import ArenaError, PluginError
 from shmkret.kernel.kprobes import call
 from shmkret.kernel.task import call_site
 from shmkret.locks import acquire, acquire_unless, mcs, release
@@ -31,6 +33,8 @@ from shmkret.machines.sizes import Sizes
 from shmkret.machines.world import World
 from shmkret.recovery.taking import LIVE
 from shmkret.stress.crash_points import rounds
+from shmkret.stress.damage import damage as make_damage
+from shmkret.stress.damage import mended
 from shmkret.text import atomics
 from shmkret.text.atomics import NIL
 from tests.worlds import build_of
@@ -60,8 +64,8 @@ def arena_in_use(scheme, *, lock="ttas", worker="sleepers", is_named=False):
         yield arena, build
 
 
-def bits_of(arena):
-    for section, field, i in checked_words(arena):
+def bits_of(arena, build):
+    for section, field, i in checked_words(arena, build.scheme):
         for bit in range(64):
             yield section, field, i, bit
 
@@ -78,7 +82,7 @@ def test_every_bit_of_every_checked_word_is_found_and_named(scheme):
         whole = bytes(arena._bytes)
         flipped = found = 0
         unnamed = []
-        for section, field, i, bit in bits_of(arena):
+        for section, field, i, bit in bits_of(arena, build):
             flip(arena, section, field, i, bit)
             wrong = sentences(audit(arena, build.scheme))
             flipped += 1
@@ -87,7 +91,7 @@ def test_every_bit_of_every_checked_word_is_found_and_named(scheme):
                 unnamed.append((section, field, i, bit, wrong))
             flip(arena, section, field, i, bit)
         assert unnamed == []
-        assert flipped == found == 64 * len(checked_words(arena))
+        assert flipped == found == 64 * len(checked_words(arena, build.scheme))
         assert bytes(arena._bytes) == whole
 
 
@@ -114,7 +118,7 @@ def names_of(section, field, i):
 def test_a_flipped_bit_of_a_list_is_repaired_and_tasks_find_their_newest_first(scheme):
     with arena_in_use(scheme) as (arena, build):
         chains, whole = hung(arena), bytes(arena._bytes)
-        for section, field, i, bit in bits_of(arena):
+        for section, field, i, bit in bits_of(arena, build):
             if ((section, field) not in LINKS and field not in ("state", "rp")) or (bit % 5 and bit < 60):
                 continue  # in all words, every fifth bit and the highest
             flip(arena, section, field, i, bit)
@@ -223,11 +227,7 @@ def test_the_command_repairs_what_is_left_over_and_says_so(capsys):
             arenas.repaired(name)
         arena.records("buckets")["first"][:] = NIL
         arena.records("locks")["locked"][0] = 1
-        left_over = os.dup(arena.fd)
-        try:
-            (segment.SHM / name).rename(segment.SHM / "kept")
-            arena.close()
-            (segment.SHM / "kept").rename(segment.SHM / name)
+        with left_over(arena):
             assert main(["repair", name]) == 0
             output = capsys.readouterr().out
             assert "rebuilt" in output
@@ -235,9 +235,125 @@ def test_the_command_repairs_what_is_left_over_and_says_so(capsys):
             assert main(["inspect", name, "--audit", "--json", "-"]) == 0
             assert main(["repair", name]) == 0
             assert "nothing had to be repaired" in capsys.readouterr().out
-        finally:
-            os.close(left_over)
-            (segment.SHM / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def left_over(arena):
+    """The name of a named arena, whose processes are all gone."""
+    name, kept = arena.name, os.dup(arena.fd)
+    (segment.SHM / name).rename(segment.SHM / "kept")
+    arena.close()
+    (segment.SHM / "kept").rename(segment.SHM / name)
+    try:
+        yield name
+    finally:
+        os.close(kept)
+        (segment.SHM / name).unlink(missing_ok=True)
+
+
+def own_scheme(folder, like):
+    """A scheme of the user's: a built-in one, in a file of another place."""
+    path = folder / "mine.py"
+    path.write_text(build_of(scheme=like).scheme.path.read_text())
+    return str(path)
+
+
+@pytest.mark.parametrize("like", ["hashed", "objpool"])
+def test_where_a_scheme_that_is_not_run_has_its_instances_is_not_guessed(like, tmp_path, capsys):
+    path = own_scheme(tmp_path, like)
+    world = World.of(build_of("hot", path, "ttas"))
+    with world.create_arena(named=True) as arena:
+        reason = f"where its instances are cannot be told: {path} is not run because an arena says so"
+        assert arenas.audited(arena.name) == arenas.Audit([], reason)
+        arena.records("cpus")["calls"][0] += 1
+        with left_over(arena) as name:
+            assert main(["inspect", name, "--audit"]) == 1
+            assert re.search(rf"audit: 1 calls, .*\naudit: {re.escape(reason)}\n", capsys.readouterr().out)
+            with arenas.copied(name) as copy:
+                assert copy.statistics()["probes"][0]["free"] is None
+
+
+def test_a_cpu_that_is_left_over_in_a_queue_is_a_finding(capsys):
+    with arena_in_use("hashed", lock="mcs", is_named=True) as (arena, _):
+        arena.records("table_locks.node")["next"][1] = mcs.GONE
+        assert arenas.audited(arena.name) == arenas.Audit([])
+        with left_over(arena) as name:
+            assert main(["inspect", name, "--audit"]) == 1
+            assert "audit: cpu 1 is not idle in table_locks, and nobody is alive\n" in capsys.readouterr().out
+
+
+def test_of_a_scheme_that_is_not_run_the_locks_alone_are_repaired(tmp_path, capsys):
+    path = own_scheme(tmp_path, "global")
+    with arena_in_use(path, is_named=True) as (arena, _):
+        arena.records("recovery")["intent"][0] = 1
+        arena.records("locks")["locked"][0] = 1
+        instances, free = arena.records("instances").copy(), arena.records("probes")["free"].copy()
+        with left_over(arena) as name:
+            assert main(["repair", name]) == 1
+            assert capsys.readouterr().out.splitlines() == [
+                "freed 1 locks, such as locks[0]",
+                "not repaired: recovery.intent of slot 0 is not cleared",
+                f"not repaired: the lists and the counts stay as they are: {path} is not run because an arena says so",
+            ]
+            with arenas.copied(name) as copy:
+                assert (copy.records("instances") == instances).all()
+                assert (copy.records("probes")["free"] == free).all()
+
+
+def test_a_users_scheme_has_its_own_words_damaged_and_mended(tmp_path):
+    path = tmp_path / "mine.py"
+    source = build_of(scheme="global").scheme.path.read_text()
+    path.write_text(source.replace("scheme.used", "scheme.busy").replace('("used"', '("busy"').replace("used: A", "busy: A"))
+    with arena_in_use(str(path)) as (arena, build):
+        words = {word[:2] for word in checked_words(arena, build.scheme)}
+        own = {("scheme.busy", "first"), ("scheme.link", "next"), ("scheme.link", "prev")}
+        assert {word for word in words if word[0].startswith("scheme.")} == own
+        assert own <= mended(arena, build)
+        for seed in range(200):
+            assert make_damage(arena, build, "flip", random.Random(seed)) == []
+
+
+@pytest.mark.parametrize("checked", ["(('used', 'last', 'always'),)", "(('used', 'first', 'often'),)", "'used'"])
+def test_a_scheme_names_words_that_it_has(checked, tmp_path):
+    path = own_scheme(tmp_path, "global")
+    source = Path(path).read_text()
+    Path(path).write_text(f"{source}\n\nCHECKED = {checked}\n")
+    with pytest.raises(PluginError, match="CHECKED"):
+        build_of(scheme=path)
+
+
+@pytest.mark.parametrize("lists", ["LISTS = (FREE_LISTS, Chain(HUNG, 'tasks', 'place', OF_TASK))", "LISTS = (FREE_LISTS,)"])
+def test_a_scheme_that_recovers_has_its_instances_where_recovery_looks(lists, tmp_path):
+    path = own_scheme(tmp_path, "hashed")
+    source = Path(path).read_text()
+    head, name, rest = source.partition("\n\n\nclass ")
+    Path(path).write_text(f"{head}\n\nfrom shmkret.arena.chains import FREE_LISTS, HUNG, OF_TASK, Chain\n{lists}{name}{rest}")
+    with pytest.raises(PluginError, match="a scheme with the ability recover keeps its instances in free lists and buckets"):
+        build_of(scheme=path)
+
+
+def test_instances_of_tasks_lists_are_rebuilt_where_their_chain_says():
+    """No scheme of ours has recoverable lists of tasks; the lists are those of an arena made for it."""
+    with arena_in_use("hashed") as (arena, build):
+        of = arena.records("instances")["task"].tolist()
+        in_flight = {ri for order in hung(arena) for ri in order}
+        assert in_flight
+        arena.lists = (FREE_LISTS, Chain(HUNG, "tasks", "place", OF_TASK))
+        arena.records("tasks")["place"] = NIL
+        repair(arena, None, build.lock)
+        for task, order in enumerate(hung(arena)):
+            assert set(order) == {ri for ri in in_flight if of[ri] == task}
+        assert audit(arena, None, at_rest=False) == []
+
+
+def test_an_arena_with_rings_is_refused_before_anything_is_changed():
+    with arena_in_use("hashed") as (arena, build):
+        arena.records("recovery")["intent"][0] = 1
+        arena.lists = build_of(scheme="objpool").scheme.constants.lists
+        whole = bytes(arena._bytes)
+        with pytest.raises(ArenaError, match="rings, which cannot be rebuilt"):
+            repair(arena, build.scheme, build.lock)
+        assert bytes(arena._bytes) == whole
 
 
 def test_a_run_that_was_not_recoverable_is_not_repaired():

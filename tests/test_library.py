@@ -508,6 +508,12 @@ def test_every_lock_does_what_recovery_asks_of_it(lock):
     conformance.lock_suite(lock)().test_it_does_what_recovery_asks_of_it()
 
 
+@pytest.mark.parametrize("lock", ["mcs", "owner"])
+def test_on_one_core_a_lock_does_it_too(lock, monkeypatch):
+    monkeypatch.setattr(conformance.topology, "usable", lambda: 1)
+    conformance.lock_suite(lock)().test_it_does_what_recovery_asks_of_it()
+
+
 @pytest.mark.parametrize(
     ("lock", "right", "wrong", "flaw"),
     [
@@ -519,6 +525,14 @@ def test_every_lock_does_what_recovery_asks_of_it(lock):
         ),
         ("ttas", "0 if owner == NIL else 1", "0", "try_acquire() of a lock that reset() gave to cpu"),
         ("owner", "== dead + 1", "!= 0", "take_over() from a CPU that has not the lock"),
+        (
+            "owner",
+            "return cmpxchg(lock.owner, i, 0, cpu + 1) == 0",
+            "seen = load_acquire(lock.owner, i)\n"
+            "    taken_over_by_another = seen & SLEEPERS != 0 and seen & ~SLEEPERS != cpu + 1\n"
+            "    return (seen == 0 or taken_over_by_another) and cmpxchg(lock.owner, i, seen, cpu + 1) == seen",
+            "try_acquire() of a lock that was taken over",
+        ),
         ("sem", "1 if owner == NIL else 0", "0", "it waits for ever: sem_wait_unless"),
     ],
 )

@@ -13,7 +13,7 @@ import pytest
 from shmkret.arena.chains import chain
 from shmkret.audit.checks import audit
 from shmkret.cli.main import main
-from shmkret.errors import UnfitMachine, UsageError
+from shmkret.errors import RunFailed, UnfitMachine, UsageError
 from shmkret.kernel.registration import slab_alloc
 from shmkret.machines import native, plain
 from shmkret.machines.control import Control
@@ -381,6 +381,12 @@ def test_a_semaphore_whose_holder_died_says_nothing_and_a_robust_mutex_does():
     found = unprotected.trials(build_of("hot", "global", "ttas"), Sizes(), 6, seed=1)
     assert sum(found[outcome] for outcome in unprotected.OUTCOMES) == found["trials"] == 6
     assert found["unharmed"] < 6
+
+
+def test_a_trial_whose_cpus_do_not_come_to_their_start_is_no_outcome(monkeypatch):
+    monkeypatch.setattr(unprotected, "wait_until", lambda *_: False)
+    with pytest.raises(RunFailed, match="the CPUs of a trial were not ready within 10 s"):
+        unprotected.trials(build_of("hot", "global", "ttas"), Sizes(), 1, seed=1)
 
 
 @pytest.mark.parametrize(

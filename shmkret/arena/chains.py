@@ -216,14 +216,19 @@ def statistics(arena: Any) -> dict[str, Any]:
         "phase": int(arena.records("run")["phase"][0]),
         "cpus": [_numbers(cpu) for cpu in arena.records("cpus")],
         "probes": [
-            {**_numbers(probe), "probe": p, "free": len(free[p].order), **({"torn": free[p].flaw} if free[p].flaw else {})}
-            for p, probe in enumerate(probes)
-            if probe["registered"]
+            {**_numbers(probe), "probe": p, **_free(free.get(p))} for p, probe in enumerate(probes) if probe["registered"]
         ],
         "buckets": in_flight.get(OF_BUCKET, {}),
         **({"tasks": in_flight[OF_TASK]} if OF_TASK in in_flight else {}),
         "slab": {"instances": len(slab.order), **({"torn": slab.flaw} if slab.flaw else {})},
     }
+
+
+def _free(walked: Walked | None) -> dict[str, Any]:
+    """How many free instances a probe has, and what is wrong with their list; None where that cannot be told."""
+    if walked is None:
+        return {"free": None}
+    return {"free": len(walked.order), **({"torn": walked.flaw} if walked.flaw else {})}
 
 
 def _text(field: bytes) -> str:

@@ -176,7 +176,7 @@ def described_record(text: str) -> type:
         notes[field] = Table(described_record(described), Domain(per)) if described else Domain(per)
     made: Any = namedtuple
     record: Any = made(name, [*fields, *notes], module=__name__)
-    if not fields or not 8 * len(fields) <= int(size) <= MOST_BYTES:
+    if not record._fields or not 8 * len(fields) <= int(size) <= MOST_BYTES:
         raise ValueError(f"{size} bytes do not hold {len(fields)} fields")
     record._bytes = int(size)
     record.__annotations__ = {field: _note(note) for field, note in notes.items()}

@@ -224,7 +224,7 @@ def frame(lock: type, scheme: type | None = None) -> tuple[Section, ...]:
 
 def array_count(array: str, g: Geometry) -> int:
     """The locks of an array."""
-    return {SYSTEM_ARRAY: RUNQUEUE_LOCKS + g.nr_cpus, TABLE_ARRAY: NR_BUCKETS, OTHER_ARRAY: g.nr_locks}[array]
+    return {SYSTEM_ARRAY: g.nr_system_locks, TABLE_ARRAY: NR_BUCKETS, OTHER_ARRAY: g.nr_locks}[array]
 
 
 def count_of(section: Section, g: Geometry) -> int:

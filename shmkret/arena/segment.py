@@ -48,7 +48,7 @@ class Arena:
     """A mapped arena. Use `create()` or `attach()`.
 
     Attributes: fd, size (bytes), address (of byte 0 in this process), name (None when private), geometry, sections (by
-    name), lists (where instances are kept: those of a hash table, unless a scheme says otherwise).
+    name), lists (where instances are kept: those of a hash table, unless a scheme says otherwise; empty: that is not known).
 
     A forked child that closes it only lets go of it itself: the name and its being live belong to the process that made or
     attached it.

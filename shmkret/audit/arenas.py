@@ -3,6 +3,8 @@
 Looking   at a copy: a live arena changes meanwhile, so lists may seem torn that are not.
 Ours      alone is looked into, root or not. A header has no file run: a path in it is shown, and what the lock's words are the
           header tells itself. What is run is what is built in, installed, or given by hand.
+Lists     are where the arena's scheme says. Where its file is not run, nothing is said of what is on them, and they stay as
+          they are.
 Who       holds a lock is what the lock's word says, if its file can read it: holder(lock, i). Else the CPUs that are inside the
           probe path may. CPU i's process is the one that recovery.pid names, or else the i-th child of the arena's creator that
           maps it.
@@ -25,10 +27,10 @@ from shmkret.arena.named import copy_bytes, is_live, open_arena, plain_name, rea
 from shmkret.arena.segment import Arena
 from shmkret.audit.checks import audit, inside
 from shmkret.audit.findings import sentences
-from shmkret.audit.repair import repair
+from shmkret.audit.repair import repair, says
 from shmkret.errors import ArenaError, PluginError, ShmkretError
 from shmkret.locks import LOCK
-from shmkret.machines.plain import PlainMachine, locks_of
+from shmkret.machines.plain import PlainMachine, lock_arrays, locks_of
 from shmkret.plugins.calls import blamed
 from shmkret.plugins.contract import Contract
 from shmkret.plugins.registry import Plugin, find, is_path
@@ -55,7 +57,7 @@ class Locks(NamedTuple):
 
 
 class Audit(NamedTuple):
-    """What is wrong with an arena, in sentences; doubt: why what looked wrong is no finding."""
+    """What is wrong with an arena, in sentences; doubt: why what looked wrong is no finding, or what was not looked at."""
 
     findings: list[str]
     doubt: str = ""
@@ -65,6 +67,16 @@ class _Lock(NamedTuple):
     """The record class of an arena's locks, and their file where it may be run; doubt: why it may not."""
 
     record: type
+    plugin: Plugin | None
+    doubt: str = ""
+
+
+class _Scheme(NamedTuple):
+    """The record class of an arena's scheme, if one was named, and its file where it may be run; doubt: why its lists are not
+    known.
+    """
+
+    record: type | None
     plugin: Plugin | None
     doubt: str = ""
 
@@ -80,8 +92,9 @@ def attach(name: str, lock: str | None = None) -> Arena:
     try:
         fcntl.flock(fd, fcntl.LOCK_SH)
         header = read_header(fd)
-        arena = Arena.attach(fd, lock=_lock_of(header, lock).record, scheme=_scheme_of(header), name=plain_name(name))
-        return _with_lists(arena)
+        scheme = _scheme_of(header)
+        arena = Arena.attach(fd, lock=_lock_of(header, lock).record, scheme=scheme.record, name=plain_name(name))
+        return _with_lists(arena, scheme)
     except BaseException:
         os.close(fd)
         raise
@@ -94,11 +107,11 @@ def copied(name: str, lock: str | None = None) -> Iterator[Arena]:
     try:
         header = read_header(fd)
         record, scheme = _lock_of(header, lock).record, _scheme_of(header)
-        _, placed = arenas.checked(fd, record, scheme)  # before the copy: of a file that is none, not a byte is taken
+        _, placed = arenas.checked(fd, record, scheme.record)  # before the copy: of a file that is none, not a byte is taken
         copy = os.memfd_create("shmkret-copy", os.MFD_CLOEXEC)
         try:
             copy_bytes(fd, copy, layout.arena_bytes(placed))
-            arena = _with_lists(Arena.attach(copy, lock=record, scheme=scheme))
+            arena = _with_lists(Arena.attach(copy, lock=record, scheme=scheme.record), scheme)
         except BaseException:
             os.close(copy)
             raise
@@ -125,7 +138,7 @@ def held_locks(arena: Arena, lock: str | None = None, pids: list[int] | None = N
     held = []
     with atomics.use(PlainMachine(None)), blamed([plugin.path], "is_free() or holder()"):
         for name, locks, i in locks_of(arena, plugin.record):
-            if not is_free(locks, i):
+            if not says(is_free, locks, i):
                 cpu = _holder(plugin, locks, i, arena.geometry.nr_cpus)
                 held.append(Held(f"{name}[{i}]", cpu, pids[cpu] if pids and cpu is not None else None))
     return Locks(held)
@@ -151,9 +164,11 @@ def audited(name: str, lock: str | None = None) -> Audit:
     for _ in range(LOOKS):
         live = is_live(name)
         with copied(name, lock) as arena, copied(name, lock) as again:
-            found = Audit(sentences(audit(arena, _loadable(SCHEME, os.fsdecode(arena.header[0]["scheme"]))[0], at_rest=False)))
+            scheme = _scheme_of(arena.header[0])
+            doubt = f"where its instances are cannot be told: {scheme.doubt}" if scheme.doubt else ""
+            found = Audit(sentences(audit(arena, scheme.plugin, at_rest=False)), doubt)
             if not live:
-                return Audit(found.findings + _abandoned(held_locks(arena, lock)))
+                return found._replace(findings=found.findings + _abandoned(arena, lock))
             busy = inside(arena)
             moves = any((arena.records(section) != again.records(section)).any() for section in arena.sections)
         if not found.findings or not (moves or busy):
@@ -172,7 +187,8 @@ def repaired(name: str, lock: str | None = None) -> tuple[list[str], list[str]]:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         header = read_header(fd)
         record, plugin, doubt = _lock_of(header, lock)
-        arena = _with_lists(Arena.attach(fd, lock=record, scheme=_scheme_of(header), name=plain_name(name)))
+        scheme = _scheme_of(header)
+        arena = _with_lists(Arena.attach(fd, lock=record, scheme=scheme.record, name=plain_name(name)), scheme)
     except BlockingIOError as error:
         os.close(fd)
         raise ArenaError(f"{name} is live: what its CPUs are doing cannot be repaired from outside") from error
@@ -180,17 +196,33 @@ def repaired(name: str, lock: str | None = None) -> tuple[list[str], list[str]]:
         os.close(fd)
         raise
     with arena:
-        scheme = _loadable(SCHEME, os.fsdecode(header["scheme"]))[0]
         is_ours = plugin is not None and plugin.constants.attachable
-        done = repair(arena, scheme, plugin if is_ours else None)
-        left = sentences(audit(arena, scheme, at_rest=False))
+        done = repair(arena, scheme.plugin, plugin if is_ours else None)
+        left = sentences(audit(arena, scheme.plugin, at_rest=False))
+        if scheme.doubt:
+            left.append(f"the lists and the counts stay as they are: {scheme.doubt}")
         if plugin is None or not is_ours:
             left.append(f"the locks stay as they are: {doubt or 'their words mean nothing outside the processes of the run'}")
         return done, left
 
 
-def _abandoned(locks: Locks) -> list[str]:
-    return [f"{len(locks.held)} locks are not free, such as {locks.held[0].lock}, and nobody is alive"] if locks.held else []
+def _abandoned(arena: Arena, lock: str | None) -> list[str]:
+    """What nobody is there to give back: locks, and places in their queues."""
+    held = held_locks(arena, lock).held
+    if held:
+        return [f"{len(held)} locks are not free, such as {held[0].lock}, and nobody is alive"]
+    return [f"cpu {cpu} is not idle in {array}, and nobody is alive" for array, cpu in _queued(arena, lock)[:1]]
+
+
+def _queued(arena: Arena, lock: str | None) -> list[tuple[str, int]]:
+    """The CPUs that are not idle in an array of locks; none where the lock cannot say, or its file is not run."""
+    plugin = _lock_of(arena.header[0], lock).plugin
+    is_idle = plugin.own("is_idle") if plugin is not None and plugin.constants.attachable else None
+    if plugin is None or is_idle is None:
+        return []
+    slots, arrays = range(arena.geometry.nr_slots), lock_arrays(arena, plugin.record)
+    with atomics.use(PlainMachine(None)), blamed([plugin.path], "is_idle()"):
+        return [(name, cpu) for name, locks in arrays for cpu in slots if not says(is_idle, locks, cpu)]
 
 
 def _lock_of(header: np.void, by_hand: str | None) -> _Lock:
@@ -207,23 +239,24 @@ def _lock_of(header: np.void, by_hand: str | None) -> _Lock:
         raise ArenaError(f"the arena does not say what its locks look like, and {doubt}; give its file with `lock`") from error
 
 
-def _scheme_of(header: np.void) -> type | None:
-    """The class of the scheme that an arena was made for; None: none was named."""
+def _scheme_of(header: np.void) -> _Scheme:
+    """The scheme that a header tells of."""
     described = header["scheme_record"].decode(errors="replace")
-    found, _ = _loadable(SCHEME, os.fsdecode(header["scheme"]))
+    found, doubt = _loadable(SCHEME, os.fsdecode(header["scheme"]))
     if not described or found is not None:
-        return found.record if found is not None and described else None
+        return _Scheme(found.record if found is not None and described else None, found)
     try:
-        return described_record(described)
+        return _Scheme(described_record(described), None, doubt)
     except (ValueError, TypeError) as error:
         raise ArenaError(f"the arena does not say what its scheme looks like: {error}") from error
 
 
-def _with_lists(arena: Arena) -> Arena:
-    """An arena that has been attached knows where its scheme keeps instances."""
-    found, _ = _loadable(SCHEME, os.fsdecode(arena.header[0]["scheme"]))
-    if found is not None and arena.header[0]["scheme_record"]:
-        arena.lists = found.constants.lists
+def _with_lists(arena: Arena, scheme: _Scheme) -> Arena:
+    """Tell an arena that has been attached where its scheme keeps instances; where that is not known, it has no lists."""
+    if scheme.doubt:
+        arena.lists = ()
+    elif scheme.plugin is not None and scheme.record is not None:
+        arena.lists = scheme.plugin.constants.lists
     return arena
 
 

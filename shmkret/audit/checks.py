@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkret.arena.chains import FREE, HUNG, OF_BUCKET, SLAB, Chain, Walked, hung, walk_all
+from shmkret.arena.chains import FREE, HUNG, OF_BUCKET, SLAB, Chain, Listed, Walked, hung, walk_all
 from shmkret.arena.hashing import hash_ptr
 from shmkret.arena.records import KRETPROBE
 from shmkret.arena.segment import Arena
@@ -34,12 +34,14 @@ def audit(arena: Arena, scheme: Plugin | None, *, at_rest: bool = True) -> list[
     """What is wrong with the lists and the books of an arena that no CPU is using; empty when nothing is.
 
     Bounds-checked throughout: the arena may hold anything. scheme: its own audit is asked too. at_rest: only tasks whose
-    program says so (tasks.place is not 0) are inside a probed call.
+    program says so (tasks.place is not 0) are inside a probed call. Of an arena whose lists are not known, nothing is said that
+    depends on where an instance is.
     """
     wrong: list[Finding] = []
     places = np.zeros(arena.geometry.nr_instances, np.int64)
     in_flight: list[int] = []
     where = set()
+    is_known = bool(arena.lists)
     for walked in walk_all(arena):
         if walked.flaw:
             wrong.append(Finding(kinds.BROKEN, walked.name, walked.flaw))
@@ -47,19 +49,19 @@ def audit(arena: Arena, scheme: Plugin | None, *, at_rest: bool = True) -> list[
         wrong += _misplaced(arena, walked)
         if walked.listed.kind == HUNG:
             in_flight += walked.order
-            where.add("buckets" if isinstance(walked.listed, Chain) and walked.listed.of == OF_BUCKET else "the lists of tasks")
+            where.add("buckets" if _is_hashed(walked.listed) else "the lists of tasks")
     for kind, what in ((kinds.LOST, places == 0), (kinds.DOUBLED, places > 1)):
-        if what.any():
+        if is_known and what.any():
             wrong.append(Finding(kind, int(np.flatnonzero(what)[0]), int(what.sum()), 0))
     if arena.geometry.recoverable:
-        wrong += [*_states(arena), *_order(arena), *_recovery_words(arena)]
+        wrong += [*(_states(arena) if is_known else ()), *_order(arena), *_recovery_words(arena)]
     if at_rest:
         wrong += [Finding(kinds.INSIDE, f"cpu {cpu}") for cpu in inside(arena)]
         outside = _of_tasks_at_rest(arena, in_flight)
         if outside:
             wrong.append(Finding(kinds.AT_REST, " and ".join(sorted(where)), outside, 0))
     asked = _ask_scheme(scheme, arena) if scheme is not None else []
-    return wrong + _books(arena, len(in_flight)) + asked
+    return wrong + _books(arena, len(in_flight) if is_known else None) + asked
 
 
 def _misplaced(arena: Arena, walked: Walked) -> Iterator[Finding]:
@@ -81,18 +83,32 @@ def _misplaced(arena: Arena, walked: Walked) -> Iterator[Finding]:
 
 def _wrong_lists(arena: Arena, walked: Walked) -> Iterator[Finding]:
     """Instances in flight that are where their task is not looked for."""
-    tasks, addresses = arena.records("instances")["task"], arena.records("tasks")["address"]
-    multiplier = int(arena.header["hash_multiplier"][0])
-    hashed = isinstance(walked.listed, Chain) and walked.listed.of == OF_BUCKET
+    tasks, home_of = arena.records("instances")["task"], homes(arena, walked.listed)
     for ri in walked.order:
         task = int(tasks[ri])
-        if not 0 <= task < len(addresses):
+        home = home_of(task)
+        if home is None:
             yield Finding(kinds.NO_TASK, ri, task)
-            continue
-        home = hash_ptr(int(addresses[task]), multiplier) if hashed else task
-        if home != walked.number:
-            place = f"bucket, {walked.number}" if hashed else f"list, of task {walked.number}"
+        elif home != walked.number:
+            place = f"bucket, {walked.number}" if _is_hashed(walked.listed) else f"list, of task {walked.number}"
             yield Finding(kinds.WRONG_PLACE, place, (ri, task), home)
+
+
+def homes(arena: Arena, listed: Listed) -> Callable[[int], int | None]:
+    """Which of the lists of instances in flight is a task's: its bucket, or its own. None: there is no such task."""
+    addresses = arena.records("tasks")["address"]
+    multiplier = int(arena.header["hash_multiplier"][0])
+
+    def home(task: int) -> int | None:
+        if not 0 <= task < len(addresses):
+            return None
+        return hash_ptr(int(addresses[task]), multiplier) if _is_hashed(listed) else task
+
+    return home
+
+
+def _is_hashed(listed: Listed) -> bool:
+    return isinstance(listed, Chain) and listed.of == OF_BUCKET
 
 
 def _of_tasks_at_rest(arena: Arena, in_flight: list[int]) -> int:
@@ -151,8 +167,18 @@ def inside(arena: Arena) -> list[int]:
     return [int(cpu) for cpu in np.flatnonzero(busy)]
 
 
-def checked_words(arena: Arena) -> list[tuple[str, str, int]]:
-    """The words of a quiet arena whose every bit the audit checks: section, field and record, as CHECKED has them."""
+def own_words(scheme: Plugin | None) -> dict[str, dict[str, str]]:
+    """As CHECKED, of the tables that only this scheme has."""
+    words: dict[str, dict[str, str]] = {}
+    for table, field, when in scheme.constants.checked if scheme is not None else ():
+        words.setdefault(f"scheme.{table}", {})[field] = when
+    return words
+
+
+def checked_words(arena: Arena, scheme: Plugin | None) -> list[tuple[str, str, int]]:
+    """The words of a quiet arena whose every bit the audit checks: section, field and record, as CHECKED and the scheme's own
+    have them.
+    """
     flying = {ri for order in hung(arena) for ri in order}
     g = arena.geometry
     holds: dict[str, Callable[[int], bool]] = {
@@ -166,7 +192,7 @@ def checked_words(arena: Arena) -> list[tuple[str, str, int]]:
     }
     return [
         (section, field, i)
-        for section, fields in CHECKED.items()
+        for section, fields in (CHECKED | own_words(scheme)).items()
         if section in arena.sections
         for field, condition in fields.items()
         for i in range(arena.sections[section].nr)
@@ -194,13 +220,14 @@ def _sum(words: NDArray[np.int64]) -> int:
     return sum(words.ravel().tolist())
 
 
-def _books(arena: Arena, in_flight: int) -> list[Finding]:
+def _books(arena: Arena, in_flight: int | None) -> list[Finding]:
+    """in_flight: None where that is not known."""
     c = books(arena)
     outcomes = (c["hits"], c["nmissed"], c["kp_nmissed"], c["refused"])
     ends = (c["returns"], c["flushed"], in_flight)
     wrong = []
     if c["calls"] != sum(outcomes):
         wrong.append(Finding(kinds.CALLS, "books", c["calls"], outcomes))
-    if c["hits"] != sum(ends):
+    if in_flight is not None and c["hits"] != c["returns"] + c["flushed"] + in_flight:
         wrong.append(Finding(kinds.HITS, "books", c["hits"], ends))
     return wrong

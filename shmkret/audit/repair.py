@@ -1,8 +1,9 @@
 """Rebuild the lists of a quiet arena from what its instances say of themselves, and say what was done.
 
     lists whole      each instance in one place: they are the truth, and states are written after them
-    lists broken     the states are: IN_FLIGHT hangs in the bucket of its task,
+    lists broken     the states are: IN_FLIGHT hangs on the list of its task, which may be a bucket,
                      all else lies on the free list of its probe, or on the slab where it has none
+    not known        where the lists of the scheme are: they stay as they are, and so do the counts
 
 Order     what is left of a chain stays in its order, pieces that have lost their head come last: one broken link is mended
           exactly, so that return probes still find a task's newest instance first
@@ -18,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from shmkret.arena.chains import HUNG, THE_SLAB, Chain, chain, list_name
-from shmkret.arena.hashing import hash_ptr
+from shmkret.arena.chains import FREE, HUNG, SLAB, THE_SLAB, Chain, chain, list_name
 from shmkret.arena.records import KRETPROBE
 from shmkret.arena.segment import Arena
+from shmkret.audit.checks import homes
 from shmkret.errors import ArenaError
 from shmkret.machines.plain import PlainMachine, lock_arrays
 from shmkret.moves.intents import (
@@ -45,8 +46,8 @@ from shmkret.plugins.registry import Plugin
 from shmkret.text import atomics
 from shmkret.text.atomics import NIL
 
-Place = tuple[str, int]
-"""A list: its kind, "probe", "bucket" or "slab", and its number."""
+Place = tuple[Chain, int]
+"""A list: one of a chain, by its number."""
 
 
 def repair(arena: Arena, scheme: Plugin | None, lock: Plugin | None) -> list[str]:
@@ -54,13 +55,14 @@ def repair(arena: Arena, scheme: Plugin | None, lock: Plugin | None) -> list[str
 
     Args:    scheme: its own rebuild(arena), if it has one, makes the lists that only it keeps.
              lock: every lock is made free. None: they stay as they are.
-    Raises:  ArenaError for the arena of a run that was not recoverable: its instances do not say where they are.
+    Raises:  ArenaError for the arena of a run that was not recoverable: its instances do not say where they are; and for one
+             with lists that are not chained. Nothing is changed then.
     """
     if not arena.geometry.recoverable:
         raise ArenaError("the run was not recoverable, so that its instances do not say where they are: it cannot be repaired")
-    done = _settle_intents(arena)
-    done += _rebuild(arena)
-    done += _close_calls(arena)
+    if not all(isinstance(listed, Chain) for listed in arena.lists):
+        raise ArenaError("the arena has rings, which cannot be rebuilt")
+    done = [*_settle_intents(arena), *_rebuild(arena), *_close_calls(arena)] if arena.lists else []
     rebuild = scheme.own("rebuild") if scheme is not None else None
     if scheme is not None and rebuild is not None:
         with blamed([scheme.path], "rebuild()"):
@@ -87,15 +89,18 @@ def _settle_intents(arena: Arena) -> list[str]:
     return done
 
 
-def _lists(arena: Arena) -> dict[Place, tuple[Chain, int]]:
+def _chains(arena: Arena) -> list[Chain]:
+    """Where instances are: on the lists of the scheme, and on the slab."""
+    return [listed for listed in (*arena.lists, THE_SLAB) if isinstance(listed, Chain)]
+
+
+def _lists(arena: Arena) -> dict[Place, int]:
     """Every list, and its first instance."""
-    found = {}
-    for listed in (*arena.lists, THE_SLAB):
-        if not isinstance(listed, Chain):
-            raise ArenaError("the arena has rings, which cannot be rebuilt")
-        for number, first in enumerate(arena.records(listed.section)[listed.field].tolist()):
-            found[listed.of or "slab", number] = listed, first
-    return found
+    return {
+        (listed, number): first
+        for listed in _chains(arena)
+        for number, first in enumerate(arena.records(listed.section)[listed.field].tolist())
+    }
 
 
 def _rebuild(arena: Arena) -> list[str]:
@@ -103,7 +108,7 @@ def _rebuild(arena: Arena) -> list[str]:
     following = instances["next"].tolist()
     found: dict[int, list[Place]] = {ri: [] for ri in range(len(following))}
     is_whole = True
-    for where, (_, first) in _lists(arena).items():
+    for where, first in _lists(arena).items():
         order, flaw = chain(following, first)
         is_whole &= not flaw
         for ri in order:
@@ -116,25 +121,27 @@ def _rebuild(arena: Arena) -> list[str]:
     for ri in found:
         state = int(instances["state"][ri])
         says = state if state in (IN_FLIGHT, AT_REST) or HAND <= state < HAND + arena.geometry.nr_slots else None
-        hung = says == IN_FLIGHT if says is not None else any(kind == "bucket" for kind, _ in found[ri])
+        hung = says == IN_FLIGHT if says is not None else any(listed.kind == HUNG for listed, _ in found[ri])
         places[ri] = place(ri, hung)
     return _hang(arena, places) + _write_states(arena, places)
 
 
 def _places(arena: Arena) -> Callable[[int, bool], Place]:
     """Where an instance belongs: place(ri, is it in flight)."""
-    instances, tasks, probes = (arena.records(name) for name in ("instances", "tasks", "probes"))
-    task_of, rp_of, addresses = instances["task"].tolist(), instances["rp"].tolist(), tasks["address"].tolist()
+    instances, probes = arena.records("instances"), arena.records("probes")
+    task_of, rp_of = instances["task"].tolist(), instances["rp"].tolist()
     is_registered = ((probes["kind"] == KRETPROBE) & (probes["registered"] > 0)).tolist()
-    multiplier = int(arena.header["hash_multiplier"][0])
+    of_kind = {listed.kind: listed for listed in _chains(arena)}
+    home_of = homes(arena, of_kind[HUNG]) if HUNG in of_kind else None
 
     def place(ri: int, hung: bool) -> Place:
-        task, rp = task_of[ri], rp_of[ri]
-        if hung and 0 <= task < len(addresses):
-            return "bucket", hash_ptr(addresses[task], multiplier)
-        if 0 <= rp < len(is_registered) and is_registered[rp]:
-            return "probe", rp
-        return "slab", 0
+        rp = rp_of[ri]
+        home = home_of(task_of[ri]) if home_of is not None and hung else None
+        if home is not None:
+            return of_kind[HUNG], home
+        if FREE in of_kind and 0 <= rp < len(is_registered) and is_registered[rp]:
+            return of_kind[FREE], rp
+        return THE_SLAB, 0
 
     return place
 
@@ -147,7 +154,8 @@ def _hang(arena: Arena, places: dict[int, Place]) -> list[str]:
     for ri, where in places.items():
         members.setdefault(where, set()).add(ri)
     done = []
-    for where, (listed, first) in _lists(arena).items():
+    for where, first in _lists(arena).items():
+        listed, number = where
         of_list = members.get(where, set())
         order, guessed = _order(first, of_list, before)
         for ri, after in zip(order, [*order[1:], NIL], strict=False):
@@ -155,9 +163,9 @@ def _hang(arena: Arena, places: dict[int, Place]) -> list[str]:
         changed = [ri for ri in order if instances["next"][ri] != before[ri]]
         if changed or first != (order[0] if order else NIL):
             order_is = "; the order is a guess" if guessed and listed.kind == HUNG else ""
-            done.append(f"{list_name(listed, where[1])}: rebuilt, {len(order)} instances{order_is}")
-        arena.records(listed.section)[listed.field][where[1]] = order[0] if order else NIL
-    slab = members.get(("slab", 0), set())
+            done.append(f"{list_name(listed, number)}: rebuilt, {len(order)} instances{order_is}")
+        arena.records(listed.section)[listed.field][number] = order[0] if order else NIL
+    slab = members.get((THE_SLAB, 0), set())
     instances["rp"][list(slab)] = instances["task"][list(slab)] = NIL
     return done
 
@@ -198,8 +206,8 @@ def _write_owners(arena: Arena, places: dict[int, Place]) -> list[str]:
     """Whose every free instance is."""
     owners = arena.records("instances")["rp"]
     done = []
-    for ri, (kind, number) in places.items():
-        rp = {"probe": number, "slab": NIL, "bucket": owners[ri]}[kind]
+    for ri, (listed, number) in places.items():
+        rp = {FREE: number, SLAB: NIL, HUNG: owners[ri]}[listed.kind]
         if owners[ri] != rp:
             done.append(f"instance {ri} said that its probe was {owners[ri]}, and it is {rp}")
             owners[ri] = rp
@@ -210,8 +218,8 @@ def _write_states(arena: Arena, places: dict[int, Place]) -> list[str]:
     """What every instance says of itself."""
     instances = arena.records("instances")
     done = []
-    for ri, (kind, _) in places.items():
-        state = IN_FLIGHT if kind == "bucket" else AT_REST
+    for ri, (listed, _) in places.items():
+        state = IN_FLIGHT if listed.kind == HUNG else AT_REST
         if instances["state"][ri] != state:
             words = {IN_FLIGHT: "in a bucket", AT_REST: "free"}[state]
             done.append(f"instance {ri} said {int(instances['state'][ri])}, and is {words}")
@@ -255,15 +263,15 @@ def _held(arena: Arena, lock: Plugin, name: str, locks: Any) -> list[int]:
     """The locks of an array that are not free; all, where the lock cannot say."""
     is_free = lock.own("is_free")
     nr = range(arena.sections[name].nr)
-    return [i for i in nr if is_free is None or not _says(is_free, locks, i)]
+    return [i for i in nr if is_free is None or not says(is_free, locks, i)]
 
 
 def _all_idle(arena: Arena, lock: Plugin, locks: Any) -> bool:
     is_idle = lock.own("is_idle")
-    return is_idle is None or all(_says(is_idle, locks, cpu) for cpu in range(arena.geometry.nr_slots))
+    return is_idle is None or all(says(is_idle, locks, cpu) for cpu in range(arena.geometry.nr_slots))
 
 
-def _says(verb: Callable[[Any, int], bool], locks: Any, i: int) -> bool:
+def says(verb: Callable[[Any, int], bool], locks: Any, i: int) -> bool:
     """What a function of the lock's says; its words may be anything, and lead to where nothing is: that is no yes."""
     try:
         return bool(verb(locks, i))

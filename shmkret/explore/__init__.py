@@ -1,8 +1,8 @@
 """The explorer: the same functions that run between processes, under every interleaving of their steps.
 
 It promises that a search which says `complete` has tried every order of the CPUs' steps, deaths included; that it tells of
-the first that goes wrong; and that the schedule which led there leads there again. Memory is sequentially consistent: see
-`machine`.
+the first that goes wrong; and that the schedule which led there leads there again. Memory is sequentially consistent, and
+relaxed accesses are, too: what a lock does wrong on weaker machines alone is not found. See `machine`.
 
 Read `scenario` (what is explored, and what a search says of it), `machine` (each access is a step) with `libc` (what libc's
 calls do), `run` (the CPUs of one scenario along one schedule), `monitors` (what is asked before every step), `engines` (which

@@ -5,9 +5,11 @@ is about to do and hands control to the scheduler (shmkret.explore.run), which g
 state is the contents of all words and, for each CPU, everything that it has read so far, which determines where its code
 stands.
 
-Model     sequential consistency. Text without races, whose locks are right, has no other outcomes on weaker machines: races are
-          reported. A lock that relies on a store_release() being seen before a later load_acquire() of another word (Peterson,
-          Dekker) is explored as if it were, and x86 and Arm both break it: use exchange().
+Model     sequential consistency, of load_relaxed() and store_relaxed(), too. Text without races, whose locks are right on the
+          machine that runs it, has no other outcomes there: races are reported. Whether a lock is right is shown for a machine
+          without reordering alone. Two kinds of wrong locks are explored as if they were right: one whose release() ends in
+          store_relaxed(), which Arm may show before what the lock protects; and one that relies on a store_release() being
+          seen before a later load_acquire() of another word (Peterson, Dekker), which x86 and Arm both break: use exchange().
 libc      see shmkret.explore.libc.
 Limits    private words (a CPU's record, a task, its stack) are no scheduling points; that one CPU alone uses each is checked.
           A loop that spins without wait_until() is a violation: it would be explored for ever.

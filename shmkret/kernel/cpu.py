@@ -1,6 +1,6 @@
 """A CPU: the outer loop of a worker process, and the phases that all CPUs follow.
 
-    AT_GATE -> WARM_UP -> MEASURE -> COOL_DOWN -> STOP      the parent writes run.phase, forwards only
+    AT_GATE -> WARM_UP -> MEASURE -> COOL_DOWN -> STOP      the parent writes run.phase, forwards only while a CPU lives
 
 Every CPU spins at the gate until all are ready, and goes on calling while any has not yet seen the window end, so that
 nobody is measured against an idle neighbour. Each marks the clock and its count of calls itself, at the first batch that

@@ -24,7 +24,7 @@ from shmkret.arena.records import Kernel
 from shmkret.arena.segment import Arena
 from shmkret.arena.shape import lock_shape, realize
 from shmkret.host import posix
-from shmkret.machines.world import World
+from shmkret.machines.world import World, every_lock
 from shmkret.text import atomics
 from shmkret.text.libc import CALLS
 
@@ -199,14 +199,12 @@ def kernel(world: World, arena: Arena) -> Kernel:
 
 
 def locks_of(arena: Arena, record: type) -> Iterator[tuple[str, Any, int]]:
-    """Every lock of an arena: the name of its section, the section as an array of locks, and its index there."""
-    for name, locks in lock_arrays(arena, record):
-        for i in range(arena.sections[name].nr):
-            yield name, locks, i
+    """As every_lock(), of an arena that nobody has a Kernel of."""
+    return every_lock(arena, lock_arrays(arena, record))
 
 
 def lock_arrays(arena: Arena, record: type) -> Iterator[tuple[str, Any]]:
-    """The arrays of locks of an arena: the name of the section, and the array."""
+    """As arrays(), of an arena that nobody has a Kernel of."""
     numbers = {f"{name}.nr": placed.nr for name, placed in arena.sections.items()}
     numbers |= {"nr_slots": arena.geometry.nr_slots, "nr_nodes": arena.geometry.nr_nodes}
     for name in ARRAYS:

@@ -4,7 +4,7 @@ arenas.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from shmkret.arena import boot
 from shmkret.arena.fields import parts_of
-from shmkret.arena.layout import ARRAYS, Geometry
+from shmkret.arena.layout import ARRAYS, OTHER_ARRAY, SYSTEM_ARRAY, TABLE_ARRAY, Geometry
 from shmkret.arena.records import INTEGERS, KRETPROBE, Boot, Kernel
 from shmkret.arena.segment import Arena
 from shmkret.arena.shape import numbers_of, realize
@@ -115,7 +115,7 @@ class World:
         init, init_cpu = lock.own("init"), lock.own("init_cpu")
         with atomics.use(machine), blamed([lock.path], "init()"):
             if init is not None:
-                for _, locks, i in every_lock(k, arena):
+                for _, locks, i in every_lock(arena, arrays(k, arena)):
                     init(locks, i)
             if init_cpu is not None:
                 for _, locks in arrays(k, arena):
@@ -128,7 +128,8 @@ class World:
         is_free, is_idle = lock.own("is_free"), lock.own("is_idle")
         wrong = []
         with atomics.use(machine), blamed([lock.path], "is_free()"):
-            held = [f"{name}[{i}]" for name, locks, i in every_lock(k, arena) if is_free is not None and not is_free(locks, i)]
+            every = every_lock(arena, arrays(k, arena)) if is_free is not None else ()
+            held = [f"{name}[{i}]" for name, locks, i in every if is_free is not None and not is_free(locks, i)]
             if held:
                 wrong.append(f"{len(held)} locks are not free, such as {held[0]}, and no CPU is inside")
             if is_idle is not None and not held:
@@ -143,21 +144,21 @@ class World:
 
 
 def arrays(k: Kernel, arena: Arena) -> Iterator[tuple[str, Any]]:
-    """The arrays of locks of an arena: the name of the section, and the array."""
-    found = {"system_locks": k.system_locks, "table_locks": k.table_locks, "locks": k.other_locks}
+    """The arrays of locks of an arena: the name of the section, and the array; in the order in which locks are numbered."""
+    found = {SYSTEM_ARRAY: k.system_locks, TABLE_ARRAY: k.table_locks, OTHER_ARRAY: k.other_locks}
     return ((name, locks) for name, locks in found.items() if name in arena.sections)
 
 
-def every_lock(k: Kernel, arena: Arena) -> Iterator[tuple[str, Any, int]]:
-    """Every lock of an arena: the name of its section, the array, and its index there; in the order of their numbers."""
-    for name, locks in arrays(k, arena):
+def every_lock(arena: Arena, of_arrays: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any, int]]:
+    """Every lock of these arrays of an arena: the name of its section, the array, and its index there."""
+    for name, locks in of_arrays:
         for i in range(arena.sections[name].nr):
             yield name, locks, i
 
 
 def lock_name(arena: Arena, number: int) -> str:
     """The lock of that number, of all, such as locks[3]."""
-    for name in ("system_locks", "table_locks", "locks"):
+    for name in ARRAYS:
         nr = arena.sections[name].nr if name in arena.sections else 0
         if number < nr:
             return f"{name}[{number}]"

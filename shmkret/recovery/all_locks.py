@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from shmkret.arena.hashing import NR_BUCKETS
-from shmkret.arena.records import RUNQUEUE_LOCKS, Kernel
-from shmkret.moves.intents import has_array
+from shmkret.arena.records import Kernel
+from shmkret.moves.intents import PROBE, TABLE, has_array, number_of
 from shmkret.text.marks import inline
 from shmkret.text.verbs import generic
 
@@ -26,9 +25,7 @@ def to_lock(operation: Any, k: Any, me: int, locks: Any, i: int, number: int, de
 @inline
 def nr_all_locks(k: Kernel) -> int:
     """How many locks there are."""
-    nr = RUNQUEUE_LOCKS + k.nr_cpus
-    if has_array(k.scheme, "table"):
-        nr += NR_BUCKETS
+    nr = number_of(k, PROBE, 0)
     if has_array(k.scheme, "locks"):
         nr += k.nr_locks
     return nr
@@ -37,14 +34,13 @@ def nr_all_locks(k: Kernel) -> int:
 @inline
 def one(operation: Any, k: Kernel, me: int, number: int, dead: int) -> None:
     """Do it to the lock of that number."""
-    nr_system = RUNQUEUE_LOCKS + k.nr_cpus
-    nr_table = NR_BUCKETS if has_array(k.scheme, "table") else 0
-    if number < nr_system:
+    of_bucket, other = number_of(k, TABLE, 0), number_of(k, PROBE, 0)
+    if number < of_bucket:
         to_lock(operation, k, me, k.system_locks, number, number, dead)
-    elif number < nr_system + nr_table:
-        to_lock(operation, k, me, k.table_locks, number - nr_system, number, dead)
+    elif number < other:
+        to_lock(operation, k, me, k.table_locks, number - of_bucket, number, dead)
     else:
-        to_lock(operation, k, me, k.other_locks, number - nr_system - nr_table, number, dead)
+        to_lock(operation, k, me, k.other_locks, number - other, number, dead)
 
 
 @inline

@@ -65,7 +65,9 @@ RAISED = 3
 def start(k: Kernel, cpu: int) -> None:
     """Start the process of a CPU or a recoverer, a child of this one that does nothing else; its pid is in the arena.
 
-    Until it is, nobody is signalled in its place: the pid of who had the slot before may be a stranger's by now.
+    Until it is, nobody is signalled in its place: the pid of who had the slot before may be a stranger's by now. Here alone the
+    text catches an exception, which only a user's function can raise, and only to end the process: otherwise the loop of the
+    parent, of which the child is a copy, would go on in it.
     """
     store_release(k.recovery.pid, cpu, 0)
     store_release(k.recovery.life, cpu, LIVE)
@@ -79,7 +81,7 @@ def start(k: Kernel, cpu: int) -> None:
                 run_cpu(k, cpu)
             else:
                 run_recoverer(k, cpu)
-        except Exception:  # of a handler or a worker program, wherever it stands: this CPU is as dead as a killed one
+        except Exception:  # this CPU is as dead as a killed one
             exit_process(RAISED)
         exit_process(0)
     store_release(k.recovery.pid, cpu, pid)

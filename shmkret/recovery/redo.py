@@ -12,6 +12,8 @@ Source    the robust-futex protocol of Linux, whose list_op_pending closes the s
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from shmkret.arena.hashing import hash_ptr
 from shmkret.arena.records import RUNQUEUE_LOCKS, SLAB_LOCK, Kernel
 from shmkret.kernel.sched import link, unlink
@@ -26,7 +28,6 @@ from shmkret.moves.intents import (
     NOTHING,
     ORPHAN,
     POP,
-    PROBE,
     PUSH,
     REFUSAL,
     REM,
@@ -45,6 +46,7 @@ from shmkret.moves.intents import (
     set_count,
     why_of,
 )
+from shmkret.recovery.all_locks import one
 from shmkret.schemes import finish_orphan, finish_push, finish_take, lock_of
 from shmkret.text.atomics import NIL, load_acquire, store_ordered
 from shmkret.text.libc import OWNER_DIED
@@ -184,8 +186,8 @@ def lock_inner(k: Kernel, cpu: int, ri: int) -> None:
     """The lock of the free list, where it is another one and may have gone to somebody else."""
     if recovers(k.mode.recovery, "robust"):
         outer, inner = lock_of(k.scheme, k, REM, ri), lock_of(k.scheme, k, PUSH, ri)
-        if inner != outer and acquire_robust(k.other_locks, inner - number_of(k, PROBE, 0), cpu) == OWNER_DIED:
-            inherit_inner(k, cpu, inner)
+        if inner != outer:
+            one(LockInner(0), k, cpu, inner, NIL)
 
 
 @inline
@@ -194,7 +196,26 @@ def unlock_inner(k: Kernel, cpu: int, ri: int) -> None:
     if recovers(k.mode.recovery, "robust"):
         outer, inner = lock_of(k.scheme, k, REM, ri), lock_of(k.scheme, k, PUSH, ri)
         if inner != outer:
-            release(k.other_locks, inner - number_of(k, PROBE, 0), cpu)
+            one(UnlockInner(0), k, cpu, inner, NIL)
+
+
+class LockInner(NamedTuple):
+    """Take it; what a dead holder left is finished."""
+
+    unused: int
+
+    def to_lock(self, k: Kernel, me: int, locks: object, i: int, number: int, dead: int) -> None:
+        if acquire_robust(locks, i, me) == OWNER_DIED:
+            inherit_inner(k, me, number)
+
+
+class UnlockInner(NamedTuple):
+    """Give it back."""
+
+    unused: int
+
+    def to_lock(self, k: Kernel, me: int, locks: object, i: int, number: int, dead: int) -> None:
+        release(locks, i, me)
 
 
 @inline

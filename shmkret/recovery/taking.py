@@ -38,10 +38,8 @@ from shmkret.text.marks import inline, outline
 from shmkret.text.verbs import has_verb
 
 EMPTY, LIVE, DEAD, UNLOCKED, BURIED = range(5)
-"""States of a slot: see shmkret.recovery."""
+"""States of a slot: see shmkret.recovery.recoverer."""
 EVERYBODY = 1 << 30
-EXCLUSIVE, SHARED = range(2)
-"""How a lock is held, as who parks publishes it beside the lock's number."""
 
 
 class Survived(NamedTuple):
@@ -102,15 +100,15 @@ class Gated(NamedTuple):
 
 
 @inline
-def held_word(number: int, mode: int) -> int:
+def held_word(number: int) -> int:
     """What a CPU publishes that holds the lock of that number, or none (NIL)."""
-    return 0 if number == NIL else 1 + 2 * number + mode
+    return number + 1
 
 
 @inline
 def held_number(word: int) -> int:
     """The lock that a published word names; NIL: none."""
-    return NIL if word == 0 else (word - 1) >> 1
+    return word - 1
 
 
 @inline
@@ -144,7 +142,7 @@ def wait_for(k: Kernel, cpu: int, locks: object, i: int) -> None:
 @outline
 def wait_at_gate(k: Kernel, cpu: int, locks: object, i: int, outer: int) -> None:
     """Take a lock that was not free, or while locks are being repaired, and publish what this CPU holds meanwhile."""
-    store_ordered(k.recovery.held, cpu, held_word(outer, EXCLUSIVE))
+    store_ordered(k.recovery.held, cpu, held_word(outer))
     if cpu < k.nr_cpus:
         while load_acquire(k.run.gate, 0) != 0 or not acquire_unless(locks, i, k.run.gate, cpu):
             park(k, cpu)

@@ -36,7 +36,7 @@ a recoverable run the moves of shmkret.moves count hits, returned, flushed and r
               finish_push(scheme, k, ri)             do again what push(), take() and orphan() do to lists that only it keeps
               finish_take(scheme, k, ri)
               finish_orphan(scheme, k, rp)
-              An ability: all six or none. The moves are those of shmkret.moves, in their order.
+              An ability: all six or none. The moves are those of shmkret.moves, in their order, and LISTS is left out.
 
     outside the text, each optional
               populate(arena)                 how lists that only it keeps stand at first; those of LISTS are made by themselves
@@ -44,17 +44,20 @@ a recoverable run the moves of shmkret.moves count hits, returned, flushed and r
               rebuild(arena) -> list of str   make them anew
 
 Constants LISTS, where instances are, for audit, repair and statistics: one FREE, a Chain OF_PROBE or a Ring; and HUNG, a
-          Chain OF_TASK or OF_BUCKET. BUGS, the historical bugs that it has by nature (shmkret.moves.bugs)
+          Chain OF_TASK or OF_BUCKET. BUGS, the historical bugs that it has by nature (shmkret.moves.bugs). CHECKED, the
+          words of its tables whose every bit audit() checks: (table, word, when); these are damaged on purpose
+          (shmkret.stress.damage), and made anew by rebuild()
 """
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from shmkret.arena.chains import IN_BUCKETS, Chain, Ring, wrong_lists
-from shmkret.arena.fields import Legal, wrong_field
+from shmkret.arena.fields import Legal, parts_of, wrong_field
 from shmkret.errors import PluginError
 from shmkret.moves.chained import lock_free, unlock_free
 from shmkret.plugins.contract import Ability, Constant, Contract, Signature, Source, names, of_verb, one_record
@@ -71,7 +74,7 @@ from shmkret.text.domains import (
     PER_TASK,
     RING_WORDS,
 )
-from shmkret.text.verbs import generic
+from shmkret.text.verbs import generic, is_verb
 
 DOMAINS = Legal(
     tables=(ONE, PER_CPU, PER_TASK, PER_PROBE, PER_INSTANCE, PER_BUCKET, PER_PROBE_PER_CPU, PER_RING_WORD),
@@ -209,6 +212,10 @@ def _earlier_contract(source: Source) -> str:
     )
 
 
+WHEN = ("always", "flying")
+"""When a word of a scheme's table is checked: always; or that of an instance in flight which has a probe."""
+
+
 def _are_lists(value: Any) -> str:
     is_right = isinstance(value, tuple) and all(isinstance(one, Chain | Ring) for one in value)
     return "" if is_right else "give a tuple of Chain and Ring, of shmkret.moves"
@@ -219,6 +226,32 @@ def _check(contract: Contract, path: Path, module: ModuleType) -> None:
     wrong = wrong_field(scheme, DOMAINS) or wrong_lists(contract.values(path, module).lists, scheme)
     if wrong:
         raise PluginError(f"{path}: {wrong}")
+    _check_words(path, module, scheme)
+    _check_recovery(path, module)
+
+
+def _are_checked(value: Any) -> str:
+    is_tuple = isinstance(value, tuple) and all(isinstance(one, tuple) and len(one) == 3 for one in value)
+    is_right = is_tuple and all(isinstance(word, str) for one in value for word in one)
+    return "" if is_right and all(one[2] in WHEN for one in value) else f"give a tuple of (table, word, {' or '.join(WHEN)})"
+
+
+def _check_words(path: Path, module: ModuleType, scheme: type) -> None:
+    tables = parts_of(scheme).tables
+    for table, word, _ in vars(module).get("CHECKED", ()):
+        if table not in tables or word not in tables[table].record._fields:  # type: ignore[attr-defined]
+            raise PluginError(f"{path}: CHECKED names {table}.{word}, and no table of {scheme.__name__} has such a word")
+
+
+def _check_recovery(path: Path, module: ModuleType) -> None:
+    """Who finishes a move of the dead knows free lists and buckets alone (shmkret.recovery.redo)."""
+    finish = vars(module).get(finish_take.__name__)
+    recovers = inspect.isfunction(finish) and not is_verb(finish)
+    if recovers and set(vars(module).get("LISTS", IN_BUCKETS)) != set(IN_BUCKETS):
+        raise PluginError(
+            f"{path}: a scheme with the ability recover keeps its instances in free lists and buckets: leave out LISTS, "
+            f"or {finish_take.__name__}() and the other functions of recover"
+        )
 
 
 SCHEME = Contract(
@@ -231,7 +264,11 @@ SCHEME = Contract(
         Ability("recover", tuple(map(of_verb, (lock_free, unlock_free, lock_of, finish_push, finish_take, finish_orphan)))),
     ),
     outside=(Signature("populate", ("arena",)), Signature("audit", ("arena",)), Signature("rebuild", ("arena",))),
-    constants=(Constant("BUGS", frozenset(), names), Constant("LISTS", IN_BUCKETS, _are_lists)),
+    constants=(
+        Constant("BUGS", frozenset(), names),
+        Constant("LISTS", IN_BUCKETS, _are_lists),
+        Constant("CHECKED", (), _are_checked),
+    ),
     refused=(_earlier_contract,),
     more=_check,
 )

@@ -88,6 +88,7 @@ class Global(NamedTuple):
     link: Annotated[Link, PER_INSTANCE]
 
 
+CHECKED = (("used", "first", "always"), ("link", "next", "flying"), ("link", "prev", "flying"))
 BUGS = frozenset({"probeable-helpers", "unmarked-cleanup", "unmarked-flush", "unmarked-walk", "early-reset"})
 
 

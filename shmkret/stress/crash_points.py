@@ -146,7 +146,8 @@ def crash_points(
     """Die at every store in turn, or at one: how many there were, and what was wrong at which.
 
     Args:    numbers: the rounds of the worker program, by their numbers. only: the k-th alone. watch(k): called before each.
-    Raises:  UsageError when there is no such store; RunFailed when a round fails by itself, or has more than MOST_POINTS.
+    Raises:  UsageError when there is no such store, and nothing is wrong without a death; RunFailed when a round fails by
+             itself, or has more than MOST_POINTS.
     """
     world = World.of(build, sizes, 1)
     PlainMachine(build.cache()).prepare()
@@ -156,10 +157,10 @@ def crash_points(
         complete, wrong = die_at(world, kth, numbers)
         if wrong:
             bad[kth] = wrong
-        if complete and only is not None:
+        if complete and only is not None and not wrong:
             raise UsageError(f"the rounds {list(numbers)} of {build.worker.name} are complete before their store {only}")
+        if only is not None:
+            return 1, bad
         if complete:
             return kth - 1, bad
-    if only is not None:
-        return 1, bad
     raise RunFailed(f"the rounds {list(numbers)} of {build.worker.name} do not complete within {MOST_POINTS} stores")

@@ -1,7 +1,7 @@
 """Damage to a quiet arena: the audit must find it, repair must mend it; and a copy that is no arena must be refused.
 
-Only words that the audit checks are damaged (shmkret.audit.checked). A count that does not add up can be found and not mended:
-it is put back by hand.
+Only words that the audit checks are damaged (shmkret.audit.checked, and the scheme's CHECKED). A count that does not add up can
+be found and not mended: it is put back by hand.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from shmkret.arena.chains import THE_SLAB, Chain
 from shmkret.arena.header import HEADER
 from shmkret.arena.layout import HEADER_BYTES
 from shmkret.arena.segment import Arena
-from shmkret.audit.checks import audit, checked_words
+from shmkret.audit.checks import audit, checked_words, own_words
 from shmkret.audit.repair import repair
 from shmkret.errors import ArenaError
 from shmkret.machines.build import Build
@@ -23,9 +23,6 @@ from shmkret.stress.spec import Term
 from shmkret.stress.stage import Stage
 from shmkret.text.atomics import NIL
 
-OWN = {("instances", "state"), ("instances", "rp"), ("recovery", "held"), *(("scheme.link", f) for f in ("next", "prev"))}
-MENDED = OWN | {("scheme.used", "first")}
-"""What repair mends beside the links of lists."""
 WILD = (1 << 40, -2, 1 << 62, -(1 << 63))
 
 
@@ -51,12 +48,20 @@ def damage(arena: Arena, build: Build, kind: str, rng: random.Random) -> list[st
     what = f"{section}.{field}[{i}], {before} -> {int(words[i])}"
     found = audit(arena, build.scheme)
     wrong = [] if found else [f"damage not found: {what}"]
-    if (section, field) in MENDED | links(arena):
+    is_mended = (section, field) in mended(arena, build)
+    if is_mended:
         done = repair(arena, build.scheme, None)
         left = audit(arena, build.scheme)
         wrong += [f"damage not repaired: {what}; {one}; done: {done[:3]}" for one in left]
-    words[i] = before if wrong or (section, field) not in MENDED | links(arena) else words[i]
+    words[i] = before if wrong or not is_mended else words[i]
     return wrong
+
+
+def mended(arena: Arena, build: Build) -> set[tuple[str, str]]:
+    """The words that repair makes anew."""
+    own = own_words(build.scheme) if build.scheme.own("rebuild") is not None else {}
+    of_scheme = {(section, field) for section, fields in own.items() for field in fields}
+    return {("instances", "state"), ("instances", "rp"), ("recovery", "held")} | of_scheme | links(arena)
 
 
 def links(arena: Arena) -> set[tuple[str, str]]:
@@ -66,7 +71,7 @@ def links(arena: Arena) -> set[tuple[str, str]]:
 
 
 def _candidates(arena: Arena, build: Build, kind: str) -> list[tuple[str, str, int]]:
-    words = checked_words(arena)
+    words = checked_words(arena, build.scheme)
     if kind == "flip":
         return words
     return [word for word in words if word[:2] == ("instances", "next") or (kind != "cycle" and word[:2] in links(arena))]

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from shmkret.arena.segment import Arena
 from shmkret.audit.checks import audit
-from shmkret.audit.findings import COUNTS, DOUBLED, LOST, sentences
+from shmkret.audit.findings import COUNTS, DOUBLED, HELD, LOST, Finding, sentences
 from shmkret.host import ofd, posix
 from shmkret.host.processes import wait_until
 from shmkret.kernel.cpu import AT_GATE, MEASURE, STOP
@@ -208,15 +208,14 @@ class Nemesis:
 
     def _audit(self) -> list[str]:
         self.record.add("rounds")
-        found = audit(self.arena, self.world.build.scheme)
         held = native.still_held(self.world, self.arena, self.machine)
+        found = [*audit(self.arena, self.world.build.scheme), *(Finding(HELD, "locks", what) for what in held)]
         for finding in found:
             if finding.kind in (LOST, DOUBLED):
                 self.record.add(finding.kind, finding.seen)
             else:
                 self.record.add("count_errors" if finding.kind in COUNTS else "other")
-        self.record.add("other", len(held))
-        return sentences(found) + held
+        return sentences(found)
 
     def _damage(self) -> list[str]:
         """Now and then a word of the quiet arena: what is found and mended is no failure, the next round goes on with it."""

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from shmkret.arena.segment import Arena
 from shmkret.audit.checks import books
 from shmkret.errors import UnfitMachine, UsageError
 from shmkret.host import signals, topology
@@ -66,28 +67,14 @@ def run(
     began = time.monotonic()
     with world.create_arena(world.geometry(NR_RECOVERERS), named=plan.guests > 0) as arena:
         try:
-            control = Control(arena, machine)
-            control.store("run", "guests", 0, plan.guests)
-            native.free_locks(world, arena, machine)
-            for cpu in range(arena.sections["runqueues"].nr):
-                control.store("runqueues", "quiescent", cpu, 1)
+            control = _begin(arena, world, machine, plan)
             bodies = [make(arena, machine) for make in compiled]
             if arena.name:
                 announce(arena.name)
             nemesis = Nemesis(arena, world, Machines(*bodies), machine, cores, record)
             _guard(nemesis, plan, record, watch, began)
             counts = books(arena)
-            missing = [
-                what
-                for what, count in (
-                    ("no fault struck", sum(record.struck(i) for i in range(len(plan.terms)))),
-                    ("no round was audited", record["rounds"]),
-                    ("no call was made", counts["calls"]),
-                )
-                if not count
-            ]
-            if missing and not record.said():
-                record.say([f"{missing[0]}: there is nothing that held"])
+            _doubt(record, plan, counts["calls"])
             open_calls = sum(control.values("recovery", "open_calls"))
         finally:
             machine.close()
@@ -106,6 +93,28 @@ def run(
         "faults": {term.text: {"struck": record.struck(i), "elsewhere": record.missed(i)} for i, term in enumerate(plan.terms)},
         "seconds": round(time.monotonic() - began, 1),
     }
+
+
+def _begin(arena: Arena, world: World, machine: PlainMachine, plan: Plan) -> Control:
+    """An arena before its first round: its locks are free, and no grace period waits for a CPU."""
+    control = Control(arena, machine)
+    control.store("run", "guests", 0, plan.guests)
+    native.free_locks(world, arena, machine)
+    for cpu in range(arena.sections["runqueues"].nr):
+        control.store("runqueues", "quiescent", cpu, 1)
+    return control
+
+
+def _doubt(record: Record, plan: Plan, calls: int) -> None:
+    """A run in which nothing happened has found nothing, and says so."""
+    happened = {
+        "no fault struck": sum(record.struck(i) for i in range(len(plan.terms))),
+        "no round was audited": record["rounds"],
+        "no call was made": calls,
+    }
+    missing = [what for what, count in happened.items() if not count]
+    if missing and not record.said():
+        record.say([f"{missing[0]}: there is nothing that held"])
 
 
 def _require(build: Build, plan: Plan) -> None:

@@ -1,7 +1,7 @@
 """What one death does where nothing is recoverable: the same kill, on the same path, with each lock as it is.
 
-Each trial is a fresh arena. CPU 0 is killed, if it can be caught in the middle of a move or holding a lock; then the others are
-watched: does everybody still make calls? At the end the lists are audited.
+Each trial is a fresh arena. CPU 0 is killed after a random time, wherever it is by then; the others are watched: does everybody
+still make calls? At the end the lists are audited.
 
 Outcomes   hangs       a survivor makes no call for HANG_S seconds
            corrupts    the survivors go on, and an oracle or the audit of the lists finds more than what the dead CPU had
@@ -22,6 +22,7 @@ from typing import Any
 
 from shmkret.audit.checks import audit
 from shmkret.audit.findings import COUNTS, LOST
+from shmkret.errors import RunFailed
 from shmkret.host import posix, topology
 from shmkret.host.processes import wait_until
 from shmkret.kernel.cpu import MEASURE
@@ -37,10 +38,15 @@ from shmkret.stress.supervisor import Supervisor
 HANG_S = 0.15
 READY_S = 10
 OUTCOMES = ("hangs", "corrupts", "leaks", "unharmed")
+NOT_READY = len(OUTCOMES)
+"""The status of a trial that has not begun."""
 
 
 def trials(build: Build, sizes: Sizes, count: int, seed: int) -> dict[str, Any]:
-    """`count` deaths. Returns worker, scheme, lock, trials, and how many ended in each of OUTCOMES."""
+    """`count` deaths. Returns worker, scheme, lock, trials, and how many ended in each of OUTCOMES.
+
+    Raises: RunFailed when the CPUs of a trial do not come to their start, or a trial fails by itself.
+    """
     build = replace(build, recoverable=False, mutant="")
     rng = random.Random(seed)
     world = World.of(build, sizes, seed)
@@ -54,8 +60,10 @@ def _in_child(world: World, start: native.Bodies, after: float) -> int:
     """One trial in a process of its own, which forgets its memory for its children; its exit status is the outcome."""
     pid = posix.fork_child(partial(_trial, world, start, after))
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if status == NOT_READY:
+        raise RunFailed(f"the CPUs of a trial were not ready within {READY_S} s")
     if status not in range(len(OUTCOMES)):
-        raise RuntimeError(f"a trial ended with status {status}")
+        raise RunFailed(f"a trial ended with status {status}")
     return status
 
 
@@ -68,7 +76,8 @@ def _trial(world: World, start: native.Bodies, after: float) -> int:
         with Supervisor(arena, control, start(arena, machine), [], topology.allowed_cores()) as crew:
             for cpu in range(build.nr_cpus):
                 crew.start(cpu)
-            wait_until(lambda: control.all_nonzero("cpus", "ready"), READY_S)
+            if not wait_until(lambda: control.all_nonzero("cpus", "ready"), READY_S):
+                return NOT_READY
             control.set_phase(MEASURE)
             time.sleep(0.002 + after * 0.003)
             crew.send(0, signal.SIGKILL)

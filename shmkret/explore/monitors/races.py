@@ -1,6 +1,7 @@
 """A data race: two CPUs are about to access one word, one of them writing, one of them plainly.
 
-Text without races, whose locks are right, has no other outcomes on weaker machines than under the explorer.
+Text without races has no other outcomes on weaker machines than under the explorer, if its locks are right there. A relaxed
+access is atomic, and so no race, even where a lock needs an order that it does not give: see shmkret.explore.machine.
 """
 
 from __future__ import annotations

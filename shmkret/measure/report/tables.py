@@ -204,8 +204,8 @@ def print_arena(found: Json, to: TextIO) -> None:
     for torn in [row for row in (*found["probes"], found["slab"]) if "torn" in row]:
         console.print(f"torn: {torn['torn']}", soft_wrap=True)
     if "audit" in found:
-        nothing = found["audit_doubt"] or "every instance is in one place, and the books balance"
-        for what in found["audit"] or [nothing]:
+        said = [*found["audit"], *([found["audit_doubt"]] if found["audit_doubt"] else [])]
+        for what in said or ["every instance is in one place, and the books balance"]:
             console.print(f"audit: {what}", soft_wrap=True)
 
 
