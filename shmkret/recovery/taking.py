@@ -38,7 +38,7 @@ from shmkret.text.marks import inline, outline
 from shmkret.text.verbs import has_verb
 
 EMPTY, LIVE, DEAD, UNLOCKED, BURIED = range(5)
-"""States of a slot: see shmkret.recovery."""
+"""States of a slot: see shmkret.recovery.recoverer."""
 EVERYBODY = 1 << 30
 EXCLUSIVE, SHARED = range(2)
 """How a lock is held, as who parks publishes it beside the lock's number."""
