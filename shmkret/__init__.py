@@ -1,8 +1,7 @@
 """The Linux kernel's kretprobe instance machinery, run for real between processes.
 
-What is imported from here is `__all__`. A module path of before the rooms (once `atomics` or `probes`, now in rooms) still
-imports:
-it looks its names up in the modules that have them now, and warns once, with the path to write instead.
+What is imported from here is `__all__`. A module path of before the rooms, such as `atomics` or `probes`, still imports: it
+looks its names up in the modules that have them now, and warns once, with the path to write instead.
 """
 
 from __future__ import annotations

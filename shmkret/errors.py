@@ -1,7 +1,7 @@
 """What can go wrong, as one tree. Each leaf says which exit code the command line gives it.
 
-A sentence names a quantity that whoever reads it can change in backquotes, as the library names it: lower `maxactive`. The
-command line puts its option there (shmkret.cli.options).
+A sentence names in backquotes what its reader can turn to, as the library names it: lower `maxactive`, or see
+`shmkret.arena.named.listing()`. So do the doubts of a result. The command line puts its own option or command there.
 
 ShmkretError
 +-- UsageError              2  something that was asked for cannot be

@@ -103,6 +103,14 @@ def test_busted_is_withheld_and_a_sound_lock_beside_it_is_not(tmp_path, capsys):
     assert "--seed 1" in capsys.readouterr().err
 
 
+def test_a_doubt_says_which_option_helps(tmp_path, capsys):
+    cell = ["--worker", "recursion", "--scheme", "hashed", "--lock", "ttas", "--cpus", "1", "--maxactive", "1", "--plain"]
+    _, result = bench(tmp_path, *cell)
+
+    assert any("found no free instance: raise --maxactive" in reason for reason in result["cells"][0]["reasons"])
+    assert "raise --maxactive" in capsys.readouterr().out
+
+
 def test_more_workers_than_cores_are_suspect(tmp_path):
     code, result = bench(
         tmp_path, "--worker", "hot", "--scheme", "hashed", "--lock", "sem", "--cpus", "2", "--workers-per-core", "2"

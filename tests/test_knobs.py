@@ -11,10 +11,10 @@ import pytest
 
 import shmkret
 from shmkret.cli import main as cli
-from shmkret.cli.options import TURNED, in_options
+from shmkret.cli.options import COMMANDS, TURNED, in_commands, in_options
 from shmkret.errors import UsageError
 from shmkret.machines.sizes import Sizes
-from shmkret.measure import suite
+from shmkret.measure import doctor, suite, validity
 from shmkret.measure.cell import Cell
 from shmkret.measure.knobs import AXES, DEFAULTS, KNOBS, OPTIONS, PARAMS, RUN, Params
 
@@ -109,10 +109,27 @@ def below():
     return [path for path in PACKAGE.rglob("*.py") if path.parent.name != "cli"]
 
 
+def said(path):
+    """Every string of a module that is no docstring."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    for node in nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.value
+
+
 def test_no_error_below_the_command_line_speaks_of_options():
     wrong = [f"{path.name}: {words}" for path in below() for words in raised(path) if re.search(r"(?<![\w-])--[a-z{]", words)]
 
     assert wrong == []
+
+
+def test_nothing_below_the_command_line_says_an_option_or_a_command():
+    options = "|".join(name.replace("_", "-") for name in TURNED)
+    commands = "|".join(command.__name__.rpartition(".")[2] for command in cli.COMMANDS)
+    typed = re.compile(rf"(?<![\w-])--({options})\b|\bshmkret ({commands})\b")
+
+    assert [f"{path.name}: {words}" for path in below() for words in said(path) if typed.search(words)] == []
 
 
 def test_every_quantity_that_an_error_names_has_an_option():
@@ -120,6 +137,29 @@ def test_every_quantity_that_an_error_names_has_an_option():
 
     assert named <= TURNED
     assert {"probes", "maxactive", "lock", "out"} <= named
+
+
+@pytest.mark.parametrize("module", [validity, doctor], ids=lambda module: module.__name__)
+def test_every_quantity_that_a_doubt_names_has_an_option(module):
+    named = {name for words in said(Path(module.__file__)) for name in re.findall(r"`([a-z_]+)`", words)}
+
+    assert "cpus" in named
+    assert named <= TURNED
+
+
+def test_every_part_of_the_library_that_a_sentence_names_has_its_command():
+    named = {name for path in below() for words in said(path) for name in re.findall(r"`(shmkret\.[\w.]+(?:\(\))?)`", words)}
+
+    assert named == COMMANDS.keys()
+    for command in COMMANDS.values():
+        assert cli.parser().parse_args(command.split()[1:]).run
+
+
+def test_what_quotes_the_user_keeps_his_quantities():
+    words = "`lock` is 3; see `shmkret.arena.named.listing()`"
+
+    assert in_commands(words) == "`lock` is 3; see `shmkret list arenas`"
+    assert in_options(words) == "--lock is 3; see `shmkret list arenas`"
 
 
 def test_only_quantities_become_options():

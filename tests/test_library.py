@@ -56,7 +56,7 @@ def state_of(name):
 
 
 def test_an_arena_is_live_while_its_maker_lives_and_is_not_cleaned(live, capsys):
-    assert state_of(live.name) == named.LIVE
+    assert state_of(live.name) == named.IN_USE
     assert main(["clean"]) == 0
     assert capsys.readouterr().out == ""
     assert (segment.SHM / live.name).exists()
@@ -80,7 +80,7 @@ def left_over():
     """An arena whose maker was killed."""
     with subprocess.Popen([sys.executable, "-c", MAKES], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as maker:
         name = maker.stdout.readline().strip()
-        assert state_of(name) == named.LIVE
+        assert state_of(name) == named.IN_USE
         maker.kill()
     yield name
     (segment.SHM / name).unlink(missing_ok=True)
@@ -98,7 +98,7 @@ def test_what_a_killed_process_leaves_over_is_told_and_cleaned(left_over, live, 
 
 def test_whoever_attaches_keeps_an_arena_alive(left_over):
     with arenas.attach(left_over) as attached:
-        assert state_of(left_over) == named.LIVE
+        assert state_of(left_over) == named.IN_USE
         assert named.clean() == []
         assert attached.geometry == SIZES
         assert attached.name == left_over
@@ -131,7 +131,7 @@ def test_a_forked_child_that_leaves_the_block_takes_nothing_from_its_parent(live
     assert in_a_child(live.close) == 0
 
     assert (segment.SHM / live.name).exists()
-    assert state_of(live.name) == named.LIVE
+    assert state_of(live.name) == named.IN_USE
 
 
 @pytest.fixture

@@ -132,7 +132,7 @@ def test_a_recoverer_that_dies_by_itself_is_named_at_once(monkeypatch):
     kill = faults.STRIKES["kill"]
 
     def with_recoverer(stage, i, term, victims):
-        signal.pidfd_send_signal(stage.crew._pidfds[stage.crew.recoverer], signal.SIGKILL)
+        signal.pidfd_send_signal(stage.supervisor._pidfds[stage.supervisor.recoverer], signal.SIGKILL)
         return kill(stage, i, term, victims)
 
     monkeypatch.setitem(faults.STRIKES, "kill", with_recoverer)

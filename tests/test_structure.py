@@ -8,6 +8,7 @@ import ast
 import importlib
 import re
 import subprocess
+import tokenize
 from functools import cache
 from pathlib import Path
 
@@ -203,6 +204,8 @@ GROUPS = {"shmkret.locks", "shmkret.schemes", "shmkret.archs", "shmkret.workers"
 """Of entry points."""
 FILE = re.compile(r"`([\w-]+(?:/[\w.-]+)*/(?:[\w.-]+\.(?:py|md|toml|c|h|csv|json))?)`")
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+COMMENT = re.compile(r"#.*")
+SETTINGS = [REPOSITORY / name for name in ("pyproject.toml", "mkdocs.yml", ".ci/run") if (REPOSITORY / name).exists()]
 DOCUMENTS = [
     REPOSITORY / name
     for name in subprocess.run(["git", "ls-files", "*.md"], cwd=REPOSITORY, capture_output=True, text=True).stdout.splitlines()
@@ -211,12 +214,17 @@ DOCUMENTS = [
 
 
 def texts() -> dict[Path, str]:
-    """What is said, by file: documents without their programs, which run in tests of their own, and docstrings."""
+    """What is said, by file: documents without their programs, which run in tests of their own, docstrings and comments.
+
+    What the package says while it runs, too: a string of a test may name what is not there on purpose.
+    """
     said = {path: FENCED.sub("", path.read_text()) for path in DOCUMENTS}
+    said |= {path: "\n".join(COMMENT.findall(path.read_text())) for path in SETTINGS}
     for folder in ("shmkret", "workers", "tests", "bench"):
         for path in (REPOSITORY / folder).rglob("*.py"):
             if "data" not in path.parts and "results" not in path.parts:
-                said[path] = "\n".join(docstrings(path))
+                strings = docstrings(path) if folder in ("tests", "bench") else all_strings(path)
+                said[path] = "\n".join([*strings, *comments(path)])
     return said
 
 
@@ -224,6 +232,17 @@ def docstrings(path: Path) -> list[str]:
     """Of the module, its classes and functions, and the strings that stand below a constant."""
     strings = [node.value for node in ast.walk(parsed(path)) if isinstance(node, ast.Expr)]
     return [node.value for node in strings if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+
+
+def all_strings(path: Path) -> list[str]:
+    """Docstrings, messages, and every other string."""
+    nodes = ast.walk(parsed(path))
+    return [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+
+
+def comments(path: Path) -> list[str]:
+    with tokenize.open(path) as lines:
+        return [token.string for token in tokenize.generate_tokens(lines.readline) if token.type == tokenize.COMMENT]
 
 
 def is_there(name: str) -> bool:
@@ -260,10 +279,10 @@ THE_KERNELS = {
     *("kfree", "kmalloc", "kprobe_running", "local_irq_restore", "local_irq_save", "put_kretprobe_hash_lock"),
     *("register_kprobes", "register_kretprobes", "stop_machine", "trampoline_probe_handler", "try_to_wake_up"),
     *("unregister_kprobe", "unregister_kprobes", "unregister_kretprobe", "unregister_kretprobes"),
-    *("fallocate", "ngx_shmtx_force_unlock"),
+    *("abort", "fallocate", "fork", "ngx_shmtx_force_unlock"),
     *("get_kretprobe", "objpool_pop", "objpool_push", "objpool_try_add_slot", "objpool_try_get_slot", "recycle_rp_inst"),
 }
-"""Functions of other programs, mostly the kernel's, that a text names as the source of ours."""
+"""Functions of other programs, mostly the kernel's, that a text names as the source of ours; and libc's."""
 
 
 def defined() -> set[str]:

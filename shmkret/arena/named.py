@@ -1,16 +1,12 @@
-"""Named arenas: who else may look at one, which are left over, and what is in them.
+"""Named arenas: which there are, which of them are left over, and the file of one, opened and copied.
 
     /dev/shm/shmkret.<16 hexadecimal digits>        or in the folder that SHMKRET_SHM_DIR names
 
 Live      while any process holds a lock of flock(2) on it: its creator and its workers do from the first moment, and whoever
           attaches. The kernel drops the lock when the last of them dies, however it dies.
 Left over when nobody does. Only such a one is ever removed, and only while we hold the exclusive lock.
-Looking   at a copy: a live arena changes meanwhile, so lists may seem torn that are not.
-Ours      alone is looked into, root or not. A header has no file run: a path in it is shown, and what the lock's words are the
-          header tells itself. What is run is what is built in, installed, or given by hand.
-Who       holds a lock is what the lock's word says, if its file can read it: holder(lock, i). Else the CPUs that are inside the
-          probe path may. CPU i's process is the one that recovery.pid names, or else the i-th child of the arena's creator that
-          maps it.
+Ours      alone is opened, root or not. The list shows the header of any.
+CPU i     is the process that recovery.pid names, or else the i-th child of the arena's creator that maps it.
 
 Source    flock(2), shm_overview(7), proc(5)
 """
@@ -30,8 +26,7 @@ from typing import NamedTuple
 import numpy as np
 import psutil
 
-from shmkret.arena import header as layout
-from shmkret.arena import memory, segment
+from shmkret.arena import header, memory, segment
 from shmkret.arena.segment import NAME_PREFIX, SHM, Arena
 from shmkret.errors import ArenaError
 
@@ -40,10 +35,12 @@ NAME = re.compile(re.escape(NAME_PREFIX) + "[0-9a-f]{16}")
 HALF_BUILT_S = 60.0
 """An arena without a magic is being built, if it is younger than this."""
 
-PROBES = 5
+LOCK_TRIES = 5
 """How often a lock is tried that another may hold for a moment: who lists arenas, too, takes it to see whether it can."""
 
-LIVE, LEFT_OVER, NO_ARENA = "live", "left over", "not an arena"
+THOSE_THERE_ARE = "`shmkret.arena.named.listing()`"
+
+IN_USE, LEFT_OVER, NO_ARENA = "live", "left over", "not an arena"
 
 FILE_KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFLNK: "a symbolic link"}
 
@@ -70,7 +67,7 @@ def listing() -> list[Named]:
 
 def newest_live() -> str:
     """The name of the live arena that was made last. Raises ArenaError when there is none."""
-    live = [one.name for one in listing() if one.state == LIVE and one.pid]
+    live = [one.name for one in listing() if one.state == IN_USE and one.pid]
     if not live:
         raise ArenaError("no arena is live")
     return max(live, key=lambda name: (SHM / name).stat().st_mtime_ns)
@@ -126,14 +123,14 @@ def _look(name: str) -> Named | None:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             return Named(name, NO_ARENA, 0, 0, _file_kind(status))
-        state = LIVE if _is_held(fd) else LEFT_OVER
-        header = np.frombuffer(os.pread(fd, layout.HEADER.itemsize, 0).ljust(layout.HEADER.itemsize, b"\0"), layout.HEADER)[0]
-        if not header["magic"]:
+        state = IN_USE if _is_held(fd) else LEFT_OVER
+        said = np.frombuffer(os.pread(fd, header.HEADER.itemsize, 0).ljust(header.HEADER.itemsize, b"\0"), header.HEADER)[0]
+        if not said["magic"]:
             return Named(name, state, status.st_size, 0, "half built")
-        if header["magic"] != layout.MAGIC:
-            return Named(name, NO_ARENA, status.st_size, 0, f"it begins with {bytes(header['magic'])!r}")
-        words = " ".join(os.fsdecode(header[kind]) for kind in ("scheme", "lock", "arch"))
-        return Named(name, state, status.st_size, int(header["creator_pid"]), words)
+        if said["magic"] != header.MAGIC:
+            return Named(name, NO_ARENA, status.st_size, 0, f"it begins with {bytes(said['magic'])!r}")
+        words = " ".join(os.fsdecode(said[kind]) for kind in ("scheme", "lock", "arch"))
+        return Named(name, state, status.st_size, int(said["creator_pid"]), words)
     finally:
         os.close(fd)
 
@@ -149,7 +146,7 @@ def is_live(name: str) -> bool:
 
 def _is_held(fd: int) -> bool:
     """Whether a process has the lock. LOCK_SH would not tell; LOCK_EX meets others who ask the same, hence several times."""
-    for _ in range(PROBES):
+    for _ in range(LOCK_TRIES):
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -165,16 +162,15 @@ def _pause() -> None:
 
 
 def _half_built(fd: int) -> bool:
-    return os.pread(fd, len(layout.MAGIC), 0) != layout.MAGIC and time.time() - os.fstat(fd).st_mtime < HALF_BUILT_S
+    return os.pread(fd, len(header.MAGIC), 0) != header.MAGIC and time.time() - os.fstat(fd).st_mtime < HALF_BUILT_S
 
 
 def plain_name(name: str) -> str:
     """The name without its folder. Raises ArenaError for no arena's name."""
     name = str(name).removeprefix(f"{SHM}/").removeprefix("/")
     if not NAME.fullmatch(name):
-        raise ArenaError(
-            f"{name!r} is no arena's name: those are {NAME_PREFIX} and 16 hexadecimal digits; see `shmkret list arenas`"
-        )
+        words = f"those are {NAME_PREFIX} and 16 hexadecimal digits; see {THOSE_THERE_ARE}"
+        raise ArenaError(f"{name!r} is no arena's name: {words}")
     return name
 
 
@@ -184,7 +180,7 @@ def open_arena(name: str, flags: int) -> int:
     try:
         fd = os.open(SHM / name, flags | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError as error:
-        raise ArenaError(f"{SHM / name}: {error.strerror}; see `shmkret list arenas`") from error
+        raise ArenaError(f"{SHM / name}: {error.strerror}; see {THOSE_THERE_ARE}") from error
     try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
@@ -202,11 +198,11 @@ def _file_kind(status: os.stat_result) -> str:
 
 def read_header(fd: int) -> np.void:
     """A copy of the header. Raises ArenaError when there is none."""
-    head = os.pread(fd, layout.HEADER.itemsize, 0)
-    if len(head) < layout.HEADER.itemsize or not head.startswith(layout.MAGIC):
-        raise ArenaError(f"not an arena: it begins with {head[:8]!r}, not with {layout.MAGIC!r}")
-    header: np.void = np.frombuffer(head, layout.HEADER)[0]
-    return header
+    head = os.pread(fd, header.HEADER.itemsize, 0)
+    if len(head) < header.HEADER.itemsize or not head.startswith(header.MAGIC):
+        raise ArenaError(f"not an arena: it begins with {head[:8]!r}, not with {header.MAGIC!r}")
+    said: np.void = np.frombuffer(head, header.HEADER)[0]
+    return said
 
 
 def copy_bytes(source: int, target: int, size: int) -> None:

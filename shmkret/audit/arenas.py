@@ -20,8 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shmkret.arena import layout
-from shmkret.arena import segment as arenas
+from shmkret.arena import layout, segment
 from shmkret.arena.fields import described_record
 from shmkret.arena.named import copy_bytes, is_live, open_arena, plain_name, read_header
 from shmkret.arena.segment import Arena
@@ -107,7 +106,7 @@ def copied(name: str, lock: str | None = None) -> Iterator[Arena]:
     try:
         header = read_header(fd)
         record, scheme = _lock_of(header, lock).record, _scheme_of(header)
-        _, placed = arenas.checked(fd, record, scheme.record)  # before the copy: of a file that is none, not a byte is taken
+        _, placed = segment.checked(fd, record, scheme.record)  # before the copy: of a file that is none, not a byte is taken
         copy = os.memfd_create("shmkret-copy", os.MFD_CLOEXEC)
         try:
             copy_bytes(fd, copy, layout.arena_bytes(placed))
@@ -226,7 +225,7 @@ def _queued(arena: Arena, lock: str | None) -> list[tuple[str, int]]:
 
 
 def _lock_of(header: np.void, by_hand: str | None) -> _Lock:
-    """The lock that a header tells of, or the one given by hand. arenas.checked() compares its words with the header's."""
+    """The lock that a header tells of, or the one given by hand. segment.checked() compares its words with the header's."""
     if by_hand:
         plugin = find(LOCK, by_hand)
         return _Lock(plugin.record, plugin)

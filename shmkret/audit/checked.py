@@ -18,6 +18,6 @@ CHECKED: dict[str, dict[str, str]] = {
     "recovery": {"intent": "recoverable", "held": "recoverable"},
     "misses": {"nmissed": "recoverable", "kp_nmissed": "missed"},
 }
-"""The words whose every bit the audit of a quiet arena checks, and when; all others are free: registers, stacks and data, which
-belong to tasks and users, what is read once, and what is only ever shown. See shmkret.audit.checks.checked_words().
+"""When, says shmkret.audit.checks.checked_words(). All other words are free: registers, stacks and data, which belong to tasks
+and users, what is read once, and what is only ever shown.
 """

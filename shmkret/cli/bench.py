@@ -12,7 +12,7 @@ from typing import Any
 
 from shmkret import __version__
 from shmkret.cli import output, progress
-from shmkret.cli.options import add_command, add_knobs
+from shmkret.cli.options import add_command, add_knobs, in_options
 from shmkret.errors import RunFailed, UsageError
 from shmkret.host import posix, signals
 from shmkret.machines import peers
@@ -94,7 +94,12 @@ def _object(argv: list[str], plan: Any, measured: list[Any], first_s: float) -> 
         "first_cell_s": round(first_s, 2),
         "all_cells_s": round(description.process_age_s(), 1),
         "peers": {peer: peers.describe(peer) for peer in dict.fromkeys(m.cell.peer for m in measured) if peer != OURS},
-        "cells": [bench.cell_object(m) for m in measured],
+        "cells": [_in_options(bench.cell_object(m)) for m in measured],
         "ratios": [bench.ratio_object(r) for r in bench.ratios(measured)],
         "scaling": bench.scaling_objects(measured),
     }
+
+
+def _in_options(cell: dict[str, Any]) -> dict[str, Any]:
+    """A cell whose doubts speak of options. Why one is withheld may quote a file of the user's."""
+    return cell if cell["verdict"] == "withheld" else {**cell, "reasons": list(map(in_options, cell["reasons"]))}

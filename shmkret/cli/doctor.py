@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from shmkret.cli import output
-from shmkret.cli.options import add_command, add_json
+from shmkret.cli.options import add_command, add_json, in_options
 
 
 def add(commands: Any) -> None:
@@ -19,7 +19,7 @@ def run(options: argparse.Namespace, argv: list[str]) -> int:
     from shmkret.measure import doctor
 
     output.say("looking at this machine, some seconds ...")
-    found = doctor.examine()
+    found = [one._replace(remedy=in_options(one.remedy)) for one in doctor.examine()]
     if options.json:
         head = output.headed("doctor", argv)
         output.write_json(options.json, {**head, "findings": [one._asdict() for one in found]})

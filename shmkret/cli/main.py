@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from shmkret import __version__
 from shmkret.cli import bench, clean, compare, doctor, inspect, join, repair, report, stress
 from shmkret.cli import list as listing
-from shmkret.cli.options import in_options
+from shmkret.cli.options import in_commands, in_options
 from shmkret.cli.output import kept, say
 from shmkret.errors import (
     NOT_WHOLE,
@@ -65,7 +65,8 @@ def _failed(error: BaseException) -> tuple[int, str]:
         if is_short_of_memory(error):
             return UnfitMachine.exit_code, f"{error}; {NOT_WHOLE}"
         quotes_the_user = isinstance(error, PluginError | RunFailed)
-        return error.exit_code, str(error) if quotes_the_user else in_options(str(error))
+        in_our_words = in_commands if quotes_the_user else in_options
+        return error.exit_code, in_our_words(str(error))
     if isinstance(error, MemoryError):
         words = "out of memory: raise ulimit -v, or lower --probes, --maxactive, --data-size or --tasks"
         return UnfitMachine.exit_code, words

@@ -1,6 +1,7 @@
 """Options: knobs as options, the types of their values, and what several commands share.
 
-The rooms below name a quantity, in backquotes, by its own name: `data_size`, `nr_probes`. Here it is --data-size, --probes.
+The rooms below speak as the library does, in backquotes: `data_size`, `nr_probes`, `shmkret.attach()`. Here these are
+--data-size, --probes, `shmkret inspect`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,13 @@ from shmkret.measure.knobs import GROUPS, KNOBS, OPTIONS, Knob
 
 TURNED = frozenset({*OPTIONS, "fail_on"})
 """The quantities that have an option."""
+COMMANDS = {
+    "shmkret.run()": "shmkret bench",
+    "shmkret.attach()": "shmkret inspect",
+    "shmkret.arena.named.listing()": "shmkret list arenas",
+    "shmkret.moves.bugs.CATALOGUE": "shmkret list bugs",
+}
+"""The parts of the library that have a command."""
 
 
 def names(text: str) -> list[str]:
@@ -68,9 +76,16 @@ def _option(quantity: str) -> str:
 
 
 def in_options(words: str) -> str:
-    """The same words with the option in the place of each quantity that has one."""
+    """The same words with an option in the place of each quantity that has one, and commands as in_commands() puts them."""
 
     def put(found: re.Match[str]) -> str:
         return _option(found["name"]) if found["name"] in TURNED else found[0]
 
-    return re.sub(r"`(?:nr_)?(?P<name>[a-z_]+)`", put, words)
+    return re.sub(r"`(?:nr_)?(?P<name>[a-z_]+)`", put, in_commands(words))
+
+
+def in_commands(words: str) -> str:
+    """The same words with a command in the place of each part of the library that has one: safe where they quote the user."""
+    for part, command in COMMANDS.items():
+        words = words.replace(f"`{part}`", f"`{command}`")
+    return words

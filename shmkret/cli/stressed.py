@@ -8,6 +8,7 @@ from typing import Any, TextIO
 
 from shmkret.cli import progress
 from shmkret.cli.combinations import Asked
+from shmkret.cli.options import in_commands
 from shmkret.machines.build import Build
 from shmkret.stress import unprotected as bare
 from shmkret.stress.crash_points import crash_points
@@ -32,6 +33,7 @@ def at_random(asked: Asked, output: TextIO) -> list[dict[str, Any]]:
         name = f"{build.worker.name} {build.scheme.name} {build.lock.name}"
         with progress.of_kills(name, asked.plan.kills) as watch:
             found = run(build, asked.sizes, asked.plan, watch, partial(_invite, build, output))
+        found["findings"] = list(map(in_commands, found["findings"]))
         runs.append(found)
         print(_line(found), file=output, flush=True)
         for words in _remarks(found):

@@ -1,4 +1,4 @@
-"""What the machine did while a repetition was measured, by the kernel's own books.
+"""What the computer did while a repetition was measured, by the kernel's own books.
 
     waited       /proc/PID/schedstat                     a worker was runnable, and somebody else had its core
     preempted    /proc/PID/status, nonvoluntary_ctxt_switches
@@ -6,7 +6,7 @@
     moved        /proc/PID/stat, processor               a worker ran elsewhere than on its core
     stolen       /proc/stat, steal                       the hypervisor ran something else on the core
     clocks       cpufreq/scaling_cur_freq, _max_freq     the clock of each core, and the most that it is allowed
-    ways         shmkret.measure.transfer                what a cache line takes from core to core, each pair
+    ways         in no book: whoever measures adds it    what a cache line takes from core to core, each pair
 
 What a kernel does not tell is None, never zero.
 

@@ -1,4 +1,4 @@
-"""The native machine: one forked, pinned process a CPU, watched by its parent.
+"""A crew: one forked, pinned process a CPU, watched by its parent.
 
 A worker dies with its parent (PR_SET_PDEATHSIG), ignores Ctrl-C, which the parent owns, and is killed and reaped however
 the parent leaves the block: nothing is left running. The parent watches pidfds, so that a death is seen at once and by name.

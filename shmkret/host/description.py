@@ -1,4 +1,4 @@
-"""What machine a result comes from. What nothing tells is None.
+"""What computer a result comes from. What nothing tells is None.
 
 Source    proc(5); systemd's detect-virt.c; util-linux's lscpu-arm.c; Documentation/devicetree
 """
@@ -37,7 +37,7 @@ _ARM = re.compile(r"^CPU implementer\s*:\s*(\S+)(?:\n(?!\n).*)*?\nCPU part\s*:\s
 
 
 def describe() -> dict[str, Any]:
-    """The machine and the versions, for the head of a result."""
+    """The computer and the versions, for the head of a result."""
     return {
         "cpu": _cpu_model(),
         "cores_allowed": topology.allowed_cores(),
@@ -67,7 +67,7 @@ def process_age_s() -> float:
 
 
 def in_a_line(machine: dict[str, Any]) -> str:
-    """The machine as one line for tables and plots."""
+    """The computer as one line for tables and plots."""
     where = " (virtual machine)" if machine["hypervisor"] else ""
     return f"{machine['cpu']}, {len(machine['cores_allowed'])} cores{where}, Linux {machine['kernel']}, {machine['libc']}"
 
@@ -82,9 +82,9 @@ def hypervisor() -> bool | None:
 
 
 def _is_virtual_by_dmi() -> bool:
-    """What the firmware says of the machine, as systemd-detect-virt(1) reads it."""
+    """What the firmware says of the computer, as systemd-detect-virt(1) reads it."""
     said = {name: _read(SYS / "class/dmi/id" / name) or "" for name in DMI}
-    if said["product_name"].endswith(".metal"):  # a cloud's machine without its hypervisor
+    if said["product_name"].endswith(".metal"):  # a cloud's computer without its hypervisor
         return False
     return any(text.startswith(VIRTUAL) for text in said.values())
 

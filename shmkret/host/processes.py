@@ -2,7 +2,7 @@
 
     come_first(pid)      it runs before all ordinary processes, where that is permitted
     take_kicks()         SIGURG interrupts a system call, and does nothing else
-    forget_memory()      children get nothing of this process that they do not touch
+    forget_memory()      a child does not get the memory that it never touches
     wait_until(holds)    poll, a little slower each time
 
 Source    sched_setscheduler(2), siginterrupt(3), madvise(2) (MADV_DONTFORK)

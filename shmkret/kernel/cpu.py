@@ -2,7 +2,7 @@
 
     AT_GATE -> WARM_UP -> MEASURE -> COOL_DOWN -> STOP      the parent writes run.phase, forwards only while a CPU lives
 
-Every CPU spins at the gate until all are ready, and goes on calling while any has not yet seen the window end, so that
+Every CPU spins at the start line until all are ready, and goes on calling while any has not yet seen the window end, so that
 nobody is measured against an idle neighbour. Each marks the clock and its count of calls itself, at the first batch that
 sees the window begin and end. Between two batches the CPU is quiescent, and its next task runs.
 

@@ -70,7 +70,7 @@ def declared(probes: Sequence[Any], nr_functions: int, place: Path) -> Declared:
     boot = []
     for i, probe in enumerate(probes):
         if not isinstance(probe, Kretprobe | Kprobe):
-            raise PluginError(f"{place}: probe {i} is {probe!r}: give a Kretprobe or a Kprobe, from shmkret.handlers")
+            raise PluginError(f"{place}: probe {i} is {probe!r}: give a Kretprobe or a Kprobe, from shmkret.kernel")
         function, first, second = probe[:3]
         if not isinstance(probe.registered, bool):
             raise PluginError(f"{place}: probe {i} has registered = {probe.registered!r}: give True or False")

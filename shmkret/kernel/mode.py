@@ -1,14 +1,11 @@
-"""What a CPU is in the middle of, and what a run is compiled with: the part of a Kernel that is types alone.
+"""The mode of a Kernel: what a run is compiled with, and what a CPU is in the middle of, in types alone.
 
-    Running    a task, or an interrupt: a probe that is hit runs its handlers
-    Busy       inside a handler: a probe that is hit is counted in nmissed, as current_kprobe demands
+    masked(k)       what an interrupt gets: no interrupt comes on its path
+    primitive(k)    what a probe gets that is on one of the path's own functions: those that it calls are not probed
 
 Handlers call probed functions, which would call handlers; interrupts hit probed functions, on whose path interrupts come. The
-kernel ends both at run time, by current_kprobe and by masked interrupts. Compiled code must see the end too: a handler gets
-busy(k), an interrupt gets masked(k), and neither has the path that would lead back.
-
-Always    Busy = current_kprobe of the CPU is set
-Source    kprobe_running(), kprobes_inc_nmissed_count(), kernel/kprobes.c, Linux 2.6.26
+kernel ends both at run time, by current_kprobe and by masked interrupts. Compiled code must see the end, too: whoever is called
+gets a Kernel without the path that would lead back. What a handler gets, says shmkret.kernel.running.
 """
 
 from __future__ import annotations

@@ -1,4 +1,10 @@
-"""Handlers, and the CPU inside one: a probe that is hit there is counted and not run."""
+"""Handlers, and the CPU inside one: a probe that is hit there is counted and not run.
+
+    busy(k)    what a handler gets: a probe that is hit is counted in nmissed, as current_kprobe demands
+
+Always    Busy = current_kprobe of the CPU is set
+Source    kprobe_running(), kprobes_inc_nmissed_count(), kernel/kprobes.c, Linux 2.6.26
+"""
 
 from __future__ import annotations
 

@@ -51,17 +51,17 @@ class Control:
         self._machine.store_release(self._words(section, field), i, value)
 
     def values(self, section: str, field: str, slots: Iterable[int] | None = None) -> list[int]:
-        """A word of each of these records, of all where none are named; each at its own moment."""
+        """A word of each of these records, each at its own moment. slots None: of every record."""
         words = self._words(section, field)
         return [self._machine.load_acquire(words, i) for i in self._or_all(section, slots)]
 
     def all_nonzero(self, section: str, field: str, slots: Iterable[int] | None = None) -> bool:
-        """Whether a word is not 0 in each of these records, in all where none are named."""
+        """Whether a word is not 0 in each of these records. slots None: in every record."""
         words = self._words(section, field)
         return all(self._machine.load_acquire(words, i) for i in self._or_all(section, slots))
 
     def any_nonzero(self, section: str, field: str, slots: Iterable[int] | None = None) -> bool:
-        """Whether a word is not 0 in one of these records, or of all where none are named."""
+        """Whether a word is not 0 in any of these records. slots None: in any record at all."""
         words = self._words(section, field)
         return any(self._machine.load_acquire(words, i) for i in self._or_all(section, slots))
 

@@ -62,11 +62,11 @@ def _cores(about: dict[str, Any], cores: list[int]) -> Iterator[Finding]:
     yield Finding("cores", OK if len(cores) > 2 else DOUBT, words, "" if len(cores) > 2 else few)
     quota = about["cpu_quota"]
     if quota is not None and quota < len(cores):
-        yield Finding("quota", DOUBT, f"the control group may use {quota:g} CPUs at once", "raise its cpu.max, or lower --cpus")
+        yield Finding("quota", DOUBT, f"the control group may use {quota:g} CPUs at once", "raise its cpu.max, or lower `cpus`")
     threads = [core for core in topology.topology() if core.thread]
     if threads:
         numbers = ", ".join(str(core.number) for core in threads)
-        yield Finding("siblings", DOUBT, f"cores {numbers} are second threads", "--cpus up to the number of whole cores")
+        yield Finding("siblings", DOUBT, f"cores {numbers} are second threads", "`cpus` up to the number of whole cores")
     isolated = about["isolated"]
     words = f"isolated cores: {isolated or 'the kernel does not tell'}"
     yield Finding("isolated", OK if isolated else UNKNOWN, words)
@@ -169,7 +169,6 @@ def _compiler() -> Finding:
 
 
 def _settings() -> Finding:
-
     unusual = compiled.unusual_settings()
     words = f"Numba's settings are {', '.join(unusual) or 'its own'}"
     return Finding("numba", DOUBT if unusual else OK, words, "unset them: they change the code" if unusual else "")

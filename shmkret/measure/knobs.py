@@ -46,7 +46,7 @@ class Axes:
 class Params(Sizes):
     """The knobs of a cell beside its key: the sizes of its arena, and how it is run."""
 
-    bug: str = _knob(NO_BUG, "NAME", "switch on a historical bug, or A+B; see `shmkret list bugs`", SIZES)
+    bug: str = _knob(NO_BUG, "NAME", "switch on a historical bug, or A+B; see `shmkret.moves.bugs.CATALOGUE`", SIZES)
     pin_order: str = _knob("cores", "NAME", f"{', '.join(topology.PIN_ORDERS)}; default the first", WHAT, row=3)
     workers_per_core: int = _knob(1, "N", "workers that share a core; default 1", WHAT, row=2, least=1, most=MOST_CPUS)
     plain: bool = _switch("run the same functions uncompiled", row=1)
@@ -74,11 +74,11 @@ class Run:
     peer: str = _knob(OURS, "NAME", "measure this peer, a C program, beside every cell", WHAT, row=1)
     seed: int | None = _knob(None, "N", "for what is drawn at random; default a new one, printed", HOW, least=0)
     named: bool = _switch(
-        "give the arenas names, so that `shmkret inspect` can attach; each lives for one repetition: take `seconds` 20", row=4
+        "give the arenas names, so that `shmkret.attach()` finds them; each lives for one repetition: take `seconds` 20", row=4
     )
     out: str | None = _knob(None, "DIR", "the result folder; default shmkret-results/SUITE-TIME-PID", HOW, row=4)
     json: str | None = _knob(None, "FILE|-", "the whole result as one JSON object; - is standard output", HOW, row=4)
-    title: str = _knob("", "", "one line, for `shmkret list suites`", "")
+    title: str = _knob("", "", "one line about the suite", "")
 
 
 @dataclass(frozen=True)

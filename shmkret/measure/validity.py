@@ -81,7 +81,7 @@ def _of_the_clock(
     if waits_ns > call_ns + UNCONTENDED_NS * acquires:
         yield (
             f"the waits add up to {waits_ns:.0f} ns a call, and a call took {call_ns:.0f} ns: too few were timed, or "
-            "a CPU that reads the clock loses the lock that it would have kept; give --handler-ns or --work-ns"
+            "a CPU that reads the clock loses the lock that it would have kept; give `handler_ns` or `work_ns`"
         )
 
 
@@ -101,12 +101,12 @@ def _of_the_run(cell: Cell, samples: Sequence[Sample], estimate: Estimate) -> It
     yield from _of_the_windows(samples)
     calls, missed = (sum(sample.counts[name] for sample in samples) for name in ("calls", "nmissed"))
     if missed > MOST_MISSED * calls:
-        yield f"{missed / calls:.0%} of the calls found no free instance: raise --maxactive"
+        yield f"{missed / calls:.0%} of the calls found no free instance: raise `maxactive`"
     if len(samples) < FEWEST_REPETITIONS:
-        yield f"{len(samples)} repetitions are too few for a 95 % interval: give --repeat {FEWEST_REPETITIONS} or more"
+        yield f"{len(samples)} repetitions are too few for a 95 % interval: give `repeat` {FEWEST_REPETITIONS} or more"
     if estimate.ci95 and estimate.ci95[1] - estimate.ci95[0] > WIDEST_INTERVAL * estimate.median:
         spread = (estimate.ci95[1] - estimate.ci95[0]) / estimate.median
-        yield f"the interval spans {spread:.0%} of the median: raise --repeat or --seconds, or quieten the machine"
+        yield f"the interval spans {spread:.0%} of the median: raise `repeat` or `seconds`, or quieten the machine"
 
 
 def _of_the_windows(samples: Sequence[Sample]) -> Iterator[str]:
@@ -114,7 +114,7 @@ def _of_the_windows(samples: Sequence[Sample]) -> Iterator[str]:
     if concurrency < LEAST_CONCURRENCY:
         yield (
             f"in one repetition all CPUs were measured together for {concurrency:.0%} of the window only: "
-            "raise --seconds, or lower --cpus"
+            "raise `seconds`, or lower `cpus`"
         )
 
 

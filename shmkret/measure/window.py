@@ -1,6 +1,6 @@
 """One repetition's window: the phases that its CPUs are led through, what was seen meanwhile, the rate, and why it hung.
 
-    gate         until every CPU is ready
+    start line   until every CPU is ready
     warm-up      so long; nothing is counted
     measure      each CPU marks its clock and its calls as it sees it begin
     cool-down    and as it sees it end; all go on until the last one has
@@ -51,7 +51,7 @@ def lead(
     seen = Conditions()
     try:
         with Crew(bodies, cores) as crew:
-            crew.watch_until(_all_or_bug(control, "ready"), times.patience, "reached the gate")
+            crew.watch_until(_all_or_bug(control, "ready"), times.patience, "reached the start line")
             control.set_phase(WARM_UP)
             crew.watch(times.warm_up)
             control.set_phase(MEASURE)

@@ -68,9 +68,10 @@ def _laid_out(**bits: int) -> dict[str, Field]:
 
 
 FIELDS = _laid_out(op=4, why=2, count=8, instance=24, other=25)
-"""The one table of what lies where; the masks below and the picture above follow from it. `other` has a bit more than
-`instance`:
-nothing is 0, and the last instance 2**24."""
+"""The one table of what lies where; the masks below and the picture above follow from it.
+
+`other` has a bit more than `instance`: nothing is 0, and the last instance 2**24.
+"""
 WHY_AT, COUNT_AT, INDEX_AT, OTHER_AT = (FIELDS[name].at for name in ("why", "count", "instance", "other"))
 OP_MASK, WHY_MASK, COUNT_MASK, INDEX_MASK, OTHER_MASK = (field.mask for field in FIELDS.values())
 

@@ -1,7 +1,8 @@
 """Every lock of an arena, one after the other: what recovery does to all of them, whatever arrays a scheme has.
 
-    number   0 ... the system's locks ... the bucket locks ... the scheme's others      as shmkret.moves.intents.number_of()
-    has it
+    number   0 ... the system's locks ... the bucket locks ... the scheme's others
+
+shmkret.moves.intents.number_of() numbers them so, too.
 
 An operation is a class with a verb `to_lock`; one() does it to the lock of a number, every() to all locks.
 """

@@ -1,8 +1,10 @@
 """Recovery: what is done when a CPU has died, by a recoverer, which is a CPU with no program of its own.
 
-    LIVE   -- its process is dead -->  DEAD      whoever learns of it says so (shmkret.stress.supervisor)
-    DEAD   -- bury()   -->  BURIED    its locks and its move; what it had in hand; the task that it ran; its counts
-    BURIED -- settle() -->  EMPTY     the probes that it was registering or taking away; the slot may be used again
+    EMPTY    -- start() -->              LIVE        it has a process
+    LIVE     -- its process is dead -->  DEAD        whoever learns of it says so, with announce()
+    DEAD     -- free_locks() -->         UNLOCKED    its locks and its move
+    UNLOCKED -- reclaim() -->            BURIED      what it had in hand; the task that it ran; its counts
+    BURIED   -- settle_probes() -->      EMPTY       the probes that it was registering or taking away
 
 Every step may be done again: a recoverer that dies is buried by the next, which then starts over.
 
@@ -13,7 +15,7 @@ Locks     "robust"   the next to acquire finishes the move; the recoverer sees t
 Task      the dead CPU's own is in the middle of a call: its instances are flushed and its record becomes a new task. Tasks that
           wait on a queue, or sleep, go on with their instances
 Counts    calls = hits + refused + misses of each CPU: the call that did not end is not counted
-Always    after settle(): an instance is on one list, every lock is free or held by a live CPU, the books balance
+Always    after settle_probes(): an instance is on one list, every lock is free or held by a live CPU, the books balance
 
 Source    the protocol was searched: tests/test_recovery.py, every crash of one CPU beside another and a recoverer
 """

@@ -93,7 +93,7 @@ BUGS = frozenset({"probeable-helpers", "unmarked-cleanup", "unmarked-flush", "un
 
 
 def obtain(scheme: Global, k: Kernel, cpu: int, rp: int) -> int:
-    # The lock is kept until hang() or refuse(): entry handlers run under it.
+    # The lock is kept until push() or refuse(): entry handlers run under it.
     take_kretprobe_lock(scheme, k, cpu)
     ri = k.probes.free[rp]
     if ri == NIL:

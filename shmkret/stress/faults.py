@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from shmkret.errors import UnfitMachine
-from shmkret.host import ptrace as tracer
+from shmkret.host import ptrace
 from shmkret.host.processes import wait_until
 from shmkret.locks import try_acquire
 from shmkret.machines.plain import locks_of
@@ -47,15 +47,15 @@ def _kill(stage: Stage, _: int, __: Term, victims: list[int]) -> list[str]:
 
 def _reuse(stage: Stage, i: int, _: Term, victims: list[int]) -> list[str]:
     """The pids of the dead belong to strangers before anybody has recovered them: the recoverer stands still meanwhile."""
-    pids = {slot: stage.crew.word("pid", slot) for slot in victims}
-    recoverer = stage.crew.recoverer
-    stage.crew.send(recoverer, signal.SIGSTOP)
+    pids = {slot: stage.supervisor.word("pid", slot) for slot in victims}
+    recoverer = stage.supervisor.recoverer
+    stage.supervisor.send(recoverer, signal.SIGSTOP)
     sent = stage.kill(victims)
     dead = stage.bury(sent)
     strangers = [_stranger(pids[slot]) for slot in sent]
     if strangers != [pids[slot] for slot in sent]:
         stage.record.miss(i)
-    stage.crew.send(recoverer, signal.SIGCONT)
+    stage.supervisor.send(recoverer, signal.SIGCONT)
     wrong = stage.see_recovered(sent, dead, None)
     for pid in strangers:
         if _was_signalled(pid):
@@ -92,7 +92,7 @@ def require_last_pid() -> None:
 def _stop(stage: Stage, _: int, term: Term, victims: list[int]) -> list[str]:
     """They stand still, and go on in another order. Stopped is not dead: nobody may take anything from them."""
     for slot in victims:
-        stage.crew.send(slot, signal.SIGSTOP)
+        stage.supervisor.send(slot, signal.SIGSTOP)
     stage.record.add("stops", len(victims))
     seconds = term.arg * stage.rng.random()
     began = time.monotonic()
@@ -114,7 +114,7 @@ def _go_on(stage: Stage, stopped: list[int]) -> None:
     """In another order than they were stopped in."""
     stage.rng.shuffle(stopped)
     for slot in stopped:
-        stage.crew.send(slot, signal.SIGCONT)
+        stage.supervisor.send(slot, signal.SIGCONT)
 
 
 def _report_holder(stage: Stage, slot: int, seconds: float) -> bool:
@@ -132,16 +132,16 @@ def _delay(stage: Stage, i: int, term: Term, victims: list[int]) -> list[str]:
     if len(stage.cores) < 2:
         stage.record.miss(i)
     for slot in victims:
-        stage.crew.move(slot, stage.rng.choice(stage.cores))
+        stage.supervisor.move(slot, stage.rng.choice(stage.cores))
     time.sleep(term.arg * stage.rng.random())
     for slot in victims:
-        stage.crew.move(slot, stage.cores[slot % len(stage.cores)])
+        stage.supervisor.move(slot, stage.cores[slot % len(stage.cores)])
     return stage.bugs()
 
 
 def _interrupt(stage: Stage, _: int, __: Term, victims: list[int]) -> list[str]:
     for slot in victims:
-        stage.crew.send(slot, signal.SIGURG)
+        stage.supervisor.send(slot, signal.SIGURG)
     return stage.bugs()
 
 
@@ -158,13 +158,13 @@ STRIKES: dict[str, Callable[[Stage, int, Term, list[int]], list[str]]] = {
 def _kill_poster(stage: Stage, i: int) -> list[str]:
     """Its next FUTEX_WAKE is its last system call: the lock is free, and nobody was told."""
     slot = stage.rng.randrange(stage.nr_cpus)
-    pid = stage.crew.word("pid", slot)
-    stage.crew.expected.add(slot)
-    at = tracer.kill_before_wake(pid, SEARCH_S)
+    pid = stage.supervisor.word("pid", slot)
+    stage.supervisor.expected.add(slot)
+    at = ptrace.kill_before_wake(pid, SEARCH_S)
     if at is None:
         stage.record.miss(i)
         at = time.monotonic_ns()
-        stage.crew.send(slot, signal.SIGKILL)
+        stage.supervisor.send(slot, signal.SIGKILL)
     return stage.see_recovered([slot], stage.bury([slot]), at)
 
 
@@ -174,12 +174,12 @@ def _kill_recoverer(stage: Stage, i: int) -> list[str]:
     dead = stage.bury(sent)
     while time.monotonic_ns() < pause:
         pass
-    recoverer = stage.crew.recoverer
-    if recoverer >= 0 and stage.crew.send(recoverer, signal.SIGKILL):
+    recoverer = stage.supervisor.recoverer
+    if recoverer >= 0 and stage.supervisor.send(recoverer, signal.SIGKILL):
         dead += stage.bury([recoverer])
     else:
         stage.record.miss(i)
-    stage.crew.start_missing()
+    stage.supervisor.start_missing()
     return stage.see_recovered(sent, dead, None)
 
 
@@ -191,7 +191,7 @@ def _kill_parent(_: Stage, __: int) -> list[str]:
 def _steal(stage: Stage, i: int) -> list[str]:
     """A lock is taken by nobody, as if a semaphore's value had been lost; whoever comes waits until a death is recovered."""
     name, locks, at = stage.rng.choice(list(locks_of(stage.arena, stage.world.build.lock.record)))
-    thief = stage.crew.nobody
+    thief = stage.supervisor.nobody
     with atomics.use(stage.machine):
         taken = thief >= 0 and any(try_acquire(locks, at, thief) for _ in range(100))
     if not taken:

@@ -22,7 +22,7 @@ from functools import partial
 
 from shmkret.arch import ARCH
 from shmkret.arena.segment import SHM, Arena
-from shmkret.audit import arenas as named
+from shmkret.audit import arenas
 from shmkret.errors import ArenaError, RunFailed, UsageError
 from shmkret.host import ofd, posix, signals
 from shmkret.host.processes import take_kicks
@@ -82,7 +82,7 @@ def join(name: str, worker: str, scheme: str | None, lock: str | None, watch: Ca
 
 def _attached(name: str, lock: str | None) -> Arena:
     try:
-        return named.attach(name, lock)
+        return arenas.attach(name, lock)
     except ArenaError as error:
         hint = f"; has the run another lock than {lock}?" if lock and "layout" in str(error) else ""
         raise ArenaError(f"{error}{hint}") from error

@@ -96,12 +96,20 @@ class Nemesis:
         """Rounds until the kills are done, or something is wrong."""
         self.rng = random.Random(f"{plan.seed} {incarnation}")
         self.plan = plan
-        with Supervisor(self.arena, self.control, self.machines.start, self.machines.announce, self.cores) as self.crew:
+        with Supervisor(self.arena, self.control, self.machines.start, self.machines.announce, self.cores) as self.supervisor:
             self.stage = Stage(
-                self.arena, self.control, self.world, self.machine, self.crew, self.record, self.rng, self.cores, plan.fence_s
+                self.arena,
+                self.control,
+                self.world,
+                self.machine,
+                self.supervisor,
+                self.record,
+                self.rng,
+                self.cores,
+                plan.fence_s,
             )
             self._take_up()
-            wrong = self._stop() if self.crew.guests else []
+            wrong = self._stop() if self.supervisor.guests else []
             is_over = False
             while not is_over:
                 wrong = wrong or self._round()
@@ -117,27 +125,27 @@ class Nemesis:
 
     def _take_up(self) -> None:
         """Whoever the arena says is alive died with the nemesis before us."""
-        life = self.crew.lives()
-        present = {slot for slot in range(self.crew.nr_own, self.nr_cpus) if ofd.is_locked(self.arena.fd, slot)}
-        self.crew.guests = {slot for slot in present if life[slot] == LIVE}
-        dead = [slot for slot in range(len(life)) if life[slot] in (LIVE, DEAD) and slot not in self.crew.guests]
+        life = self.supervisor.lives()
+        present = {slot for slot in range(self.supervisor.nr_own, self.nr_cpus) if ofd.is_locked(self.arena.fd, slot)}
+        self.supervisor.guests = {slot for slot in present if life[slot] == LIVE}
+        dead = [slot for slot in range(len(life)) if life[slot] in (LIVE, DEAD) and slot not in self.supervisor.guests]
         for slot in dead:
-            if life[slot] == LIVE and slot < self.crew.nr_own:
+            if life[slot] == LIVE and slot < self.supervisor.nr_own:
                 self.record.add("kills")
-            if life[slot] == LIVE and self.crew.nr_own <= slot < self.nr_cpus and self.control.phase() != STOP:
+            if life[slot] == LIVE and self.supervisor.nr_own <= slot < self.nr_cpus and self.control.phase() != STOP:
                 self.record.add("lost_guests")
             self.machines.announce[slot]()
-            self.crew.say("pid", slot, 0)
-        self.crew.start_recoverer()
+            self.supervisor.say("pid", slot, 0)
+        self.supervisor.start_recoverer()
 
     def _round(self) -> list[str]:
         """Faults, then healing and the audit; what is wrong."""
         self.control.set_phase(AT_GATE)
         try:
-            self.crew.start_missing()
-            if not self.stage.recovered(range(self.crew.nr_slots)):
+            self.supervisor.start_missing()
+            if not self.stage.recovered(range(self.supervisor.nr_slots)):
                 return self.stage.stuck("a recovery at the start of a round")
-            self.crew.start_missing()
+            self.supervisor.start_missing()
             if not wait_until(lambda: self._is_ready() or bool(self.stage.bury_now(0)), PATIENCE_S):
                 return self.stage.stuck("the start of a round")
             heal(self.arena, self.control)
@@ -184,7 +192,7 @@ class Nemesis:
         ]
 
     def _is_ready(self) -> bool:
-        slots = [slot for slot in self.crew.running() if slot < self.nr_cpus]
+        slots = [slot for slot in self.supervisor.running() if slot < self.nr_cpus]
         return self.control.all_nonzero("cpus", "ready", slots)
 
     def _terms_left(self) -> bool:
@@ -193,9 +201,9 @@ class Nemesis:
     def _stop(self) -> list[str]:
         """Every CPU stops, and is recovered like a dead one: its task goes back to the queue, the arena is quiet. It heals."""
         self.control.set_phase(STOP)
-        for slot in range(self.crew.nr_own):
-            self.crew.expected_exit.add(slot)
-        left = set(range(self.nr_cpus)) & set(self.crew.running())
+        for slot in range(self.supervisor.nr_own):
+            self.supervisor.expected_exit.add(slot)
+        left = set(range(self.nr_cpus)) & set(self.supervisor.running())
         end = time.monotonic() + PATIENCE_S
         while left:
             left -= set(self.stage.bury_now(100))

@@ -44,7 +44,7 @@ class Stage:
     control: Control
     world: World
     machine: PlainMachine
-    crew: Supervisor
+    supervisor: Supervisor
     record: Record
     rng: random.Random
     cores: list[int]
@@ -53,7 +53,7 @@ class Stage:
     @property
     def nr_cpus(self) -> int:
         """CPUs that faults may strike: without recoverers, and without guests."""
-        return self.crew.nr_own
+        return self.supervisor.nr_own
 
     def bugs(self) -> list[str]:
         """What the CPUs' own oracles have seen."""
@@ -66,17 +66,17 @@ class Stage:
         """Something has not come to its end."""
         self.record.add("stuck")
         guests = [
-            f"cpu {slot} is process {self.crew.word('pid', slot)}, not ours, in state {self.state(slot)}"
-            for slot in self.crew.guests
+            f"cpu {slot} is process {self.supervisor.word('pid', slot)}, not ours, in state {self.state(slot)}"
+            for slot in self.supervisor.guests
         ]
-        return [f"stuck for {PATIENCE_S:g} s: {what}; states of the slots: {self.crew.lives()}", *guests, *self.bugs()]
+        return [f"stuck for {PATIENCE_S:g} s: {what}; states of the slots: {self.supervisor.lives()}", *guests, *self.bugs()]
 
     def recovered(self, slots: Any) -> bool:
         """Wait until nobody in these slots is still to be recovered. False: it took too long. Raises Died."""
 
         def are_recovered() -> bool:
             self.bury_now(0)
-            return self.crew.recovered(list(slots))
+            return self.supervisor.recovered(list(slots))
 
         return wait_until(are_recovered, PATIENCE_S)
 
@@ -90,36 +90,36 @@ class Stage:
 
     def bury_now(self, wait_ms: float) -> list[int]:
         """Wait that long for a death; all that were buried, by whatever they died."""
-        dead = self.crew.bury(wait_ms)
-        self.record.add("raised", self.crew.raised)
-        self.record.add("lost_guests", self.crew.lost_guests)
-        self.crew.raised = self.crew.lost_guests = 0
+        dead = self.supervisor.bury(wait_ms)
+        self.record.add("raised", self.supervisor.raised)
+        self.record.add("lost_guests", self.supervisor.lost_guests)
+        self.supervisor.raised = self.supervisor.lost_guests = 0
         return dead
 
     def kill(self, victims: list[int]) -> list[int]:
         """SIGKILL; whom it was sent."""
-        return [slot for slot in victims if self.crew.send(slot, signal.SIGKILL)]
+        return [slot for slot in victims if self.supervisor.send(slot, signal.SIGKILL)]
 
     def see_recovered(self, sent: list[int], dead: list[int], at_ns: int | None) -> list[str]:
         """The dead are recovered, and others take their place. at_ns: when they were killed, if that is timed."""
         if not set(sent) <= set(dead):
             return self.stuck(f"the end of slots {sorted(set(sent) - set(dead))}, which were sent SIGKILL")
-        killed = [slot for slot in sent if self.crew.ends[slot] == "SIGKILL"]  # others had come to an end by themselves
+        killed = [slot for slot in sent if self.supervisor.ends[slot] == "SIGKILL"]  # others had come to an end by themselves
         self.record.add("kills", len(killed))
         if not self.recovered(dead):
             return self.stuck(f"the recovery of slots {dead}")
         for slot in killed:
             self.record.add("recoveries")
             if at_ns is not None:
-                self.record.add_time(self.crew.word("since_ns", slot) - at_ns)
+                self.record.add_time(self.supervisor.word("since_ns", slot) - at_ns)
         bugs = self.bugs()
-        self.crew.start_missing()
+        self.supervisor.start_missing()
         return bugs
 
     def state(self, cpu: int) -> str:
         """What the kernel says of its process: R, S, T ...; empty when it is gone."""
         try:
-            return Path(f"/proc/{self.crew.word('pid', cpu)}/stat").read_text().rpartition(")")[2].split()[0]
+            return Path(f"/proc/{self.supervisor.word('pid', cpu)}/stat").read_text().rpartition(")")[2].split()[0]
         except OSError:
             return ""
 
@@ -129,8 +129,8 @@ class Stage:
         if term.point == "all":
             return among, True
         points: dict[str, Callable[[int], bool]] = {
-            "mover": lambda cpu: self.crew.word("intent", cpu) != 0,
-            "holder": lambda cpu: self.crew.word("held", cpu) != 0 or self._moves_under_a_lock(cpu),
+            "mover": lambda cpu: self.supervisor.word("intent", cpu) != 0,
+            "holder": lambda cpu: self.supervisor.word("held", cpu) != 0 or self._moves_under_a_lock(cpu),
             "waiter": lambda cpu: self.state(cpu) == "S",
         }
         wanted = points.get(term.point)
@@ -144,7 +144,7 @@ class Stage:
 
     def _moves_under_a_lock(self, cpu: int) -> bool:
         """The intent of a pop may be older than its lock."""
-        return op_of(self.crew.word("intent", cpu)) not in (0, POP)
+        return op_of(self.supervisor.word("intent", cpu)) not in (0, POP)
 
     def pause(self) -> None:
         """A moment of random length. It spins: sleeping takes too long."""
@@ -160,8 +160,8 @@ def held_by(stage: Stage, slot: int) -> list[str]:
     whose word names it.
     """
     holder = stage.world.build.lock.own("holder")
-    intent = stage.crew.word("intent", slot)
-    waits_with = stage.crew.word("held", slot)
+    intent = stage.supervisor.word("intent", slot)
+    waits_with = stage.supervisor.word("held", slot)
     found = {lock_name(stage.arena, held_number(waits_with))} if waits_with else set()
     with atomics.use(stage.machine):
         if op_of(intent) not in (0, POP):  # a pop's intent may be older than its lock

@@ -215,7 +215,7 @@ class Supervisor:
         self.expected_exit.discard(slot)
         if not told and not raised and not killed:
             who = f"cpu {slot}" if slot < self.nr_cpus else f"the recoverer in slot {slot}"
-            hint = ": shmkret bench rehearses what it runs" if how in ("SIGSEGV", "SIGBUS", "SIGILL") else ""
+            hint = ": `shmkret.run()` rehearses what it runs" if how in ("SIGSEGV", "SIGBUS", "SIGILL") else ""
             raise Died(f"{who} ended by {how}, and nobody had killed it{hint}")
         self.expected.discard(slot)
 

@@ -76,7 +76,7 @@ def load(folder: Path) -> Json:
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not JSON: {error}") from error
     if not isinstance(result, dict) or result.get("command") != "bench":
-        raise UsageError(f"{path} is no result of `shmkret bench`")
+        raise UsageError(f"{path} is no result of a measurement")
     try:
         result = earlier.raised(result, SCHEMA)
     except UsageError as error:
