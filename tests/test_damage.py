@@ -322,12 +322,20 @@ def test_a_scheme_names_words_that_it_has(checked, tmp_path):
         build_of(scheme=path)
 
 
-@pytest.mark.parametrize("lists", ["LISTS = (FREE_LISTS, Chain(HUNG, 'tasks', 'place', OF_TASK))", "LISTS = (FREE_LISTS,)"])
+@pytest.mark.parametrize(
+    "lists",
+    [
+        "LISTS = (FREE_LISTS, Chain(HUNG, 'tasks', 'place', OF_TASK))",
+        "LISTS = (FREE_LISTS, BUCKETS, Chain(HUNG, 'tasks', 'place', OF_TASK))",
+    ],
+)
 def test_a_scheme_that_recovers_has_its_instances_where_recovery_looks(lists, tmp_path):
     path = own_scheme(tmp_path, "hashed")
     source = Path(path).read_text()
     head, name, rest = source.partition("\n\n\nclass ")
-    Path(path).write_text(f"{head}\n\nfrom shmkret.arena.chains import FREE_LISTS, HUNG, OF_TASK, Chain\n{lists}{name}{rest}")
+    Path(path).write_text(
+        f"{head}\n\nfrom shmkret.arena.chains import BUCKETS, FREE_LISTS, HUNG, OF_TASK, Chain\n{lists}{name}{rest}"
+    )
     with pytest.raises(PluginError, match="a scheme with the ability recover keeps its instances in free lists and buckets"):
         build_of(scheme=path)
 
