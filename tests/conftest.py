@@ -18,6 +18,9 @@ import pytest
 from hypothesis import settings
 
 from shmkret import pytest_plugin
+from shmkret.machines import compiled
+
+from .apart import compile_apart
 
 REPOSITORY = Path(__file__).parent.parent
 OWN_SHM = Path(os.environ["SHMKRET_SHM_DIR"])
@@ -77,6 +80,7 @@ def compile_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     session = tmp_path_factory.getbasetemp().parent if several else tmp_path_factory.getbasetemp()
     (session / "cache").mkdir(exist_ok=True)
     os.environ["SHMKRET_CACHE_DIR"] = str(session / "cache")
+    compiled.compile_cpu = compile_apart
     yield
     del os.environ["SHMKRET_CACHE_DIR"]
 
@@ -102,8 +106,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 FORKING = ("test_crash_points", "test_stress", "test_guests")
-"""Files whose tests fork thousands of processes. A fork copies the page tables of all that the compiler and searches have
-left in memory, so that these come first; the two halves of the list are those of the two workers."""
+"""Files whose tests fork thousands of processes. A fork copies the page tables of all that searches have left in memory, so
+that these come first; the two halves of the list are those of the two workers."""
 
 
 class Order:
