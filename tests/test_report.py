@@ -23,7 +23,7 @@ from shmkret.measure.report import folder, html, panels, plots, tables
 from shmkret.measure.report.panels import COLOURS, INK, MARKS, MOST_LINES, MOST_PANELS, MOST_ROWS, SMALLEST_PT, WIDTH_IN
 
 RESULTS = Path(__file__).parent.parent / "bench" / "results"
-RECORDED = sorted(path.parent for path in RESULTS.rglob("results.json"))
+RECORDED = sorted(path.parent for path in RESULTS.rglob("results.json") if path.parts[-3] != "rooms")
 ABOUT = {"cpu": "a CPU", "cores_allowed": [0, 1], "hypervisor": False, "kernel": "6.1", "libc": "glibc 2.36"}
 QUIET = {"governor": "performance", "hypervisor": False, "idle_driver": None}
 MOST_BYTES = 500_000
