@@ -15,18 +15,9 @@ Source    Craig, University of Washington TR 93-02-02, 1993; Magnusson, Landin &
 
 from typing import Annotated, NamedTuple
 
-from shmkret.text import (
-    EQ,
-    NR_LOCKS,
-    PER_CPU,
-    PER_LOCK_AND_CPU,
-    Words,
-    exchange,
-    inline,
-    store_release,
-    wait_unless,
-    wait_until,
-)
+from shmkret.text import (  # isort: skip
+    EQ, NR_LOCKS, PER_CPU, PER_LOCK_AND_CPU, Words, exchange, inline, store_release, wait_unless, wait_until,
+)  # fmt: skip
 
 
 class Node(NamedTuple):

@@ -21,33 +21,11 @@ from __future__ import annotations
 
 from typing import Annotated, NamedTuple
 
-from shmkret.moves import (
-    FREE,
-    HUNG,
-    NIL,
-    OF_TASK,
-    PER_INSTANCE,
-    PER_PROBE,
-    PER_PROBE_PER_CPU,
-    PER_RING_WORD,
-    PER_TASK,
-    RING_WORDS,
-    Arena,
-    Chain,
-    Kernel,
-    Ring,
-    Words,
-    cmpxchg,
-    fetch_add,
-    in_flight_of,
-    inline,
-    irqrestore,
-    irqsave,
-    load_acquire,
-    load_relaxed,
-    store_relaxed,
-    store_release,
-)
+from shmkret.moves import (  # isort: skip
+    FREE, HUNG, NIL, OF_TASK, PER_INSTANCE, PER_PROBE, PER_PROBE_PER_CPU, PER_RING_WORD, PER_TASK, RING_WORDS, Arena, Chain,
+    Kernel, Ring, Words, cmpxchg, fetch_add, in_flight_of, inline, irqrestore, irqsave, load_acquire, load_relaxed,
+    store_relaxed, store_release,
+)  # fmt: skip
 
 LISTS = (Ring(FREE, "scheme.ring", "scheme.slot"), Chain(HUNG, "scheme.list", "first", OF_TASK))
 
