@@ -1,9 +1,11 @@
 """The same entry and return that native processes run, under every interleaving of one call each on two CPUs."""
 
 import mmap
+import time
 from dataclasses import replace
 from functools import partial
 
+import greenlet
 import numpy as np
 import pytest
 
@@ -21,7 +23,7 @@ from shmkret.machines.plain import PlainMachine, PlainWords
 from shmkret.plugins import registry
 from shmkret.schemes import SCHEME
 from shmkret.text import atomics, marks, verbs
-from shmkret.text.atomics import EQ, exchange, store_release, wait_unless
+from shmkret.text.atomics import EQ, exchange, load_acquire, store_release, wait_unless
 
 from .worlds import ARCHS, SCHEMES, SOUND, Explored, build_of, one_round_each
 
@@ -159,6 +161,36 @@ def test_an_engine_and_a_monitor_are_files_that_are_found_by_their_names(tmp_pat
     assert [v.what for v in explore(scenario).violations] == ["it is cpu 1"]
     with pytest.raises(UnknownName, match="engine"):
         explore(scenario, engine="lazy")
+
+
+def test_a_search_whose_time_is_over_after_one_run_is_not_complete():
+    """That run shows which words are shared; nothing has been tried yet."""
+
+    def scenario(machine: ExploredMachine) -> Scenario:
+        time.sleep(0.1)
+        words = machine.words("x", [0])
+        return Scenario([partial(store_release, words, 0, 1)] * 2, list)
+
+    assert not explore(scenario, seconds=0.05).complete
+    assert explore(scenario, seconds=60).complete
+
+
+def test_a_wait_that_may_be_given_up_is_one_step():
+    """Whoever counts what a CPU has seen counts its steps: a death before the k-th."""
+    steps = []
+
+    def scenario(machine: ExploredMachine) -> Scenario:
+        words, stop = machine.words("x", [0]), machine.words("stop", [1])
+
+        def body():
+            wait_unless(words, 0, EQ, 0, stop)
+            load_acquire(words, 0)
+            steps.append(len(machine._seen[greenlet.getcurrent()]))
+
+        return Scenario([body], list)
+
+    assert explore(scenario).complete
+    assert set(steps) == {2}
 
 
 def test_a_wait_that_may_be_given_up_may_be_over_before_it_is_told_to_stop():
