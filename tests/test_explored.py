@@ -79,6 +79,13 @@ def test_chained_calls_are_right_under_every_interleaving_even_when_some_are_mis
     assert (outcome.violations, outcome.complete) == ([], True)
 
 
+def test_one_takes_from_a_ring_into_which_another_pushes():
+    """Nested calls of both, with one instance a probe: whoever has none in its own ring takes the other's."""
+    outcome = one_round_each(scheme="objpool", lock="ttas", worker="nested", arch="x86-64", maxactive=1)
+
+    assert (outcome.violations, outcome.complete) == ([], True)
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_two_tasks_in_one_bucket_are_right_under_every_interleaving(scheme):
     """ia64's addresses put all tasks into one bucket, so that each walk meets the other's instance."""
