@@ -57,7 +57,7 @@ def _take(machine: Any, words: Any, i: int, before: int) -> bool:
     taken = before > 0
     if taken:
         words.values[i] = before - 1
-    return bool(machine.settled(taken))
+    return taken
 
 
 def sem_reset(machine: Any, address: int, value: int) -> None:

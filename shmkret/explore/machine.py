@@ -241,14 +241,7 @@ class ExploredMachine:
             return bool((words.values[i] == value) == (relation == atomics.EQ))
 
         self.access("wait_unless", words, i, writes=False, possible=lambda: holds() or stop.values[0] != 0, stop=stop)
-        return self.settled(holds())
-
-    def settled(self, holds: bool) -> bool:
-        """What a wait that may be given up came to; what it has seen of both words goes into the state."""
-        if self._scheduler is not None:
-            seen = self._seen[greenlet.getcurrent()]
-            seen[-1] = 2 * seen[-1] + holds  # one step, one entry
-        return holds
+        return holds()
 
     def futex_wait(self, words: Any, i: int, value: int) -> None:
         before = self.access("futex_wait", words, i, writes=False, queues=True)
