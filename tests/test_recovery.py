@@ -39,7 +39,7 @@ class AtStep:
         self.machine, self.kth, self.mortal = machine, kth, mortal
 
     def __iter__(self):
-        steps = len(next(iter(self.machine._seen.values())))
+        steps = self.machine.cpus[0].steps
         return (cpu for cpu in self.mortal if cpu != 0 or steps == self.kth)
 
 

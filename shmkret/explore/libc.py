@@ -28,7 +28,7 @@ def _value(machine: Any, address: int) -> int:
 
 def sem_wait(machine: Any, address: int) -> None:
     words, i = machine.word_at(address)
-    before = machine.access("sem_wait", words, i, writes=True, possible=lambda: words.values[i] > 0)
+    before = machine.access("sem_wait", words, i, writes=True, possible=lambda: words.values[i] > 0, local=True)
     words.values[i] = before - 1
 
 
@@ -49,7 +49,7 @@ def sem_wait_unless(machine: Any, address: int, stop: Any) -> bool:
     def may_go_on() -> bool:
         return bool(words.values[i] > 0 or stop.values[0] != 0)
 
-    before = machine.access("sem_wait_unless", words, i, writes=True, possible=may_go_on, stop=stop)
+    before = machine.access("sem_wait_unless", words, i, writes=True, possible=may_go_on, stop=stop, local=True)
     return _take(machine, words, i, before)
 
 
@@ -75,7 +75,11 @@ def mutex_unlock(machine: Any, address: int) -> None:
 
 def robust_lock(machine: Any, address: int) -> int:
     words, i = machine.word_at(address)
-    before = machine.access("robust_lock", words, i, writes=True, possible=lambda: not machine.is_owned(words.values[i]))
+
+    def is_free() -> bool:
+        return not machine.is_owned(words.values[i])
+
+    before = machine.access("robust_lock", words, i, writes=True, possible=is_free, local=True)
     words.values[i] = machine.number_of_running()
     return OWNER_DIED if before else 0
 

@@ -17,7 +17,7 @@ Limits    private words (a CPU's record, a task, its stack) are no scheduling po
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import greenlet
@@ -36,7 +36,7 @@ Place = tuple[str, int]
 
 class Step(NamedTuple):
     """What a CPU is about to do: `kind` of access to the word `place`, possible now or not. places: that word, and others that
-    are looked at in the same step.
+    are looked at in the same step. changes: the word, or who sleeps on it. elsewhere: it looks at more than its places.
     """
 
     kind: str
@@ -44,7 +44,15 @@ class Step(NamedTuple):
     places: tuple[Place, ...]
     writes: bool
     plain: bool
+    changes: bool
+    elsewhere: bool
     possible: Callable[[], bool] | None = None
+
+    def commutes_with(self, other: Step) -> bool:
+        """Whether the two, of different CPUs, lead to the same state in either order, and neither hinders the other."""
+        if self.elsewhere or other.elsewhere:
+            return False
+        return not (self.changes and self.place in other.places) and not (other.changes and other.place in self.places)
 
 
 class ExploredWords:
@@ -70,25 +78,52 @@ class WaitsForever(Exception):
     """Outside a search, a CPU waits for what nobody can do any more."""
 
 
+class Memory:
+    """What the runs of one search have in common, so that a state is a few numbers.
+
+    pasts: a number for all that a CPU has read: for one value more, by the number of what was read before. places: the words
+    that were written in some run, in the order in which that was seen; others are as they were at first.
+    """
+
+    def __init__(self) -> None:
+        self.pasts: dict[tuple[int, int], int] = {}
+        self.places: dict[Place, None] = {}
+
+
+class Cpu(greenlet.greenlet):  # type: ignore[misc]
+    """A CPU: `number`, from 0; how many `steps` it has done; its `past`, a number of the memory's."""
+
+    def __init__(self, number: int, body: Callable[[], None]) -> None:
+        def code() -> None:
+            body()  # what it returns would be taken for a step
+
+        super().__init__(code)
+        self.number = number
+        self.steps = 0
+        self.past = 0
+        self.killed = False
+
+
 class ExploredMachine:
     """Executes the text step by step: one run of one schedule."""
 
-    def __init__(self) -> None:
+    def __init__(self, memory: Memory | None = None) -> None:
+        self.cpus: list[Cpu] = []
+        self._memory = memory or Memory()
         self._columns: dict[str, ExploredWords] = {}
         self._addresses: dict[int, tuple[ExploredWords, int]] = {}
         self._scheduler: greenlet.greenlet | None = None
-        self._seen: dict[greenlet.greenlet, list[int]] = {}
+        self._road: Sequence[int] = ()
+        self._done = 0
         self._private: dict[Place, tuple[greenlet.greenlet, bool]] = {}
         self._left: set[Place] = set()
         self._alone = 0
         self._announces = False
-        self._written: set[Place] = set()
         self._accessed: dict[Place, dict[greenlet.greenlet, bool]] = {}
         self.contended: set[Place] = set()
-        """Places that two CPUs alive at once were seen to use, one of them writing."""
+        """Places that two CPUs alive at once were seen to use, or to be about to, one of them writing."""
         self.announced: set[Place] = set()
         """Places that were used from outside, as a CPU died."""
-        self._killed: set[greenlet.greenlet] = set()
         self._sleepers: list[tuple[str, int, greenlet.greenlet]] = []
 
     def words(self, column: str, values: Sequence[int], private: bool = False) -> ExploredWords:
@@ -111,44 +146,55 @@ class ExploredMachine:
         possible: Callable[[], bool] | None = None,
         stop: Any = None,
         queues: bool = False,
+        local: bool = False,
     ) -> int:
         """One step of the running CPU: hand it to the scheduler, come back when it may be done; returns the word as it is.
 
         stop: a column whose first word is looked at in the same step. queues: who sleeps on the word may be others after it.
-        Outside a search, and for private words, it is no step.
+        local: whether it is possible depends on these words, and who sleeps on them, alone; not said, it is taken to commute
+        with nothing. Outside a search, and for private words, it is no step.
         """
-        if not 0 <= i < len(words.values):
-            raise IndexError(f"{kind} of {words.column}[{i}], of which there are {len(words.values)}")
+        values = words.values
+        if not 0 <= i < len(values):
+            raise IndexError(f"{kind} of {words.column}[{i}], of which there are {len(values)}")
         place = words.column, i
         if self._scheduler is None:
             self._alone += 1
             if self._announces:
                 self.announced.add(place)
             if self._alone > LONGEST_REHEARSAL or (possible is not None and not possible()):
-                raise WaitsForever(f"{kind} of {words.column}[{i}], which is {words.values[i]}")
+                raise WaitsForever(f"{kind} of {words.column}[{i}], which is {values[i]}")
         elif (words.private or i in words.nobodys) and place not in self._left:
             self._check_private(place, writes)
         else:
-            seen = self._seen[greenlet.getcurrent()]
-            if len(seen) > LONGEST_RUN:
-                raise NotExplorable(f"{kind} of {words.column}[{i}] after {len(seen)} steps: wait with wait_until()")
+            me = greenlet.getcurrent()
+            if me.steps > LONGEST_RUN:
+                raise NotExplorable(f"{kind} of {words.column}[{i}] after {me.steps} steps: wait with wait_until()")
             places = (place,) if stop is None else (place, (stop.column, 0))
-            self._scheduler.switch(Step(kind, place, places, writes, plain, possible))
-            if writes:
-                self._written.add(place)
-            self._use(place, writes or queues)
+            # Who waits for ever never does the step, and yet another's step on the word may come too early for it.
+            self._use(me, place, writes or queues)
             for other in places[1:]:
-                self._use(other, False)
+                self._use(me, other, False)
+            if self._done < len(self._road) and self._road[self._done] == me.number:
+                self._done += 1  # the road goes on with the same CPU
+            else:
+                elsewhere = possible is not None and not local
+                self._scheduler.switch(Step(kind, place, places, writes, plain, writes or queues, elsewhere, possible))
+            if writes:
+                self._memory.places[place] = None
             # The values read, one a step, stand for the CPU's local variables and its place in the code.
-            seen.append(int(words.values[i]))
-        return int(words.values[i])
+            me.steps += 1
+            pasts = self._memory.pasts
+            me.past = pasts.setdefault((me.past, int(values[i])), len(pasts) + 1)
+        return int(values[i])
 
-    def _use(self, place: Place, changes: bool) -> None:
-        """The running CPU uses a shared word, or who sleeps on it."""
+    def _use(self, me: greenlet.greenlet, place: Place, changes: bool) -> None:
+        """A CPU is about to use a shared word, or who sleeps on it."""
+        if place in self.contended:
+            return
         users = self._accessed.setdefault(place, {})
-        me = greenlet.getcurrent()
         users[me] = users.get(me, False) or changes
-        if place not in self.contended and len(users) > 1 and (users[me] or any(users.values())):
+        if len(users) > 1 and any(users.values()):
             self.contended.add(place)
 
     def _check_private(self, place: Place, writes: bool) -> None:
@@ -158,28 +204,38 @@ class ExploredMachine:
             raise NotExplorable(f"{place} is private to one CPU, and two use it")
         self._private[place] = owner, wrote or writes
 
-    def state(self, cpus: Sequence[greenlet.greenlet]) -> tuple[Any, ...]:
-        """Everything that the future depends on."""
-        shared = tuple((place, self._columns[place[0]].values[place[1]]) for place in sorted(self._written))
-        asleep = tuple((column, i, cpus.index(cpu)) for column, i, cpu in self._sleepers if cpu in cpus)
-        return asleep, shared, tuple(None if cpu in self._killed else tuple(self._seen[cpu]) for cpu in cpus)
+    def state(self) -> tuple[Any, ...]:
+        """Everything that the future depends on; to be compared with those of the same memory."""
+        columns = self._columns
+        shared = tuple([columns[column].values[i] if column in columns else 0 for column, i in self._memory.places])
+        asleep = tuple((column, i, cpu.number) for column, i, cpu in self._sleepers) if self._sleepers else ()
+        return asleep, shared, tuple([None if cpu.killed else cpu.past for cpu in self.cpus])
 
-    def start(self, bodies: Sequence[Callable[[], None]]) -> list[greenlet.greenlet]:
-        """A greenlet for each body, not yet run."""
+    def start(self, bodies: Sequence[Callable[[], None]]) -> None:
+        """A CPU for each body, not yet run."""
         self._scheduler = greenlet.getcurrent()
-        cpus = [greenlet.greenlet(body) for body in bodies]
-        self._seen = {cpu: [] for cpu in cpus}
-        return cpus
+        self.cpus = [Cpu(number, body) for number, body in enumerate(bodies)]
 
-    def kill(self, cpu: greenlet.greenlet) -> None:
+    def go_along(self, road: Sequence[int]) -> Iterator[tuple[int, Step | None]]:
+        """The steps of a road, those of one CPU in a row at once; yields the CPU, and what it is about to do then. A number
+        below 0 is no CPU's, and yielded as it is.
+        """
+        self._road, self._done = road, 0
+        while self._done < len(road):
+            choice = road[self._done]
+            self._done += 1
+            yield choice, self.cpus[choice].switch() if choice >= 0 else None
+
+    def kill(self, number: int) -> None:
         """SIGKILL: it does nothing more, and what it alone used is a shared word from now on: several may finish its move."""
+        cpu = self.cpus[number]
         scheduler, self._scheduler = self._scheduler, None
         cpu.throw()
         self._scheduler = scheduler
-        self._killed.add(cpu)
+        cpu.killed = True
         self._sleepers = [sleeper for sleeper in self._sleepers if sleeper[2] is not cpu]
         # What it alone has written is now part of the state: its own past no longer stands for it.
-        self._written |= {place for place, (owner, wrote) in self._private.items() if owner is cpu and wrote}
+        self._memory.places |= {place: None for place, (owner, wrote) in self._private.items() if owner is cpu and wrote}
         self._left |= {place for place, (owner, _) in self._private.items() if owner is cpu}
         for users in self._accessed.values():
             users.pop(cpu, None)
@@ -190,9 +246,9 @@ class ExploredMachine:
         act()
         self._scheduler, self._announces = scheduler, False
 
-    def stop(self, cpus: Sequence[greenlet.greenlet]) -> None:
+    def stop(self) -> None:
         """End every CPU: a suspended greenlet keeps its frames alive."""
-        for cpu in cpus:
+        for cpu in self.cpus:
             if not cpu.dead:
                 cpu.throw()
         self._scheduler = None
@@ -234,13 +290,16 @@ class ExploredMachine:
         def holds() -> bool:
             return bool((words.values[i] == value) == (relation == atomics.EQ))
 
-        self.access("wait_until", words, i, writes=False, possible=holds)
+        self.access("wait_until", words, i, writes=False, possible=holds, local=True)
 
     def wait_unless(self, words: Any, i: int, relation: int, value: int, stop: Any) -> bool:
         def holds() -> bool:
             return bool((words.values[i] == value) == (relation == atomics.EQ))
 
-        self.access("wait_unless", words, i, writes=False, possible=lambda: holds() or stop.values[0] != 0, stop=stop)
+        def may_go_on() -> bool:
+            return holds() or bool(stop.values[0] != 0)
+
+        self.access("wait_unless", words, i, writes=False, possible=may_go_on, stop=stop, local=True)
         return holds()
 
     def futex_wait(self, words: Any, i: int, value: int) -> None:
@@ -249,7 +308,7 @@ class ExploredMachine:
             return
         sleeper = (words.column, i, greenlet.getcurrent())
         self._sleepers.append(sleeper)
-        self.access("asleep", words, i, writes=False, possible=lambda: sleeper not in self._sleepers)
+        self.access("asleep", words, i, writes=False, possible=lambda: sleeper not in self._sleepers, local=True)
 
     def futex_wake(self, words: Any, i: int, most: int) -> None:
         self.access("futex_wake", words, i, writes=False, queues=True)
@@ -284,11 +343,9 @@ class ExploredMachine:
 
     def number_of_running(self) -> int:
         """1 + the number of the CPU that runs; 1 outside a search."""
-        return self._number_of(greenlet.getcurrent())
+        running = greenlet.getcurrent()
+        return 1 + (running.number if isinstance(running, Cpu) else 0)
 
     def is_owned(self, word: int) -> bool:
-        """Whether a word that names a CPU by number_of_running() names one that is alive."""
-        return word != 0 and not (self._seen and list(self._seen)[word - 1].dead)
-
-    def _number_of(self, cpu: greenlet.greenlet) -> int:
-        return 1 + next((n for n, other in enumerate(self._seen) if other is cpu), 0)
+        """Whether a word that names a CPU by number_of_running() names one that lives: it may have ended its code."""
+        return word != 0 and not (self.cpus and self.cpus[word - 1].killed)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from shmkret.explore.libc import NotExplorable
-from shmkret.explore.machine import ExploredMachine, Place, Step
+from shmkret.explore.machine import ExploredMachine, Memory, Place, Step
 from shmkret.explore.scenario import Broken, Scenario
 from shmkret.text import atomics
 
@@ -37,23 +37,31 @@ class Run:
         self.schedule: list[int] = []
         self.pending: list[Step | None] = []
         self._machine = machine
-        self._cpus = machine.start(world.bodies)
+        machine.start(world.bodies)
+        self._deaths = 0
         self._possible: list[int] | None = None
         self._watches = [watch(self) for watch in monitors]
 
-    def begin(self) -> None:
-        """Let every CPU come to its first step. Raises: WRONG."""
-        self.pending = [cpu.switch() for cpu in self._cpus]
+    def begin(self, road: Sequence[int]) -> None:
+        """Let every CPU come to its first step, and follow a road. Raises: WRONG."""
+        self.pending = [cpu.switch() for cpu in self._machine.cpus]
+        self.schedule = list(road)
+        for choice, step in self._machine.go_along(road):
+            self._went(choice, step)
 
     def go_on(self, choice: int) -> None:
         """CPU `choice` does its step, or CPU DIES - choice dies before its step. Raises: WRONG."""
         self.schedule.append(choice)
         self._possible = None
+        self._went(choice, self._machine.cpus[choice].switch() if choice >= 0 else None)
+
+    def _went(self, choice: int, step: Step | None) -> None:
         if choice >= 0:
-            self.pending[choice] = self._cpus[choice].switch()
+            self.pending[choice] = step
             return
         dead = DIES - choice
-        self._machine.kill(self._cpus[dead])
+        self._machine.kill(dead)
+        self._deaths += 1
         self.pending[dead] = None
         self._machine.alone(lambda: self.world.announce(dead))
 
@@ -73,8 +81,7 @@ class Run:
     @property
     def mortal(self) -> list[int]:
         """The CPUs that may die now."""
-        deaths = sum(choice < 0 for choice in self.schedule)
-        return [i for i in self.world.mortal if self.pending[i]] if deaths < self.world.deaths else []
+        return [i for i in self.world.mortal if self.pending[i]] if self._deaths < self.world.deaths else []
 
     @property
     def contended(self) -> set[Place]:
@@ -88,7 +95,7 @@ class Run:
 
     def state(self) -> tuple[object, ...]:
         """Everything that the future depends on."""
-        return self._machine.state(self._cpus)
+        return self._machine.state()
 
     def wrong(self) -> str:
         """What a monitor has to say of this moment; empty: nothing."""
@@ -101,13 +108,15 @@ class Run:
 
     def stop(self) -> None:
         """End every CPU, wherever it is."""
-        self._machine.stop(self._cpus)
+        self._machine.stop()
 
 
 @contextmanager
-def one_run(scenario: Callable[[ExploredMachine], Scenario], monitors: Sequence[Callable[[Run], Watch]]) -> Iterator[Run]:
-    """A run on a machine of its own, which is in force meanwhile; not yet begun."""
-    machine = ExploredMachine()
+def one_run(
+    scenario: Callable[[ExploredMachine], Scenario], monitors: Sequence[Callable[[Run], Watch]], memory: Memory
+) -> Iterator[Run]:
+    """A run on a machine of its own, which is in force meanwhile; not yet begun. memory: that of the search."""
+    machine = ExploredMachine(memory)
     with atomics.use(machine):
         run = Run(machine, scenario(machine), monitors)
         try:

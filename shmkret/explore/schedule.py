@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from shmkret.explore.engines import ENGINE
-from shmkret.explore.machine import ExploredMachine
+from shmkret.explore.machine import ExploredMachine, Memory
 from shmkret.explore.monitors import MONITOR
 from shmkret.explore.run import Run, one_run
 from shmkret.explore.scenario import Outcome, Scenario
@@ -31,8 +31,10 @@ def explore(
     """
     monitors = [find(MONITOR, name).module.watch for name in names(MONITOR)]
 
+    memory = Memory()
+
     def begin() -> AbstractContextManager[Run]:
-        return one_run(scenario, monitors)
+        return one_run(scenario, monitors, memory)
 
     found: Outcome = find(ENGINE, engine).module.search(begin, limit, seconds)
     return found

@@ -1,11 +1,17 @@
 """Every interleaving, depth first, each state once.
 
 A state is the contents of all words and, for each CPU, everything that it has read so far, which determines where its code
-stands. A run follows the road that was noted and then goes on with the lowest CPU, until it comes to a state that is known; on
-its way it notes the roads not taken.
+stands. A run follows the road that was noted and then goes on with the lowest CPU, until nothing is left to be tried; on its
+way it notes the roads not taken.
 
 Reduction  a step on words that only one CPU uses commutes with all that others do, so that it is done at once, before any
            other. Which words these are is found out as the search goes; when one turns out to be shared, it starts again
+Sleep      of two steps that commute, one order is enough: a CPU whose step was tried sleeps on the roads beside it, until a
+           step is done that does not commute with its own. A state that is come to again, with CPUs awake that slept there
+           before, is gone on from with these
+Deaths     commute with nothing: others may see them
+Source     P. Godefroid, "Partial-Order Methods for the Verification of Concurrent Systems", LNCS 1032, 1996: persistent sets, and
+           sleep sets where states are kept
 """
 
 from __future__ import annotations
@@ -43,14 +49,24 @@ class Shared(NamedTuple):
     announced: set[Place]
 
     def has(self, step: Step, *, mortal: bool) -> bool:
-        """Whether a step is on such a word. mortal: a CPU may die."""
-        return any(place in self.contended or (mortal and place in self.announced) for place in step.places)
+        """Whether a step is on such a word, or on some that are not said. mortal: a CPU may die."""
+        return step.elsewhere or any(place in self.contended or (mortal and place in self.announced) for place in step.places)
+
+
+class _Road(NamedTuple):
+    """A schedule that leads to where there is more to be tried; asleep: the CPUs that need not be tried first there."""
+
+    schedule: list[int]
+    asleep: frozenset[int]
+
+
+AWAKE: frozenset[int] = frozenset()
 
 
 class _Attempt:
     """A search for which the shared words are known.
 
-    roads: schedules that lead to where another choice is possible. visited: states from which all has been tried, or noted.
+    visited: the states from which all has been tried, or noted; for each the CPUs that have slept there every time.
     seen: what turned out to be shared.
     """
 
@@ -58,8 +74,8 @@ class _Attempt:
         self._begin = begin
         self._known = known
         self.seen = Shared(set(known.contended), set(known.announced))
-        self.roads: list[list[int]] = [[]]
-        self.visited: set[tuple[object, ...]] = set()
+        self.roads = [_Road([], AWAKE)]
+        self.visited: dict[tuple[object, ...], frozenset[int]] = {}
         self.outcome = Outcome()
 
     def goes_on(self, limit: int, end: float) -> bool:
@@ -67,39 +83,60 @@ class _Attempt:
         has_more = bool(self.roads) and not self.outcome.violations
         return has_more and len(self.visited) <= limit and time.monotonic() < end
 
-    def follow(self, road: list[int]) -> None:
-        """One run: along the road, and on to a state that is known, or the end."""
+    def follow(self, road: _Road) -> None:
+        """One run: along the road, and on until nothing is left to be tried."""
         with self._begin() as run:
+            asleep = road.asleep
             try:
-                run.begin()
-                for choice in road:
-                    run.go_on(choice)
-                while self._is_new(run):
-                    run.go_on(self._choose(run))
+                run.begin(road.schedule)
+                while choices := self._choices(run, asleep):
+                    asleep = self._note(run, choices, asleep)
+                    run.go_on(choices[0])
             except WRONG as error:
                 self.outcome.violations.append(Violation(str(error), list(run.schedule)))
             self.seen.contended.update(run.contended)
             self.seen.announced.update(run.announced)
 
-    def _is_new(self, run: Run) -> bool:
-        """Whether a state that was never seen has a future. What is wrong in it is noted."""
+    def _choices(self, run: Run, asleep: frozenset[int]) -> list[int]:
+        """The CPUs to try in this state; what is wrong in it is noted when it is seen first."""
         state = run.state()
-        if state in self.visited:
-            return False
-        self.visited.add(state)
+        slept = self.visited.get(state)
+        if slept is None:
+            self.visited[state] = asleep
+            return [i for i in self._persistent(run) if i not in asleep] if self._is_right(run) else []
+        self.visited[state] = slept & asleep
+        woken = slept - asleep
+        return [i for i in self._persistent(run) if i in woken] if woken else []
+
+    def _is_right(self, run: Run) -> bool:
+        """Whether a new state has a future; and the roads on which somebody dies in it."""
         wrong = run.wrong()
         if not run.possible:
             wrong = wrong or run.check()
             self.outcome.schedules += 1
         if wrong:
             self.outcome.violations.append(Violation(wrong, list(run.schedule)))
-        return not wrong and bool(run.possible)
+        else:
+            alone = self._alone(run)
+            self.roads.extend(_Road([*run.schedule, DIES - i], AWAKE) for i in run.mortal if alone is None)
+        return not wrong
 
-    def _choose(self, run: Run) -> int:
-        """The lowest CPU; all other choices are roads to follow later."""
-        possible, mortal = run.possible, run.mortal
-        alone = next((i for i in possible if not self._known.has(run.next_step(i), mortal=bool(mortal))), None)
-        choices = possible if alone is None else [alone]
-        self.roads.extend([*run.schedule, other] for other in choices[1:])
-        self.roads.extend([*run.schedule, DIES - i] for i in mortal if alone in (None, i))
-        return choices[0]
+    def _alone(self, run: Run) -> int | None:
+        """The lowest CPU whose step commutes with all that others will ever do. A death does not: others may see it."""
+        mortal = run.mortal
+        safe = (i for i in run.possible if i not in mortal)
+        return next((i for i in safe if not self._known.has(run.next_step(i), mortal=bool(mortal))), None)
+
+    def _persistent(self, run: Run) -> list[int]:
+        """The CPUs of which one must be tried."""
+        alone = self._alone(run)
+        return run.possible if alone is None else [alone]
+
+    def _note(self, run: Run, choices: list[int], asleep: frozenset[int]) -> frozenset[int]:
+        """The roads of all choices but the first; returns who sleeps on the road of that one."""
+        steps = {i: run.next_step(i) for i in (*asleep, *choices)}
+        sleepers = [
+            frozenset(j for j in (*asleep, *choices[:n]) if steps[j].commutes_with(steps[i])) for n, i in enumerate(choices)
+        ]
+        self.roads.extend(_Road([*run.schedule, i], sleepers[n]) for n, i in enumerate(choices) if n)
+        return sleepers[0]

@@ -1,0 +1,208 @@
+"""The search against one without short cuts: random programs end in the same ways under both.
+
+Two or three CPUs do a few steps each on three words, which are counters, semaphores and beds at once, on a robust mutex and
+on a word of their own; CPUs may die before any of their steps, and a shared word is changed as they do. An end is what the
+words are, and what each CPU has seen that is not dead: who waits for ever has seen less.
+"""
+
+from functools import partial
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from shmkret.explore import libc
+from shmkret.explore.engines import exhaustive
+from shmkret.explore.machine import ExploredMachine, Memory, Place, Step
+from shmkret.explore.run import DIES, one_run
+from shmkret.explore.scenario import Scenario
+from shmkret.explore.schedule import explore
+from shmkret.text.atomics import (
+    EQ,
+    NE,
+    cmpxchg,
+    exchange,
+    fetch_add,
+    futex_wait,
+    futex_wake,
+    load_acquire,
+    store_release,
+    wait_unless,
+    wait_until,
+)
+
+NR_WORDS = 3
+MUTEX = 3
+"""A word more, that names its owner."""
+DOES = {
+    "load": lambda words, i, n: load_acquire(words, i),
+    "store": lambda words, i, n: store_release(words, i, n),
+    "exchange": lambda words, i, n: exchange(words, i, n),
+    "add": lambda words, i, n: fetch_add(words, i, 1),
+    "cmpxchg": lambda words, i, n: cmpxchg(words, i, n, n + 1),
+    "wait": lambda words, i, n: wait_until(words, i, EQ, n),
+    "wait unless": lambda words, i, n: wait_unless(words, i, NE, n, words),
+    "sleep": lambda words, i, n: futex_wait(words, i, n),
+    "wake": lambda words, i, n: futex_wake(words, i, n),
+    "down": lambda words, i, n: libc.sem_wait(words._machine, words._machine.address_of(words, i)),
+    "up": lambda words, i, n: libc.sem_post(words._machine, words._machine.address_of(words, i)),
+    "down unless": lambda words, i, n: libc.sem_wait_unless(words._machine, words._machine.address_of(words, i), words),
+    "robust": lambda words, i, n: libc.robust_lock(words._machine, words._machine.address_of(words, MUTEX)),
+    "try robust": lambda words, i, n: libc.robust_trylock(words._machine, words._machine.address_of(words, MUTEX)),
+}
+OPERATION = st.tuples(st.sampled_from(["own", *sorted(DOES)]), st.integers(0, NR_WORDS - 1), st.integers(0, 2))
+PROGRAM = st.lists(st.lists(OPERATION, min_size=1, max_size=3), min_size=2, max_size=3).filter(lambda p: sum(map(len, p)) <= 7)
+
+
+def ends_of(search, program, mortal):
+    """How a program can end under a search, as a set."""
+    ends = set()
+
+    def scenario(machine: ExploredMachine) -> Scenario:
+        words = machine.words("word", [0] * (NR_WORDS + 1))
+        own = machine.words("own", [0] * len(program), private=True)
+        seen = [[] for _ in program]
+        dead = set()
+
+        def cpu(i):
+            for name, *arguments in program[i]:
+                if name == "own":
+                    own[i] = own[i] * 3 + arguments[1]
+                else:
+                    seen[i].append(int(DOES[name](words, *arguments) or 0))
+
+        def announce(i):
+            dead.add(i)
+            fetch_add(words, 0, 1)
+
+        def check():
+            ends.add(
+                (
+                    tuple(words.values),
+                    tuple(own.values),
+                    tuple(None if i in dead else tuple(what) for i, what in enumerate(seen)),
+                )
+            )
+            return []
+
+        return Scenario([partial(cpu, i) for i in range(len(program))], check, mortal, 2, announce)
+
+    memory = Memory()
+    search(lambda: one_run(scenario, [], memory))
+    return ends
+
+
+def without_short_cuts(begin):
+    """Every schedule, one run each: no state is known again, no step commutes, nobody sleeps."""
+    roads = [[]]
+    while roads:
+        with begin() as run:
+            run.begin(road := roads.pop())
+            further = [*run.possible, *(DIES - i for i in run.mortal)]
+            if not run.possible:
+                run.check()
+            roads.extend([*road, choice] for choice in further)
+
+
+def exhaustively(begin):
+    outcome = exhaustive.search(begin, 100_000, 60.0)
+    assert outcome.complete
+
+
+@settings(max_examples=100)
+@given(PROGRAM, st.sampled_from([(), (0,), (1, 0)]))
+# Two that wait for one word do not commute with its writer; a semaphore's value depends on who came first; who sleeps on a word
+# is part of the state. In the last, a state must be gone on from with those who slept when it was come to before.
+@example([[("store", 0, 1), ("store", 1, 1)], [("load", 1, 0), ("load", 0, 0)], [("store", 1, 2), ("load", 0, 0)]], ())
+@example([[("down", 0, 0), ("up", 1, 0)], [("up", 0, 0), ("down", 1, 0)], [("up", 1, 0)]], ())
+@example([[("sleep", 0, 0), ("load", 1, 0)], [("sleep", 0, 0), ("store", 1, 1)], [("wake", 0, 1), ("wake", 0, 1)]], ())
+@example([[("robust", 1, 0)], [("robust", 1, 0), ("load", 2, 0)], [("try robust", 1, 0), ("store", 2, 1)]], (0,))
+@example(
+    [
+        [("wait", 1, 0), ("wait", 0, 0), ("store", 1, 0)],
+        [("wake", 1, 0)],
+        [("store", 1, 0), ("load", 1, 0), ("wait", 1, 0), ("wait", 0, 0)],
+    ],
+    (),
+)
+def test_no_end_is_left_out(program, mortal):
+    assert ends_of(exhaustively, program, mortal) == ends_of(without_short_cuts, program, mortal)
+
+
+X, Y = ("x", 0), ("y", 0)
+
+
+def a_step(place: Place, *others: Place, changes=False, elsewhere=False) -> Step:
+    return Step("step", place, (place, *others), changes, False, changes, elsewhere)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "commute"),
+    [
+        (a_step(X), a_step(X), True),
+        (a_step(X, changes=True), a_step(Y, changes=True), True),
+        (a_step(X, changes=True), a_step(X), False),
+        (a_step(X, changes=True), a_step(X, changes=True), False),
+        (a_step(X, changes=True), a_step(Y, X), False),
+        (a_step(X), a_step(Y, elsewhere=True), False),
+    ],
+)
+def test_two_steps_commute_where_neither_changes_what_the_other_looks_at(one, other, commute):
+    assert one.commutes_with(other) == other.commutes_with(one) == commute
+
+
+def test_a_wait_that_looks_elsewhere_is_not_left_out():
+    """What it looks at is no word of its step, so that every step of others may come before it or after it."""
+    seen = set()
+
+    def scenario(machine: ExploredMachine) -> Scenario:
+        x, y = machine.words("x", [0]), machine.words("y", [0])
+
+        def looks():
+            machine.access("wait", y, 0, writes=False, possible=lambda: True)
+            seen.add(x.values[0])
+
+        return Scenario([partial(store_release, x, 0, 1), looks, partial(load_acquire, x, 0)], list)
+
+    assert explore(scenario).complete
+    assert seen == {0, 1}
+
+
+def test_the_dead_are_not_woken():
+    """Two sleep, the first to come dies, and one is woken: it is the other."""
+
+    def scenario(machine: ExploredMachine) -> Scenario:
+        words = machine.words("word", [0])
+        sleeps = partial(futex_wait, words, 0, 0)
+        return Scenario([sleeps, sleeps, partial(futex_wake, words, 0, 1)], list, (0,))
+
+    with one_run(scenario, [], Memory()) as run:
+        run.begin([0, 1, DIES - 0, 2])
+        assert run.possible == [1]
+
+
+def test_what_the_dead_had_for_itself_is_interleaved():
+    """Two that go on with it do so in either order."""
+    seen = set()
+
+    def scenario(machine: ExploredMachine) -> Scenario:
+        own = machine.words("own", [0], private=True)
+        dead = machine.words("dead", [0])
+
+        def dies():
+            own[0] = 1
+            store_release(dead, 0, 2)
+
+        def heir(factor):
+            wait_until(dead, 0, NE, 0)
+            if load_acquire(dead, 0) == 1:
+                store_release(own, 0, load_acquire(own, 0) * factor + 1)
+
+        def check():
+            seen.add(own.values[0])
+            return []
+
+        return Scenario([dies, partial(heir, 10), partial(heir, 100)], check, (0,), 1, lambda _: store_release(dead, 0, 1))
+
+    assert explore(scenario).complete
+    assert seen == {1, 11, 101, 1011, 1101}  # alive; the second has read before the first has written; one after the other
