@@ -11,8 +11,7 @@ Moves     pop     slot[head] read, then head -> head + 1     by cmpxchg, on the 
           gone    pool -> pool + 1     under kprobe_mutex: every instance in flight has lost its probe, none is looked for
 Always    an instance is in one ring, on one list, on the slab, or in the hands of one CPU
 Order     push's store_release(last) pairs with pop's load of it; an instance is read before head moves past it
-Dies      a CPU killed between taking and hanging an instance takes it along; one killed in push() leaves a hole that stops
-          its ring
+Dies      between taking and hanging an instance: it goes along; in push(): a hole that stops the ring
 Source    lib/objpool.c, Linux commit b4edb8d2d464 ("lib: objpool added: ring-array based lockless MPMC"); kernel/kprobes.c,
           Linux 6.7
 """
@@ -23,9 +22,11 @@ from typing import Annotated, NamedTuple
 
 from shmkret.moves import (  # isort: skip
     FREE, HUNG, NIL, OF_TASK, PER_INSTANCE, PER_PROBE, PER_PROBE_PER_CPU, PER_RING_WORD, PER_TASK, RING_WORDS, Arena, Chain,
-    Kernel, Ring, Words, cmpxchg, fetch_add, in_flight_of, inline, irqrestore, irqsave, load_acquire, load_relaxed,
+    Kernel, Ring, Words, cmpxchg, fetch_add, in_flight_of, inline, irqrestore, irqsave, load_acquire, load_relaxed, next, ri_of,
     store_relaxed, store_release,
 )  # fmt: skip
+
+__all__ = ["next", "ri_of"]
 
 LISTS = (Ring(FREE, "scheme.ring", "scheme.slot"), Chain(HUNG, "scheme.list", "first", OF_TASK))
 
@@ -93,14 +94,6 @@ def first(scheme: ObjPool, k: Kernel, where: int) -> int:
     return scheme.list.first[where]
 
 
-def next(scheme: ObjPool, k: Kernel, at: int) -> int:
-    return k.instances.next[at]
-
-
-def ri_of(scheme: ObjPool, k: Kernel, at: int) -> int:
-    return at
-
-
 def rp_of(scheme: ObjPool, k: Kernel, ri: int) -> int:
     """get_kretprobe()."""
     rp = k.instances.rp[ri]
@@ -156,13 +149,11 @@ def drain(scheme: ObjPool, k: Kernel, cpu: int, rp: int) -> int:
 @inline
 def pop_any(scheme: ObjPool, k: Kernel, cpu: int, rp: int) -> int:
     """objpool_pop(): from the CPU's own ring, or else from the next that has one; NIL when none has."""
-    ri = NIL
-    turn = 0
-    while ri == NIL and turn < k.nr_slots:
-        at = cpu + turn
+    for at in range(cpu, cpu + k.nr_slots):
         ri = pop(scheme, k, rp * k.nr_slots + (at if at < k.nr_slots else at - k.nr_slots))
-        turn += 1
-    return ri
+        if ri != NIL:
+            return ri
+    return NIL
 
 
 @inline
@@ -174,12 +165,9 @@ def pop(scheme: ObjPool, k: Kernel, place: int) -> int:
         # Another may have moved head on, and last with it: then what was read is of different times.
         if 0 < last - head <= scheme.size:
             ri = load_relaxed(scheme.slot.word, place * scheme.size + (head & (scheme.size - 1)))
-            seen = cmpxchg(scheme.ring.head, place, head, head + 1)
-            if seen == head:
+            if cmpxchg(scheme.ring.head, place, head, head + 1) == head:
                 return ri
-            head = seen
-        else:
-            head = load_acquire(scheme.ring.head, place)
+        head = load_acquire(scheme.ring.head, place)
         last = load_acquire(scheme.ring.last, place)
     return NIL
 
@@ -197,10 +185,8 @@ def push_to(scheme: ObjPool, k: Kernel, rp: int, cpu: int, ri: int) -> None:
     """objpool_try_add_slot(): every ring has room for all instances of its probe."""
     place = rp * k.nr_slots + cpu
     tail = load_relaxed(scheme.ring.tail, place)
-    seen = cmpxchg(scheme.ring.tail, place, tail, tail + 1)
-    while seen != tail:
+    while (seen := cmpxchg(scheme.ring.tail, place, tail, tail + 1)) != tail:
         tail = seen
-        seen = cmpxchg(scheme.ring.tail, place, tail, tail + 1)
     store_relaxed(scheme.slot.word, place * scheme.size + (tail & (scheme.size - 1)), ri)
     store_release(scheme.ring.last, place, tail + 1)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from shmkret.text.marks import constant
@@ -22,8 +22,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 Function = Callable[..., Any]
 
 generics: list[Function] = []
-_found: dict[tuple[type, str], tuple[Function, Function]] = {}
-"""By class and verb: the function that was found last, and the same with all parameters of the verb, made once."""
+_found: dict[tuple[type, str], tuple[Mapping[str, Any], Any, Function]] = {}
+"""By class and verb: where the function was looked for last, what stood there, and what to call, with all parameters."""
 
 
 class MissingVerb(AttributeError):
@@ -76,14 +76,18 @@ def implementation(subject_class: type, verb: Any) -> Function:
 
     Raises: MissingVerb when the class has no function of that name, or one with other parameters.
     """
-    function = source(subject_class, verb.__name__) or verb.default
+    name = verb.__name__
     key = subject_class, verb.__qualname__
-    if key in _found and _found[key][0] is function:
-        return _found[key][1]
+    known = _found.get(key)
+    if known is not None and known[0].get(name) is known[1]:
+        return known[2]
+    function = source(subject_class, name) or verb.default
     if function is None:
-        raise MissingVerb(f"{subject_class.__module__} has no {verb.__name__}()")
+        raise MissingVerb(f"{subject_class.__module__} has no {name}()")
     whole = with_all(function, verb.parameters, verb.may_drop)
-    _found[key] = function, whole
+    own = vars(subject_class)
+    place = own if own.get(name) is function else vars(sys.modules[subject_class.__module__])
+    _found[key] = place, place.get(name), whole
     return whole
 
 
