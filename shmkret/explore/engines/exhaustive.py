@@ -10,8 +10,8 @@ Sleep      of two steps that commute, one order is enough: a CPU whose step was 
            step is done that does not commute with its own. A state that is come to again, with CPUs awake that slept there
            before, is gone on from with these
 Deaths     commute with nothing: others may see them
-Source     P. Godefroid, "Partial-Order Methods for the Verification of Concurrent Systems", LNCS 1032, 1996: persistent sets, and
-           sleep sets where states are kept
+Source     P. Godefroid, "Partial-Order Methods for the Verification of Concurrent Systems", LNCS 1032, 1996: persistent sets,
+           and sleep sets where states are kept
 """
 
 from __future__ import annotations
