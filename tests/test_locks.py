@@ -234,7 +234,7 @@ def arena_of(world):
                 arena.records(name)["node"] = [0, 1]
         native.free_locks(world, arena, machine)
         yield arena, machine
-        assert native.still_held(world, arena, machine) == []
+        assert native.still_held(world, arena, machine) == ([], [])
         machine.close()
 
 

@@ -24,12 +24,13 @@ from shmkret.arena import layout, segment
 from shmkret.arena.fields import described_record
 from shmkret.arena.named import copy_bytes, is_live, open_arena, plain_name, read_header
 from shmkret.arena.segment import Arena
-from shmkret.audit.checks import audit, inside
+from shmkret.audit.checks import audit, inside, not_given_back
 from shmkret.audit.findings import sentences
 from shmkret.audit.repair import repair, says
 from shmkret.errors import ArenaError, PluginError, ShmkretError
 from shmkret.locks import LOCK
 from shmkret.machines.plain import PlainMachine, lock_arrays, locks_of
+from shmkret.machines.world import NotFree
 from shmkret.plugins.calls import blamed
 from shmkret.plugins.contract import Contract
 from shmkret.plugins.registry import Plugin, find, is_path
@@ -207,13 +208,11 @@ def repaired(name: str, lock: str | None = None) -> tuple[list[str], list[str]]:
 
 def _abandoned(arena: Arena, lock: str | None) -> list[str]:
     """What nobody is there to give back: locks, and places in their queues."""
-    held = held_locks(arena, lock).held
-    if held:
-        return [f"{len(held)} locks are not free, such as {held[0].lock}, and nobody is alive"]
-    return [f"cpu {cpu} is not idle in {array}, and nobody is alive" for array, cpu in _queued(arena, lock)[:1]]
+    locks = [held.lock for held in held_locks(arena, lock).held or ()]
+    return sentences(not_given_back(NotFree(locks, [] if locks else _queued(arena, lock)), "nobody is alive"))
 
 
-def _queued(arena: Arena, lock: str | None) -> list[tuple[str, int]]:
+def _queued(arena: Arena, lock: str | None) -> list[tuple[int, str]]:
     """The CPUs that are not idle in an array of locks; none where the lock cannot say, or its file is not run."""
     plugin = _lock_of(arena.header[0], lock).plugin
     is_idle = plugin.own("is_idle") if plugin is not None and plugin.constants.attachable else None
@@ -221,7 +220,7 @@ def _queued(arena: Arena, lock: str | None) -> list[tuple[str, int]]:
         return []
     slots, arrays = range(arena.geometry.nr_slots), lock_arrays(arena, plugin.record)
     with atomics.use(PlainMachine(None)), blamed([plugin.path], "is_idle()"):
-        return [(name, cpu) for name, locks in arrays for cpu in slots if not says(is_idle, locks, cpu)]
+        return [(cpu, name) for name, locks in arrays for cpu in slots if not says(is_idle, locks, cpu)]
 
 
 def _lock_of(header: np.void, by_hand: str | None) -> _Lock:

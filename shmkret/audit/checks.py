@@ -24,6 +24,7 @@ from shmkret.audit.checked import CHECKED
 from shmkret.audit.findings import Finding
 from shmkret.errors import PluginError
 from shmkret.kernel.registration import UNREGISTERED
+from shmkret.machines.world import NotFree
 from shmkret.moves.intents import AT_REST, IN_FLIGHT
 from shmkret.plugins.calls import blamed
 from shmkret.plugins.registry import Plugin
@@ -158,6 +159,13 @@ def _ask_scheme(scheme: Plugin, arena: Arena) -> list[Finding]:
     if not isinstance(found, list) or not all(isinstance(what, str) for what in found):
         raise PluginError(f"{scheme.path}: audit() returned {found!r}, not a list of sentences")
     return [Finding(kinds.SCHEME, scheme.name, what) for what in found]
+
+
+def not_given_back(held: NotFree, nobody: str = "no CPU is inside") -> list[Finding]:
+    """What locks say when no CPU runs. nobody: why they should be free."""
+    if held.locks:
+        return [Finding(kinds.HELD, held.locks[0], len(held.locks), nobody)]
+    return [Finding(kinds.QUEUED, array, cpu, nobody) for cpu, array in held.queued[:1]]
 
 
 def inside(arena: Arena) -> list[int]:

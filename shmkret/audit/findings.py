@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 LOST, DOUBLED, BROKEN = "lost", "doubled", "broken"
 STRANGER, KEPT, ON_SLAB, NO_TASK, WRONG_PLACE = "stranger", "kept", "on slab", "no task", "wrong place"
 STATE, ORDER, NOT_CLEARED, INSIDE, AT_REST = "state", "order", "not cleared", "inside", "at rest"
-CALLS, HITS, HELD, BUG, SCHEME = "calls", "hits", "held", "bug", "scheme"
+CALLS, HITS, HELD, QUEUED, BUG, SCHEME = "calls", "hits", "held", "queued", "bug", "scheme"
 COUNTS = frozenset({CALLS, HITS})
 """The books do not balance."""
 SENTENCES = {
@@ -29,7 +29,8 @@ SENTENCES = {
     AT_REST: "{seen} instances are in {place}, and their tasks are at rest",
     CALLS: "{seen} calls, but {expected[0]} hits + {expected[1]} nmissed + {expected[2]} kp.nmissed + {expected[3]} refused",
     HITS: "{seen} hits, but {expected[0]} returns + {expected[1]} flushed + {expected[2]} in flight",
-    HELD: "{seen}",
+    HELD: "{seen} locks are not free, such as {place}, and {expected}",
+    QUEUED: "cpu {seen} is not idle in {place}, and {expected}",
     BUG: "{place}: {seen}",
     SCHEME: "{seen}",
 }

@@ -9,8 +9,8 @@ from shmkret.arena.hashing import NR_BUCKETS
 from shmkret.arena.layout import TABLE_ARRAY
 from shmkret.arena.records import Kernel
 from shmkret.arena.segment import Arena
-from shmkret.audit.checks import audit
-from shmkret.audit.findings import sentences
+from shmkret.audit.checks import audit, not_given_back
+from shmkret.audit.findings import BUG, Finding, sentences
 from shmkret.explore.machine import ExploredMachine, ExploredWords
 from shmkret.kernel import oracle
 from shmkret.machines.world import World
@@ -78,8 +78,5 @@ class Snapshot:
             if words is not None:
                 self._arena.records(section)[name] = words.values
         bugs = self._arena.records("cpus")["bug"].tolist()
-        return (
-            [f"cpu {cpu}: {oracle.BUGS[bug]}" for cpu, bug in enumerate(bugs) if bug]
-            + held
-            + sentences(audit(self._arena, self._world.build.scheme, at_rest=at_rest))
-        )
+        seen = [Finding(BUG, f"cpu {cpu}", oracle.BUGS[bug]) for cpu, bug in enumerate(bugs) if bug]
+        return sentences([*seen, *not_given_back(held), *audit(self._arena, self._world.build.scheme, at_rest=at_rest)])

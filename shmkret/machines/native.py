@@ -13,7 +13,7 @@ from shmkret.arena.segment import Arena
 from shmkret.kernel import cpu
 from shmkret.machines import peers, plain
 from shmkret.machines.build import Build
-from shmkret.machines.world import World
+from shmkret.machines.world import NotFree, World
 from shmkret.text import atomics
 
 Body = Callable[[], None]
@@ -26,8 +26,8 @@ def free_locks(world: World, arena: Arena, machine: plain.PlainMachine) -> None:
     world.free_locks(machine, plain.kernel(world, arena), arena)
 
 
-def still_held(world: World, arena: Arena, machine: plain.PlainMachine) -> list[str]:
-    """The locks that are not free though every CPU has stopped, in sentences."""
+def still_held(world: World, arena: Arena, machine: plain.PlainMachine) -> NotFree:
+    """The locks that are not free though every CPU has stopped."""
     return world.held_locks(machine, plain.kernel(world, arena), arena)
 
 

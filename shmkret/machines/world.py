@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,15 @@ from shmkret.plugins.calls import blamed
 from shmkret.text import atomics
 from shmkret.text.atomics import Machine, Words
 from shmkret.text.domains import Home
+
+
+class NotFree(NamedTuple):
+    """What is not given back. locks: as `table_locks[3]`; queued: a CPU, and the array in which it is not idle. Empty where the
+    lock cannot say.
+    """
+
+    locks: list[str]
+    queued: list[tuple[int, str]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,25 +131,20 @@ class World:
                     for cpu in range(arena.geometry.nr_slots):
                         init_cpu(locks, cpu)
 
-    def held_locks(self, machine: Machine, k: Kernel, arena: Arena) -> list[str]:
-        """The locks that are not free, and the CPUs that are not idle in them, in sentences; none where the lock cannot say."""
+    def held_locks(self, machine: Machine, k: Kernel, arena: Arena) -> NotFree:
+        """The locks that are not free; or else the CPUs that are not idle in them."""
         lock = self.build.lock
         is_free, is_idle = lock.own("is_free"), lock.own("is_idle")
-        wrong = []
         with atomics.use(machine), blamed([lock.path], "is_free()"):
             every = every_lock(arena, arrays(k, arena)) if is_free is not None else ()
             held = [f"{name}[{i}]" for name, locks, i in every if is_free is not None and not is_free(locks, i)]
-            if held:
-                wrong.append(f"{len(held)} locks are not free, such as {held[0]}, and no CPU is inside")
-            if is_idle is not None and not held:
-                busy = [
-                    f"cpu {cpu} is not idle in {name}"
-                    for name, locks in arrays(k, arena)
-                    for cpu in range(arena.geometry.nr_slots)
-                    if not is_idle(locks, cpu)
-                ]
-                wrong += busy[:1]
-        return wrong
+            queued = [
+                (cpu, name)
+                for name, locks in (arrays(k, arena) if is_idle is not None and not held else ())
+                for cpu in range(arena.geometry.nr_slots)
+                if is_idle is not None and not is_idle(locks, cpu)
+            ]
+        return NotFree(held, queued)
 
 
 def arrays(k: Kernel, arena: Arena) -> Iterator[tuple[str, Any]]:

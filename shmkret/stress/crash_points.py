@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from shmkret.arena.records import Kernel
-from shmkret.audit.checks import audit, books
+from shmkret.audit.checks import audit, books, not_given_back
 from shmkret.audit.findings import sentences
 from shmkret.errors import RunFailed, UsageError
 from shmkret.host import posix
@@ -118,7 +118,7 @@ def die_at(world: World, kth: int, numbers: Sequence[int]) -> tuple[bool, list[s
             k.recovery.life[0] = LIVE
             for cpu in reversed(range(build.nr_cpus)):
                 rounds(k, cpu, numbers)
-        wrong += sentences(audit(arena, build.scheme, at_rest=False)) + native.still_held(world, arena, machine)
+        wrong += sentences(audit(arena, build.scheme, at_rest=False) + not_given_back(native.still_held(world, arena, machine)))
         bugs = arena.records("cpus")["bug"].tolist()
         wrong += [f"cpu {cpu}: {BUGS[bug]}" for cpu, bug in enumerate(bugs) if bug]
         if books(arena)["calls"] == 0:

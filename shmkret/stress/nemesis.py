@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from shmkret.arena.segment import Arena
-from shmkret.audit.checks import audit
-from shmkret.audit.findings import COUNTS, DOUBLED, HELD, LOST, Finding, sentences
+from shmkret.audit.checks import audit, not_given_back
+from shmkret.audit.findings import COUNTS, DOUBLED, LOST, sentences
 from shmkret.host import ofd, posix
 from shmkret.host.processes import wait_until
 from shmkret.kernel.cpu import AT_GATE, MEASURE, STOP
@@ -217,7 +217,7 @@ class Nemesis:
     def _audit(self) -> list[str]:
         self.record.add("rounds")
         held = native.still_held(self.world, self.arena, self.machine)
-        found = [*audit(self.arena, self.world.build.scheme), *(Finding(HELD, "locks", what) for what in held)]
+        found = [*audit(self.arena, self.world.build.scheme), *not_given_back(held)]
         for finding in found:
             if finding.kind in (LOST, DOUBLED):
                 self.record.add(finding.kind, finding.seen)

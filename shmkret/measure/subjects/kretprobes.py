@@ -15,7 +15,6 @@ from shmkret.arch import ARCH
 from shmkret.arena import hashing, memory
 from shmkret.arena.segment import Arena
 from shmkret.audit import checks
-from shmkret.audit.findings import sentences
 from shmkret.errors import PluginError, UsageError
 from shmkret.explore.rehearsal import Rehearsal, locate, rehearse, step_through
 from shmkret.host import signals, topology
@@ -232,7 +231,8 @@ class Prepared:
         cpus = arena.records("cpus")
         flaws = tuple(_bug(cpus[i], i) for i in np.flatnonzero(cpus["bug"]).tolist()) or flaws
         if not flaws:
-            wrong = sentences(checks.audit(arena, self.build.scheme)) + native.still_held(self.world, arena, machine)
+            held = native.still_held(self.world, arena, machine)
+            wrong = checks.audit(arena, self.build.scheme) + checks.not_given_back(held)
             flaws = tuple(f"audit: {what}" for what in wrong)
         if not flaws and not cpus["calls"].any():
             flaws = ("no call hit a kretprobe: there is nothing to measure",)
