@@ -5,6 +5,7 @@ on a word of their own; CPUs may die before any of their steps, and a shared wor
 words are, and what each CPU has seen that is not dead: who waits for ever has seen less.
 """
 
+import itertools
 from functools import partial
 
 import pytest
@@ -13,9 +14,9 @@ from hypothesis import strategies as st
 
 from shmkret.explore import libc
 from shmkret.explore.engines import exhaustive
-from shmkret.explore.machine import ExploredMachine, Memory, Place, Step
+from shmkret.explore.machine import ExploredMachine, Memory, Place, Step, WaitsForever
 from shmkret.explore.run import DIES, one_run
-from shmkret.explore.scenario import Scenario
+from shmkret.explore.scenario import Broken, Scenario
 from shmkret.explore.schedule import explore
 from shmkret.text.atomics import (
     EQ,
@@ -30,6 +31,7 @@ from shmkret.text.atomics import (
     wait_unless,
     wait_until,
 )
+from shmkret.text.libc import OWNER_DIED, REFUSED
 
 NR_WORDS = 3
 MUTEX = 3
@@ -129,7 +131,7 @@ def test_no_end_is_left_out(program, mortal):
     assert ends_of(exhaustively, program, mortal) == ends_of(without_short_cuts, program, mortal)
 
 
-X, Y = ("x", 0), ("y", 0)
+ONE, OTHER = ("x", 0), ("y", 0)
 
 
 def a_step(place: Place, *others: Place, changes=False, elsewhere=False) -> Step:
@@ -139,12 +141,12 @@ def a_step(place: Place, *others: Place, changes=False, elsewhere=False) -> Step
 @pytest.mark.parametrize(
     ("one", "other", "commute"),
     [
-        (a_step(X), a_step(X), True),
-        (a_step(X, changes=True), a_step(Y, changes=True), True),
-        (a_step(X, changes=True), a_step(X), False),
-        (a_step(X, changes=True), a_step(X, changes=True), False),
-        (a_step(X, changes=True), a_step(Y, X), False),
-        (a_step(X), a_step(Y, elsewhere=True), False),
+        (a_step(ONE), a_step(ONE), True),
+        (a_step(ONE, changes=True), a_step(OTHER, changes=True), True),
+        (a_step(ONE, changes=True), a_step(ONE), False),
+        (a_step(ONE, changes=True), a_step(ONE, changes=True), False),
+        (a_step(ONE, changes=True), a_step(OTHER, ONE), False),
+        (a_step(ONE), a_step(OTHER, elsewhere=True), False),
     ],
 )
 def test_two_steps_commute_where_neither_changes_what_the_other_looks_at(one, other, commute):
@@ -206,3 +208,223 @@ def test_what_the_dead_had_for_itself_is_interleaved():
 
     assert explore(scenario).complete
     assert seen == {1, 11, 101, 1011, 1101}  # alive; the second has read before the first has written; one after the other
+
+
+def complete(*bodies, mortal=(), announce=lambda words, i: None, nr_words=3, deaths=1):
+    """What is wrong in a scenario of words x, y, z and private ones; `bodies(words, own)`."""
+
+    def scenario(machine: ExploredMachine) -> Scenario:
+        words = machine.words("word", [0] * nr_words)
+        own = machine.words("own", [0] * len(bodies), private=True)
+        return Scenario([partial(body, words, own) for body in bodies], list, mortal, deaths, partial(announce, words))
+
+    return [violation.what for violation in explore(scenario).violations]
+
+
+X, Y, Z = range(3)
+
+
+def broken(seen):
+    if seen:
+        raise Broken("seen")
+
+
+def dying(words, own):
+    if load_acquire(words, X) == 1:
+        own[0] = own[0]
+        load_acquire(words, Y)
+    store_release(words, Z, 2)
+
+
+def heir(words, own):
+    wait_until(words, Z, NE, 0)
+    if load_acquire(words, Z) == 1:
+        _ = own[0]
+        seen = load_acquire(words, X)
+        wait_until(words, Y, EQ, 1)
+        broken(seen == 0)
+
+
+def stores(words, own):
+    store_release(words, X, 1)
+    store_release(words, Y, 1)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations([dying, heir, stores])))
+def test_what_the_dead_had_touched_is_part_of_the_state(order):
+    """The heir's read of the dead's own word is a step, and a value that it has read, only if the dead had touched it."""
+
+    def announce(words, i):
+        store_release(words, Z, 1)
+
+    assert complete(*order, mortal=(order.index(dying),), announce=announce) == ["seen"]
+
+
+def test_a_death_that_comes_later_is_waited_for():
+    """CPU 1 is mortal at its second step alone; before that, others' steps on what its death writes may come first or last."""
+    seen = set()
+
+    class Later(list):
+        def __iter__(self):
+            return iter([1] if self[0].cpus[1].steps == 1 else [])
+
+    def scenario(machine: ExploredMachine) -> Scenario:
+        told, mine = machine.words("told", [0]), machine.words("mine", [0])
+
+        def asks():
+            seen.add(exchange(told, 0, 2))
+
+        def dies():
+            store_release(mine, 0, 1)
+            store_release(mine, 0, 2)
+
+        return Scenario([asks, dies], list, Later([machine]), 1, lambda _: store_release(told, 0, 1))
+
+    assert explore(scenario).complete
+    assert seen == {0, 1}
+
+
+def test_a_stop_word_is_raced_for():
+    wrong = complete(lambda words, own: wait_unless(words, 1, EQ, 1, words), lambda words, own: words.__setitem__(0, 1))
+    assert "data race on ('word', 0)" in wrong[0]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"), [(ZeroDivisionError("by 0"), "ZeroDivisionError: by 0"), (WaitsForever("for ever"), "for ever")]
+)
+def test_whatever_is_raised_is_a_violation(error, words):
+    def raises(*_):
+        raise error
+
+    assert complete(raises) == [words]
+    assert complete(lambda words, own: load_acquire(words, 0), mortal=(0,), announce=raises) == [words]
+
+
+def test_a_private_word_that_two_have_read_may_not_be_written():
+    def first(words, own):
+        _ = own[0]
+        load_acquire(words, 0)
+        own[0] = 1
+
+    assert "private to one CPU" in complete(first, lambda words, own: own[0])[0]
+
+
+def test_what_locks_are_made_with_and_asked_for_are_steps():
+    """mutex_init() beside a trylock."""
+
+    def makes(words, own):
+        load_acquire(words, Y)
+        libc.MODELS["mutex_init"](words._machine, words._machine.address_of(words, X))
+
+    def tries(words, own):
+        broken(not libc.sem_trywait(words._machine, words._machine.address_of(words, X)))
+
+    assert complete(makes, tries) == ["seen"] or "data race" in complete(makes, tries)[0]
+
+
+def test_a_scenario_that_does_not_do_the_same_each_time_is_a_violation():
+    runs = []
+
+    def scenario(machine: ExploredMachine) -> Scenario:
+        words = machine.words("word", [0])
+        runs.append(1)
+
+        def code():
+            for _ in range(3 if len(runs) < 3 else 0):
+                store_release(words, 0, 1)
+
+        return Scenario([code, code], list)
+
+    assert "does not do the same each time" in explore(scenario).violations[0].what
+
+
+def ends(search, bodies, answer, mortal=(), announce=lambda words, i: None, first=(0, 0, 0)):
+    """What `answer(words, dead)` says at the ends of a scenario under a search, as a set."""
+    found = set()
+
+    def scenario(machine: ExploredMachine) -> Scenario:
+        words, dead = machine.words("word", first), set()
+
+        def dies(i):
+            dead.add(i)
+            announce(words, i)
+
+        def check():
+            found.add(answer(words.values, dead))
+            return []
+
+        return Scenario([partial(body, words) for body in bodies], check, mortal, len(mortal), dies)
+
+    memory = Memory()
+    search(lambda: one_run(scenario, [], memory))
+    return found
+
+
+def test_what_a_death_writes_is_part_of_the_state():
+    def announce(words, i):
+        store_release(words, Y, load_acquire(words, X))
+
+    def both(words):
+        store_release(words, X, 1)
+        load_acquire(words, Y)
+
+    scenario = [lambda words: load_acquire(words, X), both, lambda words: store_release(words, X, 1)]
+
+    def answer(words, dead):
+        return words[X], words[Y], bool(dead)
+
+    found = ends(exhaustively, scenario, answer, (0,), announce)
+    assert found == ends(without_short_cuts, scenario, answer, (0,), announce)
+    assert (1, 0, True) in found
+
+
+def test_the_death_of_an_owner_may_come_before_and_after_another_tries():
+    """CPU 0 owns the mutex at first, and never looks at it."""
+    said = set()
+
+    def tries(words):
+        said.add(libc.robust_trylock(words._machine, words._machine.address_of(words, X)))
+
+    scenario = [lambda words: load_acquire(words, Y), tries]
+    ends(exhaustively, scenario, lambda words, dead: 0, (0,), first=(1, 0, 0))
+    assert said == {REFUSED, OWNER_DIED}
+
+
+def test_the_value_of_a_semaphore_is_read_in_a_step_of_its_own():
+    said = set()
+
+    def reads(words):
+        load_acquire(words, Y)
+        said.add(libc.MODELS["sem_value"](words._machine, words._machine.address_of(words, X)))
+
+    scenario = [reads, lambda words: libc.sem_post(words._machine, words._machine.address_of(words, X))]
+    ends(exhaustively, scenario, lambda words, dead: 0)
+    assert said == {0, 1}
+
+
+def test_what_a_death_tells_a_robust_mutex_is_not_forgotten():
+    """CPU 1 was refused or told that the owner died, and both CPU 0 and CPU 2, who gives it back, are dead at the end."""
+
+    got = []
+
+    def tries(words):
+        return libc.robust_trylock(words._machine, words._machine.address_of(words, X))
+
+    def holds(words):
+        tries(words)
+        load_acquire(words, Y)
+
+    def asks(words):
+        got[:] = [tries(words)]
+
+    def announce(words, i):
+        if i == 2:
+            store_release(words, X, 0)
+
+    scenario = [holds, asks, lambda words: load_acquire(words, Y)]
+
+    def answer(words, dead):
+        return *got, *words, *sorted(dead)
+
+    found = ends(exhaustively, scenario, answer, (0, 2), announce)
+    assert found == ends(without_short_cuts, scenario, answer, (0, 2), announce)

@@ -18,12 +18,13 @@ class NotExplorable(Exception):
 
 def _set(machine: Any, address: int, value: int) -> None:
     words, i = machine.word_at(address)
+    machine.access("init", words, i, writes=True, plain=True)
     words.values[i] = value
 
 
 def _value(machine: Any, address: int) -> int:
     words, i = machine.word_at(address)
-    return int(words.values[i])
+    return int(machine.access("value", words, i, writes=False))
 
 
 def sem_wait(machine: Any, address: int) -> None:
@@ -73,12 +74,18 @@ def mutex_unlock(machine: Any, address: int) -> None:
     words.values[i] = 1
 
 
+def _deaths_tell(machine: Any, words: Any, i: int) -> None:
+    """A death changes what a step on a robust mutex comes to, as if it wrote the word."""
+    machine.announced.add((words.column, i))
+
+
 def robust_lock(machine: Any, address: int) -> int:
     words, i = machine.word_at(address)
 
     def is_free() -> bool:
         return not machine.is_owned(words.values[i])
 
+    _deaths_tell(machine, words, i)
     before = machine.access("robust_lock", words, i, writes=True, possible=is_free, local=True)
     words.values[i] = machine.number_of_running()
     return OWNER_DIED if before else 0
@@ -86,8 +93,11 @@ def robust_lock(machine: Any, address: int) -> int:
 
 def robust_trylock(machine: Any, address: int) -> int:
     words, i = machine.word_at(address)
+    _deaths_tell(machine, words, i)
     before = machine.access("robust_trylock", words, i, writes=True)
-    if machine.is_owned(before):
+    owned = machine.is_owned(before)
+    machine.learn(int(owned))
+    if owned:
         return REFUSED
     words.values[i] = machine.number_of_running()
     return OWNER_DIED if before else 0

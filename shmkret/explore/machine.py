@@ -115,7 +115,7 @@ class ExploredMachine:
         self._scheduler: greenlet.greenlet | None = None
         self._road: Sequence[int] = ()
         self._done = 0
-        self._private: dict[Place, tuple[greenlet.greenlet, bool]] = {}
+        self._private: dict[Place, tuple[greenlet.greenlet | None, bool]] = {}
         self._left: set[Place] = set()
         self._alone = 0
         self._announces = False
@@ -162,6 +162,8 @@ class ExploredMachine:
             self._alone += 1
             if self._announces:
                 self.announced.add(place)
+                if writes:
+                    self._memory.places[place] = None
             if self._alone > LONGEST_REHEARSAL or (possible is not None and not possible()):
                 raise WaitsForever(f"{kind} of {words.column}[{i}], which is {values[i]}")
         elif (words.private or i in words.nobodys) and place not in self._left:
@@ -188,6 +190,12 @@ class ExploredMachine:
             me.past = pasts.setdefault((me.past, int(values[i])), len(pasts) + 1)
         return int(values[i])
 
+    def learn(self, answer: int) -> None:
+        """The running CPU has in this step learned more than the word says: who lives."""
+        if self._scheduler is not None:
+            me, pasts = greenlet.getcurrent(), self._memory.pasts
+            me.past = pasts.setdefault((me.past, answer), len(pasts) + 1)
+
     def _use(self, me: greenlet.greenlet, place: Place, changes: bool) -> None:
         """A CPU is about to use a shared word, or who sleeps on it."""
         if place in self.contended:
@@ -199,9 +207,11 @@ class ExploredMachine:
 
     def _check_private(self, place: Place, writes: bool) -> None:
         me = greenlet.getcurrent()
-        owner, wrote = self._private.setdefault(place, (me, writes))
-        if owner is not me and (writes or wrote):
-            raise NotExplorable(f"{place} is private to one CPU, and two use it")
+        owner, wrote = self._private.get(place, (me, False))
+        if owner is not me:
+            owner = None  # several read it
+            if writes or wrote:
+                raise NotExplorable(f"{place} is private to one CPU, and two use it")
         self._private[place] = owner, wrote or writes
 
     def state(self) -> tuple[Any, ...]:
@@ -209,7 +219,7 @@ class ExploredMachine:
         columns = self._columns
         shared = tuple([columns[column].values[i] if column in columns else 0 for column, i in self._memory.places])
         asleep = tuple((column, i, cpu.number) for column, i, cpu in self._sleepers) if self._sleepers else ()
-        return asleep, shared, tuple([None if cpu.killed else cpu.past for cpu in self.cpus])
+        return asleep, frozenset(self._left), shared, tuple([None if cpu.killed else cpu.past for cpu in self.cpus])
 
     def start(self, bodies: Sequence[Callable[[], None]]) -> None:
         """A CPU for each body, not yet run."""
@@ -224,6 +234,8 @@ class ExploredMachine:
         while self._done < len(road):
             choice = road[self._done]
             self._done += 1
+            if choice >= 0 and self.cpus[choice].dead:
+                raise NotExplorable(f"cpu {choice} has ended sooner than before: the scenario does not do the same each time")
             yield choice, self.cpus[choice].switch() if choice >= 0 else None
 
     def kill(self, number: int) -> None:
@@ -243,8 +255,10 @@ class ExploredMachine:
     def alone(self, act: Callable[[], None]) -> None:
         """Do something in one step, while every CPU stands still."""
         scheduler, self._scheduler, self._announces = self._scheduler, None, True
-        act()
-        self._scheduler, self._announces = scheduler, False
+        try:
+            act()
+        finally:
+            self._scheduler, self._announces = scheduler, False
 
     def stop(self) -> None:
         """End every CPU: a suspended greenlet keeps its frames alive."""

@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from shmkret.explore.libc import NotExplorable
-from shmkret.explore.machine import ExploredMachine, Memory, Place, Step
+from shmkret.explore.machine import ExploredMachine, Memory, Place, Step, WaitsForever
 from shmkret.explore.scenario import Broken, Scenario
 from shmkret.text import atomics
 
 DIES = -1
 """In a schedule, DIES - i is the death of CPU i."""
-WRONG = (IndexError, NotExplorable, Broken)
-"""What a step may raise that is a violation."""
+SAYS_ALL = (NotExplorable, Broken, WaitsForever)
+"""Errors whose words are a sentence."""
 
 Watch = Callable[[], str]
-"""What a monitor asks before each step: what is wrong, in a sentence; empty: nothing."""
+"""What a monitor asks of each new state: what is wrong, in a sentence; empty: nothing."""
 Begin = Callable[[], AbstractContextManager["Run"]]
 """How an engine begins a run."""
 
@@ -40,17 +40,19 @@ class Run:
         machine.start(world.bodies)
         self._deaths = 0
         self._possible: list[int] | None = None
-        self._watches = [watch(self) for watch in monitors]
+        self._monitors = monitors
+        self._watches: list[Watch] = []
 
     def begin(self, road: Sequence[int]) -> None:
-        """Let every CPU come to its first step, and follow a road. Raises: WRONG."""
+        """Let every CPU come to its first step, and follow a road. Raises: what a step raises."""
         self.pending = [cpu.switch() for cpu in self._machine.cpus]
+        self._watches = [watch(self) for watch in self._monitors]
         self.schedule = list(road)
         for choice, step in self._machine.go_along(road):
             self._went(choice, step)
 
     def go_on(self, choice: int) -> None:
-        """CPU `choice` does its step, or CPU DIES - choice dies before its step. Raises: WRONG."""
+        """CPU `choice` does its step, or CPU DIES - choice dies before its step. Raises: what the step raises."""
         self.schedule.append(choice)
         self._possible = None
         self._went(choice, self._machine.cpus[choice].switch() if choice >= 0 else None)
@@ -84,6 +86,11 @@ class Run:
         return [i for i in self.world.mortal if self.pending[i]] if self._deaths < self.world.deaths else []
 
     @property
+    def may_die(self) -> bool:
+        """Whether a CPU may die, now or later."""
+        return bool(self.world.mortal) and self._deaths < self.world.deaths
+
+    @property
     def contended(self) -> set[Place]:
         """The words that two CPUs were seen to use in this run, one of them writing."""
         return self._machine.contended
@@ -109,6 +116,11 @@ class Run:
     def stop(self) -> None:
         """End every CPU, wherever it is."""
         self._machine.stop()
+
+
+def in_a_sentence(error: Exception) -> str:
+    """What a CPU's code, or the announcement of a death, has raised."""
+    return str(error) if isinstance(error, SAYS_ALL) else f"{type(error).__name__}: {error}"
 
 
 @contextmanager

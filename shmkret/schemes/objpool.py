@@ -185,8 +185,8 @@ def push_to(scheme: ObjPool, k: Kernel, rp: int, cpu: int, ri: int) -> None:
     """objpool_try_add_slot(): every ring has room for all instances of its probe."""
     place = rp * k.nr_slots + cpu
     tail = load_relaxed(scheme.ring.tail, place)
-    while (seen := cmpxchg(scheme.ring.tail, place, tail, tail + 1)) != tail:
-        tail = seen
+    while cmpxchg(scheme.ring.tail, place, tail, tail + 1) != tail:
+        tail = load_relaxed(scheme.ring.tail, place)
     store_relaxed(scheme.slot.word, place * scheme.size + (tail & (scheme.size - 1)), ri)
     store_release(scheme.ring.last, place, tail + 1)
 

@@ -2,9 +2,9 @@
 
     search(begin, limit, seconds) -> Outcome       `with begin() as run:` is a run that is not yet begun, of shmkret.explore.run
 
-An engine begins as many runs as it likes, leads each with run.go_on(), asks run.wrong() before every step and run.check() at
-the end, and gives up after `limit` states or `seconds`: then it is not complete. What run.begin() and run.go_on() raise of
-shmkret.explore.run.WRONG is a violation.
+An engine begins as many runs as it likes, leads each with run.go_on(), asks run.wrong() of every new state and run.check() at
+the end, and gives up after `limit` states or `seconds`: then it is not complete. What run.begin() and run.go_on() raise is a
+violation.
 """
 
 from __future__ import annotations

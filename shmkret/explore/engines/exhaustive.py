@@ -20,7 +20,7 @@ import time
 from typing import NamedTuple
 
 from shmkret.explore.machine import Place, Step
-from shmkret.explore.run import DIES, WRONG, Begin, Run
+from shmkret.explore.run import DIES, Begin, Run, in_a_sentence
 from shmkret.explore.scenario import Outcome, Violation
 
 
@@ -49,7 +49,7 @@ class Shared(NamedTuple):
     announced: set[Place]
 
     def has(self, step: Step, *, mortal: bool) -> bool:
-        """Whether a step is on such a word, or on some that are not said. mortal: a CPU may die."""
+        """Whether a step is on such a word, or on some that are not said. mortal: a CPU may die, now or later."""
         return step.elsewhere or any(place in self.contended or (mortal and place in self.announced) for place in step.places)
 
 
@@ -89,24 +89,27 @@ class _Attempt:
             asleep = road.asleep
             try:
                 run.begin(road.schedule)
-                while choices := self._choices(run, asleep):
+                while True:
+                    choices, asleep = self._choices(run, asleep)
+                    if not choices:
+                        break
                     asleep = self._note(run, choices, asleep)
                     run.go_on(choices[0])
-            except WRONG as error:
-                self.outcome.violations.append(Violation(str(error), list(run.schedule)))
+            except Exception as error:  # whatever a CPU's code raises under some interleaving
+                self.outcome.violations.append(Violation(in_a_sentence(error), list(run.schedule)))
             self.seen.contended.update(run.contended)
             self.seen.announced.update(run.announced)
 
-    def _choices(self, run: Run, asleep: frozenset[int]) -> list[int]:
-        """The CPUs to try in this state; what is wrong in it is noted when it is seen first."""
+    def _choices(self, run: Run, asleep: frozenset[int]) -> tuple[list[int], frozenset[int]]:
+        """The CPUs to try in this state, and who sleeps beside them; what is wrong in it is noted when it is seen first."""
         state = run.state()
         slept = self.visited.get(state)
         if slept is None:
             self.visited[state] = asleep
-            return [i for i in self._persistent(run) if i not in asleep] if self._is_right(run) else []
-        self.visited[state] = slept & asleep
+            return [i for i in self._persistent(run) if i not in asleep] if self._is_right(run) else [], asleep
+        both = self.visited[state] = slept & asleep
         woken = slept - asleep
-        return [i for i in self._persistent(run) if i in woken] if woken else []
+        return [i for i in self._persistent(run) if i in woken] if woken else [], both
 
     def _is_right(self, run: Run) -> bool:
         """Whether a new state has a future; and the roads on which somebody dies in it."""
@@ -125,7 +128,7 @@ class _Attempt:
         """The lowest CPU whose step commutes with all that others will ever do. A death does not: others may see it."""
         mortal = run.mortal
         safe = (i for i in run.possible if i not in mortal)
-        return next((i for i in safe if not self._known.has(run.next_step(i), mortal=bool(mortal))), None)
+        return next((i for i in safe if not self._known.has(run.next_step(i), mortal=run.may_die)), None)
 
     def _persistent(self, run: Run) -> list[int]:
         """The CPUs of which one must be tried."""

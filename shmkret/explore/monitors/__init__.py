@@ -1,7 +1,7 @@
 """Monitors: what must not be at any moment of a run, whatever the scenario. One a file; all of them watch every search.
 
-watch(run) -> () -> str      called as a run has begun; what it returns is asked before every step: what is wrong, in a
-                             sentence, or nothing (empty)
+watch(run) -> () -> str      called when every CPU has come to its first step; what it returns is asked of every state that is
+                             new, and must depend on the state alone: what is wrong, in a sentence, or nothing (empty)
 """
 
 from __future__ import annotations

@@ -18,8 +18,12 @@ def watch(run: Run) -> Callable[[], str]:
     def race() -> str:
         steps = [(i, step) for i, step in enumerate(run.pending) if step]
         for (a, first), (b, second) in combinations(steps, 2):
-            if first.place == second.place and (first.writes or second.writes) and (first.plain or second.plain):
-                return f"data race on {first.place}: cpu {a} is at {first.kind}, cpu {b} at {second.kind}"
+            if first.plain or second.plain:
+                written = [
+                    one.place for one, other in ((first, second), (second, first)) if one.writes and one.place in other.places
+                ]
+                if written:
+                    return f"data race on {written[0]}: cpu {a} is at {first.kind}, cpu {b} at {second.kind}"
         return ""
 
     return race
