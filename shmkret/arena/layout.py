@@ -144,7 +144,7 @@ class Geometry:
         return max(CACHE_LINE // 8, 1 << (self.maxactive - 1).bit_length())
 
 
-APART = {PER_PROBE: PADDED, PER_BUCKET: PADDED, PER_CPU: 1, PER_PROBE_PER_CPU: 1, PER_TASK: 1, PER_INSTANCE: 1}
+APART = {PER_PROBE: PADDED, PER_BUCKET: PADDED, PER_CPU: 1, PER_PROBE_PER_CPU: 1, PER_TASK: 1}
 """How far apart the records of a scheme lie, by their domain; those of any other lie side by side."""
 GEOMETRY_FIELDS = tuple(field.name for field in fields(Geometry) if field.type == "int")
 COUNTS: dict[Domain, Callable[[Geometry], int]] = {
