@@ -133,6 +133,7 @@ MUTANTS = [
     ("ticket", "try", "cmpxchg(lock.next, i, serving, add64(serving, 1))", "fetch_add(lock.next, i, 1)", "does not get it"),
     ("ttas", "try", "return exchange(lock.locked, i, 1) == 0", "return True", "inside"),
     ("ttas", "try", "return exchange(lock.locked, i, 1) == 0", "return False", "which is free, and does not get it"),
+    ("ttas", "try", "return exchange(lock.locked, i, 1) == 0", "acquire(lock, i); return True", "which is held, and waits"),
     # Told to stop, it says that it has the lock. A reset to nobody, whoever has it; to somebody, though nobody has.
     ("ttas", "gate", f"{UNLESS}False", f"{UNLESS}True", "inside"),
     ("ttas", "gate", "0 if owner == NIL else 1", "0", "inside"),

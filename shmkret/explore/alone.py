@@ -127,7 +127,7 @@ class Alone:
         if self.plugin.can("try"):
             if not locks.try_acquire(self.locks, i, cpu):
                 raise Broken(f"cpu {cpu} tries for lock {i}, which is free, and does not get it")
-            if locks.try_acquire(self.locks, i, (cpu + 1) % self.nr_slots):
+            if self._try_beside(i, (cpu + 1) % self.nr_slots):
                 raise Broken(f"cpu {cpu} has got lock {i}, and another that tries gets it, too")
         elif self.plugin.can("robust"):
             if locks.acquire_robust(self.locks, i, cpu) == OWNER_DIED:
@@ -135,3 +135,10 @@ class Alone:
         else:
             locks.acquire(self.locks, i, cpu)
         locks.release(self.locks, i, cpu)
+
+    def _try_beside(self, i: int, cpu: int) -> bool:
+        """Another tries for a lock that is held; whether it got it."""
+        try:
+            return locks.try_acquire(self.locks, i, cpu)
+        except WaitsForever as wait:
+            raise Broken(f"cpu {cpu} tries for lock {i}, which is held, and waits: {wait}") from wait
