@@ -285,3 +285,16 @@ def test_the_arrays_of_locks_are_numbers_and_the_owners_of_lists_are_words():
     assert isinstance(moves.PROBE, int)
     assert isinstance(moves.TABLE, int)
     assert isinstance(moves.OF_PROBE, str)
+
+
+@pytest.mark.parametrize("note", ["int", '"Wurds"', "None", "list[Words]", "Words | None", "Annotated[Words, 3]"])
+def test_a_field_that_is_no_word_and_no_table_is_refused(note, tmp_path):
+    """An array is what an `int` without its domain would become."""
+    source = find(LOCK, "ttas").path.read_text()
+    assert "    locked: Words\n" in source
+    path = tmp_path / "odd.py"
+    path.write_text(
+        source.replace("    locked: Words\n", f"    locked: Words\n    x: {note}\n") + "\nfrom typing import Annotated\n"
+    )
+    with pytest.raises(PluginError, match=r"\.x is neither a word nor a table: annotate it Words"):
+        find(LOCK, str(path))

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, get_args, get_type_hints
 import numpy as np
 
 from shmkret.errors import PluginError
+from shmkret.text.atomics import Words
 from shmkret.text.domains import NUMBERS, PER_CPU, Domain, Home, name_of
 
 MOST_BYTES = 4096
@@ -71,13 +72,13 @@ class Legal(NamedTuple):
 
 def wrong_field(record: type, legal: Legal) -> str:
     """What is wrong with the first field of a record class that is none of what is legal; empty: nothing."""
-    notes, parts = _annotations(record), parts_of(record)
+    notes, parts = getattr(record, "__annotations__", {}) | _annotations(record), parts_of(record)
     found = (_wrong(field, notes.get(field), parts, legal) for field in record._fields)  # type: ignore[attr-defined]
     return next((f"{record.__name__}.{words}" for words in found if words), "")
 
 
 def _wrong(field: str, note: Any, parts: Parts, legal: Legal) -> str:
-    """Beginning with its name."""
+    """Beginning with its name. A scheme may have a field of one int: it has nothing else, and is only dispatched on."""
     words = ""
     if field in parts.tables:
         words = _wrong_table(parts.tables[field], legal)
@@ -87,7 +88,15 @@ def _wrong(field: str, note: Any, parts: Parts, legal: Legal) -> str:
         words = _wrong_array(field, parts.locks[field], legal)
     elif hasattr(note, "_fields") or hasattr(next(iter(get_args(note)), None), "_fields"):
         words = f"a record without a domain: {_a_table(legal)}"
+    elif field in parts.words and note is not None and not _is_words(note) and not (legal.locks and note is int):
+        words = f"neither a word nor a table: annotate it Words; {_a_table(legal)}"
     return f"{field} is {words}" if words else ""
+
+
+def _is_words(note: Any) -> bool:
+    """Whether an annotation is Words; by its name where a class's annotations cannot be read."""
+    text = getattr(note, "__forward_arg__", note)
+    return note is Words or (isinstance(text, str) and text.rpartition(".")[2] == "Words")
 
 
 def _wrong_table(table: Table, legal: Legal) -> str:
