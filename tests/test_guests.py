@@ -56,14 +56,14 @@ def ended(*processes):
 )
 def test_guests_come_die_and_are_recovered(lock):
     """Two want the one slot; now the one that has it is killed, now its child, which is the CPU."""
-    run, name = started_run(lock, 9)
+    run, name = started_run(lock, 14)
     guests = []
     try:
         guests.append(starts("join", name))
         assert re.fullmatch(r"cpu 2, pid \d+\n", guests[0].stdout.readline())
         guests.append(starts("join", name))
         rng = random.Random(1)
-        for n in range(6):
+        for n in range(4):
             time.sleep(rng.random() * 0.2)
             assert run.poll() is None
             inside = next((guest for guest in guests if psutil.Process(guest.pid).children()), guests[0])
