@@ -78,7 +78,7 @@ def wrong_field(record: type, legal: Legal) -> str:
 
 
 def _wrong(field: str, note: Any, parts: Parts, legal: Legal) -> str:
-    """Beginning with its name. A scheme may have a field of one int: it has nothing else, and is only dispatched on."""
+    """Beginning with its name. A scheme may have an int, which nothing is stored in: it is 0."""
     words = ""
     if field in parts.tables:
         words = _wrong_table(parts.tables[field], legal)

@@ -2,8 +2,8 @@
 
 Each CPU is a greenlet. Every access to a shared word, and every step of a lock, is a scheduling point: the CPU says what it
 is about to do and hands control to the scheduler (shmkret.explore.run), which goes on with any CPU whose step is possible. A
-state is the contents of all words and, for each CPU, everything that it has read so far, which determines where its code
-stands.
+state is the contents of all words, the private ones that the dead had used, who sleeps, and, for each CPU, everything that it
+has read so far, which determines where its code stands.
 
 Model     sequential consistency, of load_relaxed() and store_relaxed(), too. Text without races, whose locks are right on the
           machine that runs it, has no other outcomes there: races are reported. Whether a lock is right is shown for a machine
@@ -11,8 +11,12 @@ Model     sequential consistency, of load_relaxed() and store_relaxed(), too. Te
           store_relaxed(), which Arm may show before what the lock protects; and one that relies on a store_release() being
           seen before a later load_acquire() of another word (Peterson, Dekker), which x86 and Arm both break: use exchange().
 libc      see shmkret.explore.libc.
-Limits    private words (a CPU's record, a task, its stack) are no scheduling points; that one CPU alone uses each is checked.
-          A loop that spins without wait_until() is a violation: it would be explored for ever.
+Limits    private words (a CPU's record, a task, its stack) are no scheduling points; that one CPU alone uses each is checked,
+          but not against the announcement of a death. A loop that spins without wait_until() is a violation: it would be
+          explored for ever.
+Unseen    a step of a CPU on a word of its own that another's wait looks at without saying so; what alone() does in a CPU's
+          code beside others; what the dead left in Python objects; a futex that wakes for no reason, and the low 32 bits that
+          it compares. A death runs a `finally`, which SIGKILL does not
 """
 
 from __future__ import annotations
