@@ -7,6 +7,7 @@ ShmkretError
 +-- UsageError              2  something that was asked for cannot be
 |   +-- UnknownName            no lock, scheme, worker ... of that name
 |   +-- PluginError            a file of the user's does not import or breaks its contract
+|   |   +-- NotAWord               it has put into a word what is none
 |   +-- GeometryError          sizes that are zero, negative or overflow
 |   +-- ArenaError             an arena that does not fit, or that is not ours to attach to
 +-- UnfitMachine            3  this machine lacks what the command needs
@@ -43,6 +44,10 @@ class UnknownName(UsageError):
 
 class PluginError(UsageError):
     """A file of the user's does not import, or breaks the contract of what it is given as."""
+
+
+class NotAWord(PluginError):
+    """Into a word, or a call of libc, goes what is no whole number of 64 bits, signed."""
 
 
 class GeometryError(UsageError):

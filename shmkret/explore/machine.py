@@ -74,6 +74,7 @@ class ExploredWords:
         return self._machine.access("load", self, i, writes=False, plain=True)
 
     def __setitem__(self, i: int, value: int) -> None:
+        value = arithmetic.as_word(value)
         self._machine.access("store", self, i, writes=True, plain=True)
         self.values[i] = value
 

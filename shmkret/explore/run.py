@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
+from shmkret.errors import NotAWord
 from shmkret.explore.libc import NotExplorable
 from shmkret.explore.machine import ExploredMachine, Memory, Place, Step, WaitsForever
 from shmkret.explore.scenario import Broken, Scenario
@@ -17,7 +18,7 @@ from shmkret.text import atomics
 
 DIES = -1
 """In a schedule, DIES - i is the death of CPU i."""
-SAYS_ALL = (NotExplorable, Broken, WaitsForever)
+SAYS_ALL = (NotExplorable, Broken, WaitsForever, NotAWord)
 """Errors whose words are a sentence."""
 
 Watch = Callable[[], str]

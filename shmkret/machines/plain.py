@@ -26,6 +26,7 @@ from shmkret.arena.shape import lock_shape, realize
 from shmkret.host import posix
 from shmkret.machines.world import World, every_lock
 from shmkret.text import atomics
+from shmkret.text.arithmetic import as_word
 from shmkret.text.libc import CALLS
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class PlainWords:
         return self._view[i]
 
     def __setitem__(self, i: int, value: int) -> None:
-        self._view[i] = value
+        self._view[i] = as_word(value)
 
     def at(self, i: int) -> int:
         """The address of word i."""

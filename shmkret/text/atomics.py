@@ -8,7 +8,7 @@ Words     one column of 64-bit signed integers in the arena: `words[i]` is the w
 Waiting   goes through wait_until(), wait_unless() and futex_wait() only, so that a spin can be explored and has an end
 Order     load_acquire pairs with store_release; exchange, fetch_add, cmpxchg and fence are sequentially consistent; relaxed
           accesses promise nothing but the word itself
-Wrapping  see shmkret.text.arithmetic
+Wrapping  and what a word can hold: see shmkret.text.arithmetic
 
 The functions have three executors. Compiled, `shmkret.machines.compiled` replaces each by LLVM's instruction. Uncompiled,
 they ask the machine in force (`use()`): the plain machine, or the explored one, for which each of them is a scheduling point.
@@ -21,6 +21,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
+
+from shmkret.text.arithmetic import as_word
 
 EQ = 0
 
@@ -105,7 +107,7 @@ def load_relaxed(words: Words, i: int) -> int:
 
 def store_relaxed(words: Words, i: int, value: int) -> None:
     """Write words[i], a word that races by design; nothing is said of the order of other accesses."""
-    _machine.store_relaxed(words, i, value)
+    _machine.store_relaxed(words, i, as_word(value))
 
 
 def fence() -> None:
@@ -120,51 +122,51 @@ def load_acquire(words: Words, i: int) -> int:
 
 def store_release(words: Words, i: int, value: int) -> None:
     """Write words[i]; every earlier access of this CPU is done before it. Pairs with load_acquire()."""
-    _machine.store_release(words, i, value)
+    _machine.store_release(words, i, as_word(value))
 
 
 def store_ordered(words: Words, i: int, value: int) -> None:
     """Write words[i], which recovery reads after this CPU's death: earlier stores are in the arena before it."""
-    _machine.store_release(words, i, value)
+    _machine.store_release(words, i, as_word(value))
 
 
 def exchange(words: Words, i: int, value: int) -> int:
     """Write words[i] and return what it held, in one step."""
-    return _machine.exchange(words, i, value)
+    return _machine.exchange(words, i, as_word(value))
 
 
 def fetch_add(words: Words, i: int, value: int) -> int:
     """Add to words[i], wrapping at 64 bits, and return what it held, in one step."""
-    return _machine.fetch_add(words, i, value)
+    return _machine.fetch_add(words, i, as_word(value))
 
 
 def cmpxchg(words: Words, i: int, old: int, new: int) -> int:
     """Write `new` to words[i] if it holds `old`; return what it held: success is `cmpxchg(...) == old`."""
-    return _machine.cmpxchg(words, i, old, new)
+    return _machine.cmpxchg(words, i, as_word(old), as_word(new))
 
 
 def wait_until(words: Words, i: int, relation: int, value: int) -> None:
     """Spin, with acquire order, until `words[i] == value` (relation EQ) or `words[i] != value` (NE)."""
-    _machine.wait_until(words, i, relation, value)
+    _machine.wait_until(words, i, relation, as_word(value))
 
 
 def wait_unless(words: Words, i: int, relation: int, value: int, stop: Words) -> bool:
     """As wait_until(), but give up, and return False, once `stop[0]` is not 0. Compiled, it sleeps between two looks when that
     takes long: who waits may be of a higher priority than who is waited for.
     """
-    return _machine.wait_unless(words, i, relation, value, stop)
+    return _machine.wait_unless(words, i, relation, as_word(value), stop)
 
 
 def futex_wait(words: Words, i: int, value: int) -> None:
     """futex(2): sleep if words[i], of which the low 32 bits count, is `value`. Returns when woken, or for no
     reason at all: compiled, after 20 ms.
     """
-    _machine.futex_wait(words, i, value)
+    _machine.futex_wait(words, i, as_word(value))
 
 
 def futex_wake(words: Words, i: int, most: int) -> None:
     """futex(2): wake at most that many who sleep on words[i]."""
-    _machine.futex_wake(words, i, most)
+    _machine.futex_wake(words, i, as_word(most))
 
 
 def address_of(words: Words, i: int) -> int:

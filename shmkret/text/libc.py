@@ -14,6 +14,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
+from shmkret.text.arithmetic import as_word
 from shmkret.text.atomics import Words, machine
 
 OWNER_DIED = 1
@@ -52,11 +53,14 @@ def _call(*, changes: bool = False, outside: bool = False, compiled: bool = Fals
     def declare(contract: F) -> F:
         name = contract.__name__
 
+        signature = inspect.signature(contract)
+        is_number = [parameter != "stop" for parameter in signature.parameters]
+
         @functools.wraps(contract)
         def call(*args: Any) -> Any:
-            return machine().libc(name, *args)
+            words = [as_word(arg) if number else arg for number, arg in zip(is_number, args, strict=True)]
+            return machine().libc(name, *words)
 
-        signature = inspect.signature(contract)
         row = tuple(signature.parameters), str(signature.return_annotation), changes, outside, compiled, call
         CALLS[name] = Call(name, *row)
         return call  # type: ignore[return-value]

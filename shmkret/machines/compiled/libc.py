@@ -14,8 +14,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from shmkret.machines.compiled.types import I32, I64, INLINE, OUTLINE
-from shmkret.machines.compiled.words import LOOK_AGAIN_NS
+from shmkret.machines.compiled.types import I32, I64, INLINE, OUTLINE, WordsType
+from shmkret.machines.compiled.words import LOOK_AGAIN_NS, require_word
 from shmkret.text.atomics import load_acquire
 from shmkret.text.libc import CALLS, OWNER_DIED, REFUSED
 
@@ -190,10 +190,14 @@ RARE = frozenset({"mutex_init", "fork_process", "exit_process", "process_id", "d
 
 
 def _teach(function: Callable[..., Any], compiled: Callable[..., Any], options: dict[str, bool]) -> None:
-    choosers: dict[int, Callable[..., Any]] = {
+    def chosen(*args: Any) -> Callable[..., Any]:
+        require_word(*(arg for arg in args if not isinstance(arg, WordsType)))
+        return compiled
+
+    choosers: dict[int, Callable[..., Any]] = {  # Numba takes the arguments' number from the signature
         0: lambda: compiled,
-        1: lambda a: compiled,
-        2: lambda a, b: compiled,
+        1: lambda a: chosen(a),  # noqa: PLW0108
+        2: lambda a, b: chosen(a, b),  # noqa: PLW0108
     }
     overload(function, jit_options=options, strict=False)(choosers[compiled.__code__.co_argcount])
 

@@ -18,6 +18,7 @@ import numpy as np
 from numba import types
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
+from numba.core.typing.typeof import typeof_impl
 
 from shmkret.arena.records import Script
 from shmkret.arena.shape import Group
@@ -25,6 +26,7 @@ from shmkret.errors import PluginError
 from shmkret.machines.compiled.cache import FolderCache
 from shmkret.machines.compiled.types import bind, kernel_maker
 from shmkret.machines.compiled.verbs import teach
+from shmkret.text.arithmetic import LEAST_WORD, MOST_WORD, WORD_IS
 
 INT, WORD, STOP = "int", "word", "stop"
 """Kinds of arguments of compile_function(): a number; the address of a word, which the function gets as (words, i); the
@@ -74,6 +76,9 @@ def _innermost(words: str) -> str:
         return words
     before = [line.strip() for line in words[: place.start()].splitlines() if line.strip()]
     reason = before[-1] if before else words
+    no_word = re.search(rf"^ *(?:\w+: )?(.*{re.escape(WORD_IS)}.*)$", words, re.MULTILINE)
+    if no_word:
+        reason = no_word[1]
     if reason.startswith("Untyped global name") and "'function'" in reason:
         reason += "; mark that function with @inline, from shmkret.text"
     return f"{place[1]}:{place[2]}: {reason}"
@@ -106,12 +111,29 @@ def _linked_only() -> Iterator[None]:
         del context.get_executable
 
 
+@contextlib.contextmanager
+def _words_only() -> Iterator[None]:
+    """While this block runs, a constant is a word. Numba would take 1 << 63 for unsigned, and a sum with it for a float."""
+    numbas = typeof_impl.dispatch(int)
+
+    def typed(value: int, context: Any) -> Any:
+        if not LEAST_WORD <= value <= MOST_WORD:
+            raise ValueError(f"{value} does not fit: {WORD_IS}")
+        return types.int64 if value == LEAST_WORD else numbas(value, context)
+
+    typeof_impl.register(int, typed)
+    try:
+        yield
+    finally:
+        typeof_impl.register(int, numbas)
+
+
 def compile_to(function: Callable[..., Any], signature: Any, folder: Path | None) -> Callable[..., Any]:
     """Compile for one signature; a folder keeps what was compiled."""
     dispatcher = numba.njit(function)
     if folder:
         dispatcher._cache = FolderCache(folder, function)
-    with global_compiler_lock, _linked_only():
+    with global_compiler_lock, _linked_only(), _words_only():
         dispatcher.compile(signature)
     dispatcher.disable_compile()
     return dispatcher  # type: ignore[no-any-return]

@@ -34,6 +34,14 @@ def _tagged(builder: Any, access: Any, words: WordsType) -> Any:
     return access
 
 
+def require_word(*values: Any) -> None:
+    """Raises TypingError unless what is of these types goes into a word as it is. True is 1; 64 bits unsigned may not fit."""
+    for value in values:
+        is_whole = isinstance(value, types.Integer) and (value.signed or value.bitwidth < 64)
+        if not is_whole and not isinstance(value, types.Boolean):
+            raise numba.TypingError(f"{value} is no word: {arithmetic.WORD_IS}")
+
+
 def _value(context: Any, builder: Any, signature: Any, args: Any, n: int) -> Any:
     return context.cast(builder, args[n], signature.args[n], types.int64)
 
@@ -42,13 +50,19 @@ def _lower(function: Callable[..., Any], result: Any, nr_values: int) -> Callabl
     """Lower `function(words, i, *values)` by the decorated generator of LLVM instructions."""
     # Numba takes the arguments' number from the signature of what types them, hence one function a number.
     typers: dict[int, Callable[..., Any]] = {
-        0: lambda words, i: result if isinstance(words, WordsType) else None,
-        1: lambda words, i, a: result if isinstance(words, WordsType) else None,
-        2: lambda words, i, a, b: result if isinstance(words, WordsType) else None,
+        0: lambda words, i: typed(words),
+        1: lambda words, i, a: typed(words, a),
+        2: lambda words, i, a, b: typed(words, a, b),
     }
+
+    def typed(words: Any, *values: Any) -> Any:
+        if not isinstance(words, WordsType):
+            return None
+        require_word(*values)
+        return result
+
     type_callable(function)(lambda context: typers[nr_values])
-    integers = [types.Integer] * (1 + nr_values)
-    return lower_builtin(function, WordsType, *integers)  # type: ignore[no-any-return]
+    return lower_builtin(function, WordsType, types.Integer, *[types.Any] * nr_values)  # type: ignore[no-any-return]
 
 
 @_lower(operator.getitem, types.int64, 0)
@@ -158,6 +172,7 @@ def _wait_until(words: Any, i: Any, relation: Any, value: Any) -> Any:
         while atomics.load_acquire(words, i) == value:
             cpu_relax()
 
+    require_word(value)
     if not isinstance(relation, types.IntegerLiteral):
         raise numba.TypingError("wait_until()'s relation must be the constant EQ or NE")
     return until_equal if relation.literal_value == atomics.EQ else until_not_equal
@@ -198,6 +213,7 @@ def _wait_unless(words: Any, i: Any, relation: Any, value: Any, stop: Any) -> An
             _pause_after(looks)
         return True
 
+    require_word(value)
     if not isinstance(relation, types.IntegerLiteral):
         raise numba.TypingError("wait_unless()'s relation must be the constant EQ or NE")
     return unless_equal if relation.literal_value == atomics.EQ else unless_not_equal
@@ -230,6 +246,7 @@ def _futex_wait(words: Any, i: Any, value: Any) -> Any:
     def wait(words: Any, i: Any, value: Any) -> None:
         _syscall(_SYS_FUTEX, atomics.address_of(words, i), FUTEX_WAIT, value, _look_again(), 0, 0)
 
+    require_word(value)
     return wait
 
 
@@ -238,6 +255,7 @@ def _futex_wake(words: Any, i: Any, most: Any) -> Any:
     def wake(words: Any, i: Any, most: Any) -> None:
         _syscall(_SYS_FUTEX, atomics.address_of(words, i), FUTEX_WAKE, most, 0, 0, 0)
 
+    require_word(most)
     return wake
 
 
