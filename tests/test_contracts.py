@@ -1,9 +1,13 @@
 """What a file must be to be a lock, a scheme or a worker program: each that is not is refused at load, in one sentence."""
 
+import signal
+
 import pytest
 
 from shmkret import moves
+from shmkret.arch import ARCH
 from shmkret.errors import PluginError
+from shmkret.host import signals
 from shmkret.kernel.program import WORKER
 from shmkret.locks import LOCK
 from shmkret.plugins.registry import find, names
@@ -113,6 +117,9 @@ LOCK_FIELDS = {
     "Annotated[Home, PER_NODE]": ["PER_CPU"],
     "Annotated[int, RING_WORDS]": ["NR_LOCKS", "NR_SLOTS", "NR_NODES"],
     "Annotated[Node, 'cpu']": OF_A_LOCK,
+    "Annotated[int, PER_CPU]": ["an int with PER_CPU", "Annotated[int, NR_LOCKS, NR_SLOTS or NR_NODES]", *OF_A_LOCK],
+    "Annotated[Node, NR_SLOTS]": ["no int", "NR_SLOTS", *OF_A_LOCK],
+    "Annotated[Words, NR_SLOTS]": ["no int", "NR_SLOTS", *OF_A_LOCK],
     "Node": OF_A_LOCK,
 }
 
@@ -167,6 +174,9 @@ SCHEME_FIELDS = {
     "table: Annotated[Locks, PER_PROBE]": ["PER_BUCKET"],
     "table: Annotated[Locks, ONE]": ["PER_BUCKET"],
     "mutex: Annotated[Locks, ONE]": ["table", "locks"],
+    "locks: Annotated[int, PER_PROBE]": ["an int with PER_PROBE", "Annotated[int, NR_SLOTS, NR_NODES or RING_WORDS]"],
+    "locks: Annotated[Words, PER_PROBE]": OF_A_SCHEME,
+    "size: Annotated[List, RING_WORDS]": ["no int", *OF_A_SCHEME],
 }
 
 
@@ -244,6 +254,7 @@ FILES = {
     LOCK: LOCK_FILE.replace("FIELD", "Annotated[Node, PER_CPU]"),
     SCHEME: SCHEME_FILE.replace("FIELD", ""),
     WORKER: WORKER_FILE,
+    ARCH: (ARCH.folder / "x86_64.py").read_text().replace("FEATURES: frozenset[str] = frozenset()", ""),
 }
 
 
@@ -265,7 +276,61 @@ def test_a_function_beside_the_one_that_its_name_comes_near_is_the_files_own(nam
     assert is_taken(kind, FILES[kind] + "\n\n" + text.replace(name, f"_{name}"), tmp_path)
 
 
-@pytest.mark.parametrize("kind", [LOCK, SCHEME, WORKER], ids=lambda kind: kind.name)
+CONSTANTS = {
+    "ATACHABLE = False": (LOCK, "ATTACHABLE"),
+    "SIZES: int = 8": (LOCK, "SIZE"),
+    "CONTROLL, OTHER = True, 2": (LOCK, "CONTROL"),
+    "if True:\n    CONTROLS = True": (LOCK, "CONTROL"),
+    "LIST = ()": (SCHEME, "LISTS"),
+    "CHECKD = ()": (SCHEME, "CHECKED"),
+    "BUG = frozenset()": (SCHEME, "BUGS"),
+    "TASKS_PERCPU = 2": (WORKER, "TASKS_PER_CPU"),
+    "HANDLERS_NS = 5": (WORKER, "HANDLER_NS"),
+    "FEATURE = frozenset()": (ARCH, "FEATURES"),
+}
+
+
+@pytest.mark.parametrize("line", CONSTANTS)
+def test_a_misspelt_constant_is_refused_and_told_its_name(line, tmp_path):
+    kind, meant = CONSTANTS[line]
+    path = tmp_path / "mine.py"
+    path.write_text(f"{FILES[kind]}\n\n{line}\n")
+    with pytest.raises(PluginError) as caught:
+        find(kind, str(path))
+
+    at = path.read_text().splitlines().index(line.splitlines()[-1]) + 1
+    assert str(caught.value).startswith(f"{path}:{at}: ")
+    assert f"did you mean {meant}?" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "line", ["SPINS = 100", "_ATACHABLE = 1", "atachable = 1", "ATACHABLE = ATTACHABLE = True", "SLOT_SIZE = 8"]
+)
+def test_another_constant_is_the_authors_own(line, tmp_path):
+    assert is_taken(LOCK, f"{FILES[LOCK]}\n\n{line}\n", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "named"),
+    [("lock, i, *, spins=3", "spins"), ("lock, i, cpu, *, spins", "spins"), ("lock, i, **more", "more")],
+)
+def test_an_argument_that_nobody_gives_is_refused(parameters, named, tmp_path):
+    for kind, old in ((LOCK, "def acquire(lock, i)"), (LOCK, "def is_free(lock, i)"), (LOCK, "def holder(lock, i)")):
+        name = old[4:].partition("(")[0]
+        optional = "" if old in FILES[kind] else f"\n\n{old}:\n    return 0\n"
+        said = refusal(kind, (FILES[kind] + optional).replace(old, f"def {name}({parameters})"), tmp_path)
+        assert f"{name}() of a lock gets its arguments by their place, and nobody gives this one {named} by its name" in said
+
+
+OLD = {"RECOVERABLE = True": "RECOVERABLE has gone", "def nr_locks(nr_probes):\n    return 2": "nr_locks has gone"}
+
+
+@pytest.mark.parametrize("line", OLD)
+def test_what_a_scheme_had_once_is_refused_in_a_new_one_too(line, tmp_path):
+    assert OLD[line] in refusal(SCHEME, f"{FILES[SCHEME]}\n\n{line}\n", tmp_path)
+
+
+@pytest.mark.parametrize("kind", [LOCK, SCHEME, ARCH, WORKER], ids=lambda kind: kind.name)
 def test_what_comes_with_shmkret_keeps_its_contract(kind):
     assert [find(kind, name).name for name in names(kind)] == names(kind)
 
@@ -298,3 +363,25 @@ def test_a_field_that_is_no_word_and_no_table_is_refused(note, tmp_path):
     )
     with pytest.raises(PluginError, match=r"\.x is neither a word nor a table: annotate it Words"):
         find(LOCK, str(path))
+
+
+THROUGH = (
+    "finally:\n    pass",
+    "except KeyboardInterrupt:\n    raise",
+    "except KeyboardInterrupt as it:\n    raise it",
+)
+
+
+@pytest.mark.parametrize("handler", [signal.default_int_handler, signals._interrupt])
+def test_an_interrupt_while_a_file_runs_is_no_fault_of_the_file(handler, tmp_path):
+    """Nor is one that it lets through; what it raises itself is (tests/test_cli.py)."""
+    path = tmp_path / "mine.py"
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        for statement in THROUGH:
+            signal.signal(signal.SIGINT, handler)
+            path.write_text(f"try:\n    __import__('signal').raise_signal(2)\n{statement}\n")
+            with pytest.raises(KeyboardInterrupt):
+                find(LOCK, str(path))
+    finally:
+        signal.signal(signal.SIGINT, before)

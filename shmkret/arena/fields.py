@@ -80,13 +80,17 @@ def wrong_field(record: type, legal: Legal) -> str:
 def _wrong(field: str, note: Any, parts: Parts, legal: Legal) -> str:
     """Beginning with its name. A scheme may have an int, which nothing is stored in: it is 0."""
     words = ""
+    kind = next(iter(get_args(note)), None)
     if field in parts.tables:
         words = _wrong_table(parts.tables[field], legal)
-    elif field in parts.numbers and parts.numbers[field] not in legal.numbers:
-        words = f"the number {name_of(parts.numbers[field])}: give {either(legal.numbers)}"
+    elif field in parts.numbers:
+        words = _wrong_number(kind, parts.numbers[field], legal)
+    elif field in parts.locks and kind is int:
+        per = name_of(parts.locks[field])
+        words = f"an int with {per}, which is no number, but a domain of tables: {_a_number(legal)}; {_a_table(legal)}"
     elif field in parts.locks:
-        words = _wrong_array(field, parts.locks[field], legal)
-    elif hasattr(note, "_fields") or hasattr(next(iter(get_args(note)), None), "_fields"):
+        words = _wrong_array(field, kind, parts.locks[field], legal)
+    elif hasattr(note, "_fields") or hasattr(kind, "_fields"):
         words = f"a record without a domain: {_a_table(legal)}"
     elif field in parts.words and note is not None and not _is_words(note) and not (legal.locks and note is int):
         words = f"neither a word nor a table: annotate it Words; {_a_table(legal)}"
@@ -107,8 +111,14 @@ def _wrong_table(table: Table, legal: Legal) -> str:
     return f"a table of Home, {name_of(table.per)}: give PER_CPU" if table.record is Home and table.per != PER_CPU else ""
 
 
-def _wrong_array(field: str, per: Domain, legal: Legal) -> str:
-    if not legal.locks:
+def _wrong_number(kind: Any, per: Domain, legal: Legal) -> str:
+    if kind is not int:
+        return f"a number, {name_of(per)}, and no int: {_a_number(legal)}; {_a_table(legal)}"
+    return "" if per in legal.numbers else f"the number {name_of(per)}: {_a_number(legal)}"
+
+
+def _wrong_array(field: str, kind: Any, per: Domain, legal: Legal) -> str:
+    if not legal.locks or kind is not Locks:
         return f"neither a word nor a table: {_a_table(legal)}"
     if field not in legal.locks:
         return f"an array of locks: call it {' or '.join(legal.locks)}"
@@ -117,6 +127,10 @@ def _wrong_array(field: str, per: Domain, legal: Legal) -> str:
 
 def _a_table(legal: Legal) -> str:
     return f"a table is Annotated[a NamedTuple class of words, {either(legal.tables)}]"
+
+
+def _a_number(legal: Legal) -> str:
+    return f"a number is Annotated[int, {either(legal.numbers)}]"
 
 
 def either(domains: tuple[Domain, ...]) -> str:

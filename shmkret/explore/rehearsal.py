@@ -137,6 +137,8 @@ def locate(world: World) -> str:
                     one_round(k, 0, 0, n)
             except WaitsForever:
                 return ""
+            except PluginError as error:
+                return str(error)
             except Exception as error:
                 return f"{place(error, _paths(world.build))}: {type(error).__name__}: {error}"
     return ""
@@ -144,7 +146,7 @@ def locate(world: World) -> str:
 
 def _step(build: Build, k: Kernel, i: int, n: int) -> None:
     try:
-        with blamed(_paths(build), f"a round of CPU {i}, uncompiled,"):
+        with blamed(_paths(build), f"an uncompiled round of CPU {i}"):
             one_round(k, i, i, n)
     except PluginError as error:
         if isinstance(error.__cause__, WaitsForever):

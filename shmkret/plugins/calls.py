@@ -5,6 +5,7 @@ Source    setitimer(2)
 
 from __future__ import annotations
 
+import dis
 import signal
 import threading
 import traceback
@@ -26,17 +27,32 @@ class TakesTooLong(BaseException):
 def blamed(paths: Sequence[Path], what: str, seconds: float = PATIENCE_S) -> Iterator[None]:
     """What this block raises is a PluginError about the last line of `paths` that the error went through.
 
-    A block that takes longer than `seconds` is ended there, in the main thread; errors of ours pass as they are.
+    A block that takes longer than `seconds` is ended there, in the main thread; errors of ours pass as they are, and so does an
+    interrupt.
     """
     try:
         with _within(seconds):
             yield
-    except (ShmkretError, KeyboardInterrupt):
+    except ShmkretError:
         raise
     except TakesTooLong as error:
         raise PluginError(f"{place(error, paths)}: {what} takes longer than {seconds:g} s") from error
     except BaseException as error:
-        raise PluginError(f"{place(error, paths)}: {type(error).__name__}: {error}, in {what}") from error
+        if isinstance(error, KeyboardInterrupt) and not _is_raised_by(error, paths):
+            raise
+        name = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise PluginError(f"{place(error, paths)}: {name}, in {what}") from error
+
+
+def _is_raised_by(error: BaseException, paths: Sequence[Path]) -> bool:
+    """Whether a statement of these files has raised it, and no signal: that comes to a file between two statements."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    if trace is None or Path(trace.tb_frame.f_code.co_filename) not in paths:
+        return False
+    at = [one.opname for one in dis.get_instructions(trace.tb_frame.f_code) if one.offset == trace.tb_lasti]
+    return at == ["RAISE_VARARGS"]
 
 
 def place(error: BaseException, paths: Sequence[Path]) -> str:

@@ -8,7 +8,7 @@
 
 What is checked here is also what `shmkret list` and the documents show. No default claims success: what a file does not define,
 it cannot do, and Plugin.can() says so. A function whose name comes near one that a file may have, and has not, is refused:
-nobody would call it.
+nobody would call it. So is a constant: nobody would read it.
 """
 
 from __future__ import annotations
@@ -53,25 +53,32 @@ class Constant(NamedTuple):
 
 
 class Source(NamedTuple):
-    """What the text of a file defines: functions with the names of their parameters, and other names, imported ones too."""
+    """What the text of a file defines: functions with the names of their parameters; the names that it sets, with their lines;
+    and the names that it imports.
+    """
 
     functions: dict[str, tuple[str, ...]]
-    names: frozenset[str]
+    sets: dict[str, int]
+    imports: frozenset[str]
 
     @classmethod
     def of(cls, tree: ast.Module) -> Source:
         """Of the statements of a file."""
-        functions, names = {}, set()
+        functions, sets, imports = {}, {}, set()
         for node in tree.body:
             if isinstance(node, ast.FunctionDef):
                 functions[node.name] = tuple(argument.arg for argument in node.args.args)
-            elif isinstance(node, ast.Assign):
-                names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
-            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                names.add(node.target.id)
             elif isinstance(node, ast.ImportFrom | ast.Import):
-                names |= {alias.asname or alias.name for alias in node.names}
-        return cls(functions, frozenset(names))
+                imports |= {alias.asname or alias.name for alias in node.names}
+            elif not isinstance(node, ast.ClassDef | ast.AsyncFunctionDef):
+                stored = (one for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store))
+                sets.update({one.id: one.lineno for one in stored})
+        return cls(functions, sets, frozenset(imports))
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Whatever is no function of its own."""
+        return self.imports.union(self.sets)
 
 
 def of_verb(verb: Any) -> Signature:
@@ -154,11 +161,27 @@ class Contract:
         return has
 
     def refuse(self, path: Path, tree: ast.Module) -> None:
-        """Before a file is run: raises PluginError for one that is written for an earlier contract."""
+        """Before a file is run: raises PluginError for one that is written for an earlier contract, and for one that sets a
+        constant whose name comes near one that it may set, and does not.
+        """
+        source = Source.of(tree)
         for refused in self.refused:
-            words = refused(Source.of(tree))
+            words = refused(source)
             if words:
                 raise PluginError(f"{path}: {words}")
+        self._refuse_misspelt_constants(path, source)
+
+    def _refuse_misspelt_constants(self, path: Path, source: Source) -> None:
+        known = [constant.name for constant in self.constants]
+        missing = [name for name in known if name not in source.names]
+        for name, line in source.sets.items():
+            is_own = name.isupper() and not name.startswith("_") and name not in known
+            near = difflib.get_close_matches(name, missing, n=1, cutoff=NEAR) if is_own else []
+            if near:
+                raise PluginError(
+                    f"{path}:{line}: {self.article} {self.name} has no constant {name}: "
+                    f"did you mean {near[0]}? Begin the name with _ if it is one of your own"
+                )
 
     def require(self, path: Path, module: ModuleType, signature: Signature) -> None:
         """Raises PluginError unless the file defines that function with these parameters."""
@@ -222,9 +245,14 @@ def require_arguments(path: Path, function: Any, signature: Signature, whose: st
         raise PluginError(f"{path}: {signature.name}() must be a plain function, neither async nor a generator")
     parameters = inspect.signature(function).parameters.values()
     found = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
-    most = len(signature.parameters)
+    most, line = len(signature.parameters), function.__code__.co_firstlineno
+    named = [p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD)]
+    if named:
+        raise PluginError(
+            f"{path}:{line}: {signature.name}() {whose}gets its arguments by their place, and nobody gives this one "
+            f"{named[0]} by its name: {signature}"
+        )
     if not most - signature.may_drop <= found <= most:
-        line = function.__code__.co_firstlineno
         least = most - signature.may_drop
         takes = f"{most} arguments" if least == most else f"{least} or {most} arguments"
         raise PluginError(f"{path}:{line}: {signature.name}() {whose}takes {takes}, this one takes {found}: {signature}")

@@ -212,6 +212,18 @@ def _earlier_contract(source: Source) -> str:
     )
 
 
+GONE = {
+    "nr_locks": "nr_locks has gone: the annotations of the class say which locks there are",
+    "RECOVERABLE": "RECOVERABLE has gone: a scheme that has the six functions of the ability recover is recoverable",
+}
+"""What files of the earlier contract had beside its functions."""
+
+
+def _gone(source: Source) -> str:
+    found = (words for name, words in GONE.items() if name in source.functions or name in source.names)
+    return "; ".join(found)
+
+
 WHEN = ("always", "flying")
 """When a word of a scheme's table is checked: always; or that of an instance in flight which has a probe."""
 
@@ -269,6 +281,6 @@ SCHEME = Contract(
         Constant("LISTS", IN_BUCKETS, _are_lists),
         Constant("CHECKED", (), _are_checked),
     ),
-    refused=(_earlier_contract,),
+    refused=(_earlier_contract, _gone),
     more=_check,
 )
