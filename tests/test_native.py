@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from shmkret.errors import UnfitMachine
+from shmkret.explore import rehearsal
 from shmkret.host import posix
 from shmkret.host.crew import Crew, WorkerHung, WorkerLost
 from shmkret.measure.cell import Cell, Params, Sample
@@ -208,8 +209,25 @@ def test_a_handler_that_raises_is_reported_with_its_line(plain, tmp_path):
     """Not at its first call, where the rehearsal would find it, but at its seventieth."""
     own = tmp_path / "raises.py"
     own.write_text(RAISES)
-    with pytest.raises(WorkerLost, match=r"(?s)raises\.py(:|\", line )6"):
+    with pytest.raises(WorkerLost, match=r"^cpu 0, .*ZeroDivisionError: .*raises\.py:6\b.*$") as caught:
         run(worker=str(own), cpus=1, plain=plain)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_compiled_code_alone_has_raised_is_said_in_a_sentence(tmp_path, monkeypatch):
+    own = tmp_path / "raises.py"
+    own.write_text(RAISES.replace("70", "7000000"))
+    monkeypatch.setattr(rehearsal, "LONGEST_SEARCH", 3)
+    params = Params(plain=False)
+    prepared = Prepared(Cell(str(own), "hashed", "ttas", "x86-64", "packed", 1, params=params), seed=7)
+    ended, trace = "cpu 0, pid 5, ended with exit status 1", 'Traceback (most recent call last):\n  File "{}", line 6\n{}\n'
+
+    said = prepared._in_a_sentence(f"{ended}:\n{trace.format('native.py', 'ZeroDivisionError: by zero')}")
+    assert said.startswith(f"{ended}: compiled code has raised ZeroDivisionError: by zero; it has no lines, and ")
+    assert "\n" not in said
+    of_a_handler = prepared._in_a_sentence(f"{ended}:\n{trace.format(own, 'ValueError: no')}")
+    assert of_a_handler == f"{ended}: ValueError: no, at {own}:6"
+    assert prepared._in_a_sentence(ended) == ended
 
 
 @needs_two_cores

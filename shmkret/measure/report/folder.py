@@ -22,43 +22,12 @@ from typing import Any
 
 from shmkret.errors import UsageError
 from shmkret.measure.latency import QUANTILES
-from shmkret.measure.report import earlier, html, plots, pyperf
+from shmkret.measure.report import earlier, fields, html, plots, pyperf
 from shmkret.measure.report.rows import KEY, Json
 from shmkret.moves.clock import CLASSES
 
 SCHEMA = 2
 RESULT = "results.json"
-NUMBER = (int, float)
-OPTIONAL = (int, float, type(None))
-OF_RESULT: dict[str, Any] = {
-    "suite": str,
-    "seconds": NUMBER,
-    "repeat": int,
-    "seed": int,
-    "argv": [str],
-    "version": str,
-    "machine": dict,
-    "cells": [dict],
-    "ratios": [dict],
-    "scaling": [dict],
-}
-MACHINE: dict[str, Any] = {"cpu": str, "hypervisor": bool, "cores_allowed": [int], "kernel": str}
-ESTIMATE: dict[str, Any] = {"params": dict, "median": OPTIONAL, "ci95": (list, type(None))}
-CELL: dict[str, Any] = {
-    **{key: int if key == "cpus" else str for key in KEY},
-    **ESTIMATE,
-    "samples": [OPTIONAL],
-    "calls": int,
-    "nmissed": int,
-    "walk_mean": OPTIONAL,
-    "latency_ns": (dict, type(None)),
-    "verdict": str,
-    "reasons": [str],
-}
-RATIO: dict[str, Any] = {**ESTIMATE, "by": str, "over": object, "under": object, "significance": str}
-LAW: dict[str, Any] = {"name": str, "words": str}
-LATENCY: dict[str, Any] = {"count": int, "mean": NUMBER, "max": NUMBER, "bins": [list], **dict.fromkeys(QUANTILES, NUMBER)}
-VERDICTS = ("valid", "suspect", "withheld")
 
 
 def load(folder: Path) -> Json:
@@ -84,7 +53,7 @@ def load(folder: Path) -> Json:
     except (LookupError, TypeError, AttributeError) as error:
         raise UsageError(f"{path} is damaged: {type(error).__name__}: {error}; measure again") from error
     try:
-        _check_result(result)
+        fields.check(result)
     except UsageError as error:
         raise UsageError(f"{path} is damaged: {error}; measure again") from error
     return earlier.with_every_knob(result)
@@ -92,62 +61,6 @@ def load(folder: Path) -> Json:
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no number")
-
-
-def _check_result(result: Json) -> None:
-    """Every key that a comparison or a report reads. Raises UsageError."""
-    _check(result, OF_RESULT, "the result")
-    _check(result["machine"], MACHINE, "machine")
-    if not result["cells"]:
-        raise UsageError("there are no cells")
-    for kind, wanted in (("cells", CELL), ("ratios", RATIO), ("scaling", LAW)):
-        for i, one in enumerate(result[kind]):
-            _check(one, wanted, f"{kind}[{i}]")
-    knobs = result["cells"][0]["params"].keys()
-    for i, cell in enumerate(result["cells"]):
-        _check_cell(cell, f"cells[{i}]")
-        if cell["params"].keys() != knobs or "tasks" not in knobs:
-            raise UsageError(f"cells[{i}].params has other keys than cells[0].params, or no 'tasks'")
-    for i, ratio in enumerate(result["ratios"]):
-        _check(ratio, {key: CELL[key] for key in KEY if key != ratio["by"]}, f"ratios[{i}]")
-        if ratio["params"].keys() != knobs - {ratio["by"]}:
-            raise UsageError(f"ratios[{i}].params has other keys than cells[0].params")
-
-
-def _check_cell(cell: Json, where: str) -> None:
-    if cell["verdict"] not in VERDICTS:
-        raise UsageError(f"{where} has the verdict {cell['verdict']!r}")
-    if cell["cpus"] < 1 or any(rate is not None and rate <= 0 for rate in (cell["median"], *cell["samples"])):
-        raise UsageError(f"{where} has a number that is not above 0")
-    if (cell["verdict"] == "withheld") != (cell["median"] is None):
-        raise UsageError(f"{where} is {cell['verdict']}, and its median is {cell['median']}")
-    latencies = cell["latency_ns"] or {}
-    if latencies:
-        _check(latencies, {"clock": NUMBER}, f"{where}.latency_ns")
-    for name, found in latencies.items():
-        _check({name: found}, {name: NUMBER if name == "clock" else dict}, f"{where}.latency_ns")
-        if name != "clock":
-            _check(found, LATENCY, f"{where}.latency_ns.{name}")
-
-
-def _check(found: Json, wanted: dict[str, Any], where: str) -> None:
-    """A list in `wanted` holds the kind of all elements. Raises UsageError."""
-    for key, kind in wanted.items():
-        if key not in found:
-            raise UsageError(f"{where} has no {key!r}")
-        of_all = isinstance(kind, list)
-        for one in (found[key], *found[key]) if of_all and isinstance(found[key], list) else (found[key],):
-            if not _is_of(one, kind[0] if of_all and one is not found[key] else list if of_all else kind):
-                raise UsageError(f"{where}.{key} is {json.dumps(found[key])[:60]}")
-    if "ci95" in wanted and found["ci95"] is not None:
-        _check({"low and high": found["ci95"]}, {"low and high": [NUMBER]}, f"{where}.ci95")
-        if len(found["ci95"]) != 2:
-            raise UsageError(f"{where}.ci95 has {len(found['ci95'])} ends")
-
-
-def _is_of(value: Any, kind: Any) -> bool:
-    """JSON's true is no number."""
-    return isinstance(value, kind) and (not isinstance(value, bool) or kind in (bool, object))
 
 
 def place(folder: Path) -> Path:

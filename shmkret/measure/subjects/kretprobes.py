@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -16,7 +17,7 @@ from shmkret.arena import hashing, memory
 from shmkret.arena.segment import Arena
 from shmkret.audit import checks
 from shmkret.errors import PluginError, UsageError
-from shmkret.explore.rehearsal import Rehearsal, locate, rehearse, step_through
+from shmkret.explore.rehearsal import LONGEST_SEARCH, Rehearsal, locate, rehearse, step_through
 from shmkret.host import signals, topology
 from shmkret.host.books import Conditions
 from shmkret.host.crew import WorkerLost
@@ -217,15 +218,29 @@ class Prepared:
                 sample = self._sample(arena, machine, flaws, seen)
                 return sample, latency.histograms(arena) if world.build.timed and not sample.flaws else {}
             except WorkerLost as error:
-                place = "" if str(self.build.worker.path) in str(error) else self._locate(error)
-                raise WorkerLost(f"{error}{place}") from error
+                raise WorkerLost(self._in_a_sentence(str(error))) from error
             finally:
                 machine.close()
 
-    def _locate(self, error: WorkerLost) -> str:
-        """The user's line at which a compiled loop raised, if the same rounds uncompiled raise too."""
-        place = locate(self.world) if "Traceback" in str(error) else ""
-        return f"\nuncompiled, the same rounds raise at {place}" if place else ""
+    def _in_a_sentence(self, words: str) -> str:
+        """What is said of a CPU's process that has ended, with the user's line in the place of a traceback.
+
+        Compiled code has no lines: the line is that at which the same rounds, uncompiled, raise, if they do.
+        """
+        who, _, trace = words.partition(":\nTraceback")
+        frames = re.findall(r'^ *File "(.+)", line (\d+)', trace, re.MULTILINE)
+        own = [f"{file}:{line}" for file, line in frames if Path(file) in self._paths]
+        if not trace or (self.cell.params.plain and not own):
+            return words  # no error of the user's
+        raised = next(line for line in reversed(trace.splitlines()) if line.strip())
+        if own:
+            return f"{who}: {raised}, at {own[-1]}"
+        place = locate(self.world)
+        return f"{who}: compiled code has raised {raised}; " + (
+            f"uncompiled, the same rounds raise at {place}"
+            if place
+            else f"it has no lines, and {LONGEST_SEARCH} uncompiled rounds of one CPU do not raise: run it with `plain`"
+        )
 
     def _sample(self, arena: Arena, machine: plain.PlainMachine, flaws: tuple[str, ...], seen: Conditions) -> Sample:
         cpus = arena.records("cpus")
