@@ -96,6 +96,21 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """What nobody has asked for otherwise, where pytest-xdist and pytest-timeout are there.
+
+    Two processes: half of the time one core compiles, and half of the rest is spent waiting. `-n 0` for one, with `-s`.
+    A lock that hangs must not hang the suite; on two busy cores a long test takes twice its time.
+    """
+    asked = config.option
+    if getattr(asked, "numprocesses", 0) is None and not hasattr(config, "workerinput") and not asked.usepdb:
+        asked.numprocesses = 2
+        asked.dist = "worksteal" if asked.dist == "no" else asked.dist
+    if getattr(asked, "timeout", 0) is None:
+        asked.timeout = 300
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what the short selection leaves out."""
     kept: dict[str, int] = {}

@@ -27,6 +27,9 @@ from shmkret.arena.segment import Arena
 from shmkret.audit import arenas
 from shmkret.cli.main import main
 from shmkret.errors import ArenaError, GeometryError, PluginError, UsageError
+from shmkret.explore import trials
+from shmkret.explore.alone import Alone
+from shmkret.explore.machine import ExploredMachine
 from shmkret.locks import LOCK
 from shmkret.locks.sem import Sem
 from shmkret.measure import cell as measuring
@@ -34,6 +37,7 @@ from shmkret.measure import suite
 from shmkret.measure.subjects.kretprobes import Prepared
 from shmkret.plugins import registry
 from shmkret.plugins.registry import find
+from shmkret.text import atomics
 from tests.worlds import SOUND
 
 REPOSITORY = Path(__file__).parent.parent
@@ -564,6 +568,21 @@ def test_a_users_lock_takes_part_in_conformance_by_one_line(tmp_path):
     assert f"{len(functions) - len(cases) + sum(cases)} passed" in done.stdout, done.stdout
 
 
+def test_a_file_beside_ours_needs_no_plugin_of_pytests(tmp_path):
+    """Whoever has a copy of the repository, and pytest alone."""
+    settings = ["-c", str(REPOSITORY / "pyproject.toml"), "--rootdir", str(REPOSITORY), "-p", "no:xdist", "-p", "no:timeout"]
+    done = pytest_run(tmp_path, "def test_own():\n    pass\n", *settings, "-p", "no:hypothesispytest")
+
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_ours_have_a_time_out_and_two_processes_where_pytest_can(pytestconfig):
+    asked = pytestconfig.option
+
+    assert getattr(asked, "timeout", 300)
+    assert hasattr(pytestconfig, "workerinput") or getattr(asked, "numprocesses", 2) is not None or asked.usepdb
+
+
 def test_conformance_catches_a_lock_that_lets_two_in(tmp_path):
     (tmp_path / "own.py").write_text((REPOSITORY / "shmkret" / "locks" / "busted.py").read_text())
     done = pytest_run(
@@ -741,7 +760,7 @@ def test_everything_that_the_reference_shows_is_there_and_says_what_it_is(name):
     assert silent == []
 
 
-KINDS = {"anderson": "--lock", "coarse": "--scheme", "riscv": "--arch"}
+KINDS = {"anderson": "--lock", "pausing": "--lock", "coarse": "--scheme", "riscv": "--arch"}
 
 
 def test_the_pages_show_a_lock_a_scheme_an_architecture_and_the_library():
@@ -774,6 +793,31 @@ def test_a_plugin_that_a_page_shows_runs(name, tmp_path):
         )
         == 0
     )
+
+
+@pytest.mark.parametrize("size", [(2, 2, 2), (3, 1, 1)])
+@pytest.mark.parametrize("name", [name for name, option in KINDS.items() if option == "--lock"])
+def test_a_lock_that_a_page_shows_is_right_under_every_interleaving(name, size, tmp_path):
+    own = tmp_path / f"{name}.py"
+    own.write_text(shown()[name])
+    outcome = trials.tried(find(LOCK, str(own)), "acquire", *size)
+
+    assert (outcome.violations, outcome.complete) == ([], True)
+
+
+def test_who_comes_first_to_the_lock_that_is_called_anderson_has_it_first(tmp_path):
+    """Each waits for a flag of its own, and it is the next one's that is raised."""
+    own = tmp_path / "anderson.py"
+    own.write_text(shown()["anderson"])
+    lock, machine = find(LOCK, str(own)), ExploredMachine()
+    with atomics.use(machine):
+        array = Alone(lock, machine, 2, 3, set()).locks
+        for turn in range(7):
+            raised = [place for place in range(6) if array.flag.up[place]]
+            assert raised == [0, 3 + turn % 3]
+            lock.module.acquire(array, 1)
+            assert not lock.module.is_free(array, 1)
+            lock.module.release(array, 1)
 
 
 @pytest.mark.parametrize("name", ["library", "arena"])
