@@ -240,6 +240,8 @@ def step(worker, k, cpu, task, n):
         ("def step(:", "own.py:1: SyntaxError"),
         ("x = 1\n1 / 0\n", "own.py:2: ZeroDivisionError"),
         ("raise SystemExit(0)", "own.py:1: SystemExit"),
+        ("raise KeyboardInterrupt", "own.py:1: KeyboardInterrupt, in importing it"),
+        (GOOD_WORKER.replace("    call_and", "    raise KeyboardInterrupt\n    call_and"), "own.py:8: KeyboardInterrupt"),
         ("def nr_probes(nr_cpus): return 1", "a worker defines step() with 5 arguments"),
         (GOOD_WORKER.replace("cpu, task, n)", "cpu)", 1), "step() of a worker takes 5 arguments, this one takes 3"),
         (GOOD_WORKER + "def script(nr_cpus, rng): return {}['x']", "own.py:9: KeyError"),
@@ -283,7 +285,10 @@ def test_a_result_is_not_written_over(tmp_path, capsys):
     ("change", "words"),
     [
         (("0, n)", "50, n)"), "own.py:8: IndexError: load_acquire of functions.kprobe[50], of which there are 1"),
-        (("    call_and", "    1 // 0\n    call_and"), "own.py:8: ZeroDivisionError"),
+        (
+            ("    call_and", "    1 // 0\n    call_and"),
+            "own.py:8: ZeroDivisionError: integer division or modulo by zero, in an uncompiled round of CPU 0\n",
+        ),
     ],
 )
 def test_the_rehearsal_finds_what_compiled_code_would_run_over(change, words, tmp_path, capsys):
@@ -321,6 +326,9 @@ def release(lock, i):
         ("wait_until(lock.word, i, EQ, 0); store_release(lock.word, i, 1)", "store_release(lock.word, i, 0)", 1, "data race"),
         ("wait_until(lock.word, i, EQ, 0); store_release(lock.word, i, 1)", "pass", 2, "one CPU alone waits for ever"),
         ("lock.wird[i] = 1", "pass", 2, "AttributeError"),
+        ("lock.word[i] = lock.word[i] + (1 << 62)", "pass", 2, "own.py:9: 9223372036854775808 does not fit: a word is"),
+        ("lock.word[i] = 1 if lock.word[i] == 1 << 63 else 0", "pass", 2, "own.py:9: 9223372036854775808 does not fit"),
+        ("store_release(lock.word, i, 0.5)", "pass", 2, "own.py:9: 0.5 is no word, but a float"),
     ],
 )
 def test_a_users_lock_is_rehearsed_before_it_is_measured(acquire, release, code, words, tmp_path, capsys):
