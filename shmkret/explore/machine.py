@@ -159,7 +159,7 @@ class ExploredMachine:
         local: whether it is possible depends on these words, and who sleeps on them, alone; not said, it is taken to commute
         with nothing. Outside a search, and for private words, it is no step.
         """
-        values = words.values
+        values: list[int] = words.values
         if not 0 <= i < len(values):
             raise IndexError(f"{kind} of {words.column}[{i}], of which there are {len(values)}")
         place = words.column, i
@@ -192,8 +192,8 @@ class ExploredMachine:
             # The values read, one a step, stand for the CPU's local variables and its place in the code.
             me.steps += 1
             pasts = self._memory.pasts
-            me.past = pasts.setdefault((me.past, int(values[i])), len(pasts) + 1)
-        return int(values[i])
+            me.past = pasts.setdefault((me.past, values[i]), len(pasts) + 1)
+        return values[i]  # as_word() has made each a plain number
 
     def learn(self, answer: int) -> None:
         """The running CPU has in this step learned more than the word says: who lives."""
