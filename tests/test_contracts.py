@@ -304,7 +304,7 @@ def test_a_misspelt_constant_is_refused_and_told_its_name(line, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "line", ["SPINS = 100", "_ATACHABLE = 1", "atachable = 1", "ATACHABLE = ATTACHABLE = True", "SLOT_SIZE = 8"]
+    "line", ["SPINS = 100", "_ATACHABLE = 1", "ATTACHABLe = 1", "ATACHABLE = ATTACHABLE = True", "SLOT_SIZE = 8"]
 )
 def test_another_constant_is_the_authors_own(line, tmp_path):
     assert is_taken(LOCK, f"{FILES[LOCK]}\n\n{line}\n", tmp_path)

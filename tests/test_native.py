@@ -227,6 +227,8 @@ def test_what_compiled_code_alone_has_raised_is_said_in_a_sentence(tmp_path, mon
     assert "\n" not in said
     of_a_handler = prepared._in_a_sentence(f"{ended}:\n{trace.format(own, 'ValueError: no')}")
     assert of_a_handler == f"{ended}: ValueError: no, at {own}:6"
+    no_word = prepared._in_a_sentence(f"{ended}:\n{trace.format(own, f'shmkret.errors.NotAWord: {own}:6: 0.5 is no word')}")
+    assert no_word == f"{ended}: {own}:6: 0.5 is no word"
     assert prepared._in_a_sentence(ended) == ended
 
 

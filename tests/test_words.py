@@ -3,6 +3,7 @@
 import mmap
 import re
 
+import numba
 import numpy as np
 import pytest
 
@@ -142,6 +143,30 @@ def test_a_lock_by_itself_is_told_the_line_at_which_a_value_leaves_its_word(own)
     assert trials.tried(own("lock.count[i] = add64(lock.count[i], 3 << 61)"), "acquire").violations == []
 
 
+@pytest.mark.parametrize(
+    ("modules", "named"),
+    [
+        (("shmkret.explore.rehearsal", "mine", "shmkret.text.verbs", "shmkret.kernel.handlers"), "mine.py:1: "),
+        (("shmkret.explore.rehearsal", "shmkret.kernel.cpu", "shmkret.text.verbs", "yours", "mine"), "mine.py:1: "),
+        (
+            ("shmkret.explore.rehearsal", "shmkret.kernel.cpu", "shmkret.text.verbs", "shmkret.locks.a"),
+            "shmkret.locks.a.py:1: ",
+        ),
+    ],
+)
+def test_the_users_innermost_line_is_named_and_ours_where_none_of_his_runs(modules, named):
+    machine, words = next(machines())
+    statement, call = "atomics.store_release(words, 0, 0.5)", None
+    for name in reversed(modules):
+        scope = {"__name__": name, "atomics": atomics, "callee": call}
+        exec(compile(f"call = lambda words: {statement}", f"{name}.py", "exec"), scope)
+        statement, call = "callee(words)", scope["call"]
+    with atomics.use(machine), pytest.raises(NotAWord) as caught:
+        call(words)
+
+    assert str(caught.value).startswith(named)
+
+
 # Compiled.
 
 
@@ -153,7 +178,10 @@ TEXT = {
     "atomics.cmpxchg(words, i, a, 1.5)": "float64 is no word",
     "atomics.wait_until(words, i, 0, 0.5)": "float64 is no word",
     "atomics.futex_wait(words, i, 0.5)": "float64 is no word",
+    "atomics.wait_unless(words, i, 0, 0.5, words)": "float64 is no word",
+    "atomics.futex_wake(words, i, 0.5)": "float64 is no word",
     "libc.sem_reset(a, 0.5)": "float64 is no word",
+    "words[i] = UNSIGNED": "uint64 is no word",
     "words[i] = 1 << 63": f"{1 << 63} does not fit",
     "a = a & BIG": f"{(1 << 64) - 1} does not fit",
     "a = atomics.load_acquire(words, i) == -1 << 64": f"{-1 << 64} does not fit",
@@ -164,7 +192,7 @@ def compiled(statement, tmp_path):
     """A function of (words, i, a) that does that and answers with words[i], compiled by itself."""
     path = tmp_path / "text.py"
     path.write_text(f"def own(words, i, a) -> int:\n    {statement}\n    return words[i]\n")
-    scope = {"atomics": atomics, "libc": libc, "BIG": BIG, "__name__": "text"}
+    scope = {"atomics": atomics, "libc": libc, "BIG": BIG, "UNSIGNED": np.uint64(5), "__name__": "text"}
     exec(compile(path.read_text(), str(path), "exec"), scope)
     return loop.compile_function(inline(scope["own"]), ("word", "int"), None)
 
@@ -178,6 +206,7 @@ def test_compiled_what_is_no_word_by_its_type_is_refused_by_its_line(statement, 
     said = loop._innermost(str(caught.value))
     assert said.startswith("text.py:2: ")
     assert said.endswith(f"{TEXT[statement]}: a word is a whole number of 64 bits, signed")
+    assert numba.typeof(BIG) is numba.uint64  # as always, for who compiles something of his own
 
 
 def test_compiled_a_truth_is_1_and_the_least_word_is_one_and_a_sum_wraps(tmp_path):

@@ -84,7 +84,7 @@ def _kind(value: Any) -> str:
 
 def _place() -> str:
     """FILE:LINE, and a colon: of the innermost code of the user's that runs, or of ours where none of his does."""
-    frame: FrameType | None = sys._getframe(2)
+    frame: FrameType | None = sys._getframe()
     ours = None
     while frame is not None:
         name = str(frame.f_globals.get("__name__"))

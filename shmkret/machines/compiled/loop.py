@@ -119,7 +119,7 @@ def _words_only() -> Iterator[None]:
     def typed(value: int, context: Any) -> Any:
         if not LEAST_WORD <= value <= MOST_WORD:
             raise ValueError(f"{value} does not fit: {WORD_IS}")
-        return types.int64 if value == LEAST_WORD else numbas(value, context)
+        return numbas(value, context)
 
     typeof_impl.register(int, typed)
     try:

@@ -16,7 +16,7 @@ from shmkret.arch import ARCH
 from shmkret.arena import hashing, memory
 from shmkret.arena.segment import Arena
 from shmkret.audit import checks
-from shmkret.errors import PluginError, UsageError
+from shmkret.errors import NotAWord, PluginError, UsageError
 from shmkret.explore.rehearsal import LONGEST_SEARCH, Rehearsal, locate, rehearse, step_through
 from shmkret.host import signals, topology
 from shmkret.host.books import Conditions
@@ -233,8 +233,9 @@ class Prepared:
         if not trace or (self.cell.params.plain and not own):
             return words  # no error of the user's
         raised = next(line for line in reversed(trace.splitlines()) if line.strip())
+        raised = raised.removeprefix(f"{NotAWord.__module__}.{NotAWord.__name__}: ")  # which names the line itself
         if own:
-            return f"{who}: {raised}, at {own[-1]}"
+            return f"{who}: {raised}" if own[-1] in raised else f"{who}: {raised}, at {own[-1]}"
         place = locate(self.world)
         return f"{who}: compiled code has raised {raised}; " + (
             f"uncompiled, the same rounds raise at {place}"
