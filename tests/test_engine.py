@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from shmkret.explore import libc
 from shmkret.explore.engines import exhaustive
-from shmkret.explore.machine import ExploredMachine, Memory, Place, Step, WaitsForever
-from shmkret.explore.run import DIES, one_run
+from shmkret.explore.machine import ExploredMachine, Memory, WaitsForever
+from shmkret.explore.run import one_run
 from shmkret.explore.scenario import Broken, Scenario
 from shmkret.explore.schedule import explore
+from shmkret.explore.steps import DIES, Place, Step
 from shmkret.text.atomics import (
     EQ,
     NE,

@@ -11,6 +11,9 @@ from typing import Any
 
 from shmkret.text.libc import OWNER_DIED, REFUSED
 
+SEM_VALUE_MAX = (1 << 31) - 1
+"""Where sem_post(3) fails, and changes nothing."""
+
 
 class NotExplorable(Exception):
     """The text does what the explorer cannot follow."""
@@ -18,7 +21,7 @@ class NotExplorable(Exception):
 
 def _set(machine: Any, address: int, value: int) -> None:
     words, i = machine.word_at(address)
-    machine.access("init", words, i, writes=True, plain=True)
+    machine.access("init", words, i, writes=True, plain=True, learns=False)
     words.values[i] = value
 
 
@@ -29,47 +32,75 @@ def _value(machine: Any, address: int) -> int:
 
 def sem_wait(machine: Any, address: int) -> None:
     words, i = machine.word_at(address)
-    before = machine.access("sem_wait", words, i, writes=True, possible=lambda: words.values[i] > 0, local=True)
+
+    def is_there() -> bool:
+        return bool(words.values[i] > 0)
+
+    before = machine.access("sem_wait", words, i, writes=True, possible=is_there, local=True, learns=False)
     words.values[i] = before - 1
 
 
 def sem_post(machine: Any, address: int) -> None:
     words, i = machine.word_at(address)
-    words.values[i] = machine.access("sem_post", words, i, writes=True) + 1
+    words.values[i] = min(machine.access("sem_post", words, i, writes=True, learns=False) + 1, SEM_VALUE_MAX)
 
 
 def sem_trywait(machine: Any, address: int) -> bool:
     words, i = machine.word_at(address)
-    before = machine.access("sem_trywait", words, i, writes=True)
-    return _take(machine, words, i, before)
+    before = machine.access("sem_trywait", words, i, writes=True, learns=False)
+    taken = before > 0
+    machine.learn(int(taken))
+    if taken:
+        words.values[i] = before - 1
+    return bool(taken)
+
+
+HAD, TOLD = 0, 1
+"""The ways in which a wait that may be given up ends."""
+LOOKED_IN_VAIN = 1
+"""What who waits on knows and nobody else."""
+
+
+def wait_or_stop(machine: Any, kind: str, words: Any, i: int, holds: Callable[[], bool], stop: Any, *, writes: bool) -> bool:
+    """A wait for `holds()`, which is asked of the word, that is given up once stop[0] is not 0; returns whether it was not.
+
+    The thing looks at the word, then at stop[0], again and again. So who has looked in vain once may be told to stop though
+    the word is right by now; who finds it right at first never is.
+    """
+
+    def ways() -> list[int]:
+        return [HAD] * holds() + [TOLD] * bool(stop.values[0] != 0)
+
+    machine.access(kind, words, i, writes=writes, stop=stop, learns=False)
+    found = machine.knowledge()
+    if not ways():
+        machine.learn(LOOKED_IN_VAIN)
+        machine.access(kind, words, i, writes=writes, ways=ways, stop=stop, local=True, learns=False)
+        had = bool(machine.way == HAD)
+    else:
+        had = holds()
+    machine.forget_all_since(found)
+    machine.learn(int(had))
+    return had
 
 
 def sem_wait_unless(machine: Any, address: int, stop: Any) -> bool:
     words, i = machine.word_at(address)
-
-    def may_go_on() -> bool:
-        return bool(words.values[i] > 0 or stop.values[0] != 0)
-
-    before = machine.access("sem_wait_unless", words, i, writes=True, possible=may_go_on, stop=stop, local=True)
-    return _take(machine, words, i, before)
-
-
-def _take(machine: Any, words: Any, i: int, before: int) -> bool:
-    taken = before > 0
-    if taken:
-        words.values[i] = before - 1
-    return taken
+    had = wait_or_stop(machine, "sem_wait_unless", words, i, lambda: words.values[i] > 0, stop, writes=True)
+    if had:
+        words.values[i] -= 1
+    return had
 
 
 def sem_reset(machine: Any, address: int, value: int) -> None:
     words, i = machine.word_at(address)
-    machine.access("sem_reset", words, i, writes=True)
+    machine.access("sem_reset", words, i, writes=True, learns=False)
     words.values[i] = value
 
 
 def mutex_unlock(machine: Any, address: int) -> None:
     words, i = machine.word_at(address)
-    if machine.access("mutex_unlock", words, i, writes=True) != 0:
+    if machine.access("mutex_unlock", words, i, writes=True, learns=False) != 0:
         raise NotExplorable(f"mutex_unlock of {words.column}[{i}], which nobody holds")
     words.values[i] = 1
 
@@ -86,26 +117,27 @@ def robust_lock(machine: Any, address: int) -> int:
         return not machine.is_owned(words.values[i])
 
     _deaths_tell(machine, words, i)
-    before = machine.access("robust_lock", words, i, writes=True, possible=is_free, local=True)
+    before = machine.access("robust_lock", words, i, writes=True, possible=is_free, local=True, learns=False)
+    status = OWNER_DIED if before else 0
+    machine.learn(status)
     words.values[i] = machine.number_of_running()
-    return OWNER_DIED if before else 0
+    return status
 
 
 def robust_trylock(machine: Any, address: int) -> int:
     words, i = machine.word_at(address)
     _deaths_tell(machine, words, i)
-    before = machine.access("robust_trylock", words, i, writes=True)
-    owned = machine.is_owned(before)
-    machine.learn(int(owned))
-    if owned:
-        return REFUSED
-    words.values[i] = machine.number_of_running()
-    return OWNER_DIED if before else 0
+    before = machine.access("robust_trylock", words, i, writes=True, learns=False)
+    status = REFUSED if machine.is_owned(before) else OWNER_DIED if before else 0
+    machine.learn(status)
+    if status != REFUSED:
+        words.values[i] = machine.number_of_running()
+    return status
 
 
 def robust_unlock(machine: Any, address: int) -> None:
     words, i = machine.word_at(address)
-    if machine.access("robust_unlock", words, i, writes=True) != machine.number_of_running():
+    if machine.access("robust_unlock", words, i, writes=True, learns=False) != machine.number_of_running():
         raise NotExplorable(f"robust_unlock of {words.column}[{i}] by another than its holder")
     words.values[i] = 0
 

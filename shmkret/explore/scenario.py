@@ -33,6 +33,7 @@ class Scenario(NamedTuple):
     """A fresh world: the code of each CPU, and the check to make when all have ended (empty: all is well).
 
     mortal: CPUs that may die before any of their steps, `deaths` of them in one run; announce(cpu): what is known at once then.
+    wakes: how many waits on a futex may end for no reason, in one run.
     """
 
     bodies: Sequence[Callable[[], None]]
@@ -40,3 +41,4 @@ class Scenario(NamedTuple):
     mortal: Collection[int] = ()
     deaths: int = 1
     announce: Callable[[int], None] = lambda _: None
+    wakes: int = 1

@@ -1,0 +1,86 @@
+"""Litmus programs: a few steps on two or three CPUs, and how they can end, under each memory model.
+
+    SB = Litmus(
+        (left, right),                                   each CPU's code: cpu(m, own); what it returns is part of the outcome
+        sc=ends(must={(0, 1), (1, 0), (1, 1)}, never={(0, 0)}),
+        tso=ends(must={(0, 0), (0, 1), (1, 0), (1, 1)}),
+    )
+
+m       the words X, Y, Z, which all CPUs use; own: a private word for each CPU
+Outcome what the CPUs returned, in their order: nothing, a number, or several; DEAD for one that was killed; then the words
+        `final`. A violation is an outcome, too: DEADLOCK, RACE. A search stops at it: nothing else is asked of that program
+must    each of these is seen; may: these and no others beside them; never: what the reader is to know that is not seen. A
+        program that says nothing of a model is not run under it
+
+The folder is the registry: every Litmus in a module of it is a test. The models that there is no engine for yet are data.
+
+Source  the litmus tests of the Linux kernel's memory model (tools/memory-model) and of herd; jcstress and its tables
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from itertools import chain
+from typing import NamedTuple
+
+from shmkret.explore.machine import ExploredMachine
+from shmkret.explore.scenario import Scenario
+
+X, Y, Z = range(3)
+DEAD = "dead"
+DEADLOCK, RACE = "deadlock", "data race"
+EVERYBODY = 1 << 30
+
+
+class Ends(NamedTuple):
+    """How a program must, may and can never end."""
+
+    must: frozenset
+    may: frozenset
+    never: frozenset
+
+
+def ends(must: Collection, may: Collection = (), never: Collection = ()) -> Ends:
+    return Ends(frozenset(must), frozenset(may), frozenset(never))
+
+
+class Litmus(NamedTuple):
+    """first: what the words hold. mortal, deaths, announce(m, cpu), wakes: as in a scenario."""
+
+    cpus: Sequence[Callable]
+    sc: Ends | None = None
+    tso: Ends | None = None
+    ra: Ends | None = None
+    first: Sequence[int] = (0, 0, 0)
+    final: Sequence[int] = ()
+    mortal: Sequence[int] = ()
+    deaths: int = 1
+    announce: Callable = lambda m, cpu: None
+    wakes: int = 1
+
+    def scenario(self, seen: set, machine: ExploredMachine) -> Scenario:
+        """A fresh world; how it ends is put into `seen`."""
+        m = machine.words("word", self.first)
+        own = machine.words("own", [0] * len(self.cpus), private=True)
+        returned = [()] * len(self.cpus)
+
+        def code(i: int) -> None:
+            answer = self.cpus[i](m, own)
+            returned[i] = answer if isinstance(answer, tuple) else () if answer is None else (int(answer),)
+
+        def dies(i: int) -> None:
+            returned[i] = (DEAD,)
+            self.announce(m, i)
+
+        def check() -> list[str]:
+            seen.add((*chain(*returned), *(m.values[i] for i in self.final)))
+            return []
+
+        bodies = [partial(code, i) for i in range(len(self.cpus))]
+        return Scenario(bodies, check, self.mortal, self.deaths, dies, self.wakes)
+
+
+def everywhere(must: Collection, may: Collection = (), never: Collection = ()) -> dict[str, Ends]:
+    """The same under every model."""
+    return dict.fromkeys(("sc", "tso", "ra"), ends(must, may, never))

@@ -1,0 +1,107 @@
+"""SIGKILL before any step: what was done stays done, what was not is not; nothing is tidied up.
+
+CPU 0, which may die     CPU 1, when it is dead
+x = 1                    r = x
+y = 1                    s = y         1, 0: it died between the two stores
+"""
+
+from shmkret.text import EQ, NE, futex_wait, futex_wake, load_acquire, store_release, wait_until
+from tests.litmus import DEAD, DEADLOCK, Litmus, X, Y, Z, everywhere
+
+
+def two_stores(m, own):
+    store_release(m, X, 1)
+    store_release(m, Y, 1)
+
+
+def tells(m, cpu):
+    store_release(m, Z, 1)
+
+
+def looks_at_the_dead(m, own):
+    wait_until(m, Z, EQ, 1)
+    return load_acquire(m, X), load_acquire(m, Y)
+
+
+def two_stores_and_tells(m, own):
+    two_stores(m, own)
+    store_release(m, Z, 1)
+
+
+def looks(m, own):
+    return load_acquire(m, Y), load_acquire(m, X)
+
+
+BETWEEN = Litmus(
+    (two_stores_and_tells, looks_at_the_dead),
+    **everywhere({(1, 1), (DEAD, 0, 0), (DEAD, 1, 0), (DEAD, 1, 1)}, never={(DEAD, 0, 1), (0, 0), (1, 0)}),
+    mortal=(0,),
+    announce=tells,
+)
+SEEN_BY_WHO_DOES_NOT_ASK = Litmus(
+    (two_stores, looks),
+    **everywhere({(0, 0), (0, 1), (1, 1), (DEAD, 0, 0), (DEAD, 0, 1)}, never={(DEAD, 1, 1)}),
+    mortal=(0,),
+)
+"""Who has done all that it does, cannot die before any of it."""
+NOBODY_TELLS = Litmus((two_stores_and_tells, looks_at_the_dead), **everywhere({DEADLOCK}), mortal=(0,))
+EITHER_DIES = Litmus(
+    (two_stores, looks),
+    **everywhere({(0, 0), (0, 1), (1, 1), (DEAD, 0, 0), (DEAD, 0, 1), (DEAD,)}, never={(DEAD, DEAD)}),
+    mortal=(0, 1),
+)
+BOTH_DIE = Litmus(
+    (two_stores, two_stores),
+    **everywhere(
+        {(1, 1), (DEAD, 1, 1), (DEAD, DEAD, 0, 0), (DEAD, DEAD, 1, 0)}, never={(DEAD, DEAD, 0, 1), (DEAD, DEAD, 1, 1)}
+    ),
+    mortal=(0, 1),
+    deaths=2,
+    final=(X, Y),
+)
+
+
+def tidies_up(m, own):
+    try:
+        store_release(m, X, 1)
+        store_release(m, Y, 1)
+    finally:
+        store_release(m, X, 0)
+
+
+NOTHING_IS_TIDIED_UP = Litmus(
+    (tidies_up,), **everywhere({(0, 1), (DEAD, 0, 0), (DEAD, 1, 0), (DEAD, 1, 1)}), mortal=(0,), final=(X, Y)
+)
+
+
+def uses_its_own(m, own):
+    own[0] = 1
+    store_release(m, X, 1)
+    own[0] = 2
+    store_release(m, Z, 2)
+
+
+def heir(m, own):
+    wait_until(m, Z, NE, 0)
+    return own[0] if load_acquire(m, Z) == 1 else 0
+
+
+ITS_OWN_IS_LEFT = Litmus((uses_its_own, heir), **everywhere({(0,), (DEAD, 1), (DEAD, 2)}), mortal=(0,), announce=tells)
+
+
+# A sleeper that dies is not woken, and takes no wake-up from another that sleeps.
+
+
+def sleeps(m, own):
+    futex_wait(m, X, 0)
+
+
+def wakes_one_when_one_is_dead(m, own):
+    wait_until(m, Z, EQ, 1)
+    store_release(m, X, 1)
+    futex_wake(m, X, 1)
+
+
+THE_DEAD_ARE_NOT_WOKEN = Litmus(
+    (sleeps, sleeps, wakes_one_when_one_is_dead), **everywhere({DEADLOCK}), mortal=(0,), announce=tells
+)
