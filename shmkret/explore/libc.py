@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from shmkret.explore import line
 from shmkret.text.libc import OWNER_DIED, REFUSED
 
 SEM_VALUE_MAX = (1 << 31) - 1
@@ -32,17 +33,14 @@ def _value(machine: Any, address: int) -> int:
 
 def sem_wait(machine: Any, address: int) -> None:
     words, i = machine.word_at(address)
-
-    def is_there() -> bool:
-        return bool(words.values[i] > 0)
-
-    before = machine.access("sem_wait", words, i, writes=True, possible=is_there, local=True, learns=False)
-    words.values[i] = before - 1
+    line.take(machine, "sem_wait", words, i, lambda: words.values[i] > 0, lambda: None)
+    words.values[i] -= 1
 
 
 def sem_post(machine: Any, address: int) -> None:
     words, i = machine.word_at(address)
     words.values[i] = min(machine.access("sem_post", words, i, writes=True, learns=False) + 1, SEM_VALUE_MAX)
+    line.wake_one(machine, "sem_post", words, i)
 
 
 def sem_trywait(machine: Any, address: int) -> bool:
@@ -98,46 +96,73 @@ def sem_reset(machine: Any, address: int, value: int) -> None:
     words.values[i] = value
 
 
+FREE, HELD, SLEPT_ON = 1, 0, -1
+"""The word of a mutex; the last: it is held, and some may sleep."""
+
+
+def mutex_lock(machine: Any, address: int) -> None:
+    words, i = machine.word_at(address)
+
+    def says() -> None:
+        words.values[i] = SLEPT_ON
+
+    has_slept = line.take(machine, "mutex_lock", words, i, lambda: words.values[i] == FREE, says)
+    words.values[i] = SLEPT_ON if has_slept else HELD
+
+
 def mutex_unlock(machine: Any, address: int) -> None:
     words, i = machine.word_at(address)
-    if machine.access("mutex_unlock", words, i, writes=True, learns=False) != 0:
+    before = machine.access("mutex_unlock", words, i, writes=True, learns=False)
+    if before == FREE:
         raise NotExplorable(f"mutex_unlock of {words.column}[{i}], which nobody holds")
-    words.values[i] = 1
+    words.values[i] = FREE
+    if before == SLEPT_ON:
+        line.wake_one(machine, "mutex_unlock", words, i)
 
 
-def _deaths_tell(machine: Any, words: Any, i: int) -> None:
-    """A death changes what a step on a robust mutex comes to, as if it wrote the word."""
+def _robust_at(machine: Any, address: int) -> tuple[Any, int]:
+    """The word of a robust mutex. A death changes what a step on it comes to, as if it wrote the word."""
+    words, i = machine.word_at(address)
     machine.announced.add((words.column, i))
+    machine.robust[words.column, i] = words
+    return words, i
+
+
+def _own(machine: Any, words: Any, i: int, *, has_slept: bool) -> int:
+    """A robust mutex is the running CPU's now."""
+    before = words.values[i]
+    status = OWNER_DIED if before & line.OWNER else 0
+    machine.learn(status)
+    words.values[i] = machine.number_of_running() | (line.SLEEPERS if has_slept else before & line.SLEEPERS)
+    return status
 
 
 def robust_lock(machine: Any, address: int) -> int:
-    words, i = machine.word_at(address)
+    words, i = _robust_at(machine, address)
+    me = machine.number_of_running()
 
-    def is_free() -> bool:
-        return not machine.is_owned(words.values[i])
+    def says() -> None:
+        words.values[i] |= line.SLEEPERS
+        machine.entering[me] = words.column, i
 
-    _deaths_tell(machine, words, i)
-    before = machine.access("robust_lock", words, i, writes=True, possible=is_free, local=True, learns=False)
-    status = OWNER_DIED if before else 0
-    machine.learn(status)
-    words.values[i] = machine.number_of_running()
-    return status
+    has_slept = line.take(machine, "robust_lock", words, i, lambda: not machine.is_owned(words.values[i]), says)
+    machine.entering.pop(me, None)
+    return _own(machine, words, i, has_slept=has_slept)
 
 
 def robust_trylock(machine: Any, address: int) -> int:
-    words, i = machine.word_at(address)
-    _deaths_tell(machine, words, i)
-    before = machine.access("robust_trylock", words, i, writes=True, learns=False)
-    status = REFUSED if machine.is_owned(before) else OWNER_DIED if before else 0
-    machine.learn(status)
-    if status != REFUSED:
-        words.values[i] = machine.number_of_running()
-    return status
+    words, i = _robust_at(machine, address)
+    if machine.is_owned(machine.access("robust_trylock", words, i, writes=True, learns=False)):
+        machine.learn(REFUSED)
+        return REFUSED
+    return _own(machine, words, i, has_slept=False)
 
 
 def robust_unlock(machine: Any, address: int) -> None:
-    words, i = machine.word_at(address)
-    if machine.access("robust_unlock", words, i, writes=True, learns=False) != machine.number_of_running():
+    words, i = _robust_at(machine, address)
+    mine = machine.number_of_running()
+    before = line.give(machine, "robust_unlock", words, i, lambda: words.values[i] & line.SLEEPERS != 0, writes=True)
+    if before & line.OWNER != mine:
         raise NotExplorable(f"robust_unlock of {words.column}[{i}] by another than its holder")
     words.values[i] = 0
 
@@ -153,7 +178,7 @@ MODELS: dict[str, Callable[..., Any]] = {
     "sem_reset": sem_reset,
     "mutex_init": lambda machine, address: _set(machine, address, 1),
     "mutex_is_free": lambda machine, address: _value(machine, address) == 1,
-    "mutex_lock": sem_wait,
+    "mutex_lock": mutex_lock,
     "mutex_unlock": mutex_unlock,
     "mutex_trylock": sem_trywait,
     "mutex_lock_unless": sem_wait_unless,

@@ -2,15 +2,15 @@
 
 Each CPU is a greenlet. Every access to a shared word, and every step of a lock, is a scheduling point: the CPU says what it
 is about to do and hands control to the scheduler (shmkret.explore.run), which goes on with any CPU whose step is possible. A
-state is the contents of all words, the private ones that the dead had used, who sleeps, and, for each CPU, all that it
-has read so far, which determines where its code stands.
+state is the contents of all words, the private ones that the dead had used, who sleeps, and, for each CPU, all that its code
+has been told so far, which determines where it stands.
 
 Model     sequential consistency, of load_relaxed() and store_relaxed(), too. Text without races, whose locks are right on the
           machine that runs it, has no other outcomes there: races are reported. Whether a lock is right is shown for a machine
           without reordering alone. Two kinds of wrong locks are explored as if they were right: one whose release() ends in
           store_relaxed(), which Arm may show before what the lock protects; and one that relies on a store_release() being
           seen before a later load_acquire() of another word (Peterson, Dekker), which x86 and Arm both break: use exchange().
-libc      see shmkret.explore.libc.
+libc      see shmkret.explore.promises: for each call, what may happen, and what is tried.
 Limits    private words (a CPU's record, a task, its stack) are no scheduling points; that one CPU alone uses each is checked,
           but not against the announcement of a death. A loop that spins without wait_until() is a violation: it would be
           explored for ever.
@@ -26,7 +26,10 @@ from typing import Any
 
 import greenlet
 
-from shmkret.explore import futex
+from shmkret.explore import futex, line
+from shmkret.explore.cpu import Cpu
+from shmkret.explore.cpu import Memory as Memory
+from shmkret.explore.cpu import WaitsForever as WaitsForever
 from shmkret.explore.libc import MODELS, NotExplorable, wait_or_stop
 from shmkret.explore.steps import MOST_CPUS, Place, Step, cpu_of, way_of
 from shmkret.text import arithmetic, atomics
@@ -55,36 +58,6 @@ class ExploredWords:
         self.values[i] = value
 
 
-class WaitsForever(Exception):
-    """Outside a search, a CPU waits for what nobody can do any more."""
-
-
-class Memory:
-    """What the runs of one search have in common, so that a state is a few numbers.
-
-    pasts: a number for all that a CPU has read: for one value more, by the number of what was read before. places: the words
-    that were written in some run, in the order in which that was seen; others are as they were at first.
-    """
-
-    def __init__(self) -> None:
-        self.pasts: dict[tuple[int, int], int] = {}
-        self.places: dict[Place, None] = {}
-
-
-class Cpu(greenlet.greenlet):  # type: ignore[misc]
-    """A CPU: `number`, from 0; how many `steps` it has done; its `past`, a number of the memory's."""
-
-    def __init__(self, number: int, body: Callable[[], None]) -> None:
-        def code() -> None:
-            body()  # what it returns would be taken for a step
-
-        super().__init__(code)
-        self.number = number
-        self.steps = 0
-        self.past = 0
-        self.killed = False
-
-
 class ExploredMachine:
     """Executes the text step by step: one run of one schedule."""
 
@@ -106,6 +79,12 @@ class ExploredMachine:
         self.announced: set[Place] = set()
         """Places that were used from outside, as a CPU died."""
         self.sleepers = futex.Sleepers()
+        self.may_die = False
+        """Whether CPUs may die in this run."""
+        self.robust: dict[Place, ExploredWords] = {}
+        """The robust mutexes that somebody has used."""
+        self.entering: dict[int, Place] = {}
+        """By 1 + the CPU: the robust mutex that it has slept for, and does not have yet."""
         self.way = 0
         """That in which the last step was done, of those that it has."""
 
@@ -259,13 +238,20 @@ class ExploredMachine:
         step: Step | None = self.cpus[cpu_of(choice)].switch(way_of(choice))
         return step
 
-    def kill(self, number: int) -> None:
+    def nr_deaths(self, number: int) -> int:
+        """In how many ways the kernel may tidy up after a CPU."""
+        return len(line.woken_by_death(self, number)) if self.robust else 1
+
+    def kill(self, number: int, way: int = 0) -> None:
         """SIGKILL: it does nothing more, no `finally` either, and what it alone used is a shared word from now on: several may
         finish its move.
         """
         cpu = self.cpus[number]
+        woken = line.woken_by_death(self, number)[way]
         cpu.killed = True
         self.sleepers.forget(1 + number)
+        for place, sleeper in woken:
+            self.sleepers.get_up(place, [sleeper])
         # What it alone has written is now part of the state: its own past no longer stands for it.
         self._memory.places |= {place: None for place, (owner, wrote) in self._private.items() if owner is cpu and wrote}
         self._left |= {place for place, (owner, _) in self._private.items() if owner is cpu}
@@ -377,4 +363,5 @@ class ExploredMachine:
 
     def is_owned(self, word: int) -> bool:
         """Whether a word that names a CPU by number_of_running() names one that lives: it may have ended its code."""
-        return word != 0 and not (self.cpus and self.cpus[word - 1].killed)
+        owner = word & line.OWNER
+        return owner != 0 and not (self.cpus and self.cpus[owner - 1].killed)

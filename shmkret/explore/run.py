@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
+from shmkret.explore.cpu import Memory, WaitsForever
 from shmkret.explore.libc import NotExplorable
-from shmkret.explore.machine import ExploredMachine, Memory, WaitsForever
+from shmkret.explore.machine import ExploredMachine
 from shmkret.explore.scenario import Broken, Scenario
-from shmkret.explore.steps import Place, Step, cpu_of
+from shmkret.explore.steps import DIES, MOST_CPUS, Place, Step, cpu_of, way_of
 from shmkret.text import atomics
 
 SAYS_ALL = (NotExplorable, Broken, WaitsForever)
@@ -37,6 +38,7 @@ class Run:
         self._machine = machine
         machine.start(world.bodies)
         machine.sleepers.left = world.wakes
+        machine.may_die = bool(world.mortal) and world.deaths > 0
         self._deaths = 0
         self._possible: list[int] | None = None
         self._monitors = monitors
@@ -60,7 +62,7 @@ class Run:
         cpu = cpu_of(choice)
         self.pending[cpu] = step
         if choice < 0:
-            self._machine.kill(cpu)
+            self._machine.kill(cpu, way_of(choice))
             self._deaths += 1
             self._machine.alone(lambda: self.world.announce(cpu))
 
@@ -81,6 +83,11 @@ class Run:
     def mortal(self) -> list[int]:
         """The CPUs that may die now."""
         return [i for i in self.world.mortal if self.pending[i]] if self._deaths < self.world.deaths else []
+
+    @property
+    def deaths(self) -> list[int]:
+        """The deaths that may come now: of each mortal CPU its choices, one for each way in which the kernel may tidy up."""
+        return [DIES - i - MOST_CPUS * way for i in self.mortal for way in range(self._machine.nr_deaths(i))]
 
     @property
     def may_die(self) -> bool:

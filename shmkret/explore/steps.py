@@ -18,7 +18,7 @@ DIES = -1
 """In a schedule, DIES - i is the death of CPU i."""
 
 MOST_CPUS = 100
-"""In a schedule, i + MOST_CPUS * way is CPU i's step, done in that way."""
+"""In a schedule, i + MOST_CPUS * way is CPU i's step, done in that way; and DIES - that number its death, in that way."""
 
 NO_REASON = 99
 """The way of a wait that ends for no reason."""
@@ -26,12 +26,12 @@ NO_REASON = 99
 
 def cpu_of(choice: int) -> int:
     """Whose step a choice of a schedule is, or whose death."""
-    return choice % MOST_CPUS if choice >= 0 else DIES - choice
+    return (choice if choice >= 0 else DIES - choice) % MOST_CPUS
 
 
 def way_of(choice: int) -> int:
-    """In which way the step is done."""
-    return choice // MOST_CPUS
+    """In which way it is done."""
+    return (choice if choice >= 0 else DIES - choice) // MOST_CPUS
 
 
 class Step(NamedTuple):

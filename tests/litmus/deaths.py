@@ -5,7 +5,7 @@ x = 1                    r = x
 y = 1                    s = y         1, 0: it died between the two stores
 """
 
-from shmkret.text import EQ, NE, futex_wait, futex_wake, load_acquire, store_release, wait_until
+from shmkret.text import EQ, NE, address_of, futex_wait, futex_wake, libc, load_acquire, store_release, wait_until
 from tests.litmus import DEAD, DEADLOCK, Litmus, X, Y, Z, everywhere
 
 
@@ -105,3 +105,26 @@ def wakes_one_when_one_is_dead(m, own):
 THE_DEAD_ARE_NOT_WOKEN = Litmus(
     (sleeps, sleeps, wakes_one_when_one_is_dead), **everywhere({DEADLOCK}), mortal=(0,), announce=tells
 )
+
+
+# libc's own: who gives back a semaphore or a mutex, and dies before it wakes; who is woken, and dies before it takes anything.
+
+
+def waits(m, own):
+    libc.sem_wait(address_of(m, X))
+
+
+def posts(m, own):
+    libc.sem_post(address_of(m, X))
+
+
+def locks(m, own):
+    libc.mutex_lock(address_of(m, X))
+    libc.mutex_unlock(address_of(m, X))
+
+
+POSTED_AND_NOT_WOKEN = Litmus((posts, waits), **everywhere({DEADLOCK}), mortal=(0,))
+WOKEN_AND_DEAD = Litmus((waits, waits, posts), **everywhere({DEADLOCK}), mortal=(0,))
+POSTED_TO_ONE_WHO_LIVES = Litmus((waits, posts), **everywhere({(0,), (DEAD, 1)}, never={(DEAD, 0)}), mortal=(0,), final=(X,))
+UNLOCKED_AND_NOT_WOKEN = Litmus((locks, locks), **everywhere({DEADLOCK}), mortal=(0,), first=(1, 0, 0))
+A_MUTEX_WITHOUT_DEATHS = Litmus((locks,) * 3, **everywhere({(1,)}, never={DEADLOCK}), first=(1, 0, 0), final=(X,))

@@ -71,3 +71,25 @@ ITS_DEATH_COMES_AT_ANY_TIME = Litmus(
     (looks_elsewhere, tries), **everywhere({(REFUSED,), (DEAD, REFUSED), (DEAD, OWNER_DIED)}), mortal=(0,), first=(1, 0, 0)
 )
 """CPU 0 holds it from the start."""
+
+
+# Who dies beside a sleeper. Linux tells one of two races from a third ("futex: Prevent robust futex exit race more").
+
+
+def locks_and_unlocks(m, own):
+    libc.robust_lock(address_of(m, X))
+    libc.robust_unlock(address_of(m, X))
+
+
+def twice(m, own):
+    locks_and_unlocks(m, own)
+    locks_and_unlocks(m, own)
+
+
+A_SLEEPER_DIES_BESIDE_ONE = Litmus(
+    (twice, locks_and_unlocks), **everywhere({(), (DEAD,), (DEAD, DEAD)}, never={DEADLOCK}), mortal=(0, 1), deaths=2
+)
+A_SLEEPER_DIES_WITH_THE_WAKE_UP = Litmus((twice, locks_and_unlocks, locks_and_unlocks), **everywhere({DEADLOCK}), mortal=(1,))
+"""CPU 1 is woken, CPU 0 has the mutex again before it runs, and it dies: CPU 2 sleeps for ever."""
+THE_HOLDER_DIES_BESIDE_TWO = Litmus((locks_and_unlocks,) * 3, **everywhere({(), (DEAD,)}, never={DEADLOCK}), mortal=(0,))
+"""One of the two is woken and told, and wakes the other as it unlocks."""

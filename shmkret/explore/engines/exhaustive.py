@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from shmkret.explore.run import Begin, Run, in_a_sentence
 from shmkret.explore.scenario import Outcome, Violation
-from shmkret.explore.steps import DIES, NO_REASON, Place, Step, cpu_of, way_of
+from shmkret.explore.steps import NO_REASON, Place, Step, cpu_of, way_of
 
 
 def search(begin: Begin, limit: int, seconds: float) -> Outcome:
@@ -122,7 +122,7 @@ class _Attempt:
             self.outcome.violations.append(Violation(wrong, list(run.schedule)))
         else:
             alone = self._alone(run)
-            self.roads.extend(_Road([*run.schedule, DIES - i], AWAKE) for i in run.mortal if alone is None)
+            self.roads.extend(_Road([*run.schedule, i], AWAKE) for i in run.deaths if alone is None)
         return not wrong
 
     def _alone(self, run: Run) -> int | None:
