@@ -13,7 +13,7 @@ from shmkret.explore.schedule import explore
 from shmkret.explore.steps import DIES
 from shmkret.plugins.registry import find, names
 from tests import litmus
-from tests.litmus import DEADLOCK, RACE, Litmus
+from tests.litmus import DEADLOCK, PRIVATE, RACE, Litmus
 
 MODELS = {"sc": explore}
 """Those that there is an engine for."""
@@ -34,7 +34,7 @@ PROGRAMS = dict(programs())
 
 def outcome_of(what: str):
     """The outcome that a violation is."""
-    return next((kind for kind in (DEADLOCK, RACE) if what.startswith(kind)), what)
+    return next((kind for kind in (DEADLOCK, RACE, PRIVATE) if kind in what), what)
 
 
 @pytest.mark.parametrize(("model", "name"), [(m, name) for name, one in PROGRAMS.items() for m in MODELS if getattr(one, m)])

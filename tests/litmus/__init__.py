@@ -8,7 +8,7 @@
 
 m       the words X, Y, Z, which all CPUs use; own: a private word for each CPU
 Outcome what the CPUs returned, in their order: nothing, a number, or several; DEAD for one that was killed; then the words
-        `final`. A violation is an outcome, too: DEADLOCK, RACE. A search stops at it: nothing else is asked of that program
+        `final`. A violation is an outcome, too: DEADLOCK, RACE, PRIVATE. A search stops at it: no more is asked of it
 must    each of these is seen; may: these and no others beside them; never: what the reader is to know that is not seen. A
         program that says nothing of a model is not run under it
 
@@ -29,7 +29,7 @@ from shmkret.explore.scenario import Scenario
 
 X, Y, Z = range(3)
 DEAD = "dead"
-DEADLOCK, RACE = "deadlock", "data race"
+DEADLOCK, RACE, PRIVATE = "deadlock", "data race", "private to one CPU"
 EVERYBODY = 1 << 30
 
 

@@ -5,6 +5,8 @@ x = 1                    r = x
 y = 1                    s = y         1, 0: it died between the two stores
 """
 
+from itertools import permutations
+
 from shmkret.text import EQ, NE, address_of, futex_wait, futex_wake, libc, load_acquire, store_release, wait_until
 from tests.litmus import DEAD, DEADLOCK, Litmus, X, Y, Z, everywhere
 
@@ -123,8 +125,93 @@ def locks(m, own):
     libc.mutex_unlock(address_of(m, X))
 
 
-POSTED_AND_NOT_WOKEN = Litmus((posts, waits), **everywhere({DEADLOCK}), mortal=(0,))
-WOKEN_AND_DEAD = Litmus((waits, waits, posts), **everywhere({DEADLOCK}), mortal=(0,))
+def gives_it_back(m, own):
+    """What CPU 0 does with what it has, or has from the start."""
+    libc.sem_post(address_of(m, X))
+    store_release(m, Z, 2)
+
+
+def takes_and_gives_it_back(m, own):
+    libc.sem_wait(address_of(m, X))
+    gives_it_back(m, own)
+
+
+def waits_and_says_so(m, own):
+    libc.sem_wait(address_of(m, X))
+    store_release(m, Y, 1)
+
+
+def gives_for_the_dead(m, own):
+    """If the dead have not given it back, as it seems."""
+    wait_until(m, Z, NE, 0)
+    if load_acquire(m, Z) == 1 and load_acquire(m, Y) == 0 and libc.sem_value(address_of(m, X)) == 0:
+        libc.sem_post(address_of(m, X))
+
+
+POSTED_AND_NOT_WOKEN = Litmus(
+    (gives_it_back, waits_and_says_so, gives_for_the_dead), **everywhere({DEADLOCK}), mortal=(0,), announce=tells
+)
+"""The count is 1, and one sleeps."""
+WOKEN_AND_DEAD = Litmus(
+    (takes_and_gives_it_back, waits_and_says_so, gives_for_the_dead, posts),
+    **everywhere({DEADLOCK}),
+    mortal=(0,),
+    announce=tells,
+)
 POSTED_TO_ONE_WHO_LIVES = Litmus((waits, posts), **everywhere({(0,), (DEAD, 1)}, never={(DEAD, 0)}), mortal=(0,), final=(X,))
-UNLOCKED_AND_NOT_WOKEN = Litmus((locks, locks), **everywhere({DEADLOCK}), mortal=(0,), first=(1, 0, 0))
+
+
+def unlocks(m, own):
+    libc.mutex_unlock(address_of(m, X))
+    store_release(m, Z, 2)
+
+
+def locks_and_says_so(m, own):
+    libc.mutex_lock(address_of(m, X))
+    store_release(m, Y, 1)
+
+
+def unlocks_for_the_dead(m, own):
+    wait_until(m, Z, NE, 0)
+    if load_acquire(m, Z) == 1 and load_acquire(m, Y) == 0 and not libc.mutex_is_free(address_of(m, X)):
+        libc.mutex_unlock(address_of(m, X))
+
+
+UNLOCKED_AND_NOT_WOKEN = Litmus(
+    (unlocks, locks_and_says_so, unlocks_for_the_dead), **everywhere({DEADLOCK}), mortal=(0,), announce=tells
+)
+"""CPU 0 has the mutex from the start."""
 A_MUTEX_WITHOUT_DEATHS = Litmus((locks,) * 3, **everywhere({(1,)}, never={DEADLOCK}), first=(1, 0, 0), final=(X,))
+
+
+# What the dead had touched is part of the state. Only if CPU `reader` had read its own word, is the heir's read of it a step.
+
+
+def reader(m, own):
+    if load_acquire(m, X) == 1:
+        _ = own[0]
+        load_acquire(m, Y)
+    store_release(m, Z, 2)
+
+
+def heir_of_the_reader(m, own):
+    wait_until(m, Z, NE, 0)
+    if load_acquire(m, Z) == 1:
+        _ = own[0]
+        seen = load_acquire(m, X)
+        wait_until(m, Y, EQ, 1)
+        return seen
+    return None
+
+
+WHAT_IT_HAD_READ = {
+    "-".join(code.__name__ for code in cpus): Litmus(
+        cpus,
+        **everywhere(
+            {(), (DEAD, 0), (DEAD, 1)} if cpus.index(reader) < cpus.index(heir_of_the_reader) else {(), (0, DEAD), (1, DEAD)}
+        ),
+        mortal=(cpus.index(reader),),
+        announce=tells,
+    )
+    for cpus in permutations((reader, heir_of_the_reader, two_stores))
+}

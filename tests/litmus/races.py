@@ -16,7 +16,7 @@ from shmkret.text import (
     wait_unless,
     wait_until,
 )
-from tests.litmus import RACE, Litmus, X, Y, everywhere
+from tests.litmus import PRIVATE, RACE, Litmus, X, Y, everywhere
 
 
 def reads(m, own):
@@ -84,3 +84,19 @@ ATOMICS = Litmus(
 HANDED_OVER = Litmus((hands_over, takes_over), **everywhere({(2,)}, never={RACE}), final=(X,))
 LOCKED = Litmus((under_lock, under_lock), **everywhere({(2,)}, never={RACE}), final=(X,))
 OTHER_WORDS = Litmus((writes, lambda m, own: m.__setitem__(Y, 1)), **everywhere({(1, 1)}, never={RACE}), final=(X, Y))
+
+
+# A private word is no scheduling point, and so nobody else may have anything to do with it.
+
+
+def writes_own(m, own):
+    own[0] = 1
+
+
+def reads_own(m, own):
+    _ = own[0]
+
+
+TWO_WRITE_A_PRIVATE_WORD = Litmus((writes_own, writes_own), **everywhere({PRIVATE}))
+ONE_READS_A_PRIVATE_WORD = Litmus((writes_own, reads_own), **everywhere({PRIVATE}))
+TWO_READ_A_PRIVATE_WORD = Litmus((reads_own, reads_own), **everywhere({()}, never={PRIVATE}))

@@ -90,6 +90,7 @@ A_SLEEPER_DIES_BESIDE_ONE = Litmus(
     (twice, locks_and_unlocks), **everywhere({(), (DEAD,), (DEAD, DEAD)}, never={DEADLOCK}), mortal=(0, 1), deaths=2
 )
 A_SLEEPER_DIES_WITH_THE_WAKE_UP = Litmus((twice, locks_and_unlocks, locks_and_unlocks), **everywhere({DEADLOCK}), mortal=(1,))
+SO_DOES_THE_OTHER = Litmus((twice, locks_and_unlocks, locks_and_unlocks), **everywhere({DEADLOCK}), mortal=(2,))
 """CPU 1 is woken, CPU 0 has the mutex again before it runs, and it dies: CPU 2 sleeps for ever."""
 THE_HOLDER_DIES_BESIDE_TWO = Litmus((locks_and_unlocks,) * 3, **everywhere({(), (DEAD,)}, never={DEADLOCK}), mortal=(0,))
 """One of the two is woken and told, and wakes the other as it unlocks."""

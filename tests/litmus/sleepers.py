@@ -41,10 +41,21 @@ def wakes_another_word(m, own):
     futex_wake(m, Y, 1)
 
 
+def wakes_without_a_store(m, own):
+    futex_wake(m, X, 1)
+
+
+def sleeps_once(m, own):
+    futex_wait(m, X, 0)
+    return load_acquire(m, X)
+
+
 STORE_BEFORE_WAKE = Litmus((sleeps_while_zero, stores_then_wakes), **everywhere({(1,)}, never={DEADLOCK}))
 WAKE_BEFORE_STORE = Litmus((sleeps_while_zero, wakes_then_stores), **everywhere({DEADLOCK}))
 NO_WAKE = Litmus((sleeps_while_zero, stores_asleep), **everywhere({DEADLOCK}))
 ANOTHER_WORD = Litmus((sleeps_while_zero, wakes_another_word), **everywhere({DEADLOCK}))
+NOBODY_WRITES = Litmus((sleeps_once, wakes_without_a_store), **everywhere({DEADLOCK}))
+"""Neither writes x, and yet it matters who comes first."""
 HIGH_HALF = Litmus((sleeps_while_zero, stores_high), **everywhere({DEADLOCK}))
 """The kernel looks at the low 32 bits of the word ..."""
 
@@ -60,11 +71,6 @@ def sleeps_on_one(m, own):
 HIGH_VALUE = Litmus((sleeps_on_high,), **everywhere({DEADLOCK}))
 ANOTHER_VALUE = Litmus((sleeps_on_one,), **everywhere({()}, never={DEADLOCK}))
 """... and of the value."""
-
-
-def sleeps_once(m, own):
-    futex_wait(m, X, 0)
-    return load_acquire(m, X)
 
 
 def works(m, own):
@@ -126,7 +132,46 @@ ASKED_FOR_NONE = Litmus((comes_and_wakes, comes_and_wakes, wakes(0)), **everywhe
 """It wakes one: it counts who it has woken before it asks whether that is enough ..."""
 ASKED_FOR_LESS = Litmus((comes, comes, wakes(-1)), **everywhere({DEADLOCK}))
 """... and no more than that."""
+AN_INT_OF_ONE = Litmus((comes, comes, wakes(2 * HIGH + 1)), **everywhere({DEADLOCK}))
 A_C_INT = Litmus((comes, comes, wakes(HIGH + 2)), **everywhere({()}, never={DEADLOCK}))
+
+
+# Who sleeps on one word is not woken on another.
+
+
+def sleeps_on(word):
+    def code(m, own):
+        futex_wait(m, word, 0)
+
+    return code
+
+
+def wakes_on_both(m, own):
+    for word in (X, Y):
+        store_release(m, word, 1)
+        futex_wake(m, word, 1)
+
+
+TWO_BEDS = Litmus((sleeps_on(X), sleeps_on(Y), wakes_on_both), **everywhere({()}, never={DEADLOCK}))
+
+
+# Of two ways to the same place one has used up the wait that may end for no reason.
+
+
+def sleeps_twice(m, own):
+    futex_wait(m, X, 0)
+    futex_wait(m, Y, 0)
+    return load_acquire(m, Y)
+
+
+def wakes_twice(m, own):
+    wakes_on_both(m, own)
+
+
+USED_UP = {
+    "SLEEPER_FIRST": Litmus((sleeps_twice, wakes_twice), **everywhere({(0,), (1,)})),
+    "WAKER_FIRST": Litmus((wakes_twice, sleeps_twice), **everywhere({(0,), (1,)})),
+}
 
 
 # Mutex 2 of U. Drepper's "Futexes Are Tricky": 0 free, 1 held, 2 held and somebody may sleep; and with one thing left out.

@@ -112,3 +112,15 @@ def unless_then_looks(m, own):
 TOLD_THOUGH_GIVEN = Litmus((unless_then_looks, gives_and_tells), **everywhere({(1, 1), (0, 1)}, never={(0, 0)}))
 """Given before it is told, and yet (0, 1): it had looked before that."""
 TOLD_FIRST = Litmus((unless_then_looks, tells_and_gives), **everywhere({(1, 1), (0, 0), (0, 1)}))
+
+
+def tells_for_a_moment(m, own):
+    store_release(m, X, 1)
+    store_release(m, X, 0)
+    store_release(m, Y, 1)
+
+
+TOLD_FOR_A_MOMENT = {
+    "WAITER_FIRST": Litmus((unless, tells_for_a_moment), **everywhere({(0,), (1,)})),
+    "TELLER_FIRST": Litmus((tells_for_a_moment, unless), **everywhere({(0,), (1,)})),
+}

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from shmkret.explore.run import Begin, Run, in_a_sentence
 from shmkret.explore.scenario import Outcome, Violation
-from shmkret.explore.steps import NO_REASON, Place, Step, cpu_of, way_of
+from shmkret.explore.steps import Place, Step, cpu_of
 
 
 def search(begin: Begin, limit: int, seconds: float) -> Outcome:
@@ -126,11 +126,9 @@ class _Attempt:
         return not wrong
 
     def _alone(self, run: Run) -> int | None:
-        """The lowest CPU whose step commutes with all that others will ever do. A death does not: others may see it. Nor does a
-        wait that may end for no reason: of these a run has only so many.
-        """
-        others = {*run.mortal, *(cpu_of(i) for i in run.possible if way_of(i) == NO_REASON)}
-        safe = (i for i in run.possible if cpu_of(i) not in others)
+        """The lowest CPU whose step commutes with all that others will ever do. A death does not: others may see it."""
+        mortal = run.mortal
+        safe = (i for i in run.possible if cpu_of(i) not in mortal)
         return next((cpu_of(i) for i in safe if not self._known.has(run.next_step(i), mortal=run.may_die)), None)
 
     def _persistent(self, run: Run) -> list[int]:
@@ -146,7 +144,7 @@ class _Attempt:
 
 
 def _commute(run: Run, one: int, other: int) -> bool:
-    """Whether two choices lead to the same state in either order. A run grants but so many waits that end for no reason."""
-    if cpu_of(one) == cpu_of(other) or way_of(one) == way_of(other) == NO_REASON:
-        return False
-    return run.next_step(one).commutes_with(run.next_step(other))
+    """Whether two choices lead to the same state in either order. Of two waits that would end for no reason, one may leave the
+    other no leave: then no order has both.
+    """
+    return cpu_of(one) != cpu_of(other) and run.next_step(one).commutes_with(run.next_step(other))
