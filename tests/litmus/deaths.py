@@ -184,6 +184,20 @@ UNLOCKED_AND_NOT_WOKEN = Litmus(
 A_MUTEX_WITHOUT_DEATHS = Litmus((locks,) * 3, **everywhere({(1,)}, never={DEADLOCK}), first=(1, 0, 0), final=(X,))
 
 
+def keeps_what_it_reads(m, own):
+    own[0] = 1 + load_acquire(m, X)
+    store_release(m, Z, 2)
+
+
+def stores_x(m, own):
+    store_release(m, X, 1)
+
+
+WHAT_IT_HAD_WRITTEN = Litmus(
+    (keeps_what_it_reads, heir, stores_x), **everywhere({(0,), (DEAD, 0), (DEAD, 1), (DEAD, 2)}), mortal=(0,), announce=tells
+)
+
+
 # What the dead had touched is part of the state. Only if CPU `reader` had read its own word, is the heir's read of it a step.
 
 

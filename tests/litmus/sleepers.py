@@ -161,17 +161,16 @@ TWO_BEDS = Litmus((sleeps_on(X), sleeps_on(Y), wakes_on_both), **everywhere({()}
 def sleeps_twice(m, own):
     futex_wait(m, X, 0)
     futex_wait(m, Y, 0)
-    return load_acquire(m, Y)
+    return load_acquire(m, X), load_acquire(m, Y)
 
 
-def wakes_twice(m, own):
+def wakes_too_early_and_again(m, own):
+    futex_wake(m, X, 1)
     wakes_on_both(m, own)
 
 
-USED_UP = {
-    "SLEEPER_FIRST": Litmus((sleeps_twice, wakes_twice), **everywhere({(0,), (1,)})),
-    "WAKER_FIRST": Litmus((wakes_twice, sleeps_twice), **everywhere({(0,), (1,)})),
-}
+USED_UP = Litmus((wakes_too_early_and_again, sleeps_twice), **everywhere({(0, 0), (0, 1), (1, 0), (1, 1)}))
+"""0, 0: it was woken early, and its second wait ended for no reason."""
 
 
 # Mutex 2 of U. Drepper's "Futexes Are Tricky": 0 free, 1 held, 2 held and somebody may sleep; and with one thing left out.
