@@ -208,6 +208,23 @@ def test_the_kernel_wakes_any_one_of_who_sleeps_as_a_holder_dies(woken):
         assert (run.pending[0], run.possible) == (None, [woken])
 
 
+def test_who_takes_a_robust_mutex_when_all_is_over_is_not_the_dead():
+    """A check that asks twice is refused the second time."""
+    said = []
+
+    def scenario(machine: ExploredMachine) -> Scenario:
+        words = machine.words("word", [0])
+
+        def check():
+            said.append([libc.robust_trylock(machine, machine.address_of(words, 0)) for _ in range(2)])
+            return []
+
+        return Scenario([partial(load_acquire, words, 0)] * 2, check, (0, 1), 2)
+
+    assert explore(scenario).complete
+    assert {tuple(one) for one in said} == {(0, REFUSED)}
+
+
 def test_what_the_dead_had_for_itself_is_interleaved():
     """Two that go on with it do so in either order."""
     seen = set()

@@ -1,7 +1,7 @@
 """What libc does, as the explorer has it: one model for each call of shmkret.text.libc.
 
-sem_t is a counter, a mutex is a flag; both let a waiter go on exactly when it could. A robust mutex names its owner: 0 free,
-n the n-th CPU. A wait that may be given up goes on when it can be had or when it was told to stop.
+sem_t is a counter, a mutex is a flag. A robust mutex names its owner: 0 free, n the n-th CPU. shmkret.explore.line has how who
+waits for one sleeps and is woken; shmkret.explore.promises what each call may do, beside what its model does.
 """
 
 from __future__ import annotations

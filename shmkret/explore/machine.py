@@ -357,11 +357,11 @@ class ExploredMachine:
         return self.address_of(self.words(f"{name} {len(self._columns)}", [value]), 0)
 
     def number_of_running(self) -> int:
-        """1 + the number of the CPU that runs; 1 outside a search."""
+        """1 + the number of the CPU that runs; outside a search that of none."""
         running = greenlet.getcurrent()
-        return 1 + (running.number if isinstance(running, Cpu) else 0)
+        return 1 + (running.number if isinstance(running, Cpu) else MOST_CPUS)
 
     def is_owned(self, word: int) -> bool:
         """Whether a word that names a CPU by number_of_running() names one that lives: it may have ended its code."""
         owner = word & line.OWNER
-        return owner != 0 and not (self.cpus and self.cpus[owner - 1].killed)
+        return owner != 0 and not (owner <= len(self.cpus) and self.cpus[owner - 1].killed)
