@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import re
 from functools import partial
 
 import pytest
@@ -94,3 +95,10 @@ def test_every_model_has_a_program_that_tells_it_from_another():
     """The tables of x86 and of Arm are data until there are engines for them."""
     for one, other in (("sc", "tso"), ("tso", "ra")):
         assert any(getattr(p, one) and getattr(p, other) and getattr(p, one) != getattr(p, other) for p in PROGRAMS.values())
+
+
+def test_every_program_that_the_folder_names_for_a_rule_is_there():
+    named = re.findall(r"\b([a-z_]+-[A-Z][A-Z_]+)\b", litmus.__doc__)
+
+    assert len(named) > 12
+    assert [name for name in named if not any(program.startswith(name) for program in PROGRAMS)] == []

@@ -14,6 +14,24 @@ must    each of these is seen; may: these and no others beside them; never: what
 
 The folder is the registry: every Litmus in a module of it is a test. The models that there is no engine for yet are data.
 
+A rule of the explorer, and a program that is red without it:
+
+    each choice is tried                            many_words-IRIW
+    a word that is only read is shared              deaths-SEEN_BY_WHO_DOES_NOT_ASK
+    who sleeps on a word, uses it                   sleepers-NOBODY_WRITES
+    a stop word is looked at                        waits-TOLD_FOR_A_MOMENT
+    a private word has one user                     races-TWO_WRITE_A_PRIVATE_WORD
+    a step on what others use does not commute      many_words-IRIW, sleepers-NOBODY_WRITES, waits-TOLD_FOR_A_MOMENT
+    the state has words, pasts, deaths              deaths-BETWEEN, deaths-SEEN_BY_WHO_DOES_NOT_ASK
+    ... who sleeps                                  robust-A_SLEEPER_DIES_WITH_THE_WAKE_UP
+    ... what the dead had read and written          deaths-WHAT_IT_HAD_READ, deaths-WHAT_IT_HAD_WRITTEN
+    ... the waits that may still end for no reason  sleepers-USED_UP
+    deaths come before each step                    deaths-BETWEEN, deaths-NOTHING_IS_TIDIED_UP
+    what a death writes is shared                   robust-ITS_DEATH_COMES_AT_ANY_TIME
+    each class of race                              races, one by one
+    each way of a step is tried                     waits-TOLD_THOUGH_GIVEN, sleepers-THE_SECOND_MAY_BE_WOKEN
+    a wait may end for no reason, once              sleepers-FOR_NO_REASON, sleepers-STORE_BEFORE_WAKE
+
 Source  the litmus tests of the Linux kernel's memory model (tools/memory-model) and of herd; jcstress and its tables
 """
 
