@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from shmkret.explore import libc
 from shmkret.explore.engines import exhaustive
-from shmkret.explore.machine import ExploredMachine, Memory, Place, Step, WaitsForever
-from shmkret.explore.run import DIES, one_run
+from shmkret.explore.machine import ExploredMachine, Memory, WaitsForever
+from shmkret.explore.run import one_run
 from shmkret.explore.scenario import Broken, Scenario
 from shmkret.explore.schedule import explore
+from shmkret.explore.steps import DIES, Place, Step
 from shmkret.text.atomics import (
     EQ,
     NE,
@@ -32,6 +33,8 @@ from shmkret.text.atomics import (
     wait_until,
 )
 from shmkret.text.libc import OWNER_DIED, REFUSED
+
+from .worlds import of_the_last_attempt
 
 NR_WORDS = 3
 MUTEX = 3
@@ -90,7 +93,8 @@ def ends_of(search, program, mortal):
         return Scenario([partial(cpu, i) for i in range(len(program))], check, mortal, 2, announce)
 
     memory = Memory()
-    search(lambda: one_run(scenario, [], memory))
+    with of_the_last_attempt(ends):
+        search(lambda: one_run(scenario, [], memory))
     return ends
 
 
@@ -166,7 +170,8 @@ def test_a_wait_that_looks_elsewhere_is_not_left_out():
 
         return Scenario([partial(store_release, x, 0, 1), looks, partial(load_acquire, x, 0)], list)
 
-    assert explore(scenario).complete
+    with of_the_last_attempt(seen):
+        assert explore(scenario).complete
     assert seen == {0, 1}
 
 
@@ -181,6 +186,43 @@ def test_the_dead_are_not_woken():
     with one_run(scenario, [], Memory()) as run:
         run.begin([0, 1, DIES - 0, 2])
         assert run.possible == [1]
+
+
+@pytest.mark.parametrize("woken", [1, 2])
+def test_the_kernel_wakes_any_one_of_who_sleeps_as_a_holder_dies(woken):
+    """Each is a death of its own in a schedule; the other sleeps on."""
+
+    def scenario(machine: ExploredMachine) -> Scenario:
+        words = machine.words("word", [0, 0])
+
+        def comes():
+            libc.robust_lock(machine, machine.address_of(words, 0))
+            load_acquire(words, 1)
+
+        return Scenario([comes] * 3, list, (0,))
+
+    with one_run(scenario, [], Memory()) as run:
+        run.begin([0, 1, 2])
+        assert len(run.deaths) == 2
+        run.go_on(run.deaths[woken - 1])
+        assert (run.pending[0], run.possible) == (None, [woken])
+
+
+def test_who_takes_a_robust_mutex_when_all_is_over_is_not_the_dead():
+    """A check that asks twice is refused the second time."""
+    said = []
+
+    def scenario(machine: ExploredMachine) -> Scenario:
+        words = machine.words("word", [0])
+
+        def check():
+            said.append([libc.robust_trylock(machine, machine.address_of(words, 0)) for _ in range(2)])
+            return []
+
+        return Scenario([partial(load_acquire, words, 0)] * 2, check, (0, 1), 2)
+
+    assert explore(scenario).complete
+    assert {tuple(one) for one in said} == {(0, REFUSED)}
 
 
 def test_what_the_dead_had_for_itself_is_interleaved():
@@ -206,7 +248,8 @@ def test_what_the_dead_had_for_itself_is_interleaved():
 
         return Scenario([dies, partial(heir, 10), partial(heir, 100)], check, (0,), 1, lambda _: store_release(dead, 0, 1))
 
-    assert explore(scenario).complete
+    with of_the_last_attempt(seen):
+        assert explore(scenario).complete
     assert seen == {1, 11, 101, 1011, 1101}  # alive; the second has read before the first has written; one after the other
 
 
@@ -280,7 +323,8 @@ def test_a_death_that_comes_later_is_waited_for():
 
         return Scenario([asks, dies], list, Later([machine]), 1, lambda _: store_release(told, 0, 1))
 
-    assert explore(scenario).complete
+    with of_the_last_attempt(seen):
+        assert explore(scenario).complete
     assert seen == {0, 1}
 
 
@@ -356,7 +400,8 @@ def ends(search, bodies, answer, mortal=(), announce=lambda words, i: None, firs
         return Scenario([partial(body, words) for body in bodies], check, mortal, len(mortal), dies)
 
     memory = Memory()
-    search(lambda: one_run(scenario, [], memory))
+    with of_the_last_attempt(found):
+        search(lambda: one_run(scenario, [], memory))
     return found
 
 
@@ -386,7 +431,8 @@ def test_the_death_of_an_owner_may_come_before_and_after_another_tries():
         said.add(libc.robust_trylock(words._machine, words._machine.address_of(words, X)))
 
     scenario = [lambda words: load_acquire(words, Y), tries]
-    ends(exhaustively, scenario, lambda words, dead: 0, (0,), first=(1, 0, 0))
+    with of_the_last_attempt(said):
+        ends(exhaustively, scenario, lambda words, dead: 0, (0,), first=(1, 0, 0))
     assert said == {REFUSED, OWNER_DIED}
 
 
@@ -398,7 +444,8 @@ def test_the_value_of_a_semaphore_is_read_in_a_step_of_its_own():
         said.add(libc.MODELS["sem_value"](words._machine, words._machine.address_of(words, X)))
 
     scenario = [reads, lambda words: libc.sem_post(words._machine, words._machine.address_of(words, X))]
-    ends(exhaustively, scenario, lambda words, dead: 0)
+    with of_the_last_attempt(said):
+        ends(exhaustively, scenario, lambda words, dead: 0)
     assert said == {0, 1}
 
 

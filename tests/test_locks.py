@@ -35,7 +35,7 @@ from shmkret.text.atomics import NIL
 from .conftest import needs_two_cores
 from .worlds import HERE, SOUND, build_of, one_round_each
 
-OWN = ("rwlock", "seqlock", "combining", "every_table")
+OWN = ("rwlock", "seqlock", "combining", "every_table", "sleeping")
 LARGE = {
     ("mcs", "gate"): [(2, 2, 1), (3, 1, 1)],
     ("mcs", "repair"): [(2, 2, 1), (3, 1, 1)],
@@ -160,6 +160,18 @@ MUTANTS = [
     ("owner", "give up", f"{OWNER_UNLESS}False", f"{OWNER_UNLESS}True", "inside"),
     # Who comes behind a dead holder is not told.
     ("pthread-robust", "robust", "return libc.robust_lock(", "return 0 * libc.robust_lock(", "is not told"),
+    # A sleeper that takes every return for its turn; that is woken before the lock is free; that nobody wakes; whose word has
+    # all that it says where the kernel does not look.
+    ("sleeping", "acquire", "while exchange(", "if exchange(", "inside"),
+    (
+        "sleeping",
+        "acquire",
+        "if exchange(lock.word, i, FREE) == CROWDED:\n        futex_wake(lock.word, i, 1)\n",
+        "if fetch_add(lock.word, i, 0) == CROWDED:\n        futex_wake(lock.word, i, 1)\n    exchange(lock.word, i, FREE)\n",
+        "deadlock",
+    ),
+    ("sleeping", "acquire", "        futex_wake(lock.word, i, 1)", "        pass", "deadlock"),
+    ("sleeping", "acquire", "HELD, CROWDED = 0, 1, 2", "HELD, CROWDED = 0, 1 << 32, 2 << 32", "deadlock"),
     # A writer that does not wait for readers; one that tells nobody that it came, and readers that do not ask.
     ("rwlock", "shared", "cmpxchg(lock.state, i, 0, -1) != 0", "exchange(lock.state, i, -1) == -1", "inside"),
     ("seqlock", "sequence", "return load_relaxed(lock.seq, i) != seq", "return False", "two times"),
@@ -187,6 +199,16 @@ def test_a_step_left_out_of_a_lock_is_caught(name, trial, old, new, words, tmp_p
     )
 
     assert any(word in found for word in words.split("|")), found
+
+
+def test_of_three_that_share_a_robust_mutex_one_may_sleep_for_ever():
+    """The third race of the kernel's robust list: who was woken dies before it runs, while another has the mutex again."""
+    robust = lock_of("pthread-robust")
+    (found,) = trials.tried(robust, "robust", 3, 2, 1).violations
+
+    assert "deadlock" in found.what
+    assert "asleep in robust_lock" in found.what
+    assert trials.tried(robust, "robust", 2, 3, 1).complete
 
 
 def test_readers_that_keep_one_another_out_are_caught(tmp_path):

@@ -1,9 +1,13 @@
 """Builds and small arenas for tests, and the explored worlds on them."""
 
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from shmkret.arch import ARCH
+from shmkret.explore.engines import exhaustive
 from shmkret.explore.machine import ExploredMachine
 from shmkret.explore.scenario import Outcome, Scenario
 from shmkret.explore.schedule import explore
@@ -79,6 +83,22 @@ def one_round_each(worker="hot", scheme="hashed", lock="ttas", arch="x86-64", nr
     body = whole_round if shared else only_step
     with Explored(build_of(worker, scheme, lock, arch, nr_cpus, bugs), shared, **sizes) as world:
         return world.explore(lambda k: [partial(body, k, i) for i in range(nr_cpus)])
+
+
+@contextmanager
+def of_the_last_attempt(seen):
+    """A search begins anew when it learns that a word is shared. What was seen before that is forgotten, or it would make up
+    for what the last attempt leaves out.
+    """
+
+    class Attempt(exhaustive._Attempt):
+        def __init__(self, *args):
+            seen.clear()
+            super().__init__(*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exhaustive, "_Attempt", Attempt)
+        yield
 
 
 def busted_gate(folder):

@@ -4,8 +4,9 @@ It promises that a search which says `complete` has tried every order of the CPU
 the first that goes wrong; and that the schedule which led there leads there again. Memory is sequentially consistent, and
 relaxed accesses are, too: what a lock does wrong on weaker machines alone is not found. See `machine`.
 
-Read `scenario` (what is explored, and what a search says of it), `machine` (each access is a step) with `libc` (what libc's
-calls do), `run` (the CPUs of one scenario along one schedule), `monitors` (what is asked before every step), `engines` (which
+Read `scenario` (what is explored, and what a search says of it), `steps` (what a CPU is about to do, and how a schedule names
+it), `machine` (each access is a step) with `cpu`, `futex`, `line` and `libc` (what kernel and libc do; `promises` says what may
+happen), `run` (the CPUs of one scenario along one schedule), `monitors` (what is asked before every step), `engines` (which
 schedules are tried), `schedule` (explore(): all of it together). Then its users: `snapshot` (an arena's words), `alone` (a
 lock by itself), `rehearsal` (a user's plug-ins before they are measured).
 """

@@ -1,7 +1,7 @@
 """What libc does, as the explorer has it: one model for each call of shmkret.text.libc.
 
-sem_t is a counter, a mutex is a flag; both let a waiter go on exactly when it could. A robust mutex names its owner: 0 free,
-n the n-th CPU. A wait that may be given up goes on when it can be had or when it was told to stop.
+sem_t is a counter, a mutex is a flag. A robust mutex names its owner: 0 free, n the n-th CPU. shmkret.explore.line has how who
+waits for one sleeps and is woken; shmkret.explore.promises what each call may do, beside what its model does.
 """
 
 from __future__ import annotations
@@ -9,7 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from shmkret.explore import line
 from shmkret.text.libc import OWNER_DIED, REFUSED
+
+SEM_VALUE_MAX = (1 << 31) - 1
+"""Where sem_post(3) fails, and changes nothing."""
 
 
 class NotExplorable(Exception):
@@ -18,7 +22,7 @@ class NotExplorable(Exception):
 
 def _set(machine: Any, address: int, value: int) -> None:
     words, i = machine.word_at(address)
-    machine.access("init", words, i, writes=True, plain=True)
+    machine.access("init", words, i, writes=True, plain=True, learns=False)
     words.values[i] = value
 
 
@@ -29,83 +33,136 @@ def _value(machine: Any, address: int) -> int:
 
 def sem_wait(machine: Any, address: int) -> None:
     words, i = machine.word_at(address)
-    before = machine.access("sem_wait", words, i, writes=True, possible=lambda: words.values[i] > 0, local=True)
-    words.values[i] = before - 1
+    line.take(machine, "sem_wait", words, i, lambda: words.values[i] > 0, lambda: None)
+    words.values[i] -= 1
 
 
 def sem_post(machine: Any, address: int) -> None:
     words, i = machine.word_at(address)
-    words.values[i] = machine.access("sem_post", words, i, writes=True) + 1
+    words.values[i] = min(machine.access("sem_post", words, i, writes=True, learns=False) + 1, SEM_VALUE_MAX)
+    line.wake_one(machine, "sem_post", words, i)
 
 
 def sem_trywait(machine: Any, address: int) -> bool:
     words, i = machine.word_at(address)
-    before = machine.access("sem_trywait", words, i, writes=True)
-    return _take(machine, words, i, before)
+    before = machine.access("sem_trywait", words, i, writes=True, learns=False)
+    taken = before > 0
+    machine.learn(int(taken))
+    if taken:
+        words.values[i] = before - 1
+    return bool(taken)
+
+
+HAD, TOLD = 0, 1
+"""The ways in which a wait that may be given up ends."""
+LOOKED_IN_VAIN = 1
+"""What who waits on knows and nobody else."""
+
+
+def wait_or_stop(machine: Any, kind: str, words: Any, i: int, holds: Callable[[], bool], stop: Any, *, writes: bool) -> bool:
+    """A wait for `holds()`, which is asked of the word, that is given up once stop[0] is not 0; returns whether it was not.
+
+    The thing looks at the word, then at stop[0], again and again. So who has looked in vain once may be told to stop though
+    the word is right by now; who finds it right at first never is.
+    """
+
+    def ways() -> list[int]:
+        return [HAD] * holds() + [TOLD] * bool(stop.values[0] != 0)
+
+    machine.access(kind, words, i, writes=writes, stop=stop, learns=False)
+    found = machine.knowledge()
+    if not ways():
+        machine.learn(LOOKED_IN_VAIN)
+        machine.access(kind, words, i, writes=writes, ways=ways, stop=stop, local=True, learns=False)
+        had = bool(machine.way == HAD)
+    else:
+        had = holds()
+    machine.forget_all_since(found)
+    machine.learn(int(had))
+    return had
 
 
 def sem_wait_unless(machine: Any, address: int, stop: Any) -> bool:
     words, i = machine.word_at(address)
-
-    def may_go_on() -> bool:
-        return bool(words.values[i] > 0 or stop.values[0] != 0)
-
-    before = machine.access("sem_wait_unless", words, i, writes=True, possible=may_go_on, stop=stop, local=True)
-    return _take(machine, words, i, before)
-
-
-def _take(machine: Any, words: Any, i: int, before: int) -> bool:
-    taken = before > 0
-    if taken:
-        words.values[i] = before - 1
-    return taken
+    had = wait_or_stop(machine, "sem_wait_unless", words, i, lambda: words.values[i] > 0, stop, writes=True)
+    if had:
+        words.values[i] -= 1
+    return had
 
 
 def sem_reset(machine: Any, address: int, value: int) -> None:
     words, i = machine.word_at(address)
-    machine.access("sem_reset", words, i, writes=True)
+    machine.access("sem_reset", words, i, writes=True, learns=False)
     words.values[i] = value
+
+
+FREE, HELD, SLEPT_ON = 1, 0, -1
+"""The word of a mutex; the last: it is held, and some may sleep."""
+
+
+def mutex_lock(machine: Any, address: int) -> None:
+    words, i = machine.word_at(address)
+
+    def says() -> None:
+        words.values[i] = SLEPT_ON
+
+    has_slept = line.take(machine, "mutex_lock", words, i, lambda: words.values[i] == FREE, says)
+    words.values[i] = SLEPT_ON if has_slept else HELD
 
 
 def mutex_unlock(machine: Any, address: int) -> None:
     words, i = machine.word_at(address)
-    if machine.access("mutex_unlock", words, i, writes=True) != 0:
+    before = machine.access("mutex_unlock", words, i, writes=True, learns=False)
+    if before == FREE:
         raise NotExplorable(f"mutex_unlock of {words.column}[{i}], which nobody holds")
-    words.values[i] = 1
+    words.values[i] = FREE
+    if before == SLEPT_ON:
+        line.wake_one(machine, "mutex_unlock", words, i)
 
 
-def _deaths_tell(machine: Any, words: Any, i: int) -> None:
-    """A death changes what a step on a robust mutex comes to, as if it wrote the word."""
+def _robust_at(machine: Any, address: int) -> tuple[Any, int]:
+    """The word of a robust mutex. A death changes what a step on it comes to, as if it wrote the word."""
+    words, i = machine.word_at(address)
     machine.announced.add((words.column, i))
+    machine.robust[words.column, i] = words
+    return words, i
+
+
+def _own(machine: Any, words: Any, i: int, *, has_slept: bool) -> int:
+    """A robust mutex is the running CPU's now."""
+    before = words.values[i]
+    status = OWNER_DIED if before & line.OWNER else 0
+    machine.learn(status)
+    words.values[i] = machine.number_of_running() | (line.SLEEPERS if has_slept else before & line.SLEEPERS)
+    return status
 
 
 def robust_lock(machine: Any, address: int) -> int:
-    words, i = machine.word_at(address)
+    words, i = _robust_at(machine, address)
+    me = machine.number_of_running()
 
-    def is_free() -> bool:
-        return not machine.is_owned(words.values[i])
+    def says() -> None:
+        words.values[i] |= line.SLEEPERS
+        machine.entering[me] = words.column, i
 
-    _deaths_tell(machine, words, i)
-    before = machine.access("robust_lock", words, i, writes=True, possible=is_free, local=True)
-    words.values[i] = machine.number_of_running()
-    return OWNER_DIED if before else 0
+    has_slept = line.take(machine, "robust_lock", words, i, lambda: not machine.is_owned(words.values[i]), says)
+    machine.entering.pop(me, None)
+    return _own(machine, words, i, has_slept=has_slept)
 
 
 def robust_trylock(machine: Any, address: int) -> int:
-    words, i = machine.word_at(address)
-    _deaths_tell(machine, words, i)
-    before = machine.access("robust_trylock", words, i, writes=True)
-    owned = machine.is_owned(before)
-    machine.learn(int(owned))
-    if owned:
+    words, i = _robust_at(machine, address)
+    if machine.is_owned(machine.access("robust_trylock", words, i, writes=True, learns=False)):
+        machine.learn(REFUSED)
         return REFUSED
-    words.values[i] = machine.number_of_running()
-    return OWNER_DIED if before else 0
+    return _own(machine, words, i, has_slept=False)
 
 
 def robust_unlock(machine: Any, address: int) -> None:
-    words, i = machine.word_at(address)
-    if machine.access("robust_unlock", words, i, writes=True) != machine.number_of_running():
+    words, i = _robust_at(machine, address)
+    mine = machine.number_of_running()
+    before = line.give(machine, "robust_unlock", words, i, lambda: words.values[i] & line.SLEEPERS != 0, writes=True)
+    if before & line.OWNER != mine:
         raise NotExplorable(f"robust_unlock of {words.column}[{i}] by another than its holder")
     words.values[i] = 0
 
@@ -121,7 +178,7 @@ MODELS: dict[str, Callable[..., Any]] = {
     "sem_reset": sem_reset,
     "mutex_init": lambda machine, address: _set(machine, address, 1),
     "mutex_is_free": lambda machine, address: _value(machine, address) == 1,
-    "mutex_lock": sem_wait,
+    "mutex_lock": mutex_lock,
     "mutex_unlock": mutex_unlock,
     "mutex_trylock": sem_trywait,
     "mutex_lock_unless": sem_wait_unless,

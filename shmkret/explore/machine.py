@@ -2,61 +2,41 @@
 
 Each CPU is a greenlet. Every access to a shared word, and every step of a lock, is a scheduling point: the CPU says what it
 is about to do and hands control to the scheduler (shmkret.explore.run), which goes on with any CPU whose step is possible. A
-state is the contents of all words, the private ones that the dead had used, who sleeps, and, for each CPU, everything that it
-has read so far, which determines where its code stands.
+state is the contents of all words, the private ones that the dead had used, who sleeps, and, for each CPU, all that its code
+has been told so far, which determines where it stands.
 
 Model     sequential consistency, of load_relaxed() and store_relaxed(), too. Text without races, whose locks are right on the
           machine that runs it, has no other outcomes there: races are reported. Whether a lock is right is shown for a machine
           without reordering alone. Two kinds of wrong locks are explored as if they were right: one whose release() ends in
           store_relaxed(), which Arm may show before what the lock protects; and one that relies on a store_release() being
           seen before a later load_acquire() of another word (Peterson, Dekker), which x86 and Arm both break: use exchange().
-libc      see shmkret.explore.libc.
+libc      see shmkret.explore.promises: for each call, what may happen, and what is tried.
 Limits    private words (a CPU's record, a task, its stack) are no scheduling points; that one CPU alone uses each is checked,
           but not against the announcement of a death. A loop that spins without wait_until() is a violation: it would be
           explored for ever.
 Unseen    a step of a CPU on a word of its own that another's wait looks at without saying so; what alone() does in a CPU's
-          code beside others; what the dead left in Python objects; a futex that wakes for no reason, and the low 32 bits that
-          it compares. A death runs a `finally`, which SIGKILL does not
+          code beside others; what the dead left in Python objects
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any, NamedTuple
+from contextlib import suppress
+from typing import Any
 
 import greenlet
 
-from shmkret.explore.libc import MODELS, NotExplorable
+from shmkret.explore import futex, line
+from shmkret.explore.cpu import Cpu
+from shmkret.explore.cpu import Memory as Memory
+from shmkret.explore.cpu import WaitsForever as WaitsForever
+from shmkret.explore.libc import MODELS, NotExplorable, wait_or_stop
+from shmkret.explore.steps import MOST_CPUS, Place, Step, cpu_of, way_of
 from shmkret.text import arithmetic, atomics
 
 LONGEST_RUN = 3_000
 
 LONGEST_REHEARSAL = 1_000_000
-
-
-Place = tuple[str, int]
-"""A word: its column and its index."""
-
-
-class Step(NamedTuple):
-    """What a CPU is about to do: `kind` of access to the word `place`, possible now or not. places: that word, and others that
-    are looked at in the same step. changes: the word, or who sleeps on it. elsewhere: it looks at more than its places.
-    """
-
-    kind: str
-    place: Place
-    places: tuple[Place, ...]
-    writes: bool
-    plain: bool
-    changes: bool
-    elsewhere: bool
-    possible: Callable[[], bool] | None = None
-
-    def commutes_with(self, other: Step) -> bool:
-        """Whether the two, of different CPUs, lead to the same state in either order, and neither hinders the other."""
-        if self.elsewhere or other.elsewhere:
-            return False
-        return not (self.changes and self.place in other.places) and not (other.changes and other.place in self.places)
 
 
 class ExploredWords:
@@ -75,38 +55,8 @@ class ExploredWords:
 
     def __setitem__(self, i: int, value: int) -> None:
         value = arithmetic.as_word(value)
-        self._machine.access("store", self, i, writes=True, plain=True)
+        self._machine.access("store", self, i, writes=True, plain=True, learns=False)
         self.values[i] = value
-
-
-class WaitsForever(Exception):
-    """Outside a search, a CPU waits for what nobody can do any more."""
-
-
-class Memory:
-    """What the runs of one search have in common, so that a state is a few numbers.
-
-    pasts: a number for all that a CPU has read: for one value more, by the number of what was read before. places: the words
-    that were written in some run, in the order in which that was seen; others are as they were at first.
-    """
-
-    def __init__(self) -> None:
-        self.pasts: dict[tuple[int, int], int] = {}
-        self.places: dict[Place, None] = {}
-
-
-class Cpu(greenlet.greenlet):  # type: ignore[misc]
-    """A CPU: `number`, from 0; how many `steps` it has done; its `past`, a number of the memory's."""
-
-    def __init__(self, number: int, body: Callable[[], None]) -> None:
-        def code() -> None:
-            body()  # what it returns would be taken for a step
-
-        super().__init__(code)
-        self.number = number
-        self.steps = 0
-        self.past = 0
-        self.killed = False
 
 
 class ExploredMachine:
@@ -129,7 +79,15 @@ class ExploredMachine:
         """Places that two CPUs alive at once were seen to use, or to be about to, one of them writing."""
         self.announced: set[Place] = set()
         """Places that were used from outside, as a CPU died."""
-        self._sleepers: list[tuple[str, int, greenlet.greenlet]] = []
+        self.sleepers = futex.Sleepers()
+        self.may_die = False
+        """Whether CPUs may die in this run."""
+        self.robust: dict[Place, ExploredWords] = {}
+        """The robust mutexes that somebody has used."""
+        self.entering: dict[int, Place] = {}
+        """By 1 + the CPU: the robust mutex that it has slept for, and does not have yet."""
+        self.way = 0
+        """That in which the last step was done, of those that it has."""
 
     def words(self, column: str, values: Sequence[int], private: bool = False) -> ExploredWords:
         """A new column. Columns have different names."""
@@ -149,15 +107,18 @@ class ExploredMachine:
         writes: bool,
         plain: bool = False,
         possible: Callable[[], bool] | None = None,
+        ways: Callable[[], Sequence[int]] | None = None,
         stop: Any = None,
         queues: bool = False,
         local: bool = False,
+        learns: bool = True,
     ) -> int:
         """One step of the running CPU: hand it to the scheduler, come back when it may be done; returns the word as it is.
 
+        ways: those in which it can be done now, none where it is not possible; self.way is the one that was taken.
         stop: a column whose first word is looked at in the same step. queues: who sleeps on the word may be others after it.
         local: whether it is possible depends on these words, and who sleeps on them, alone; not said, it is taken to commute
-        with nothing. Outside a search, and for private words, it is no step.
+        with nothing. learns: whether the code is told what the word is. Outside a search, and for private words, it is no step.
         """
         values: list[int] = words.values
         if not 0 <= i < len(values):
@@ -169,10 +130,12 @@ class ExploredMachine:
                 self.announced.add(place)
                 if writes:
                     self._memory.places[place] = None
-            if self._alone > LONGEST_REHEARSAL or (possible is not None and not possible()):
-                raise WaitsForever(f"{kind} of {words.column}[{i}], which is {values[i]}")
-        elif (words.private or i in words.nobodys) and place not in self._left:
+            if self._alone > LONGEST_REHEARSAL or possible is not None or ways is not None:
+                self._by_itself(kind, words, i, possible, ways)
+        elif (words.private or i in words.nobodys) and place not in self._left and stop is None:
             self._check_private(place, writes)
+            if possible is not None or ways is not None:
+                self._by_itself(kind, words, i, possible, ways)
         else:
             me = greenlet.getcurrent()
             if me.steps > LONGEST_RUN:
@@ -184,22 +147,46 @@ class ExploredMachine:
                 self._use(me, other, False)
             if self._done < len(self._road) and self._road[self._done] == me.number:
                 self._done += 1  # the road goes on with the same CPU
+                self.way = 0
             else:
-                elsewhere = possible is not None and not local
-                self._scheduler.switch(Step(kind, place, places, writes, plain, writes or queues, elsewhere, possible))
+                elsewhere = not local and not (possible is None and ways is None)
+                step = Step(kind, place, places, writes, plain, writes or queues, elsewhere, possible, ways)
+                self.way = self._scheduler.switch(step)
             if writes:
                 self._memory.places[place] = None
-            # The values read, one a step, stand for the CPU's local variables and its place in the code.
+            # What it was told, at each step, stands for the CPU's local variables and its place in the code.
             me.steps += 1
             pasts = self._memory.pasts
-            me.past = pasts.setdefault((me.past, values[i]), len(pasts) + 1)
+            me.past = pasts.setdefault((me.past, values[i] if learns else 0), len(pasts) + 1)
         return values[i]  # as_word() has made each a plain number
 
+    def _by_itself(
+        self, kind: str, words: Any, i: int, possible: Callable[[], bool] | None, ways: Callable[[], Sequence[int]] | None
+    ) -> None:
+        """An access that nobody else comes between. Raises: WaitsForever, where it waits for what nobody else can do."""
+        choices = [0] if ways is None else ways()
+        if self._alone > LONGEST_REHEARSAL or not choices or (possible is not None and not possible()):
+            alone = "" if self._scheduler is None else "deadlock: nobody else writes what a CPU waits for: "
+            raise WaitsForever(f"{alone}{kind} of {words.column}[{i}], which is {words.values[i]}")
+        self.way = choices[0]
+
     def learn(self, answer: int) -> None:
-        """The running CPU has in this step learned more than the word says: who lives."""
+        """The running CPU has in this step learned more than the word says: who lives, or why it goes on."""
         if self._scheduler is not None:
             me, pasts = greenlet.getcurrent(), self._memory.pasts
             me.past = pasts.setdefault((me.past, answer), len(pasts) + 1)
+
+    def knowledge(self) -> tuple[int, int]:
+        """What the running CPU has learned so far, and in how many steps; see forget_all_since()."""
+        me = greenlet.getcurrent()
+        return (0, 0) if self._scheduler is None else (me.past, me.steps)
+
+    def forget_all_since(self, knowledge: tuple[int, int]) -> None:
+        """The running CPU's code is not told what it has learned since: its steps since then are a part of the one before."""
+        if self._scheduler is not None:
+            me = greenlet.getcurrent()
+            me.past, me.steps = knowledge
+            self.learn(0)
 
     def _use(self, me: greenlet.greenlet, place: Place, changes: bool) -> None:
         """A CPU is about to use a shared word, or who sleeps on it."""
@@ -223,34 +210,49 @@ class ExploredMachine:
         """Everything that the future depends on; to be compared with those of the same memory."""
         columns = self._columns
         shared = tuple([columns[column].values[i] if column in columns else 0 for column, i in self._memory.places])
-        asleep = tuple((column, i, cpu.number) for column, i, cpu in self._sleepers) if self._sleepers else ()
+        asleep = self.sleepers.state()
         return asleep, frozenset(self._left), shared, tuple([None if cpu.killed else cpu.past for cpu in self.cpus])
 
     def start(self, bodies: Sequence[Callable[[], None]]) -> None:
         """A CPU for each body, not yet run."""
+        if len(bodies) > MOST_CPUS:
+            raise NotExplorable(f"{len(bodies)} CPUs, and a schedule can name {MOST_CPUS}")
         self._scheduler = greenlet.getcurrent()
         self.cpus = [Cpu(number, body) for number, body in enumerate(bodies)]
 
     def go_along(self, road: Sequence[int]) -> Iterator[tuple[int, Step | None]]:
-        """The steps of a road, those of one CPU in a row at once; yields the CPU, and what it is about to do then. A number
-        below 0 is no CPU's, and yielded as it is.
+        """The steps of a road, those of one CPU in a row at once; yields the choice, and what its CPU is about to do then. A
+        death is yielded as it is.
         """
         self._road, self._done = road, 0
         while self._done < len(road):
             choice = road[self._done]
             self._done += 1
-            if choice >= 0 and self.cpus[choice].dead:
-                raise NotExplorable(f"cpu {choice} has ended sooner than before: the scenario does not do the same each time")
-            yield choice, self.cpus[choice].switch() if choice >= 0 else None
+            if choice >= 0 and self.cpus[cpu_of(choice)].dead:
+                raise NotExplorable(
+                    f"cpu {cpu_of(choice)} has ended sooner than before: the scenario does not do the same each time"
+                )
+            yield choice, self.go_on(choice) if choice >= 0 else None
 
-    def kill(self, number: int) -> None:
-        """SIGKILL: it does nothing more, and what it alone used is a shared word from now on: several may finish its move."""
+    def go_on(self, choice: int) -> Step | None:
+        """A CPU does its step; returns what it is about to do then, None where its code has ended."""
+        step: Step | None = self.cpus[cpu_of(choice)].switch(way_of(choice))
+        return step
+
+    def nr_deaths(self, number: int) -> int:
+        """In how many ways the kernel may tidy up after a CPU."""
+        return len(line.woken_by_death(self, number)) if self.robust else 1
+
+    def kill(self, number: int, way: int = 0) -> None:
+        """SIGKILL: it does nothing more, no `finally` either, and what it alone used is a shared word from now on: several may
+        finish its move.
+        """
         cpu = self.cpus[number]
-        scheduler, self._scheduler = self._scheduler, None
-        cpu.throw()
-        self._scheduler = scheduler
+        woken = line.woken_by_death(self, number)[way]
         cpu.killed = True
-        self._sleepers = [sleeper for sleeper in self._sleepers if sleeper[2] is not cpu]
+        self.sleepers.forget(1 + number)
+        for place, sleeper in woken:
+            self.sleepers.get_up(place, [sleeper])
         # What it alone has written is now part of the state: its own past no longer stands for it.
         self._memory.places |= {place: None for place, (owner, wrote) in self._private.items() if owner is cpu and wrote}
         self._left |= {place for place, (owner, _) in self._private.items() if owner is cpu}
@@ -265,18 +267,24 @@ class ExploredMachine:
         finally:
             self._scheduler, self._announces = scheduler, False
 
+    def rest(self) -> None:
+        """No CPU does a step any more: what is done to the words from now on is done outside the search."""
+        self._scheduler = None
+
     def stop(self) -> None:
-        """End every CPU: a suspended greenlet keeps its frames alive."""
+        """End every CPU: a suspended greenlet keeps its frames alive. What a `finally` does in them, nobody sees any more."""
+        self.rest()
+        self._alone = LONGEST_REHEARSAL
         for cpu in self.cpus:
             if not cpu.dead:
-                cpu.throw()
-        self._scheduler = None
+                with suppress(Exception):
+                    cpu.throw()
 
     def load_relaxed(self, words: Any, i: int) -> int:
         return self.access("load_relaxed", words, i, writes=False)
 
     def store_relaxed(self, words: Any, i: int, value: int) -> None:
-        self.access("store_relaxed", words, i, writes=True)
+        self.access("store_relaxed", words, i, writes=True, learns=False)
         words.values[i] = value
 
     def fence(self) -> None:
@@ -286,7 +294,7 @@ class ExploredMachine:
         return self.access("load_acquire", words, i, writes=False)
 
     def store_release(self, words: Any, i: int, value: int) -> None:
-        self.access("store_release", words, i, writes=True)
+        self.access("store_release", words, i, writes=True, learns=False)
         words.values[i] = value
 
     def exchange(self, words: Any, i: int, value: int) -> int:
@@ -309,30 +317,19 @@ class ExploredMachine:
         def holds() -> bool:
             return bool((words.values[i] == value) == (relation == atomics.EQ))
 
-        self.access("wait_until", words, i, writes=False, possible=holds, local=True)
+        self.access("wait_until", words, i, writes=False, possible=holds, local=True, learns=False)
 
     def wait_unless(self, words: Any, i: int, relation: int, value: int, stop: Any) -> bool:
         def holds() -> bool:
             return bool((words.values[i] == value) == (relation == atomics.EQ))
 
-        def may_go_on() -> bool:
-            return holds() or bool(stop.values[0] != 0)
-
-        self.access("wait_unless", words, i, writes=False, possible=may_go_on, stop=stop, local=True)
-        return holds()
+        return wait_or_stop(self, "wait_unless", words, i, holds, stop, writes=False)
 
     def futex_wait(self, words: Any, i: int, value: int) -> None:
-        before = self.access("futex_wait", words, i, writes=False, queues=True)
-        if before != value:
-            return
-        sleeper = (words.column, i, greenlet.getcurrent())
-        self._sleepers.append(sleeper)
-        self.access("asleep", words, i, writes=False, possible=lambda: sleeper not in self._sleepers, local=True)
+        futex.wait(self, words, i, value)
 
     def futex_wake(self, words: Any, i: int, most: int) -> None:
-        self.access("futex_wake", words, i, writes=False, queues=True)
-        woken = [sleeper for sleeper in self._sleepers if sleeper[:2] == (words.column, i)][:most]
-        self._sleepers = [sleeper for sleeper in self._sleepers if sleeper not in woken]
+        futex.wake(self, words, i, most)
 
     def address_of(self, words: Any, i: int) -> int:
         address = hash((words.column, i))
@@ -361,10 +358,11 @@ class ExploredMachine:
         return self.address_of(self.words(f"{name} {len(self._columns)}", [value]), 0)
 
     def number_of_running(self) -> int:
-        """1 + the number of the CPU that runs; 1 outside a search."""
+        """1 + the number of the CPU that runs; outside a search that of none."""
         running = greenlet.getcurrent()
-        return 1 + (running.number if isinstance(running, Cpu) else 0)
+        return 1 + (running.number if isinstance(running, Cpu) else MOST_CPUS)
 
     def is_owned(self, word: int) -> bool:
         """Whether a word that names a CPU by number_of_running() names one that lives: it may have ended its code."""
-        return word != 0 and not (self.cpus and self.cpus[word - 1].killed)
+        owner = word & line.OWNER
+        return owner != 0 and not (owner <= len(self.cpus) and self.cpus[owner - 1].killed)

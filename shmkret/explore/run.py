@@ -1,7 +1,6 @@
 """One run: the CPUs of a scenario along a schedule, step by step.
 
-    0  0  1  -2      CPU 0 does its step, and its next; CPU 1 does its step, and dies before its next (DIES - 1)
-
+Schedule  see shmkret.explore.steps
 Always    the same schedule leads to the same state: a scenario builds a fresh world, and does the same each time
 """
 
@@ -11,13 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from shmkret.errors import NotAWord
+from shmkret.explore.cpu import Memory, WaitsForever
 from shmkret.explore.libc import NotExplorable
-from shmkret.explore.machine import ExploredMachine, Memory, Place, Step, WaitsForever
+from shmkret.explore.machine import ExploredMachine
 from shmkret.explore.scenario import Broken, Scenario
+from shmkret.explore.steps import DIES, MOST_CPUS, Place, Step, cpu_of, way_of
 from shmkret.text import atomics
 
-DIES = -1
-"""In a schedule, DIES - i is the death of CPU i."""
 SAYS_ALL = (NotExplorable, Broken, WaitsForever, NotAWord)
 """Errors whose words are a sentence."""
 
@@ -39,6 +38,8 @@ class Run:
         self.pending: list[Step | None] = []
         self._machine = machine
         machine.start(world.bodies)
+        machine.sleepers.left = world.wakes
+        machine.may_die = bool(world.mortal) and world.deaths > 0
         self._deaths = 0
         self._possible: list[int] | None = None
         self._monitors = monitors
@@ -53,31 +54,29 @@ class Run:
             self._went(choice, step)
 
     def go_on(self, choice: int) -> None:
-        """CPU `choice` does its step, or CPU DIES - choice dies before its step. Raises: what the step raises."""
+        """A CPU does its step, or dies before it. Raises: what the step raises."""
         self.schedule.append(choice)
         self._possible = None
-        self._went(choice, self._machine.cpus[choice].switch() if choice >= 0 else None)
+        self._went(choice, self._machine.go_on(choice) if choice >= 0 else None)
 
     def _went(self, choice: int, step: Step | None) -> None:
-        if choice >= 0:
-            self.pending[choice] = step
-            return
-        dead = DIES - choice
-        self._machine.kill(dead)
-        self._deaths += 1
-        self.pending[dead] = None
-        self._machine.alone(lambda: self.world.announce(dead))
+        cpu = cpu_of(choice)
+        self.pending[cpu] = step
+        if choice < 0:
+            self._machine.kill(cpu, way_of(choice))
+            self._deaths += 1
+            self._machine.alone(lambda: self.world.announce(cpu))
 
     @property
     def possible(self) -> list[int]:
-        """The CPUs whose step can be done."""
+        """The steps that can be done: of each CPU that can go on its choices, one for each way."""
         if self._possible is None:
-            self._possible = [i for i, step in enumerate(self.pending) if step and (step.possible is None or step.possible())]
+            self._possible = [choice for i, step in enumerate(self.pending) if step for choice in step.choices(i)]
         return self._possible
 
-    def next_step(self, i: int) -> Step:
-        """What CPU `i`, which can go on, is about to do."""
-        step = self.pending[i]
+    def next_step(self, choice: int) -> Step:
+        """What the CPU of a choice, which can go on, is about to do."""
+        step = self.pending[cpu_of(choice)]
         assert step is not None
         return step
 
@@ -85,6 +84,11 @@ class Run:
     def mortal(self) -> list[int]:
         """The CPUs that may die now."""
         return [i for i in self.world.mortal if self.pending[i]] if self._deaths < self.world.deaths else []
+
+    @property
+    def deaths(self) -> list[int]:
+        """The deaths that may come now: of each mortal CPU its choices, one for each way in which the kernel may tidy up."""
+        return [DIES - i - MOST_CPUS * way for i in self.mortal for way in range(self._machine.nr_deaths(i))]
 
     @property
     def may_die(self) -> bool:
@@ -111,7 +115,7 @@ class Run:
 
     def check(self) -> str:
         """What is wrong at the end, when every CPU has ended; empty: nothing."""
-        self.stop()
+        self._machine.rest()
         return "; ".join(self.world.check())
 
     def stop(self) -> None:

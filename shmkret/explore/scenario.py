@@ -21,7 +21,9 @@ class Violation:
 
 @dataclass
 class Outcome:
-    """What a search found. complete: every interleaving was covered, and none was wrong."""
+    """What a search found. complete: every interleaving was covered, with as many deaths, and as many waits that end for no
+    reason, as the scenario grants a run; and none was wrong.
+    """
 
     states: int = 0
     schedules: int = 0
@@ -33,6 +35,7 @@ class Scenario(NamedTuple):
     """A fresh world: the code of each CPU, and the check to make when all have ended (empty: all is well).
 
     mortal: CPUs that may die before any of their steps, `deaths` of them in one run; announce(cpu): what is known at once then.
+    wakes: how many waits on a futex may end for no reason, in one run.
     """
 
     bodies: Sequence[Callable[[], None]]
@@ -40,3 +43,4 @@ class Scenario(NamedTuple):
     mortal: Collection[int] = ()
     deaths: int = 1
     announce: Callable[[int], None] = lambda _: None
+    wakes: int = 1

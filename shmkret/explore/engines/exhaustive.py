@@ -6,8 +6,9 @@ way it notes the roads not taken.
 
 Reduction  a step on words that only one CPU uses commutes with all that others do, so that it is done at once, before any
            other. Which words these are is found out as the search goes; when one turns out to be shared, it starts again
-Sleep      of two steps that commute, one order is enough: a CPU whose step was tried sleeps on the roads beside it, until a
-           step is done that does not commute with its own. A state that is come to again, with CPUs awake that slept there
+Ways       a step that kernel or libc may do in several ways is a choice for each
+Sleep      of two steps that commute, one order is enough: a choice that was tried sleeps on the roads beside it, until a step
+           is done that does not commute with its own. A state that is come to again, with choices awake that slept there
            before, is gone on from with these
 Deaths     commute with nothing: others may see them
 Source     P. Godefroid, "Partial-Order Methods for the Verification of Concurrent Systems", LNCS 1032, 1996: persistent sets,
@@ -19,9 +20,9 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from shmkret.explore.machine import Place, Step
-from shmkret.explore.run import DIES, Begin, Run, in_a_sentence
+from shmkret.explore.run import Begin, Run, in_a_sentence
 from shmkret.explore.scenario import Outcome, Violation
+from shmkret.explore.steps import Place, Step, cpu_of
 
 
 def search(begin: Begin, limit: int, seconds: float) -> Outcome:
@@ -54,7 +55,7 @@ class Shared(NamedTuple):
 
 
 class _Road(NamedTuple):
-    """A schedule that leads to where there is more to be tried; asleep: the CPUs that need not be tried first there."""
+    """A schedule that leads to where there is more to be tried; asleep: the choices that need not be tried first there."""
 
     schedule: list[int]
     asleep: frozenset[int]
@@ -66,7 +67,7 @@ AWAKE: frozenset[int] = frozenset()
 class _Attempt:
     """A search for which the shared words are known.
 
-    visited: the states from which all has been tried, or noted; for each the CPUs that have slept there every time.
+    visited: the states from which all has been tried, or noted; for each the choices that have slept there every time.
     seen: what turned out to be shared.
     """
 
@@ -101,7 +102,7 @@ class _Attempt:
             self.seen.announced.update(run.announced)
 
     def _choices(self, run: Run, asleep: frozenset[int]) -> tuple[list[int], frozenset[int]]:
-        """The CPUs to try in this state, and who sleeps beside them; what is wrong in it is noted when it is seen first."""
+        """The choices to try in this state, and which sleep beside them; what is wrong in it is noted when it is seen first."""
         state = run.state()
         slept = self.visited.get(state)
         if slept is None:
@@ -121,25 +122,29 @@ class _Attempt:
             self.outcome.violations.append(Violation(wrong, list(run.schedule)))
         else:
             alone = self._alone(run)
-            self.roads.extend(_Road([*run.schedule, DIES - i], AWAKE) for i in run.mortal if alone is None)
+            self.roads.extend(_Road([*run.schedule, i], AWAKE) for i in run.deaths if alone is None)
         return not wrong
 
     def _alone(self, run: Run) -> int | None:
         """The lowest CPU whose step commutes with all that others will ever do. A death does not: others may see it."""
         mortal = run.mortal
-        safe = (i for i in run.possible if i not in mortal)
-        return next((i for i in safe if not self._known.has(run.next_step(i), mortal=run.may_die)), None)
+        safe = (i for i in run.possible if cpu_of(i) not in mortal)
+        return next((cpu_of(i) for i in safe if not self._known.has(run.next_step(i), mortal=run.may_die)), None)
 
     def _persistent(self, run: Run) -> list[int]:
-        """The CPUs of which one must be tried."""
+        """The choices of which one must be tried."""
         alone = self._alone(run)
-        return run.possible if alone is None else [alone]
+        return run.possible if alone is None else [i for i in run.possible if cpu_of(i) == alone]
 
     def _note(self, run: Run, choices: list[int], asleep: frozenset[int]) -> frozenset[int]:
-        """The roads of all choices but the first; returns who sleeps on the road of that one."""
-        steps = {i: run.next_step(i) for i in (*asleep, *choices)}
-        sleepers = [
-            frozenset(j for j in (*asleep, *choices[:n]) if steps[j].commutes_with(steps[i])) for n, i in enumerate(choices)
-        ]
+        """The roads of all choices but the first; returns what sleeps on the road of that one."""
+        sleepers = [frozenset(j for j in (*asleep, *choices[:n]) if _commute(run, i, j)) for n, i in enumerate(choices)]
         self.roads.extend(_Road([*run.schedule, i], sleepers[n]) for n, i in enumerate(choices) if n)
         return sleepers[0]
+
+
+def _commute(run: Run, one: int, other: int) -> bool:
+    """Whether two choices lead to the same state in either order. Of two waits that would end for no reason, one may leave the
+    other no leave: then no order has both.
+    """
+    return cpu_of(one) != cpu_of(other) and run.next_step(one).commutes_with(run.next_step(other))
