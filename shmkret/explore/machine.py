@@ -11,31 +11,35 @@ Model     sequential consistency, of load_relaxed() and store_relaxed(), too. Te
           store_relaxed(), which Arm may show before what the lock protects; and one that relies on a store_release() being
           seen before a later load_acquire() of another word (Peterson, Dekker), which x86 and Arm both break: use exchange().
 libc      see shmkret.explore.libc.
+Time      see shmkret.explore.clock. cpu_relax() is no step, and takes no time
 Limits    private words (a CPU's record, a task, its stack) are no scheduling points; that one CPU alone uses each is checked,
-          but not against the announcement of a death. A loop that spins without wait_until() is a violation: it would be
-          explored for ever.
+          but not against the announcement of a death. A CPU that does LONGEST_RUN steps in one run is a violation: a spin
+          without a bound would be explored for ever. One that does no step is left, see shmkret.explore.bounded
 Unseen    a step of a CPU on a word of its own that another's wait looks at without saying so; what alone() does in a CPU's
           code beside others; what the dead left in Python objects; a futex that wakes for no reason, and the low 32 bits that
-          it compares. A death runs a `finally`, which SIGKILL does not
+          it compares. A death runs a `finally`, which SIGKILL does not, up to its first access
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import greenlet
 
+from shmkret.explore.bounded import RunsOn, leave
+from shmkret.explore.clock import Clock
+from shmkret.explore.cpus import Cpu, Memory, Place
 from shmkret.explore.libc import MODELS, NotExplorable
 from shmkret.text import arithmetic, atomics
 
 LONGEST_RUN = 3_000
-
-LONGEST_REHEARSAL = 1_000_000
-
-
-Place = tuple[str, int]
-"""A word: its column and its index."""
+"""Steps of one CPU in one run."""
+LONGEST_CALL = 1_000_000
+"""Accesses outside a search, each of which finds nobody else."""
+MOST_ENDS = 100
+"""How often a CPU that was ended may do a step more: `finally` does."""
 
 
 class Step(NamedTuple):
@@ -82,32 +86,6 @@ class WaitsForever(Exception):
     """Outside a search, a CPU waits for what nobody can do any more."""
 
 
-class Memory:
-    """What the runs of one search have in common, so that a state is a few numbers.
-
-    pasts: a number for all that a CPU has read: for one value more, by the number of what was read before. places: the words
-    that were written in some run, in the order in which that was seen; others are as they were at first.
-    """
-
-    def __init__(self) -> None:
-        self.pasts: dict[tuple[int, int], int] = {}
-        self.places: dict[Place, None] = {}
-
-
-class Cpu(greenlet.greenlet):  # type: ignore[misc]
-    """A CPU: `number`, from 0; how many `steps` it has done; its `past`, a number of the memory's."""
-
-    def __init__(self, number: int, body: Callable[[], None]) -> None:
-        def code() -> None:
-            body()  # what it returns would be taken for a step
-
-        super().__init__(code)
-        self.number = number
-        self.steps = 0
-        self.past = 0
-        self.killed = False
-
-
 class ExploredMachine:
     """Executes the text step by step: one run of one schedule."""
 
@@ -122,6 +100,8 @@ class ExploredMachine:
         self._private: dict[Place, tuple[greenlet.greenlet | None, bool]] = {}
         self._left: set[Place] = set()
         self._alone = 0
+        self._most_alone = LONGEST_CALL
+        self._clock = Clock()
         self._announces = False
         self._accessed: dict[Place, dict[greenlet.greenlet, bool]] = {}
         self.contended: set[Place] = set()
@@ -134,6 +114,11 @@ class ExploredMachine:
         """A new column. Columns have different names."""
         words = self._columns[column] = ExploredWords(self, column, values, private)
         return words
+
+    @property
+    def columns(self) -> Mapping[str, ExploredWords]:
+        """All of them, by name."""
+        return self._columns
 
     def column(self, name: str) -> ExploredWords | None:
         """The column of that name, if there is one."""
@@ -164,18 +149,26 @@ class ExploredMachine:
         place = words.column, i
         if self._scheduler is None:
             self._alone += 1
+            me = greenlet.getcurrent()
+            if isinstance(me, Cpu):
+                self._goes_on(me)
             if self._announces:
                 self.announced.add(place)
                 if writes:
                     self._memory.places[place] = None
-            if self._alone > LONGEST_REHEARSAL or (possible is not None and not possible()):
+            if possible is not None and not possible():
                 raise WaitsForever(f"{kind} of {words.column}[{i}], which is {values[i]}")
+            if self._alone > self._most_alone:
+                raise WaitsForever(f"{kind} of {words.column}[{i}], which is {values[i]}, after {LONGEST_CALL:,} accesses")
         elif (words.private or i in words.nobodys) and place not in self._left:
             self._check_private(place, writes)
         else:
             me = greenlet.getcurrent()
             if me.steps > LONGEST_RUN:
-                raise NotExplorable(f"{kind} of {words.column}[{i}] after {me.steps} steps: wait with wait_until()")
+                raise NotExplorable(
+                    f"{me.name} spins: {kind} of {words.column}[{i}] after {me.steps:,} steps in one run; "
+                    "wait with wait_until(), or spin less often"
+                )
             places = (place,) if stop is None else (place, (stop.column, 0))
             # Who waits for ever never does the step, and yet another's step on the word may come too early for it.
             self._use(me, place, writes or queues)
@@ -193,6 +186,23 @@ class ExploredMachine:
             pasts = self._memory.pasts
             me.past = pasts.setdefault((me.past, int(values[i])), len(pasts) + 1)
         return int(values[i])
+
+    @property
+    def accesses(self) -> int:
+        """How many there were, on shared words or outside a search."""
+        return self._alone + sum(cpu.steps for cpu in self.cpus)
+
+    def begin_call(self) -> None:
+        """Outside a search: what is done next has LONGEST_CALL accesses of its own."""
+        self._most_alone = self._alone + LONGEST_CALL
+
+    def _goes_on(self, cpu: Cpu) -> None:
+        """A CPU that was ended is about to do a step."""
+        cpu.ends += 1
+        if cpu.ends <= MOST_ENDS:
+            raise greenlet.GreenletExit
+        leave(cpu)
+        cpu.parent.throw(RunsOn(f"{cpu.name} catches what ends it, and goes on"))
 
     def learn(self, answer: int) -> None:
         """The running CPU has in this step learned more than the word says: who lives."""
@@ -266,10 +276,16 @@ class ExploredMachine:
 
     def stop(self) -> None:
         """End every CPU: a suspended greenlet keeps its frames alive."""
-        for cpu in self.cpus:
-            if not cpu.dead:
-                cpu.throw()
         self._scheduler = None
+        on: list[RunsOn] = []
+        for cpu in self.cpus:
+            try:
+                if not cpu.dead and not cpu.left:
+                    cpu.throw()
+            except RunsOn as error:
+                on.append(error)
+        if on:
+            raise on[0]
 
     def load_relaxed(self, words: Any, i: int) -> int:
         return self.access("load_relaxed", words, i, writes=False)
@@ -339,13 +355,16 @@ class ExploredMachine:
         return address
 
     def monotonic_ns(self) -> int:
-        return 0
+        me = greenlet.getcurrent()
+        asks = sys._getframe(2)  # behind shmkret.text.atomics
+        return me.clock.read(me.steps, asks) if isinstance(me, Cpu) else self._clock.read(self._alone, asks)
 
     def delay_ns(self, ns: int) -> None:
-        """Time stands still while a world is explored."""
+        me = greenlet.getcurrent()
+        (me.clock if isinstance(me, Cpu) else self._clock).delay(ns)
 
     def cpu_relax(self) -> None:
-        raise NotExplorable("cpu_relax(): wait with wait_until()")
+        """Nothing: a bounded spin ends by itself."""
 
     def libc(self, name: str, *args: Any) -> Any:
         """A call of shmkret.text.libc, as its model has it."""

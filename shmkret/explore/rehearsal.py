@@ -1,7 +1,8 @@
 """The rehearsal: what is the user's own is stepped through before it is measured.
 
-First a few rounds on each CPU in turn, every index checked; then one round each on two CPUs under every interleaving, as the
-test suite does with everything that comes with shmkret.
+step_through()    rounds on each CPU in turn, every index checked
+rehearse()        a lock of the user's by itself (shmkret.explore.by_itself); then one round each on two CPUs under every
+                  interleaving, and once more with their tasks in one bucket, where they are in two
 """
 
 from __future__ import annotations
@@ -9,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from shmkret.arena.layout import Geometry
+from shmkret.arena.hashing import hash_ptr
+from shmkret.arena.layout import TABLE_ARRAY, Geometry
 from shmkret.arena.records import Kernel
 from shmkret.errors import PluginError
+from shmkret.explore.bounded import RunsOn, guarded, watched
+from shmkret.explore.by_itself import by_itself
 from shmkret.explore.machine import ExploredMachine, WaitsForever
-from shmkret.explore.scenario import Scenario
+from shmkret.explore.scenario import Outcome, Rehearsal, Scenario
 from shmkret.explore.schedule import explore
 from shmkret.explore.snapshot import REGISTRATION, Snapshot
 from shmkret.kernel import registration
@@ -31,13 +35,6 @@ LONGEST_S = 30.0
 LARGEST = 20_000
 LONGEST_SEARCH = 2_000
 IS_PRIVATE = "is private to one CPU"
-
-
-class Rehearsal(NamedTuple):
-    """flaws: why nothing must be measured. doubts: what was not looked at."""
-
-    flaws: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
 
 
 def step_through(world: World) -> None:
@@ -59,7 +56,18 @@ def _small(world: World) -> Geometry | None:
 
 
 def rehearse(world: World) -> Rehearsal:
-    """What is wrong with a user's plug-ins, before any process runs them: one round on each CPU, every interleaving."""
+    """What is wrong with a user's plug-ins, before any process runs them."""
+    alone = rehearse_lock(world.build)
+    return alone if alone.flaws else alone.beside(_on_the_path(world))
+
+
+def rehearse_lock(build: Build) -> Rehearsal:
+    """What is wrong with its lock by itself, where that is the user's own."""
+    return Rehearsal() if build.lock.path.parent == build.lock.kind.folder else by_itself(build.lock)
+
+
+def _on_the_path(world: World) -> Rehearsal:
+    """One round on each CPU, every interleaving."""
     key = (replace(world.build, padding="cacheline"), world.sizes, world.script.tobytes())
     if key not in _known:
         _known[key] = _rehearse_anew(world)
@@ -73,15 +81,28 @@ def _rehearse_anew(world: World) -> Rehearsal:
     small = _small(world)
     if small is None:
         return Rehearsal(doubts=("not rehearsed: the arena is too large to step through",))
-    found = _rehearse(world, small, REGISTRATION if _registers(world.build) else ())
+    shared: Collection[str] = REGISTRATION if _registers(world.build) else ()
+    found = _rehearse(world, small, shared)
     if any(IS_PRIVATE in flaw for flaw in found.flaws):  # it registers probes by a way that we do not recognise
-        return _rehearse(world, small, REGISTRATION)
-    return found
+        shared = REGISTRATION
+        found = _rehearse(world, small, shared)
+    if found.flaws or not _has_two_buckets(world, small):
+        return found
+    return found.beside(_rehearse(world, small, shared, " whose tasks are in one bucket"))
 
 
-def _rehearse(world: World, small: Geometry, shared: Collection[str]) -> Rehearsal:
-    scheme = world.build.scheme
+def _has_two_buckets(world: World, small: Geometry) -> bool:
+    """Whether the tasks of the first two CPUs hang their instances in different ones, each with a lock of its own."""
     with world.create_arena(small) as arena:
+        addresses, multiplier = arena.records("tasks")["address"], int(arena.header["hash_multiplier"][0])
+        return TABLE_ARRAY in arena.sections and len({hash_ptr(int(a), multiplier) for a in addresses[:2]}) > 1
+
+
+def _rehearse(world: World, small: Geometry, shared: Collection[str], one_bucket: str = "") -> Rehearsal:
+    """one_bucket: words for two CPUs whose tasks are in one."""
+    with world.create_arena(small) as arena:
+        if one_bucket:
+            arena.header["hash_multiplier"][0] = 0
         snapshot = Snapshot(world, arena, shared=shared)
 
         def scenario(machine: ExploredMachine) -> Scenario:
@@ -93,16 +114,20 @@ def _rehearse(world: World, small: Geometry, shared: Collection[str]) -> Rehears
             return Scenario([body(0), body(1)], lambda: snapshot.audit(machine, k))
 
         outcome = explore(scenario, MOST_STATES, LONGEST_S)
+    return _said(world, outcome, f"round 0 on two CPUs{one_bucket}")
+
+
+def _said(world: World, outcome: Outcome, what: str) -> Rehearsal:
+    scheme = world.build.scheme
     if outcome.violations:
         by_nature = " and ".join(sorted(scheme.constants.bugs))
         note = f" ({scheme.name} has {by_nature} by nature)" if by_nature else ""
-        return Rehearsal(
-            tuple(f"rehearsal: under some interleaving of round 0 on two CPUs: {v.what}{note}" for v in outcome.violations)
-        )
+        return Rehearsal(tuple(f"rehearsal: under some interleaving of {what}: {v.what}{note}" for v in outcome.violations))
+    on = f"{world.build.scheme.name} with {world.build.lock.name}, {what} of {world.build.worker.name}"
     if not outcome.complete:
-        gave_up = f"the rehearsal gave up after {outcome.states} states: not all interleavings were tried"
-        return Rehearsal(doubts=(f"{gave_up}; does a loop spin without wait_until()?",))
-    return Rehearsal()
+        gave_up = f"the rehearsal gave up after {outcome.states} states, {outcome.gave_up}"
+        return Rehearsal(doubts=(f"{gave_up}: not all interleavings were tried of {on}",))
+    return Rehearsal(proved=(f"every interleaving: {on}",))
 
 
 def _registers(build: Build) -> bool:
@@ -114,9 +139,10 @@ def _registers(build: Build) -> bool:
 def _in_turn(build: Build, snapshot: Snapshot) -> None:
     machine = ExploredMachine()
     k = snapshot.kernel(machine)
-    with atomics.use(machine):
+    with atomics.use(machine), watched():
         for n in range(ROUNDS):
             for i in range(build.nr_cpus):
+                machine.begin_call()
                 _step(build, k, i, n)
         calls = sum(k.cpus.calls[i] for i in range(build.nr_cpus))
     if not calls:
@@ -145,11 +171,13 @@ def locate(world: World) -> str:
 def _step(build: Build, k: Kernel, i: int, n: int) -> None:
     try:
         with blamed(_paths(build), f"a round of CPU {i}, uncompiled,"):
-            one_round(k, i, i, n)
+            guarded(lambda: one_round(k, i, i, n))
     except PluginError as error:
         if isinstance(error.__cause__, WaitsForever):
             where = place(error.__cause__, _paths(build))
             raise PluginError(f"{where}: one CPU alone waits for ever: {error.__cause__}") from error
+        if isinstance(error.__cause__, RunsOn):
+            raise PluginError(str(error.__cause__)) from error
         raise
 
 

@@ -21,11 +21,12 @@ class Violation:
 
 @dataclass
 class Outcome:
-    """What a search found. complete: every interleaving was covered, and none was wrong."""
+    """What a search found. complete: every interleaving was covered, and none was wrong. gave_up: the limit that it reached."""
 
     states: int = 0
     schedules: int = 0
     complete: bool = False
+    gave_up: str = ""
     violations: list[Violation] = field(default_factory=list)
 
 
@@ -40,3 +41,17 @@ class Scenario(NamedTuple):
     mortal: Collection[int] = ()
     deaths: int = 1
     announce: Callable[[int], None] = lambda _: None
+
+
+class Rehearsal(NamedTuple):
+    """flaws: why nothing must be measured. doubts: what was not looked at, and should have been. proved: what was, and what is
+    beyond it.
+    """
+
+    flaws: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    proved: tuple[str, ...] = ()
+
+    def beside(self, other: Rehearsal) -> Rehearsal:
+        """Both."""
+        return Rehearsal(self.flaws + other.flaws, self.doubts + other.doubts, self.proved + other.proved)

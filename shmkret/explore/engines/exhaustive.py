@@ -19,7 +19,8 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from shmkret.explore.machine import Place, Step
+from shmkret.explore.cpus import Place
+from shmkret.explore.machine import Step
 from shmkret.explore.run import DIES, Begin, Run, in_a_sentence
 from shmkret.explore.scenario import Outcome, Violation
 

@@ -16,7 +16,8 @@ from shmkret.arena import hashing, memory
 from shmkret.arena.segment import Arena
 from shmkret.audit import checks
 from shmkret.errors import PluginError, UsageError
-from shmkret.explore.rehearsal import Rehearsal, locate, rehearse, step_through
+from shmkret.explore.rehearsal import locate, rehearse, step_through
+from shmkret.explore.scenario import Rehearsal
 from shmkret.host import signals, topology
 from shmkret.host.books import Conditions
 from shmkret.host.crew import WorkerLost
@@ -105,6 +106,11 @@ class Prepared:
     def doubts(self) -> tuple[str, ...]:
         """What its rehearsal could not rule out."""
         return self.rehearsal.doubts
+
+    @property
+    def proved(self) -> tuple[str, ...]:
+        """What its rehearsal has shown, and how far."""
+        return self.rehearsal.proved
 
     @property
     def _paths(self) -> list[Path]:
