@@ -122,7 +122,9 @@ def _anew(lock: Plugin) -> Rehearsal:
         outcome = Outcome(gave_up=over) if over else _made(lock, search, budget)
         if outcome.violations:
             what = outcome.violations[0].what
-            return Rehearsal((f"rehearsal: {lock.name} by itself, {search.group}, {search} (CPUs x rounds x locks): {what}",))
+            where = "" if what.startswith(str(lock.path)) else f"{lock.path}: "
+            words = f"{where}{what}; seen in its rehearsal by itself, {search.group}, {search} (CPUs x rounds x locks)"
+            return Rehearsal((words,))
         if outcome.complete:
             done.setdefault(search.group, []).append(str(search))
             continue

@@ -1,8 +1,9 @@
 """The rehearsal: what is the user's own is stepped through before it is measured.
 
 step_through()    rounds on each CPU in turn, every index checked
-rehearse()        a lock of the user's by itself (shmkret.explore.by_itself); then one round each on two CPUs under every
-                  interleaving, and once more with their tasks in one bucket, where they are in two
+rehearse_lock()   a lock of the user's by itself: see shmkret.explore.by_itself
+rehearse()        one round each on two CPUs under every interleaving, and once more with their tasks in one bucket, where they
+                  are in two
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from shmkret.arena.hashing import hash_ptr
-from shmkret.arena.layout import TABLE_ARRAY, Geometry
+from shmkret.arena.layout import Geometry
 from shmkret.arena.records import Kernel
 from shmkret.errors import PluginError
 from shmkret.explore.bounded import RunsOn, guarded, watched
@@ -29,7 +30,7 @@ from shmkret.machines.world import World
 from shmkret.plugins.calls import blamed, place
 from shmkret.text import atomics
 
-ROUNDS = 3
+ROUNDS = 200
 MOST_STATES = 50_000
 LONGEST_S = 30.0
 LARGEST = 20_000
@@ -56,18 +57,7 @@ def _small(world: World) -> Geometry | None:
 
 
 def rehearse(world: World) -> Rehearsal:
-    """What is wrong with a user's plug-ins, before any process runs them."""
-    alone = rehearse_lock(world.build)
-    return alone if alone.flaws else alone.beside(_on_the_path(world))
-
-
-def rehearse_lock(build: Build) -> Rehearsal:
-    """What is wrong with its lock by itself, where that is the user's own."""
-    return Rehearsal() if build.lock.path.parent == build.lock.kind.folder else by_itself(build.lock)
-
-
-def _on_the_path(world: World) -> Rehearsal:
-    """One round on each CPU, every interleaving."""
+    """What is wrong with a user's plug-ins, before any process runs them: one round on each CPU, every interleaving."""
     key = (replace(world.build, padding="cacheline"), world.sizes, world.script.tobytes())
     if key not in _known:
         _known[key] = _rehearse_anew(world)
@@ -75,6 +65,11 @@ def _on_the_path(world: World) -> Rehearsal:
 
 
 _known: dict[Any, Rehearsal] = {}
+
+
+def rehearse_lock(build: Build) -> Rehearsal:
+    """What is wrong with its lock by itself, where that is the user's own. Raises: PluginError, as by_itself()."""
+    return Rehearsal() if build.lock.path.parent == build.lock.kind.folder else by_itself(build.lock)
 
 
 def _rehearse_anew(world: World) -> Rehearsal:
@@ -92,10 +87,10 @@ def _rehearse_anew(world: World) -> Rehearsal:
 
 
 def _has_two_buckets(world: World, small: Geometry) -> bool:
-    """Whether the tasks of the first two CPUs hang their instances in different ones, each with a lock of its own."""
+    """Whether the tasks of the first two CPUs hang their instances in different ones."""
     with world.create_arena(small) as arena:
         addresses, multiplier = arena.records("tasks")["address"], int(arena.header["hash_multiplier"][0])
-        return TABLE_ARRAY in arena.sections and len({hash_ptr(int(a), multiplier) for a in addresses[:2]}) > 1
+        return len({hash_ptr(int(address), multiplier) for address in addresses[:2]}) > 1
 
 
 def _rehearse(world: World, small: Geometry, shared: Collection[str], one_bucket: str = "") -> Rehearsal:

@@ -16,7 +16,7 @@ from shmkret.arena import hashing, memory
 from shmkret.arena.segment import Arena
 from shmkret.audit import checks
 from shmkret.errors import PluginError, UsageError
-from shmkret.explore.rehearsal import locate, rehearse, step_through
+from shmkret.explore.rehearsal import locate, rehearse, rehearse_lock, step_through
 from shmkret.explore.scenario import Rehearsal
 from shmkret.host import signals, topology
 from shmkret.host.books import Conditions
@@ -154,8 +154,10 @@ class Prepared:
             sizes = replace(self.world.sizes, probes=None, tasks=None)
             rehearsed = World.of(replace(self.build, nr_cpus=cpus), sizes, self.seed)
             step_through(rehearsed)
-            _ = self._bodies
-            self.rehearsal = rehearse(rehearsed)
+            self.rehearsal = rehearse_lock(rehearsed.build)
+            if not self.rehearsal.flaws:
+                _ = self._bodies
+                self.rehearsal = self.rehearsal.beside(rehearse(rehearsed))
 
     @cached_property
     def _bodies(self) -> native.Bodies:
