@@ -172,7 +172,8 @@ def test_a_clock_grows_with_readings_steps_and_delays_and_is_the_cpus_own():
     assert found.complete
     assert len({tuple(one) for one in read}) == 1  # whatever the other has done
     a, b, c, d = read[0]
-    assert 0 < a < b < c
+    assert 0 < a < b
+    assert c - b > b - a  # a step more
     assert d - c > 5_000_000
 
 
@@ -254,3 +255,14 @@ def test_what_a_lock_raises_is_told_with_its_line(tmp_path):
 
     with pytest.raises(module.PluginError, match=r"own.py:\d+: ZeroDivisionError"):
         module.by_itself(find(LOCK, str(own)))
+
+
+def test_stress_refuses_a_lock_that_is_wrong_by_itself(tmp_path, capsys):
+    own = tmp_path / "own.py"
+    own.write_text(WRONG["takes nothing over"][0])
+
+    assert main(["stress", "--lock", str(own), "--kills", "1"]) == 1
+    out, err = capsys.readouterr()
+    assert f"{own}: " in err
+    assert "take over 2x1x1" in err
+    assert "worker" not in out

@@ -17,6 +17,7 @@ OLD = {"right for 65,536 turns", "right for 20,000 turns of the second CPU", "co
 def rehearsed(tmp_path, monkeypatch, request):
     monkeypatch.setattr(bounded, "PATIENCE_S", 0.5)
     monkeypatch.setattr(module, "MOST_STATES", 8_000)
+    monkeypatch.setattr(module, "MOST_STATES_OF_ONE", 3_000)
     if request.node.callspec.params["name"] not in OLD:
         monkeypatch.setattr(module, "AGE", 2_000)
 

@@ -318,7 +318,7 @@ def release(lock, i):
 @pytest.mark.parametrize(
     ("acquire", "release", "code", "words"),
     [
-        ("wait_until(lock.word, i, EQ, 0); store_release(lock.word, i, 1)", "store_release(lock.word, i, 0)", 1, "data race"),
+        ("wait_until(lock.word, i, EQ, 0); store_release(lock.word, i, 1)", "store_release(lock.word, i, 0)", 1, "inside lock"),
         ("wait_until(lock.word, i, EQ, 0); store_release(lock.word, i, 1)", "pass", 2, "one CPU alone waits for ever"),
         ("lock.wird[i] = 1", "pass", 2, "AttributeError"),
     ],
@@ -341,7 +341,7 @@ def test_a_users_lock_is_rehearsed_on_two_cpus_even_when_one_is_measured(tmp_pat
     code, result = bench(tmp_path, "--lock", str(own), "--worker", "hot", "--scheme", "hashed", "--cpus", "1", "--tasks", "1")
 
     assert (code, result["cells"][0]["verdict"], result["cells"][0]["median"]) == (1, "withheld", None)
-    assert "data race" in result["cells"][0]["reasons"][0]
+    assert "inside lock 0" in result["cells"][0]["reasons"][0]
 
 
 def test_a_worker_and_a_lock_of_the_users_run_by_path(tmp_path):
@@ -352,6 +352,7 @@ def test_a_worker_and_a_lock_of_the_users_run_by_path(tmp_path):
 
     assert code == 0
     assert all(cell["hits"] > 0 for cell in result["cells"])
+    assert all("my_lock by itself, every interleaving" in cell["rehearsed"][0] for cell in result["cells"])
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,7 @@ from shmkret.kernel import Kretprobe
 from shmkret.kernel import call_and_return
 
 def divides(k, cpu, task, ri):
-    return 1 // (k.cpus.hits[cpu] - 70)
+    return 1 // (k.cpus.hits[cpu] - 700)
 
 def probes(nr_cpus):
     return [Kretprobe(0, None, divides)]
@@ -205,7 +205,7 @@ def step(worker, k, cpu, task, n):
 
 @pytest.mark.parametrize("plain", [False, True])
 def test_a_handler_that_raises_is_reported_with_its_line(plain, tmp_path):
-    """Not at its first call, where the rehearsal would find it, but at its seventieth."""
+    """Not at its first call, where the rehearsal would find it, but at its seven hundredth."""
     own = tmp_path / "raises.py"
     own.write_text(RAISES)
     with pytest.raises(WorkerLost, match=r"(?s)raises\.py(:|\", line )6"):

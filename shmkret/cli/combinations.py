@@ -58,7 +58,7 @@ def asked(options: argparse.Namespace, seed: int) -> Asked:
 
 
 def rehearsed(what: Asked) -> list[str]:
-    """What the rehearsal of the user's own locks has shown, and how far. Raises: RunFailed for one that is wrong; PluginError."""
+    """What the rehearsal of the user's own locks has shown, and how far. Raises: RunFailed for a wrong one; PluginError."""
     found = [rehearse_lock(build) for build in what.builds if not build.lock.constants.control]
     flaws = dict.fromkeys(flaw for one in found for flaw in one.flaws)
     if flaws:

@@ -47,8 +47,10 @@ class _Search(NamedTuple):
     at: int = 0
     must: bool = False
 
-    def __str__(self) -> str:
-        return f"{self.trial} {'x'.join(map(str, self.size))}{f' at lock {self.at}' if self.at else ''}"
+    @property
+    def measures(self) -> str:
+        """The size in words."""
+        return "x".join(map(str, self.size)) + (f" at lock {self.at}" if self.at else "")
 
 
 def by_itself(lock: Plugin) -> Rehearsal:
@@ -113,24 +115,40 @@ class _Budget:
 
 
 def _anew(lock: Plugin) -> Rehearsal:
-    budget = _Budget()
-    done: dict[str, list[str]] = {}
-    doubts: list[str] = []
-    larger: list[str] = []
+    budget, done, doubted, larger = _Budget(), _Said(), _Said(), _Said()
     for search in _searches(lock):
         over = budget.over()
         outcome = Outcome(gave_up=over) if over else _made(lock, search, budget)
         if outcome.violations:
-            what = outcome.violations[0].what
-            where = "" if what.startswith(str(lock.path)) else f"{lock.path}: "
-            words = f"{where}{what}; seen in its rehearsal by itself, {search.group}, {search} (CPUs x rounds x locks)"
-            return Rehearsal((words,))
+            return Rehearsal((_flaw(lock, search, outcome.violations[0].what),))
         if outcome.complete:
-            done.setdefault(search.group, []).append(str(search))
-            continue
-        tried = f"gave up after {outcome.states:,} states, {outcome.gave_up}" if not over else f"not tried, {over}"
-        (doubts if search.must else larger).append(f"{search.group}, {search}: {tried}")
-    return Rehearsal(doubts=_doubts(lock, doubts), proved=_proved(lock, done, larger))
+            done.say(search.group, search)
+        else:
+            why = f"not tried, {over}" if over else f"gave up after {outcome.states:,} states, {outcome.gave_up}"
+            (doubted if search.must else larger).say(f"{search.group}, {why}", search)
+    return Rehearsal(doubts=_doubts(lock, doubted), proved=_proved(lock, done, larger))
+
+
+class _Said(dict[str, dict[str, list[str]]]):
+    """By what is said of searches: their sizes, by trial."""
+
+    def say(self, what: str, search: _Search) -> None:
+        """It of one more."""
+        self.setdefault(what, {}).setdefault(search.trial, []).append(search.measures)
+
+    def __str__(self) -> str:
+        """In a sentence."""
+        return "; ".join(
+            f"{what}: " + ", ".join(f"{trial} {' + '.join(sizes)}" for trial, sizes in trials.items())
+            for what, trials in self.items()
+        )
+
+
+def _flaw(lock: Plugin, search: _Search, what: str) -> str:
+    where = "" if what.startswith(str(lock.path)) else f"{lock.path}: "
+    return (
+        f"{where}{what}; in its rehearsal by itself, {search.group}: {search.trial} {search.measures} (CPUs x rounds x locks)"
+    )
 
 
 def _made(lock: Plugin, search: _Search, budget: _Budget) -> Outcome:
@@ -150,16 +168,15 @@ def _made(lock: Plugin, search: _Search, budget: _Budget) -> Outcome:
     return outcome
 
 
-def _doubts(lock: Plugin, missing: list[str]) -> tuple[str, ...]:
-    return (f"{lock.name} by itself was not rehearsed to the end: {'; '.join(missing)}",) if missing else ()
+def _doubts(lock: Plugin, missing: _Said) -> tuple[str, ...]:
+    return (f"{lock.name} by itself was not rehearsed to the end: {missing}",) if missing else ()
 
 
-def _proved(lock: Plugin, done: dict[str, list[str]], larger: list[str]) -> tuple[str, ...]:
+def _proved(lock: Plugin, done: _Said, larger: _Said) -> tuple[str, ...]:
     """In sentences: what was tried under every interleaving, what was begun in vain, and what nothing is known of."""
-    said = [f"{group}: {', '.join(searches)}" for group, searches in done.items()]
-    words = [f"{lock.name} by itself, every interleaving (CPUs x rounds x locks): {'; '.join(said) or 'nothing'}"]
+    words = [f"{lock.name} by itself, every interleaving (CPUs x rounds x locks): {done or 'nothing'}"]
     if larger:
-        words.append(f"{lock.name} by itself, not every interleaving: {'; '.join(larger)}")
+        words.append(f"{lock.name} by itself, not every interleaving: {larger}")
     ages = f"more than {AGE:,} turns, as the file has no start(lock, i, n)"
     if lock.own("start") is not None:
         ages = f"more than {AGE:,} turns that do not begin just below {', '.join(f'2^{brink}' for brink in BRINKS)}"
