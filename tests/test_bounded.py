@@ -223,6 +223,22 @@ def test_a_scheme_that_forgets_the_locks_of_its_buckets_is_refused(tmp_path):
     ] == [True]
 
 
+def test_a_lock_that_runs_on_in_a_function_outside_the_text_is_left_and_no_timer_stays(tmp_path):
+    """Each of them has a deadline of its own elsewhere, which is put away by code that is not come back to."""
+    own = tmp_path / "own.py"
+    own.write_text(WRONG["does nothing"][0].replace("    return lock.locked[i] == 0", "    while True:\n        pass"))
+    others = signal.setitimer(signal.ITIMER_REAL, 0)
+    try:
+        (flaw,) = rehearse(prepared(str(own)).world).flaws
+        timer = signal.getitimer(signal.ITIMER_REAL)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *others)
+
+    assert f"{own}:" in flaw
+    assert "runs on: no step" in flaw
+    assert timer == (0, 0)
+
+
 def test_what_was_shown_of_a_lock_stands_with_the_result(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "AGE", 500)
     own = tmp_path / "own.py"

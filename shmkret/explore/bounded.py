@@ -27,6 +27,7 @@ from typing import Any, TypeVar
 import greenlet
 
 from shmkret.explore import places
+from shmkret.plugins.calls import bounded_by_another
 from shmkret.text import atomics
 
 PATIENCE_S = 2.0
@@ -66,9 +67,10 @@ def leave(one: Bounded) -> None:
 
 
 def guarded(act: Callable[[], T]) -> T:
-    """Do it, so that it can be left. Raises: what it raises, and RunsOn."""
+    """Do it, so that it can be left, in a block that is watched(). Raises: what it raises, and RunsOn."""
     answers: list[T] = []
-    Bounded(lambda: answers.append(act())).switch()
+    with bounded_by_another():
+        Bounded(lambda: answers.append(act())).switch()
     return answers[0]
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from shmkret.arena.hashing import hash_ptr
 from shmkret.arena.layout import Geometry
@@ -29,6 +30,8 @@ from shmkret.machines.build import Build
 from shmkret.machines.world import World
 from shmkret.plugins.calls import blamed, place
 from shmkret.text import atomics
+
+T = TypeVar("T")
 
 ROUNDS = 200
 MOST_STATES = 50_000
@@ -133,8 +136,8 @@ def _registers(build: Build) -> bool:
 
 def _in_turn(build: Build, snapshot: Snapshot) -> None:
     machine = ExploredMachine()
-    k = snapshot.kernel(machine)
     with atomics.use(machine), watched():
+        k = _bounded(lambda: snapshot.kernel(machine))
         for n in range(ROUNDS):
             for i in range(build.nr_cpus):
                 machine.begin_call()
@@ -151,28 +154,34 @@ def locate(world: World) -> str:
     """
     with world.create_arena() as arena:
         machine = ExploredMachine()
-        k = Snapshot(world, arena).kernel(machine)
-        with atomics.use(machine):
+        with atomics.use(machine), watched():
+            k = _bounded(lambda: Snapshot(world, arena).kernel(machine))
             try:
                 for n in range(LONGEST_SEARCH):
-                    one_round(k, 0, 0, n)
-            except WaitsForever:
+                    machine.begin_call()
+                    guarded(partial(one_round, k, 0, 0, n))
+            except (WaitsForever, RunsOn):
                 return ""
             except Exception as error:
                 return f"{place(error, _paths(world.build))}: {type(error).__name__}: {error}"
     return ""
 
 
+def _bounded(act: Callable[[], T]) -> T:
+    try:
+        return guarded(act)
+    except RunsOn as error:
+        raise PluginError(str(error)) from error
+
+
 def _step(build: Build, k: Kernel, i: int, n: int) -> None:
     try:
         with blamed(_paths(build), f"a round of CPU {i}, uncompiled,"):
-            guarded(lambda: one_round(k, i, i, n))
+            _bounded(lambda: one_round(k, i, i, n))
     except PluginError as error:
         if isinstance(error.__cause__, WaitsForever):
             where = place(error.__cause__, _paths(build))
             raise PluginError(f"{where}: one CPU alone waits for ever: {error.__cause__}") from error
-        if isinstance(error.__cause__, RunsOn):
-            raise PluginError(str(error.__cause__)) from error
         raise
 
 
