@@ -11,6 +11,7 @@ from shmkret.cli.main import main
 from shmkret.explore import bounded
 from shmkret.explore import by_itself as module
 from shmkret.explore.rehearsal import rehearse, rehearse_lock
+from shmkret.explore.clock import STEP_NS
 from shmkret.explore.scenario import Scenario
 from shmkret.explore.schedule import explore
 from shmkret.locks import LOCK
@@ -173,7 +174,7 @@ def test_a_clock_grows_with_readings_steps_and_delays_and_is_the_cpus_own():
     assert len({tuple(one) for one in read}) == 1  # whatever the other has done
     a, b, c, d = read[0]
     assert 0 < a < b
-    assert c - b > b - a  # a step more
+    assert (c - b) - (b - a) == STEP_NS  # a step more; at each place it is asked for the first time
     assert d - c > 5_000_000
 
 

@@ -282,7 +282,7 @@ def test_a_result_is_not_written_over(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (("0, n)", "50, n)"), "own.py:8: IndexError: load_acquire of functions.kprobe[50], of which there are 1"),
+        (("0, n)", "50, n)"), "own.py:8: IndexError: function 50, of which there are 1"),
         (("    call_and", "    1 // 0\n    call_and"), "own.py:8: ZeroDivisionError"),
     ],
 )

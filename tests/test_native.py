@@ -212,6 +212,26 @@ def test_a_handler_that_raises_is_reported_with_its_line(plain, tmp_path):
         run(worker=str(own), cpus=1, plain=plain)
 
 
+LATE = """
+from shmkret.kernel import call_and_return
+
+def nr_probes(nr_cpus):
+    return 1
+
+def step(worker, k, cpu, task, n):
+    call_and_return(k, cpu, task, n // 5000 * 50, n)
+"""
+
+
+def test_a_function_that_is_not_there_is_not_called(tmp_path):
+    """However late: beyond the table lies something else of the arena."""
+    own = tmp_path / "late.py"
+    own.write_text(LATE)
+    found = run(worker=str(own), cpus=1)
+
+    assert found.flaws == ("oracle: cpu 0, task 0: a function is called that there is not: function 50, of 1",)
+
+
 @needs_two_cores
 def test_a_stopped_cpu_that_others_wait_for_is_named(monkeypatch):
     monkeypatch.setattr("shmkret.measure.window.PATIENCE_S", 1.5)

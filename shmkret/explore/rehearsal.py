@@ -24,7 +24,7 @@ from shmkret.explore.machine import ExploredMachine, WaitsForever
 from shmkret.explore.scenario import Outcome, Rehearsal, Scenario
 from shmkret.explore.schedule import explore
 from shmkret.explore.snapshot import REGISTRATION, Snapshot
-from shmkret.kernel import registration
+from shmkret.kernel import oracle, registration
 from shmkret.kernel.cpu import one_round
 from shmkret.machines.build import Build
 from shmkret.machines.world import World
@@ -134,8 +134,18 @@ def _registers(build: Build) -> bool:
     return any(getattr(used, "__module__", None) == registration.__name__ for used in uses)
 
 
+class _Strict(ExploredMachine):
+    """Raises where a function is called that there is not: with the line, which a bug of the oracle has not."""
+
+    def store_release(self, words: Any, i: int, value: int) -> None:
+        if words.column == "cpus.bug" and value == oracle.NO_FUNCTION:
+            function, nr = (self.columns[f"cpus.{name}"].values[i] for name in ("bug_seen", "bug_expected"))
+            raise IndexError(f"function {function}, of which there are {nr}")
+        super().store_release(words, i, value)
+
+
 def _in_turn(build: Build, snapshot: Snapshot) -> None:
-    machine = ExploredMachine()
+    machine = _Strict()
     with atomics.use(machine), watched():
         k = _bounded(lambda: snapshot.kernel(machine))
         for n in range(ROUNDS):

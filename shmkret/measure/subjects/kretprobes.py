@@ -263,4 +263,6 @@ def _bug(record: Any, i: int) -> str:
     where = f"oracle: cpu {i}, task {int(record['bug_task'])}: {what}"
     if bug == oracle.KRETPROBE_BUG:
         return f"{where}; with several CPUs this usually means that a lock let two in"
+    if bug == oracle.NO_FUNCTION:
+        return f"{where}: function {int(record['bug_seen'])}, of {int(record['bug_expected'])}"
     return f"{where}: saw {int(record['bug_seen']):#x}, expected {int(record['bug_expected']):#x}"
