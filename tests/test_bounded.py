@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from shmkret.cli.main import main
-from shmkret.explore import bounded
+from shmkret.explore import bounded, rehearsal
 from shmkret.explore import by_itself as module
 from shmkret.explore.rehearsal import rehearse, rehearse_lock
 from shmkret.explore.clock import STEP_NS
@@ -27,6 +27,8 @@ from .wrong_locks import RIGHT, WRONG
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
     monkeypatch.setattr(bounded, "PATIENCE_S", 0.3)
+    for one in (module, rehearsal):
+        monkeypatch.setattr(one, "LONGEST_S", 1e6)
 
 
 def explored(*bodies, limit=10_000, check=lambda words: []):

@@ -16,6 +16,7 @@ OLD = {"right for 65,536 turns", "right for 20,000 turns of the second CPU", "co
 @pytest.fixture
 def rehearsed(tmp_path, monkeypatch, request):
     monkeypatch.setattr(bounded, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(module, "LONGEST_S", 1e6)
     monkeypatch.setattr(module, "MOST_STATES", 8_000)
     monkeypatch.setattr(module, "MOST_STATES_OF_ONE", 3_000)
     if request.node.callspec.params["name"] not in OLD:
