@@ -10,8 +10,8 @@ import pytest
 from shmkret.cli.main import main
 from shmkret.explore import bounded, rehearsal
 from shmkret.explore import by_itself as module
-from shmkret.explore.rehearsal import rehearse, rehearse_lock
 from shmkret.explore.clock import STEP_NS
+from shmkret.explore.rehearsal import rehearse, rehearse_lock
 from shmkret.explore.scenario import Scenario
 from shmkret.explore.schedule import explore
 from shmkret.locks import LOCK
