@@ -34,4 +34,5 @@ class Cpu(Bounded):
         self.past = 0
         self.killed = False
         self.clock = Clock()
+        self.ended = False
         self.ends = 0

@@ -150,7 +150,7 @@ class ExploredMachine:
         if self._scheduler is None:
             self._alone += 1
             me = greenlet.getcurrent()
-            if isinstance(me, Cpu):
+            if isinstance(me, Cpu) and me.ended:
                 self._goes_on(me)
             if self._announces:
                 self.announced.add(place)
@@ -256,6 +256,7 @@ class ExploredMachine:
         """SIGKILL: it does nothing more, and what it alone used is a shared word from now on: several may finish its move."""
         cpu = self.cpus[number]
         scheduler, self._scheduler = self._scheduler, None
+        cpu.ended = True
         cpu.throw()
         self._scheduler = scheduler
         cpu.killed = True
@@ -279,6 +280,7 @@ class ExploredMachine:
         self._scheduler = None
         on: list[RunsOn] = []
         for cpu in self.cpus:
+            cpu.ended = True
             try:
                 if not cpu.dead and not cpu.left:
                     cpu.throw()
