@@ -19,6 +19,7 @@ from shmkret.measure.cell import Cell
 from shmkret.measure.subjects.kretprobes import Prepared
 from shmkret.plugins.registry import find
 from shmkret.schemes import SCHEME
+from shmkret.text import atomics
 from shmkret.text.atomics import cpu_relax, delay_ns, exchange, load_acquire, monotonic_ns, store_release
 
 from .wrong_locks import RIGHT, WRONG
@@ -240,6 +241,7 @@ def test_a_lock_that_runs_on_in_a_function_outside_the_text_is_left_and_no_timer
     assert f"{own}:" in flaw
     assert "runs on: no step" in flaw
     assert timer == (0, 0)
+    assert atomics.depth() == 0  # else every other thread would wait for this one
 
 
 def test_what_was_shown_of_a_lock_stands_with_the_result(tmp_path, monkeypatch):

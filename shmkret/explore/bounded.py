@@ -69,8 +69,13 @@ def leave(one: Bounded) -> None:
 def guarded(act: Callable[[], T]) -> T:
     """Do it, so that it can be left, in a block that is watched(). Raises: what it raises, and RunsOn."""
     answers: list[T] = []
+    machine, depth = atomics.machine(), atomics.depth()
     with bounded_by_another():
-        Bounded(lambda: answers.append(act())).switch()
+        try:
+            Bounded(lambda: answers.append(act())).switch()
+        except RunsOn:
+            atomics.leave_to(machine, depth)
+            raise
     return answers[0]
 
 
