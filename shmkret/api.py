@@ -55,6 +55,7 @@ class Result:
     counts: of the whole run, warm-up included: calls, hits, nmissed, kp_nmissed, refused, returns, flushed, walked, irqs,
             switches, grace_periods (numbers) and grace_ns (nanoseconds).
     verdict: valid, suspect or withheld; reasons: why, in sentences.
+    rehearsed: what was shown of your own files before they were measured, and how far, in sentences.
     latencies: by class (entry, return, table_lock, probe_lock), in nanoseconds, where they were asked for.
     clock_ns: what the two readings of the clock cost, which every time in latencies includes; None where none was taken.
     conditions: what the machine did, one a repetition.
@@ -67,6 +68,7 @@ class Result:
     counts: Mapping[str, int]
     verdict: str
     reasons: tuple[str, ...]
+    rehearsed: tuple[str, ...] = ()
     latencies: Mapping[str, Histogram] = field(default_factory=dict)
     clock_ns: float | None = None
     conditions: tuple[Conditions, ...] = ()
@@ -81,6 +83,7 @@ class Result:
             **self.counts,
             "verdict": self.verdict,
             "reasons": list(self.reasons),
+            "rehearsed": list(self.rehearsed),
             "latency_ns": {
                 **({} if self.clock_ns is None else {"clock": self.clock_ns}),
                 **{name: found.statistics() for name, found in self.latencies.items()},
@@ -155,6 +158,7 @@ def _result(measured: bench.Measured) -> Result:
         counts,
         measured.verdict,
         tuple(measured.reasons),
+        measured.rehearsed,
         measured.histograms,
         latency.clock_ns(list(measured.histograms.values())) if measured.histograms else None,
         tuple(sample.conditions for sample in measured.samples),

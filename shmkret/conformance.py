@@ -17,7 +17,9 @@ from typing import Any
 
 from shmkret import locks
 from shmkret.explore import trials
-from shmkret.explore.machine import ExploredMachine, WaitsForever
+from shmkret.explore.bounded import RunsOn, guarded, watched
+from shmkret.explore.cpu import WaitsForever
+from shmkret.explore.machine import ExploredMachine
 from shmkret.explore.rehearsal import rehearse, step_through
 from shmkret.explore.snapshot import Snapshot
 from shmkret.host import topology
@@ -79,15 +81,14 @@ def recovery_flaw(world: World, family: str) -> str:
     """
     machine = ExploredMachine()
     world = world.over(nr_cpus=3)
-    with world.create_arena() as arena:
-        k = Snapshot(world, arena).kernel(machine)
-        with atomics.use(machine):
-            try:
-                _ask_recovery(k.table_locks, k.run.gate, family, k.nr_slots - 1)
-            except _Flaw as flaw:
-                return str(flaw)
-            except WaitsForever as wait:
-                return f"it waits for ever: {wait}"
+    with world.create_arena() as arena, atomics.use(machine), watched():
+        try:
+            k = guarded(lambda: Snapshot(world, arena).kernel(machine))
+            guarded(lambda: _ask_recovery(k.table_locks, k.run.gate, family, k.nr_slots - 1))
+        except (_Flaw, RunsOn) as flaw:
+            return str(flaw)
+        except WaitsForever as wait:
+            return f"it waits for ever: {wait}"
     return ""
 
 

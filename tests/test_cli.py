@@ -284,7 +284,7 @@ def test_a_result_is_not_written_over(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (("0, n)", "50, n)"), "own.py:8: IndexError: load_acquire of functions.kprobe[50], of which there are 1"),
+        (("0, n)", "50, n)"), "own.py:8: IndexError: function 50, of which there are 1"),
         (
             ("    call_and", "    1 // 0\n    call_and"),
             "own.py:8: ZeroDivisionError: integer division or modulo by zero, in an uncompiled round of CPU 0\n",
@@ -323,7 +323,7 @@ def release(lock, i):
 @pytest.mark.parametrize(
     ("acquire", "release", "code", "words"),
     [
-        ("wait_until(lock.word, i, EQ, 0); store_release(lock.word, i, 1)", "store_release(lock.word, i, 0)", 1, "data race"),
+        ("wait_until(lock.word, i, EQ, 0); store_release(lock.word, i, 1)", "store_release(lock.word, i, 0)", 1, "inside lock"),
         ("wait_until(lock.word, i, EQ, 0); store_release(lock.word, i, 1)", "pass", 2, "one CPU alone waits for ever"),
         ("lock.wird[i] = 1", "pass", 2, "AttributeError"),
         ("lock.word[i] = lock.word[i] + (1 << 62)", "pass", 2, "own.py:9: 9223372036854775808 does not fit: a word is"),
@@ -349,7 +349,7 @@ def test_a_users_lock_is_rehearsed_on_two_cpus_even_when_one_is_measured(tmp_pat
     code, result = bench(tmp_path, "--lock", str(own), "--worker", "hot", "--scheme", "hashed", "--cpus", "1", "--tasks", "1")
 
     assert (code, result["cells"][0]["verdict"], result["cells"][0]["median"]) == (1, "withheld", None)
-    assert "data race" in result["cells"][0]["reasons"][0]
+    assert "inside lock 0" in result["cells"][0]["reasons"][0]
 
 
 def test_a_worker_and_a_lock_of_the_users_run_by_path(tmp_path):
@@ -360,6 +360,7 @@ def test_a_worker_and_a_lock_of_the_users_run_by_path(tmp_path):
 
     assert code == 0
     assert all(cell["hits"] > 0 for cell in result["cells"])
+    assert all("my_lock by itself, every interleaving" in cell["rehearsed"][0] for cell in result["cells"])
 
 
 @pytest.mark.parametrize(

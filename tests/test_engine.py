@@ -13,8 +13,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shmkret.explore import libc
+from shmkret.explore.cpu import Memory, WaitsForever
 from shmkret.explore.engines import exhaustive
-from shmkret.explore.machine import ExploredMachine, Memory, WaitsForever
+from shmkret.explore.machine import ExploredMachine
 from shmkret.explore.run import one_run
 from shmkret.explore.scenario import Broken, Scenario
 from shmkret.explore.schedule import explore
@@ -340,8 +341,9 @@ def test_whatever_is_raised_is_a_violation(error, words):
     def raises(*_):
         raise error
 
-    assert complete(raises) == [words]
-    assert complete(lambda words, own: load_acquire(words, 0), mortal=(0,), announce=raises) == [words]
+    here = f"{__file__}:{raises.__code__.co_firstlineno + 1}: {words}"
+    assert complete(raises) == [here]
+    assert complete(lambda words, own: load_acquire(words, 0), mortal=(0,), announce=raises) == [here]
 
 
 def test_a_private_word_that_two_have_read_may_not_be_written():

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from shmkret.explore.machine import Memory
+from shmkret.explore.cpu import Memory
 from shmkret.explore.monitors import MONITOR
 from shmkret.explore.run import in_a_sentence, one_run
 from shmkret.explore.schedule import explore

@@ -194,7 +194,7 @@ from shmkret.kernel import Kretprobe
 from shmkret.kernel import call_and_return
 
 def divides(k, cpu, task, ri):
-    return 1 // (k.cpus.hits[cpu] - 70)
+    return 1 // (k.cpus.hits[cpu] - 700)
 
 def probes(nr_cpus):
     return [Kretprobe(0, None, divides)]
@@ -206,7 +206,7 @@ def step(worker, k, cpu, task, n):
 
 @pytest.mark.parametrize("plain", [False, True])
 def test_a_handler_that_raises_is_reported_with_its_line(plain, tmp_path):
-    """Not at its first call, where the rehearsal would find it, but at its seventieth."""
+    """Not at its first call, where the rehearsal would find it, but at its seven hundredth."""
     own = tmp_path / "raises.py"
     own.write_text(RAISES)
     with pytest.raises(WorkerLost, match=r"^cpu 0, .*ZeroDivisionError: .*raises\.py:6\b.*$") as caught:
@@ -230,6 +230,26 @@ def test_what_compiled_code_alone_has_raised_is_said_in_a_sentence(tmp_path, mon
     no_word = prepared._in_a_sentence(f"{ended}:\n{trace.format(own, f'shmkret.errors.NotAWord: {own}:6: 0.5 is no word')}")
     assert no_word == f"{ended}: {own}:6: 0.5 is no word"
     assert prepared._in_a_sentence(ended) == ended
+
+
+LATE = """
+from shmkret.kernel import call_and_return
+
+def nr_probes(nr_cpus):
+    return 1
+
+def step(worker, k, cpu, task, n):
+    call_and_return(k, cpu, task, n // 5000 * 50, n)
+"""
+
+
+def test_a_function_that_is_not_there_is_not_called(tmp_path):
+    """However late: beyond the table lies something else of the arena."""
+    own = tmp_path / "late.py"
+    own.write_text(LATE)
+    found = run(worker=str(own), cpus=1)
+
+    assert found.flaws == ("oracle: cpu 0, task 0: a function is called that there is not: function 50, of 1",)
 
 
 @needs_two_cores

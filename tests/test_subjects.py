@@ -30,6 +30,7 @@ class Bare:
     used: dict[str, int] = field(default_factory=lambda: {"locks": 1})
     sources: dict[str, str] = field(default_factory=lambda: {"lock": "0" * 16})
     doubts: tuple[str, ...] = ("it was not explored",)
+    proved: tuple[str, ...] = ("every interleaving",)
     called: list[Any] = field(default_factory=list)
 
     def compile(self):

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import product
 
 from shmkret.arch import ARCH
-from shmkret.errors import UsageError
+from shmkret.errors import RunFailed, UsageError
+from shmkret.explore.rehearsal import rehearse_lock
 from shmkret.kernel.program import WORKER
 from shmkret.locks import LOCK
 from shmkret.machines.build import Build
@@ -54,6 +55,15 @@ def asked(options: argparse.Namespace, seed: int) -> Asked:
     seconds, fence_s = options.seconds or NEVER, options.fence or NEVER
     plan = Plan(kills, round_kills, terms, seed, seconds=seconds, fence_s=fence_s, guests=options.guests)
     return Asked(builds, sizes, plan, nth)
+
+
+def rehearsed(what: Asked) -> list[str]:
+    """What the rehearsal of the user's own locks has shown, and how far. Raises: RunFailed for a wrong one; PluginError."""
+    found = [rehearse_lock(build) for build in what.builds if not build.lock.constants.control]
+    flaws = dict.fromkeys(flaw for one in found for flaw in one.flaws)
+    if flaws:
+        raise RunFailed("; ".join(flaws))
+    return list(dict.fromkeys(words for one in found for words in (*one.doubts, *one.proved)))
 
 
 def _kills(options: argparse.Namespace) -> int:

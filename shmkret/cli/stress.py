@@ -61,11 +61,15 @@ def run(options: argparse.Namespace, argv: list[str]) -> int:
     output.require_writable(options.json)
     posix.sweep_names()
     place = sys.stderr if options.json == "-" else sys.stdout
+    shown = combinations.rehearsed(asked)
+    for words in shown:
+        output.say(f"rehearsed: {words}")
     how = stressed.unprotected if options.unprotected else stressed.at_random if asked.nth is None else stressed.every_store
     runs = how(asked, place)
     failed = [run for run in runs if run.get("findings")] if not options.unprotected else []
     replay = output.replay(argv, seed)
     result = output.headed("stress", argv, seed)
+    result["rehearsed"] = shown
     result["runs"] = [{**run, "replay": replay} for run in runs]
     try:
         output.write_json(options.json, result)

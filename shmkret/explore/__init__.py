@@ -7,6 +7,7 @@ relaxed accesses are, too: what a lock does wrong on weaker machines alone is no
 Read `scenario` (what is explored, and what a search says of it), `steps` (what a CPU is about to do, and how a schedule names
 it), `machine` (each access is a step) with `cpu`, `futex`, `line` and `libc` (what kernel and libc do; `promises` says what may
 happen), `run` (the CPUs of one scenario along one schedule), `monitors` (what is asked before every step), `engines` (which
-schedules are tried), `schedule` (explore(): all of it together). Then its users: `snapshot` (an arena's words), `alone` (a
-lock by itself), `rehearsal` (a user's plug-ins before they are measured).
+schedules are tried), `schedule` (explore(): all of it together). `clock` says how time passes, `bounded` what becomes of code
+that runs on. Then its users: `snapshot` (an arena's words), `alone` with `trials` and `past` (a lock in a world of its own),
+`by_itself` (a user's lock, in all of these), `rehearsal` (a user's plug-ins before they are measured).
 """

@@ -11,13 +11,16 @@ Source    ck_spinlock's validate.h, Concurrency Kit; trio's tests of locks
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from shmkret import locks
 from shmkret.arena.fields import parts_of
 from shmkret.arena.layout import OF_LOCKS, OTHER_ARRAY, Geometry
 from shmkret.arena.shape import lock_shape, realize
-from shmkret.explore.machine import ExploredMachine, ExploredWords, WaitsForever
+from shmkret.explore.column import ExploredWords
+from shmkret.explore.cpu import WaitsForever
+from shmkret.explore.machine import ExploredMachine
 from shmkret.explore.scenario import Broken
 from shmkret.plugins.registry import Plugin
 from shmkret.text.atomics import Words
@@ -26,17 +29,42 @@ from shmkret.text.libc import OWNER_DIED
 
 NR_NODES = 2
 """Memory nodes: every other CPU is on the second."""
+OURS = frozenset({"counter", "never"})
+"""Columns that are not the lock's."""
+
+
+class Past(NamedTuple):
+    """What locks have been through. words: those that such locks had, by column; begun: start(lock, i, begun) wrote them."""
+
+    words: Mapping[str, Sequence[int]] = {}
+    begun: int | None = None
+
+
+NONE = Past()
 
 
 class Alone:
-    """One world of `nr_locks` locks and `nr_slots` CPUs, recoverers included, every lock free."""
+    """One world of `nr_locks` locks and `nr_slots` CPUs, recoverers included, every lock free.
 
-    def __init__(self, plugin: Plugin, machine: ExploredMachine, nr_locks: int, nr_slots: int, met: set[int]) -> None:
+    past: what its locks have been through. at: CPUs take this lock, and those behind it.
+    """
+
+    def __init__(
+        self,
+        plugin: Plugin,
+        machine: ExploredMachine,
+        nr_locks: int,
+        nr_slots: int,
+        met: set[int],
+        past: Past = NONE,
+        at: int = 0,
+    ) -> None:
         self.plugin = plugin
         self.met = met
         """How many readers were seen inside at once: whoever makes worlds of one search gives them all the same set."""
         self.nr_locks = nr_locks
         self.nr_slots = nr_slots
+        self.at = at
         self._machine = machine
         self.locks = self._array()
         self.counter = machine.words("counter", [0] * nr_locks)
@@ -50,6 +78,15 @@ class Alone:
             init(self.locks, i)  # type: ignore[misc]
         for cpu in range(nr_slots if init_cpu else 0):
             init_cpu(self.locks, cpu)  # type: ignore[misc]
+        start = plugin.own("start")
+        for i in range(nr_locks if start and past.begun is not None else 0):
+            start(self.locks, i, past.begun)  # type: ignore[misc]
+        for column, values in past.words.items():
+            machine.columns[column].values[:] = values
+
+    def past(self) -> Past:
+        """What its locks have been through: all words but those of a trial."""
+        return Past({name: tuple(words.values) for name, words in self._machine.columns.items() if name not in OURS})
 
     def _array(self) -> Any:
         geometry = Geometry(nr_cpus=self.nr_slots, nr_tasks=1, nr_probes=1, maxactive=1, nr_locks=1, nr_nodes=NR_NODES)

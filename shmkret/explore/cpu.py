@@ -1,4 +1,4 @@
-"""An explored CPU: a greenlet, and what its code has been told."""
+"""An explored CPU: code that can be left, and what it has been told."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ from collections.abc import Callable
 
 import greenlet
 
+from shmkret.explore.bounded import Bounded, RunsOn, leave
+from shmkret.explore.clock import Clock
 from shmkret.explore.steps import Place
+
+MOST_ENDS = 100
+"""How often a CPU that was ended may begin a step more: `finally` does."""
 
 
 class WaitsForever(Exception):
@@ -25,15 +30,38 @@ class Memory:
         self.places: dict[Place, None] = {}
 
 
-class Cpu(greenlet.greenlet):  # type: ignore[misc]
-    """A CPU: `number`, from 0; how many `steps` it has done; its `past`, a number of the memory's."""
+class Cpu(Bounded):
+    """A CPU: `number`, from 0; how many `steps` it has done; its `past`, a number of the memory's; its `clock`.
+
+    killed: it does nothing more, and its code stands where it stood. ended: its code is thrown out of wherever it stands.
+    """
 
     def __init__(self, number: int, body: Callable[[], None]) -> None:
-        def code() -> None:
-            body()  # what it returns would be taken for a step
-
-        super().__init__(code)
+        super().__init__(body)
         self.number = number
+        self.name = f"cpu {number}"
         self.steps = 0
         self.past = 0
         self.killed = False
+        self.clock = Clock()
+        self.ended = False
+        self._begun = 0
+
+    def end(self) -> None:
+        """Throw its code out of wherever it stands; what a `finally` does there, nobody sees. Raises: RunsOn."""
+        self.ended = True
+        if not self.dead and not self.left:
+            try:
+                self.throw()
+            except RunsOn:
+                raise
+            except Exception:  # noqa: S110 -- of a run that is over
+                pass
+
+    def begins_a_step(self) -> None:
+        """It was ended, and begins a step: it is thrown out once more, or left. Raises: GreenletExit."""
+        self._begun += 1
+        if self._begun <= MOST_ENDS:
+            raise greenlet.GreenletExit
+        leave(self)
+        self.parent.throw(RunsOn(f"{self.name} catches what ends it, and goes on"))

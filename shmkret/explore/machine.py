@@ -11,52 +11,35 @@ Model     sequential consistency, of load_relaxed() and store_relaxed(), too. Te
           store_relaxed(), which Arm may show before what the lock protects; and one that relies on a store_release() being
           seen before a later load_acquire() of another word (Peterson, Dekker), which x86 and Arm both break: use exchange().
 libc      see shmkret.explore.promises: for each call, what may happen, and what is tried.
+Time      see shmkret.explore.clock. cpu_relax() is no step, and takes no time
 Limits    private words (a CPU's record, a task, its stack) are no scheduling points; that one CPU alone uses each is checked,
-          but not against the announcement of a death. A loop that spins without wait_until() is a violation: it would be
-          explored for ever.
+          but not against the announcement of a death. A CPU that does LONGEST_RUN steps in one run is a violation: a spin
+          without a bound would be explored for ever. One that does no step is left, see shmkret.explore.bounded
 Unseen    a step of a CPU on a word of its own that another's wait looks at without saying so; what alone() does in a CPU's
           code beside others; what the dead left in Python objects
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import suppress
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import greenlet
 
 from shmkret.explore import futex, line
-from shmkret.explore.cpu import Cpu
-from shmkret.explore.cpu import Memory as Memory
-from shmkret.explore.cpu import WaitsForever as WaitsForever
+from shmkret.explore.bounded import RunsOn
+from shmkret.explore.clock import Clock
+from shmkret.explore.column import ExploredWords
+from shmkret.explore.cpu import Cpu, Memory, WaitsForever
 from shmkret.explore.libc import MODELS, NotExplorable, wait_or_stop
 from shmkret.explore.steps import MOST_CPUS, Place, Step, cpu_of, way_of
 from shmkret.text import arithmetic, atomics
 
 LONGEST_RUN = 3_000
-
-LONGEST_REHEARSAL = 1_000_000
-
-
-class ExploredWords:
-    """A column whose words the scheduler watches; `private` ones it does not."""
-
-    def __init__(self, machine: ExploredMachine, column: str, values: Sequence[int], private: bool) -> None:
-        self.column = column
-        self.values = list(values)
-        self.private = private
-        self.nobodys: Collection[int] = ()
-        """Words that one CPU at most will use, and that it is not worth to interleave."""
-        self._machine = machine
-
-    def __getitem__(self, i: int) -> int:
-        return self._machine.access("load", self, i, writes=False, plain=True)
-
-    def __setitem__(self, i: int, value: int) -> None:
-        value = arithmetic.as_word(value)
-        self._machine.access("store", self, i, writes=True, plain=True, learns=False)
-        self.values[i] = value
+"""Steps of one CPU in one run."""
+LONGEST_CALL = 1_000_000
+"""Accesses outside a search, each of which finds nobody else."""
 
 
 class ExploredMachine:
@@ -73,6 +56,8 @@ class ExploredMachine:
         self._private: dict[Place, tuple[greenlet.greenlet | None, bool]] = {}
         self._left: set[Place] = set()
         self._alone = 0
+        self._most_alone = LONGEST_CALL
+        self._clock = Clock()
         self._announces = False
         self._accessed: dict[Place, dict[greenlet.greenlet, bool]] = {}
         self.contended: set[Place] = set()
@@ -93,6 +78,11 @@ class ExploredMachine:
         """A new column. Columns have different names."""
         words = self._columns[column] = ExploredWords(self, column, values, private)
         return words
+
+    @property
+    def columns(self) -> Mapping[str, ExploredWords]:
+        """All of them, by name."""
+        return self._columns
 
     def column(self, name: str) -> ExploredWords | None:
         """The column of that name, if there is one."""
@@ -126,12 +116,17 @@ class ExploredMachine:
         place = words.column, i
         if self._scheduler is None:
             self._alone += 1
+            me = greenlet.getcurrent()
+            if isinstance(me, Cpu) and me.ended:
+                me.begins_a_step()
             if self._announces:
                 self.announced.add(place)
                 if writes:
                     self._memory.places[place] = None
-            if self._alone > LONGEST_REHEARSAL or possible is not None or ways is not None:
+            if possible is not None or ways is not None:
                 self._by_itself(kind, words, i, possible, ways)
+            if self._alone > self._most_alone:
+                raise WaitsForever(f"{kind} of {words.column}[{i}], which is {values[i]}, after {LONGEST_CALL:,} accesses")
         elif (words.private or i in words.nobodys) and place not in self._left and stop is None:
             self._check_private(place, writes)
             if possible is not None or ways is not None:
@@ -139,7 +134,10 @@ class ExploredMachine:
         else:
             me = greenlet.getcurrent()
             if me.steps > LONGEST_RUN:
-                raise NotExplorable(f"{kind} of {words.column}[{i}] after {me.steps} steps: wait with wait_until()")
+                raise NotExplorable(
+                    f"{me.name} spins: {kind} of {words.column}[{i}] after {me.steps:,} steps in one run; "
+                    "wait with wait_until(), or spin less often"
+                )
             places = (place,) if stop is None else (place, (stop.column, 0))
             # Who waits for ever never does the step, and yet another's step on the word may come too early for it.
             self._use(me, place, writes or queues)
@@ -165,10 +163,19 @@ class ExploredMachine:
     ) -> None:
         """An access that nobody else comes between. Raises: WaitsForever, where it waits for what nobody else can do."""
         choices = [0] if ways is None else ways()
-        if self._alone > LONGEST_REHEARSAL or not choices or (possible is not None and not possible()):
+        if not choices or (possible is not None and not possible()):
             alone = "" if self._scheduler is None else "deadlock: nobody else writes what a CPU waits for: "
             raise WaitsForever(f"{alone}{kind} of {words.column}[{i}], which is {words.values[i]}")
         self.way = choices[0]
+
+    @property
+    def accesses(self) -> int:
+        """How many there were, on shared words or outside a search."""
+        return self._alone + sum(cpu.steps for cpu in self.cpus)
+
+    def begin_call(self) -> None:
+        """Outside a search: what is done next has LONGEST_CALL accesses of its own."""
+        self._most_alone = self._alone + LONGEST_CALL
 
     def learn(self, answer: int) -> None:
         """The running CPU has in this step learned more than the word says: who lives, or why it goes on."""
@@ -272,13 +279,16 @@ class ExploredMachine:
         self._scheduler = None
 
     def stop(self) -> None:
-        """End every CPU: a suspended greenlet keeps its frames alive. What a `finally` does in them, nobody sees any more."""
+        """End every CPU: a suspended greenlet keeps its frames alive. Raises: RunsOn, of the first that goes on."""
         self.rest()
-        self._alone = LONGEST_REHEARSAL
+        on: list[RunsOn] = []
         for cpu in self.cpus:
-            if not cpu.dead:
-                with suppress(Exception):
-                    cpu.throw()
+            try:
+                cpu.end()
+            except RunsOn as error:
+                on.append(error)
+        if on:
+            raise on[0]
 
     def load_relaxed(self, words: Any, i: int) -> int:
         return self.access("load_relaxed", words, i, writes=False)
@@ -337,13 +347,16 @@ class ExploredMachine:
         return address
 
     def monotonic_ns(self) -> int:
-        return 0
+        me = greenlet.getcurrent()
+        asks = sys._getframe(2)  # behind shmkret.text.atomics
+        return me.clock.read(me.steps, asks) if isinstance(me, Cpu) else self._clock.read(self._alone, asks)
 
     def delay_ns(self, ns: int) -> None:
-        """Time stands still while a world is explored."""
+        me = greenlet.getcurrent()
+        (me.clock if isinstance(me, Cpu) else self._clock).delay(ns)
 
     def cpu_relax(self) -> None:
-        raise NotExplorable("cpu_relax(): wait with wait_until()")
+        """Nothing: a bounded spin ends by itself."""
 
     def libc(self, name: str, *args: Any) -> Any:
         """A call of shmkret.text.libc, as its model has it."""

@@ -1,43 +1,45 @@
 """The rehearsal: what is the user's own is stepped through before it is measured.
 
-First a few rounds on each CPU in turn, every index checked; then one round each on two CPUs under every interleaving, as the
-test suite does with everything that comes with shmkret.
+step_through()    rounds on each CPU in turn, every index checked
+rehearse_lock()   a lock of the user's by itself: see shmkret.explore.by_itself
+rehearse()        one round each on two CPUs under every interleaving, and once more with their tasks in one bucket, where they
+                  are in two
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, TypeVar
 
+from shmkret.arena.hashing import hash_ptr
 from shmkret.arena.layout import Geometry
 from shmkret.arena.records import Kernel
 from shmkret.errors import PluginError
-from shmkret.explore.machine import ExploredMachine, WaitsForever
-from shmkret.explore.scenario import Scenario
+from shmkret.explore.bounded import RunsOn, guarded, watched
+from shmkret.explore.by_itself import by_itself
+from shmkret.explore.cpu import WaitsForever
+from shmkret.explore.machine import ExploredMachine
+from shmkret.explore.scenario import Outcome, Rehearsal, Scenario
 from shmkret.explore.schedule import explore
 from shmkret.explore.snapshot import REGISTRATION, Snapshot
-from shmkret.kernel import registration
+from shmkret.kernel import oracle, registration
 from shmkret.kernel.cpu import one_round
 from shmkret.machines.build import Build
 from shmkret.machines.world import World
 from shmkret.plugins.calls import blamed, place
 from shmkret.text import atomics
 
-ROUNDS = 3
+T = TypeVar("T")
+
+ROUNDS = 200
 MOST_STATES = 50_000
 LONGEST_S = 30.0
 LARGEST = 20_000
 LONGEST_SEARCH = 2_000
 IS_PRIVATE = "is private to one CPU"
-
-
-class Rehearsal(NamedTuple):
-    """flaws: why nothing must be measured. doubts: what was not looked at."""
-
-    flaws: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
 
 
 def step_through(world: World) -> None:
@@ -69,19 +71,37 @@ def rehearse(world: World) -> Rehearsal:
 _known: dict[Any, Rehearsal] = {}
 
 
+def rehearse_lock(build: Build) -> Rehearsal:
+    """What is wrong with its lock by itself, where that is the user's own. Raises: PluginError, as by_itself()."""
+    return Rehearsal() if build.lock.path.parent == build.lock.kind.folder else by_itself(build.lock)
+
+
 def _rehearse_anew(world: World) -> Rehearsal:
     small = _small(world)
     if small is None:
         return Rehearsal(doubts=("not rehearsed: the arena is too large to step through",))
-    found = _rehearse(world, small, REGISTRATION if _registers(world.build) else ())
+    shared: Collection[str] = REGISTRATION if _registers(world.build) else ()
+    found = _rehearse(world, small, shared)
     if any(IS_PRIVATE in flaw for flaw in found.flaws):  # it registers probes by a way that we do not recognise
-        return _rehearse(world, small, REGISTRATION)
-    return found
+        shared = REGISTRATION
+        found = _rehearse(world, small, shared)
+    if found.flaws or not _has_two_buckets(world, small):
+        return found
+    return found.beside(_rehearse(world, small, shared, " whose tasks are in one bucket"))
 
 
-def _rehearse(world: World, small: Geometry, shared: Collection[str]) -> Rehearsal:
-    scheme = world.build.scheme
+def _has_two_buckets(world: World, small: Geometry) -> bool:
+    """Whether the tasks of the first two CPUs hang their instances in different ones."""
     with world.create_arena(small) as arena:
+        addresses, multiplier = arena.records("tasks")["address"], int(arena.header["hash_multiplier"][0])
+        return len({hash_ptr(int(address), multiplier) for address in addresses[:2]}) > 1
+
+
+def _rehearse(world: World, small: Geometry, shared: Collection[str], one_bucket: str = "") -> Rehearsal:
+    """one_bucket: words for two CPUs whose tasks are in one."""
+    with world.create_arena(small) as arena:
+        if one_bucket:
+            arena.header["hash_multiplier"][0] = 0
         snapshot = Snapshot(world, arena, shared=shared)
 
         def scenario(machine: ExploredMachine) -> Scenario:
@@ -93,16 +113,20 @@ def _rehearse(world: World, small: Geometry, shared: Collection[str]) -> Rehears
             return Scenario([body(0), body(1)], lambda: snapshot.audit(machine, k))
 
         outcome = explore(scenario, MOST_STATES, LONGEST_S)
+    return _said(world, outcome, f"round 0 on two CPUs{one_bucket}")
+
+
+def _said(world: World, outcome: Outcome, what: str) -> Rehearsal:
+    scheme = world.build.scheme
     if outcome.violations:
         by_nature = " and ".join(sorted(scheme.constants.bugs))
         note = f" ({scheme.name} has {by_nature} by nature)" if by_nature else ""
-        return Rehearsal(
-            tuple(f"rehearsal: under some interleaving of round 0 on two CPUs: {v.what}{note}" for v in outcome.violations)
-        )
+        return Rehearsal(tuple(f"rehearsal: under some interleaving of {what}: {v.what}{note}" for v in outcome.violations))
+    on = f"{world.build.scheme.name} with {world.build.lock.name}, {what} of {world.build.worker.name}"
     if not outcome.complete:
-        gave_up = f"the rehearsal gave up after {outcome.states} states: not all interleavings were tried"
-        return Rehearsal(doubts=(f"{gave_up}; does a loop spin without wait_until()?",))
-    return Rehearsal()
+        gave_up = f"the rehearsal gave up after {outcome.states} states, {outcome.gave_up}"
+        return Rehearsal(doubts=(f"{gave_up}: not all interleavings were tried of {on}",))
+    return Rehearsal(proved=(f"every interleaving: {on}",))
 
 
 def _registers(build: Build) -> bool:
@@ -111,12 +135,23 @@ def _registers(build: Build) -> bool:
     return any(getattr(used, "__module__", None) == registration.__name__ for used in uses)
 
 
+class _Strict(ExploredMachine):
+    """Raises where a function is called that there is not: with the line, which a bug of the oracle has not."""
+
+    def store_release(self, words: Any, i: int, value: int) -> None:
+        if words.column == "cpus.bug" and value == oracle.NO_FUNCTION:
+            function, nr = (self.columns[f"cpus.{name}"].values[i] for name in ("bug_seen", "bug_expected"))
+            raise IndexError(f"function {function}, of which there are {nr}")
+        super().store_release(words, i, value)
+
+
 def _in_turn(build: Build, snapshot: Snapshot) -> None:
-    machine = ExploredMachine()
-    k = snapshot.kernel(machine)
-    with atomics.use(machine):
+    machine = _Strict()
+    with atomics.use(machine), watched():
+        k = _bounded(lambda: snapshot.kernel(machine))
         for n in range(ROUNDS):
             for i in range(build.nr_cpus):
+                machine.begin_call()
                 _step(build, k, i, n)
         calls = sum(k.cpus.calls[i] for i in range(build.nr_cpus))
     if not calls:
@@ -130,12 +165,13 @@ def locate(world: World) -> str:
     """
     with world.create_arena() as arena:
         machine = ExploredMachine()
-        k = Snapshot(world, arena).kernel(machine)
-        with atomics.use(machine):
+        with atomics.use(machine), watched():
+            k = _bounded(lambda: Snapshot(world, arena).kernel(machine))
             try:
                 for n in range(LONGEST_SEARCH):
-                    one_round(k, 0, 0, n)
-            except WaitsForever:
+                    machine.begin_call()
+                    guarded(partial(one_round, k, 0, 0, n))
+            except (WaitsForever, RunsOn):
                 return ""
             except PluginError as error:
                 return str(error)
@@ -144,10 +180,17 @@ def locate(world: World) -> str:
     return ""
 
 
+def _bounded(act: Callable[[], T]) -> T:
+    try:
+        return guarded(act)
+    except RunsOn as error:
+        raise PluginError(str(error)) from error
+
+
 def _step(build: Build, k: Kernel, i: int, n: int) -> None:
     try:
         with blamed(_paths(build), f"an uncompiled round of CPU {i}"):
-            one_round(k, i, i, n)
+            _bounded(lambda: one_round(k, i, i, n))
     except PluginError as error:
         if isinstance(error.__cause__, WaitsForever):
             where = place(error.__cause__, _paths(build))

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from shmkret.errors import NotAWord
+from shmkret.explore import places
+from shmkret.explore.bounded import RunsOn, guarded
 from shmkret.explore.cpu import Memory, WaitsForever
 from shmkret.explore.libc import NotExplorable
 from shmkret.explore.machine import ExploredMachine
@@ -17,8 +19,10 @@ from shmkret.explore.scenario import Broken, Scenario
 from shmkret.explore.steps import DIES, MOST_CPUS, Place, Step, cpu_of, way_of
 from shmkret.text import atomics
 
-SAYS_ALL = (NotExplorable, Broken, WaitsForever, NotAWord)
+SAYS_ALL = (NotExplorable, WaitsForever)
 """Errors whose words are a sentence."""
+SAYS_WHERE = (Broken, RunsOn, NotAWord)
+"""Those that need no line beside it."""
 
 Watch = Callable[[], str]
 """What a monitor asks of each new state: what is wrong, in a sentence; empty: nothing."""
@@ -65,7 +69,7 @@ class Run:
         if choice < 0:
             self._machine.kill(cpu, way_of(choice))
             self._deaths += 1
-            self._machine.alone(lambda: self.world.announce(cpu))
+            self._machine.alone(lambda: guarded(lambda: self.world.announce(cpu)))
 
     @property
     def possible(self) -> list[int]:
@@ -110,13 +114,17 @@ class Run:
         return self._machine.state()
 
     def wrong(self) -> str:
-        """What a monitor has to say of this moment; empty: nothing."""
-        return next((words for watch in self._watches if (words := watch())), "")
+        """What a monitor has to say of this moment, and where the CPUs stand; empty: nothing."""
+        words = next((words for watch in self._watches if (words := watch())), "")
+        cpus = self._machine.cpus
+        standing = [(i, places.of_frame(cpus[i].gr_frame)) for i, step in enumerate(self.pending) if step] if words else []
+        lines = "; ".join(f"cpu {i} at {place}" for i, place in standing if place)
+        return f"{words} ({lines})" if lines else words
 
     def check(self) -> str:
         """What is wrong at the end, when every CPU has ended; empty: nothing."""
         self._machine.rest()
-        return "; ".join(self.world.check())
+        return "; ".join(guarded(self.world.check))
 
     def stop(self) -> None:
         """End every CPU, wherever it is."""
@@ -125,7 +133,11 @@ class Run:
 
 def in_a_sentence(error: Exception) -> str:
     """What a CPU's code, or the announcement of a death, has raised."""
-    return str(error) if isinstance(error, SAYS_ALL) else f"{type(error).__name__}: {error}"
+    if isinstance(error, SAYS_WHERE):
+        return str(error)
+    words = str(error) if isinstance(error, SAYS_ALL) else f"{type(error).__name__}: {error}"
+    place = places.of_error(error)
+    return f"{place}: {words}" if place else words
 
 
 @contextmanager
@@ -135,7 +147,7 @@ def one_run(
     """A run on a machine of its own, which is in force meanwhile; not yet begun. memory: that of the search."""
     machine = ExploredMachine(memory)
     with atomics.use(machine):
-        run = Run(machine, scenario(machine), monitors)
+        run = Run(machine, guarded(lambda: scenario(machine)), monitors)
         try:
             yield run
         finally:

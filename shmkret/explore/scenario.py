@@ -22,12 +22,13 @@ class Violation:
 @dataclass
 class Outcome:
     """What a search found. complete: every interleaving was covered, with as many deaths, and as many waits that end for no
-    reason, as the scenario grants a run; and none was wrong.
+    reason, as the scenario grants a run; and none was wrong. gave_up: the limit that it reached.
     """
 
     states: int = 0
     schedules: int = 0
     complete: bool = False
+    gave_up: str = ""
     violations: list[Violation] = field(default_factory=list)
 
 
@@ -44,3 +45,17 @@ class Scenario(NamedTuple):
     deaths: int = 1
     announce: Callable[[int], None] = lambda _: None
     wakes: int = 1
+
+
+class Rehearsal(NamedTuple):
+    """flaws: why nothing must be measured. doubts: what was not looked at, and should have been. proved: what was, and what is
+    beyond it.
+    """
+
+    flaws: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    proved: tuple[str, ...] = ()
+
+    def beside(self, other: Rehearsal) -> Rehearsal:
+        """Both."""
+        return Rehearsal(self.flaws + other.flaws, self.doubts + other.doubts, self.proved + other.proved)

@@ -10,16 +10,19 @@ gate       as in recovery: CPUs let go and park, or park inside; all locks are r
            one CPU may die at any step
 take over  one CPU may die at any step; another takes over what it has
 robust     one CPU may die at any step; who comes next is told
+
+Each may begin with locks that have a past: see shmkret.explore.past.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
 from functools import partial
 from typing import NamedTuple
 
 from shmkret import locks
-from shmkret.explore.alone import Alone
+from shmkret.explore.alone import NONE, Alone, Past
 from shmkret.explore.machine import ExploredMachine
 from shmkret.explore.scenario import Broken, Outcome, Scenario, Violation
 from shmkret.explore.schedule import explore
@@ -61,15 +64,28 @@ def sizes(name: str) -> tuple[tuple[int, int, int], ...]:
     return ((2, 1, 1), (2, 2, 1), (2, 1, 2), (3, 1, 1)) if TRIALS[name].bystanders else ((2, 2, 1), (3, 1, 1), (2, 2, 2))
 
 
-def tried(plugin: Plugin, name: str, cpus: int = 2, rounds: int = 1, nr_locks: int = 1, limit: int = LARGEST) -> Outcome:
-    """A lock in one trial: `cpus` CPUs, `rounds` of taking a lock each, under every interleaving."""
+def tried(
+    plugin: Plugin,
+    name: str,
+    cpus: int = 2,
+    rounds: int = 1,
+    nr_locks: int = 1,
+    limit: int = LARGEST,
+    seconds: float = math.inf,
+    past: Past = NONE,
+    at: int = 0,
+) -> Outcome:
+    """A lock in one trial: `cpus` CPUs, `rounds` of taking a lock each, under every interleaving.
+
+    past: what the locks have been through. at: the first that is taken; nobody takes those before it.
+    """
     trial = TRIALS[name]
     met: set[int] = set()
 
     def scenario(machine: ExploredMachine) -> Scenario:
-        return trial.scenario(Alone(plugin, machine, nr_locks, cpus + trial.bystanders, met), cpus, rounds)
+        return trial.scenario(Alone(plugin, machine, at + nr_locks, cpus + trial.bystanders, met, past, at), cpus, rounds)
 
-    outcome = explore(scenario, limit)
+    outcome = explore(scenario, limit, seconds)
     if name == "shared" and cpus > 2 and outcome.complete and 2 not in met:
         outcome.violations.append(Violation("no two readers were ever inside at once", []))
     return outcome
@@ -77,7 +93,7 @@ def tried(plugin: Plugin, name: str, cpus: int = 2, rounds: int = 1, nr_locks: i
 
 def turns(alone: Alone, cpu: int, rounds: int) -> list[int]:
     """The locks that a CPU takes, one after the other."""
-    return [(cpu + turn) % alone.nr_locks for turn in range(rounds)]
+    return [alone.at + (cpu + turn) % (alone.nr_locks - alone.at) for turn in range(rounds)]
 
 
 def takes(alone: Alone, cpu: int, rounds: int) -> None:

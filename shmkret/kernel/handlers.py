@@ -60,8 +60,8 @@ class Declared(NamedTuple):
     handlers: type
 
 
-def declared(probes: Sequence[Any], nr_functions: int, place: Path) -> Declared:
-    """Number the handlers of these probes.
+def declared(probes: Sequence[Any], nr_functions: int, place: Path, foreign: bool = False) -> Declared:
+    """Number the handlers of these probes. foreign: the worker is a file of the user's.
 
     Raises: PluginError, with the file, for what is no probe, no function, or out of range.
     """
@@ -83,9 +83,10 @@ def declared(probes: Sequence[Any], nr_functions: int, place: Path) -> Declared:
         entry_handler, handler = _number(entries, first, place), _number(exits, second, place)
         boot.append(Boot(function, kind, entry_handler, handler, maxactive, probe.registered))
     kprobes = any(probe.kind == KPROBE for probe in boot)
-    attributes = {"__slots__": (), "__module__": __name__, "entries": tuple(entries), "exits": tuple(exits), "kprobes": kprobes}
+    attributes: dict[str, Any] = {"__slots__": (), "__module__": __name__, "entries": tuple(entries), "exits": tuple(exits)}
+    attributes |= {"kprobes": kprobes, "foreign": foreign}
     functions = [f"{handler.__module__}.{handler.__qualname__}" for handler in (*entries, *exits)]
-    digest = hashlib.sha256(repr((functions, len(entries), kprobes)).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(repr((functions, len(entries), kprobes, foreign)).encode()).hexdigest()[:16]
     return Declared(tuple(boot), type(f"Handlers_{digest}", (Handlers,), attributes))
 
 
@@ -125,7 +126,9 @@ def tell(handlers: Any, number: int, k: Kernel, cpu: int, task: int, subject: in
 
 @constant
 def has_handlers(handlers_class: Any, table: str) -> bool:
-    """Whether the table, `entries`, `exits` or `kprobes`, holds any. Compiled code sees a constant."""
+    """Whether the table, `entries`, `exits` or `kprobes`, holds any; `foreign`: whether the worker is a file of the user's.
+    Compiled code sees a constant.
+    """
     return bool(getattr(handlers_class, table))
 
 

@@ -8,6 +8,7 @@ from shmkret.arch import TRAMPOLINE, call_insn, has_feature, return_insn
 from shmkret.arena.records import KPROBE, Kernel
 from shmkret.kernel.handlers import has_handlers
 from shmkret.kernel.kretprobes import pre_handler_kretprobe, trampoline_handler
+from shmkret.kernel.oracle import NO_FUNCTION, report_bug
 from shmkret.kernel.running import came_back, hit, kprobes_inc_nmissed_count, run_entry_handler, run_handler
 from shmkret.moves.bugs import has_bug
 from shmkret.moves.clock import ENTRY, began, ended
@@ -40,9 +41,12 @@ def call(k: Kernel, cpu: int, task: int, function: int, ret_addr: int) -> None:
 def enter(k: Kernel, cpu: int, task: int, function: int) -> None:
     """`task` is at the first instruction of `function`, called or jumped to (a tail call): its probes, if any, are hit."""
     poll(k.mode.irq, k, cpu)
-    p = load_acquire(k.functions.kprobe, function)
-    if p != NIL:
-        hit(k.mode.context, k, cpu, task, p)
+    if has_handlers(k.mode.handlers, "foreign") and (function < 0 or function >= k.nr_functions):
+        report_bug(k.cpus, cpu, NO_FUNCTION, task, function, k.nr_functions)
+    else:
+        p = load_acquire(k.functions.kprobe, function)
+        if p != NIL:
+            hit(k.mode.context, k, cpu, task, p)
 
 
 @inline

@@ -17,10 +17,12 @@ BUGS = (
     "a handler runs on a CPU without current_kprobe",
     "the worker program found something else than it expected",
     "a mutex or a grace period is waited for inside a probe or with interrupts off",
+    "a function is called that there is not",
 )
 KRETPROBE_BUG, WRONG_ADDRESS, WRONG_STACK, WRONG_VALUE, WRONG_REGISTER, PREEMPTED, NOT_BUSY, WORKER_BUG, MAY_NOT_SLEEP = range(
     1, 10
 )
+NO_FUNCTION = 10
 
 
 @inline

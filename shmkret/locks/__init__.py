@@ -33,6 +33,8 @@ holder: a recoverable run uses the one that the lock has (family()). Without `co
     text          reset_cpu(lock, cpu)   before reset() of every lock: the CPU's records are as if it had never come
     outside       init(lock, i)          make it free, where all zeros is not free
                   init_cpu(lock, cpu)    make the CPU's records ready
+                  start(lock, i, n)      after init(): make it as after n turns, taken and given back, 0 <= n < 2^63; a
+                                         rehearsal begins there, with n just below 2^31, 2^32 and 2^63
                   is_free(lock, i)       whether nobody holds it; asked when every CPU has stopped
                   is_idle(lock, cpu)     whether the CPU's records are as if it had never come; asked likewise
                   holder(lock, i)        the CPU that holds it, or -1 where its words do not say
@@ -229,6 +231,7 @@ LOCK = Contract(
     outside=(
         Signature("init", ("lock", "i")),
         Signature("init_cpu", ("lock", "cpu")),
+        Signature("start", ("lock", "i", "n")),
         Signature("is_free", ("lock", "i")),
         Signature("is_idle", ("lock", "cpu")),
         Signature("holder", ("lock", "i")),

@@ -87,7 +87,8 @@ class Build:
     @cached_property
     def declared(self) -> Declared:
         """The worker's probes and handlers. Raises PluginError."""
-        declared = handlers.declared(self._probes, self.nr_functions, self.worker.path)
+        foreign = self.worker.path.parent != self.worker.kind.folder
+        declared = handlers.declared(self._probes, self.nr_functions, self.worker.path, foreign)
         for probe in declared.boot:
             if probe.registered and probe.function in self.blacklist:
                 raise PluginError(f"{self.worker.path}: function {probe.function} may not be probed")

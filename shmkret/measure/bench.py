@@ -49,6 +49,8 @@ class Measured:
     """Of the runs apart."""
     verdict: str = "withheld"
     reasons: list[str] = field(default_factory=list)
+    rehearsed: tuple[str, ...] = ()
+    """What the rehearsal of the user's own has shown, and how far."""
     used: Mapping[str, int] = field(default_factory=dict)
     """The sizes of its arenas, those that nobody asked for included."""
     sources: Mapping[str, str] = field(default_factory=dict)
@@ -126,6 +128,7 @@ def _run(plan: Plan, prepared: list[Subject], progress: Progress) -> list[Measur
     about = description.describe()
     for ready, result in zip(prepared, measured, strict=True):
         judge(result, about, plan.seconds, ready.doubts)
+        result.rehearsed = ready.proved
     return measured
 
 
@@ -137,7 +140,7 @@ def _unmeasured(ready: Subject) -> Measured:
     return Measured(ready.cell, ready.is_control, used=ready.used, sources=ready.sources, counts=ready.counts)
 
 
-def judge(result: Measured, about: Mapping[str, Any], seconds: float, rehearsed: tuple[str, ...] = ()) -> None:
+def judge(result: Measured, about: Mapping[str, Any], seconds: float, unproved: tuple[str, ...] = ()) -> None:
     """Give a measured cell its estimate, its verdict and the reasons."""
     if result.withheld:
         flaws = {flaw for sample in result.samples for flaw in sample.flaws}
@@ -150,7 +153,7 @@ def judge(result: Measured, about: Mapping[str, Any], seconds: float, rehearsed:
         for what, samples in result.timed.items()
         for doubt in validity.doubts_of_timed(result.cell, what, samples, result.samples, result.histograms, seconds)
     ]
-    result.reasons = [*rehearsed, *found, *timed]
+    result.reasons = [*unproved, *found, *timed]
     result.verdict = "suspect" if result.reasons else "valid"
 
 
@@ -196,6 +199,7 @@ def cell_object(result: Measured) -> dict[str, Any]:
         "concurrency": [sample.concurrency for sample in result.samples],
         "verdict": result.verdict,
         "reasons": result.reasons,
+        "rehearsed": list(result.rehearsed),
     }
 
 

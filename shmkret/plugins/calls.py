@@ -62,10 +62,25 @@ def place(error: BaseException, paths: Sequence[Path]) -> str:
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else str(paths[0])
 
 
+_this_thread = threading.local()
+
+
+@contextmanager
+def bounded_by_another() -> Iterator[None]:
+    """In this block, blamed() bounds nothing: somebody else does, and may never come back to where a timer is put away."""
+    before = getattr(_this_thread, "is_bounded", False)
+    _this_thread.is_bounded = True
+    try:
+        yield
+    finally:
+        _this_thread.is_bounded = before
+
+
 @contextmanager
 def _within(seconds: float) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread() or signal.getitimer(signal.ITIMER_REAL)[0]:
-        yield  # no signal would come here, or an outer block is counting
+    is_bounded = getattr(_this_thread, "is_bounded", False) or signal.getitimer(signal.ITIMER_REAL)[0]
+    if is_bounded or threading.current_thread() is not threading.main_thread():
+        yield  # no signal would come here, or somebody else is counting
         return
     before = signal.signal(signal.SIGALRM, _too_long)
     signal.setitimer(signal.ITIMER_REAL, seconds)

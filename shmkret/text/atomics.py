@@ -69,6 +69,7 @@ class _Unused:
 _machine: Machine = _Unused()  # type: ignore[assignment]
 
 _one_thread = threading.RLock()
+_depth = 0
 
 
 def _forget_threads() -> None:
@@ -86,13 +87,29 @@ def use(machine: Machine) -> Iterator[None]:
 
     A machine for each thread would be looked up at every access.
     """
-    global _machine
+    global _machine, _depth
     with _one_thread:
         before, _machine = _machine, machine
+        _depth += 1
         try:
             yield
         finally:
             _machine = before
+            _depth -= 1
+
+
+def leave_to(before: Machine, depth: int) -> None:
+    """Leave the blocks of use() that this thread has entered since: their code was left, and does not come back."""
+    global _machine, _depth
+    while _depth > depth:
+        _depth -= 1
+        _one_thread.release()
+    _machine = before
+
+
+def depth() -> int:
+    """How many blocks of use() this thread, if it is in any, is in."""
+    return _depth
 
 
 def machine() -> Machine:

@@ -179,7 +179,8 @@ def _save_plots(folder: Path, result: Json) -> list[Path]:
 
 def _flat(cell: Json) -> Json:
     low, high = cell["ci95"] or (None, None)
-    dropped = ("params", "used", "sources", "samples", "ci95", "concurrency", "conditions", "reasons", "latency_ns", "timed")
+    lists = ("samples", "ci95", "concurrency", "conditions", "reasons", "rehearsed")
+    dropped = ("params", "used", "sources", *lists, "latency_ns", "timed")
     flat = {key: value for key, value in cell.items() if key not in dropped}
     return {
         **flat,

@@ -13,7 +13,7 @@ from typing import Any
 from shmkret.host.description import in_a_line
 from shmkret.measure.report import panels, plots
 from shmkret.measure.report.rows import KEY, KNOBS, Json, repetitions, row_name, rows_of, shown, value_of
-from shmkret.measure.report.tables import doubts
+from shmkret.measure.report.tables import doubts, rehearsed
 
 MOST_PLAIN_BYTES = 20_000
 """Raw data above this is compressed: the report shall go into a mail."""
@@ -56,6 +56,7 @@ def report(result: Json, files: Mapping[str, str]) -> str:
         f"<p class=faint>{escape(in_a_line(result['machine']))}; shmkret {escape(result['version'])}; {_how(result)}</p>",
         "<h2>Doubts</h2>",
         _doubts(result),
+        *_rehearsed(result["cells"]),
         *_figures(result),
         "<h2>Cells</h2>",
         _cells(result["cells"]),
@@ -84,6 +85,12 @@ def _doubts(result: Json) -> str:
     if not said:
         return "<p>None: every cell is valid.</p>"
     return f"<ul class=doubts>{''.join(f'<li>{escape(one)}</li>' for one in said)}</ul>"
+
+
+def _rehearsed(cells: list[Json]) -> Iterable[str]:
+    said = rehearsed(cells)
+    if said:
+        yield f"<h2>Rehearsed</h2><ul>{''.join(f'<li>{escape(one)}</li>' for one in said)}</ul>"
 
 
 def _figures(result: Json) -> Iterable[str]:

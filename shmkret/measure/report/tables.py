@@ -37,6 +37,8 @@ def print_tables(result: Json, to: TextIO) -> None:
         console.print(_ratio_table([r for r in result["ratios"] if r["by"] == by], by))
     for line in doubts(result["cells"]):
         console.print(line, soft_wrap=True)
+    for line in rehearsed(result["cells"]):
+        console.print(f"rehearsed: {line}", soft_wrap=True)
     console.print(_constants(result["cells"]), soft_wrap=True)
     console.print(in_a_line(result["machine"]), soft_wrap=True)
     console.print(
@@ -57,6 +59,11 @@ def doubts(cells: list[Json]) -> list[str]:
         f"{verdict}: {said[0]}" + (f" (and {len(said) - 1} more cells like it)" if len(said) > 1 else "")
         for (verdict, _), said in alike.items()
     ]
+
+
+def rehearsed(cells: list[Json]) -> list[str]:
+    """What was shown of the user's own files before they were measured; each once."""
+    return list(dict.fromkeys(line for cell in cells for line in cell.get("rehearsed", ())))
 
 
 def _constants(cells: list[Json]) -> str:

@@ -43,6 +43,10 @@ class Subject(Protocol):
     def doubts(self) -> tuple[str, ...]:
         """What its rehearsal could not rule out; nothing before compile()."""
 
+    @property
+    def proved(self) -> tuple[str, ...]:
+        """What its rehearsal has shown, and how far, in sentences; nothing before compile(), and of what comes with shmkret."""
+
     def compile(self) -> None:
         """Rehearse what is the user's own, and compile what repetitions will run. Raises PluginError, UnfitMachine."""
 

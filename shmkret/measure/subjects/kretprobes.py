@@ -17,7 +17,8 @@ from shmkret.arena import hashing, memory
 from shmkret.arena.segment import Arena
 from shmkret.audit import checks
 from shmkret.errors import NotAWord, PluginError, UsageError
-from shmkret.explore.rehearsal import LONGEST_SEARCH, Rehearsal, locate, rehearse, step_through
+from shmkret.explore.rehearsal import LONGEST_SEARCH, locate, rehearse, rehearse_lock, step_through
+from shmkret.explore.scenario import Rehearsal
 from shmkret.host import signals, topology
 from shmkret.host.books import Conditions
 from shmkret.host.crew import WorkerLost
@@ -108,6 +109,11 @@ class Prepared:
         return self.rehearsal.doubts
 
     @property
+    def proved(self) -> tuple[str, ...]:
+        """What its rehearsal has shown, and how far."""
+        return self.rehearsal.proved
+
+    @property
     def _paths(self) -> list[Path]:
         """The files of the plug-ins, the user's own first."""
         return [
@@ -149,8 +155,10 @@ class Prepared:
             sizes = replace(self.world.sizes, probes=None, tasks=None)
             rehearsed = World.of(replace(self.build, nr_cpus=cpus), sizes, self.seed)
             step_through(rehearsed)
-            _ = self._bodies
-            self.rehearsal = rehearse(rehearsed)
+            self.rehearsal = rehearse_lock(rehearsed.build)
+            if not self.rehearsal.flaws:
+                _ = self._bodies
+                self.rehearsal = self.rehearsal.beside(rehearse(rehearsed))
 
     @cached_property
     def _bodies(self) -> native.Bodies:
@@ -271,4 +279,6 @@ def _bug(record: Any, i: int) -> str:
     where = f"oracle: cpu {i}, task {int(record['bug_task'])}: {what}"
     if bug == oracle.KRETPROBE_BUG:
         return f"{where}; with several CPUs this usually means that a lock let two in"
+    if bug == oracle.NO_FUNCTION:
+        return f"{where}: function {int(record['bug_seen'])}, of {int(record['bug_expected'])}"
     return f"{where}: saw {int(record['bug_seen']):#x}, expected {int(record['bug_expected']):#x}"

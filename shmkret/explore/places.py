@@ -1,0 +1,41 @@
+"""Where a user's code stands: file and line, for whatever goes wrong in it.
+
+The innermost line outside the package; where there is none, the innermost outside `explore` and `text`, which only execute.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import FrameType
+
+PACKAGE = Path(__file__).parents[1]
+EXECUTES = tuple(f"{PACKAGE / room}/" for room in ("explore", "text"))
+
+
+def of_error(error: BaseException) -> str:
+    """The line that it went through; empty where it is none of a user's, nor of the text."""
+    return _innermost((frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__))
+
+
+def of_frame(frame: FrameType | None) -> str:
+    """The line at which code stands that was left, or is about to do a step."""
+    return _innermost(reversed(list(_outwards(frame))))
+
+
+def _outwards(frame: FrameType | None) -> Iterator[tuple[str, int]]:
+    while frame is not None:
+        yield frame.f_code.co_filename, frame.f_lineno or 0
+        frame = frame.f_back
+
+
+def _innermost(lines: Iterable[tuple[str, int]]) -> str:
+    """Lines from the outermost frame inwards."""
+    own = text = ""
+    for path, line in lines:
+        if not path.startswith((f"{PACKAGE}/", "<")) and "/greenlet/" not in path:
+            own = f"{path}:{line}"
+        elif not path.startswith((*EXECUTES, "<")):
+            text = f"{path}:{line}"
+    return own or text
