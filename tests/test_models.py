@@ -55,7 +55,7 @@ NOT_COMPARED = {
     "sem_open": "its word lies in no arena",
     "kick": "the model is nothing",
     "wait_until": "tests/test_atomics.py",
-    "monotonic_ns": "the model is no clock",
+    "monotonic_ns": "the model has a pace of its own: tests/test_bounded.py",
 }
 
 

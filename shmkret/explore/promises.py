@@ -95,7 +95,10 @@ PROMISES: dict[str, Promise] = {
         "SIGURG: one who sleeps in a call above looks again, now or never", "nothing: see their returns for no reason"
     ),
     "monotonic_ns": Promise(
-        "never goes back; two readings may be the same; any time may be between them", "see shmkret.explore.machine"
+        "never goes back; two readings may be the same; any time may be between them",
+        "a clock for each CPU, moved by its own readings, steps and delays, whatever the others do; "
+        "asked again at the same place, it has gone on for twice as long, up to a second",
+        "two readings that are the same; a clock of another pace; one clock for two CPUs",
     ),
 }
 
