@@ -2,10 +2,13 @@
 
 import pytest
 
-from shmkret.explore import bounded
+from shmkret.explore import bounded, trials
 from shmkret.explore import by_itself as module
+from shmkret.explore.alone import Alone, Past
+from shmkret.explore.machine import ExploredMachine
+from shmkret.explore.past import grown_old
 from shmkret.locks import LOCK
-from shmkret.plugins.registry import find
+from shmkret.plugins.registry import find, names
 
 from .wrong_locks import BEYOND, RIGHT, WRONG
 
@@ -53,3 +56,19 @@ def test_a_lock_that_is_right_is_rehearsed_to_the_end(name, rehearsed):
 
     assert (found.flaws, found.doubts) == ((), ())
     assert "2,000 turns" in found.proved[0]
+
+
+@pytest.mark.parametrize("name", [name for name in names(LOCK) if find(LOCK, name).own("start")])
+@pytest.mark.parametrize("turns", [0, 1, 300])
+def test_a_lock_that_comes_with_shmkret_starts_as_if_it_had_really_been_taken(name, turns):
+    lock = find(LOCK, name)
+    started = Alone(lock, ExploredMachine(), 2, 2, set(), Past(begun=turns))
+
+    assert started.past() == grown_old(lock, "acquire", turns, 2, 2, 2)
+
+
+@pytest.mark.parametrize("brink", module.BRINKS)
+def test_tickets_are_right_where_a_counter_of_so_many_bits_is_full(brink):
+    for search in module._started("acquire", brink):
+        found = trials.tried(find(LOCK, "ticket"), search.trial, *search.size, past=search.past())
+        assert (found.complete, found.violations) == (True, [])

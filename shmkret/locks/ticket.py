@@ -25,6 +25,10 @@ class Ticket(NamedTuple):
     owner: Words
 
 
+def start(lock: Ticket, i: int, n: int) -> None:
+    lock.next[i] = lock.owner[i] = n
+
+
 def acquire(lock: Ticket, i: int) -> None:
     ticket = fetch_add(lock.next, i, 1)
     wait_until(lock.owner, i, EQ, ticket)
