@@ -13,20 +13,24 @@ class Broken(Exception):
 
 @dataclass
 class Violation:
-    """Something that must not be, and the CPUs in the order of their steps that led there."""
+    """Something that must not be, and the CPUs in the order of their steps that led there. preemptions: how many there are at
+    least; None: that is not known.
+    """
 
     what: str
     schedule: list[int]
+    preemptions: int | None = None
 
 
 @dataclass
 class Outcome:
-    """What a search found. complete: every interleaving was covered, and none was wrong."""
+    """What a search found. complete: every interleaving was covered, and none was wrong. gave_up: which limit it reached."""
 
     states: int = 0
     schedules: int = 0
     complete: bool = False
     violations: list[Violation] = field(default_factory=list)
+    gave_up: str = ""
 
 
 class Scenario(NamedTuple):

@@ -23,6 +23,7 @@ from shmkret.arena.records import Script
 from shmkret.arena.shape import Group
 from shmkret.errors import PluginError
 from shmkret.machines.compiled.cache import FolderCache
+from shmkret.machines.compiled.steps import LIBC
 from shmkret.machines.compiled.types import bind, kernel_maker
 from shmkret.machines.compiled.verbs import teach
 
@@ -32,23 +33,24 @@ address of a word that it gets as a column."""
 
 
 def compile_cpu(
-    loop_of: Callable[..., None], shape: Group, strides: Mapping[str, int], folder: Path | None
+    loop_of: Callable[..., None], shape: Group, strides: Mapping[str, int], folder: Path | None, *, watched: bool = False
 ) -> Callable[..., None]:
     """The loop of a CPU, compiled for one choice of everything: `loop(address of the parameters, cpu)`.
 
     Args:    loop_of: a function of the text, of (k, cpu). shape, strides: what a Kernel is, and how far apart the records of
-             each section lie, in the order of the arena. folder: where compiled code is kept, or None.
+             each section lie, in the order of the arena. folder: where compiled code is kept, or None. watched: every access to
+             a word, and every call of libc, is a call of what stands for it in a search (shmkret.machines.compiled.watched).
     Raises:  PluginError, with what Numba said, when a function of the text does not compile.
     """
     teach()
-    make = kernel_maker(shape, strides)
+    make = kernel_maker(shape, strides, watched=watched)
 
     # The address of each section is read once: one register. A sum of the arena's address and an offset would be two.
     def loop(parameters, cpu):  # type: ignore[no-untyped-def]
         loop_of(make(parameters), cpu)
 
     try:
-        return compile_to(loop, types.void(types.int64, types.int64), folder)
+        return compile_to(loop, types.void(types.int64, types.int64), folder, watched=watched)
     except Exception as error:  # Numba raises more than its own errors
         raise PluginError(f"the CPU's loop does not compile: {_innermost(str(error))}") from error
 
@@ -79,8 +81,27 @@ def _innermost(words: str) -> str:
     return f"{place[1]}:{place[2]}: {reason}"
 
 
+def address_of(compiled: Any) -> int:
+    """The address of what compile_to() has compiled, as a function of C that takes and returns 64-bit integers."""
+    (result,) = compiled.overloads.values()
+    return int(result.library.get_pointer_to_function(result.fndesc.llvm_cfunc_wrapper_name))
+
+
+def _rename_libc(library: Any) -> None:
+    """Before a library is made executable, let it call the models of libc's functions in place of these."""
+    finalize = library._finalize_final_module
+
+    def renamed() -> None:
+        for function in library._final_module.functions:
+            if function.is_declaration and function.name in LIBC:
+                function.name = f"shmkret_{function.name}"
+        finalize()
+
+    library._finalize_final_module = renamed
+
+
 @contextlib.contextmanager
-def _linked_only() -> Iterator[None]:
+def _linked_only(*, watched: bool) -> Iterator[None]:
     """While this block runs, functions without a wrapper for Python are linked into their callers and made nothing else.
 
     Numba would make each executable, with all that it contains; only the loop is. What is rare stays out of line.
@@ -93,6 +114,8 @@ def _linked_only() -> Iterator[None]:
         own = defined.get(descriptor.llvm_func_name)
         # A loop from the cache is machine code already, and defines nothing here.
         if own is None or descriptor.llvm_cpython_wrapper_name in defined:
+            if watched and own is not None:
+                _rename_libc(library)
             return executable(library, descriptor, environment)
         if not descriptor.inline:
             own.add_function_attribute("noinline")
@@ -106,12 +129,14 @@ def _linked_only() -> Iterator[None]:
         del context.get_executable
 
 
-def compile_to(function: Callable[..., Any], signature: Any, folder: Path | None) -> Callable[..., Any]:
-    """Compile for one signature; a folder keeps what was compiled."""
+def compile_to(
+    function: Callable[..., Any], signature: Any, folder: Path | None, *, watched: bool = False
+) -> Callable[..., Any]:
+    """Compile for one signature; a folder keeps what was compiled. watched: it calls models of libc's functions."""
     dispatcher = numba.njit(function)
     if folder:
         dispatcher._cache = FolderCache(folder, function)
-    with global_compiler_lock, _linked_only():
+    with global_compiler_lock, _linked_only(watched=watched):
         dispatcher.compile(signature)
     dispatcher.disable_compile()
     return dispatcher  # type: ignore[no-any-return]

@@ -15,14 +15,24 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, overload, register_jitable, type_callable
 
+from shmkret.machines.compiled.steps import ACCESSES
 from shmkret.machines.compiled.types import I32, I64, INLINE, OUTLINE, WordsType
 from shmkret.text import arithmetic, atomics
 
 
-def _pointer(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-    i = context.cast(builder, args[1], signature.args[1], types.int64)
-    place = cgutils.pointer_add(builder, args[0], builder.mul(i, I64(signature.args[0].stride)))
+def pointer_to(context: Any, builder: Any, words: WordsType, first: Any, i: Any, of: Any) -> Any:
+    """The pointer to word i, an integer of Numba's type `of`, of a column that begins at `first`."""
+    i = context.cast(builder, i, of, types.int64)
+    place = cgutils.pointer_add(builder, first, builder.mul(i, I64(words.stride)))
     return builder.bitcast(place, I64.as_pointer())
+
+
+def _pointer(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    return pointer_to(context, builder, signature.args[0], args[0], args[1], signature.args[1])
+
+
+def _address(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    return builder.ptrtoint(_pointer(context, builder, signature, args), I64)
 
 
 def _tagged(builder: Any, access: Any, words: WordsType) -> Any:
@@ -38,7 +48,7 @@ def _value(context: Any, builder: Any, signature: Any, args: Any, n: int) -> Any
     return context.cast(builder, args[n], signature.args[n], types.int64)
 
 
-def _lower(function: Callable[..., Any], result: Any, nr_values: int) -> Callable[[Any], Any]:
+def _lower(function: Callable[..., Any], result: Any, nr_values: int, *, is_access: bool = True) -> Callable[[Any], Any]:
     """Lower `function(words, i, *values)` by the decorated generator of LLVM instructions."""
     # Numba takes the arguments' number from the signature of what types them, hence one function a number.
     typers: dict[int, Callable[..., Any]] = {
@@ -48,7 +58,50 @@ def _lower(function: Callable[..., Any], result: Any, nr_values: int) -> Callabl
     }
     type_callable(function)(lambda context: typers[nr_values])
     integers = [types.Integer] * (1 + nr_values)
-    return lower_builtin(function, WordsType, *integers)  # type: ignore[no-any-return]
+
+    def lower(generate: Any) -> Any:
+        def chosen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            if not (is_access and signature.args[0].watched):
+                return generate(context, builder, signature, args)
+            values = [_value(context, builder, signature, args, 2 + n) for n in range(nr_values)]
+            answer = watch(builder, function.__name__, [_address(context, builder, signature, args), *values])
+            return answer if result is types.int64 else context.get_dummy_value()
+
+        lower_builtin(function, WordsType, *integers)(chosen)
+        return generate
+
+    return lower
+
+
+def watch(builder: Any, name: str, args: list[Any]) -> Any:
+    """Call what stands for an access to a watched word: shmkret.machines.compiled.watched."""
+    access = ACCESSES[name]
+    function_type = ir.FunctionType(I64, [I64] * (1 + len(args)))
+    hook = cgutils.get_or_insert_function(builder.module, function_type, f"shmkret_{access.hook}")
+    return builder.call(hook, [I64(access.kind), *args])
+
+
+@intrinsic(prefer_literal=True)
+def watched_wait(typing: Any, name: Any, words: Any, i: Any, value: Any) -> Any:
+    """wait_until() of a watched word."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place = builder.ptrtoint(pointer_to(context, builder, signature.args[1], args[1], args[2], signature.args[2]), I64)
+        return watch(builder, name.literal_value, [place, context.cast(builder, args[3], signature.args[3], types.int64)])
+
+    return types.int64(name, words, i, value), generate
+
+
+@intrinsic(prefer_literal=True)
+def watched_wait_unless(typing: Any, name: Any, words: Any, i: Any, value: Any, stop: Any) -> Any:
+    """wait_unless() of a watched word."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place = builder.ptrtoint(pointer_to(context, builder, signature.args[1], args[1], args[2], signature.args[2]), I64)
+        value = context.cast(builder, args[3], signature.args[3], types.int64)
+        return watch(builder, name.literal_value, [place, value, builder.ptrtoint(args[4], I64)])
+
+    return types.int64(name, words, i, value, stop), generate
 
 
 @_lower(operator.getitem, types.int64, 0)
@@ -63,9 +116,9 @@ def _store(context: Any, builder: Any, signature: Any, args: Any) -> Any:
     return context.get_dummy_value()
 
 
-@_lower(atomics.address_of, types.int64, 0)
+@_lower(atomics.address_of, types.int64, 0, is_access=False)
 def _address_of(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-    return builder.ptrtoint(_pointer(context, builder, signature, args), I64)
+    return _address(context, builder, signature, args)
 
 
 @_lower(atomics.load_relaxed, types.int64, 0)
@@ -158,8 +211,16 @@ def _wait_until(words: Any, i: Any, relation: Any, value: Any) -> Any:
         while atomics.load_acquire(words, i) == value:
             cpu_relax()
 
+    def watched_until_equal(words: Any, i: Any, relation: Any, value: Any) -> None:
+        watched_wait("wait_equal", words, i, value)
+
+    def watched_until_not_equal(words: Any, i: Any, relation: Any, value: Any) -> None:
+        watched_wait("wait_not_equal", words, i, value)
+
     if not isinstance(relation, types.IntegerLiteral):
         raise numba.TypingError("wait_until()'s relation must be the constant EQ or NE")
+    if words.watched:
+        return watched_until_equal if relation.literal_value == atomics.EQ else watched_until_not_equal
     return until_equal if relation.literal_value == atomics.EQ else until_not_equal
 
 
@@ -198,8 +259,16 @@ def _wait_unless(words: Any, i: Any, relation: Any, value: Any, stop: Any) -> An
             _pause_after(looks)
         return True
 
+    def watched_unless_equal(words: Any, i: Any, relation: Any, value: Any, stop: Any) -> bool:
+        return watched_wait_unless("wait_equal_unless", words, i, value, stop) != 0
+
+    def watched_unless_not_equal(words: Any, i: Any, relation: Any, value: Any, stop: Any) -> bool:
+        return watched_wait_unless("wait_not_equal_unless", words, i, value, stop) != 0
+
     if not isinstance(relation, types.IntegerLiteral):
         raise numba.TypingError("wait_unless()'s relation must be the constant EQ or NE")
+    if words.watched:
+        return watched_unless_equal if relation.literal_value == atomics.EQ else watched_unless_not_equal
     return unless_equal if relation.literal_value == atomics.EQ else unless_not_equal
 
 

@@ -1,0 +1,253 @@
+"""The compiled executor: CPUs as stacks in this process, on an arena of their own.
+
+    with Stacks(scene) as stacks:
+        stacks.begin()
+        stacks.descend(1_000_000)
+
+Memory    the arena, the stacks and the path are shared with forked children, so that who watches a search sees where it is;
+          the table of states belongs to the process that searches
+Always    a stack is never run by two processes
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+from collections.abc import Collection
+from itertools import combinations
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+from shmkret.arena.fields import fields_of
+from shmkret.explore.engines import states
+from shmkret.explore.scene import Scene
+from shmkret.explore.snapshot import NOT_SHARED
+from shmkret.machines import plain
+from shmkret.machines.compiled import compile_cpu, steps, watched
+from shmkret.machines.compiled.loop import address_of, compile_to
+from shmkret.machines.compiled.stacks import fresh_stack
+from shmkret.machines.compiled.verbs import teach
+
+MOST_FRAMES = 20_000
+MOST_WRITES = 1 << 20
+LONGEST_RUN = 3_000
+SAVED = MOST_FRAMES * 2048
+LARGEST_TABLE = 1 << 34
+
+
+NO_STEP = ("done", "dead", "broken")
+WHY = {
+    watched.NOT_PRIVATE: "another uses what was its own:",
+    watched.OUTSIDE: "it leaves the arena at",
+    watched.TOO_LONG: f"it has not ended after {LONGEST_RUN} steps, and is at",
+    watched.TOO_MUCH: "it writes too much without a step, last",
+    watched.NOT_HELD: "it gives back what it does not hold:",
+}
+
+
+class Pending(NamedTuple):
+    """What a CPU is about to do: the kind of step, and the word as `table_locks[0].locked`."""
+
+    kind: str
+    place: str
+    value: int
+
+
+class Stacks:
+    """A scene on stacks. reduced: words that nobody shares as far as is known are no steps; else only those that never are.
+
+    bits: the table holds 3/4 of 2**bits states, of 8 bytes each.
+    """
+
+    def __init__(self, scene: Scene, bits: int = 22, *, reduced: bool = False) -> None:
+        self.scene = scene
+        world, build = scene.world, scene.world.build
+        folder = build.cache()
+        self._hooks = watched.hooks(folder and folder / "search")
+        teach()
+        i64 = types.int64
+        self._begin, self._follow, self._descend = (
+            compile_to(function, i64(*[i64] * nr), folder and folder / f"search-{function.__name__}")
+            for function, nr in ((states.begin, 1), (states.follow, 2), (states.descend, 2))
+        )
+        place = folder and folder / f"{build.digest}-{scene.name}-watched"
+        self._loop = compile_cpu(scene.body, build.shape, build.strides, place, watched=True)
+        self.arena = world.create_arena(world.geometry(scene.nr_recoverers) if scene.nr_recoverers else None)
+        machine = plain.PlainMachine(folder)
+        world.free_locks(machine, plain.kernel(world, self.arena), self.arena)
+        scene.prepare(self.arena)
+        self._machine = machine
+        self._parameters = world.parameters(self.arena)
+        self._maps: list[mmap.mmap] = []
+        self._first = bytes(self.arena._map)
+        self._shared: set[int] = set()
+        """Places in the arena, in bytes, of words that were taken for one CPU's own."""
+        self._static = None if reduced else self._usual()
+        self._stacks = self._room(scene.nr_cpus * watched.STACK)
+        self._control = self._room(watched.CONTROL_BYTES)
+        self._users = self._room(self.arena.size)
+        self._table = self._room(8 << bits, shared=False)
+        self._ends = self._room(8 * (states.ENDS_MASK + 1), shared=False)
+        saved = self._room(SAVED)
+        self._saved = saved
+        self._set(
+            {
+                watched.UNDO: self._room(16 * MOST_WRITES), watched.UNDO_MOST: MOST_WRITES, watched.ARENA: self.arena.address,
+                watched.SIZE: self.arena.size, watched.USERS: self._users, watched.LONGEST: LONGEST_RUN,
+                states.NR: scene.nr_cpus, states.STACKS: self._stacks, states.TABLE: self._table, states.MASK: (1 << bits) - 1,
+                states.ROOM: (3 << bits) // 4, states.FRAMES: self._room(states.FRAME * MOST_FRAMES),
+                states.MOST_FRAMES: MOST_FRAMES, states.SAVED_END: saved + SAVED, states.ENDS_TABLE: self._ends,
+                states.MORTAL: sum(1 << cpu for cpu in scene.mortal), states.DEATHS: scene.deaths, states.BOUND: -1,
+            }
+        )  # fmt: skip
+        self._bits = bits
+        self._used = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back the arena."""
+        self._machine.close()
+        self.arena.close()
+
+    def _room(self, size: int, *, shared: bool = True) -> int:
+        """Zeroed memory that begins at a multiple of STACK; its address."""
+        flags = (mmap.MAP_SHARED if shared else mmap.MAP_PRIVATE) | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0x4000)
+        room = mmap.mmap(-1, size + watched.STACK, flags=flags)
+        if not shared:
+            room.madvise(mmap.MADV_HUGEPAGE)
+        self._maps.append(room)
+        address = ctypes.addressof(ctypes.c_char.from_buffer(room))
+        return -(-address // watched.STACK) * watched.STACK
+
+    def _usual(self) -> set[int]:
+        """The words of which it is known that nobody shares them."""
+        private = NOT_SHARED - set(self.scene.shared)
+        return {
+            section.offset + i * section.stride + 8 * j
+            for name, section in self.arena.sections.items()
+            for j, field in enumerate(fields_of(section.record))
+            if name in private or f"{name}.{field}" in private
+            for i in range(section.nr)
+        }
+
+    def _set(self, values: dict[int, int]) -> None:
+        for offset, value in values.items():
+            _word(self._control + offset).value = value
+
+    def get(self, offset: int) -> int:
+        """A word of the control block."""
+        return int(_word(self._control + offset).value)
+
+    def begin(self, **values: int) -> None:
+        """From the beginning: every CPU comes to its first step. values: words of the control block by name, in small letters."""
+        if self._used:
+            ctypes.memset(self._table, 0, 8 << self._bits)
+            ctypes.memset(self._ends, 0, 8 * (states.ENDS_MASK + 1))
+        self._used = True
+        self.arena._map[:] = self._first
+        users = words_at(self._users, self.arena.size // 8)
+        if self._static is None:
+            users[:] = watched.UNUSED
+        else:
+            users[:] = watched.SHARED
+            users[[place // 8 for place in self._static]] = watched.UNUSED
+        users[[place // 8 for place in self._shared]] = watched.SHARED
+        zero = (states.STATES, states.DONE_STEPS, states.ENDS, states.DEEPEST, states.DISTINCT, watched.PRINT, watched.OWN_PRINT)
+        self._set(dict.fromkeys(zero, 0) | {states.SAVED_TOP: self._saved})
+        self._set({getattr(states, name.upper()): value for name, value in values.items()})
+        ctypes.memset(self._control + watched.QUEUE, 0, 8 * watched.QUEUE_END)
+        entry = address_of(self._loop)
+        for cpu in range(self.scene.nr_cpus):
+            r = self._record(cpu)
+            ctypes.memset(r, 0, watched.RECORD)
+            sp, frame = fresh_stack(r, entry, self._parameters.ctypes.data, cpu, self._hooks["done"])
+            ctypes.memmove(sp, frame, len(frame))
+            for offset, value in ((watched.SP, sp), (watched.NUMBER, cpu), (watched.CONTROL, self._control)):
+                _word(r + offset).value = value
+        self._begin(self._control)
+
+    def descend(self, budget: int) -> int:
+        """Search on for that many steps; a number of shmkret.explore.engines.states says why it came back."""
+        return int(self._descend(self._control, budget))
+
+    def follow(self, choice: int) -> bool:
+        """Make a choice, and say whether it was possible."""
+        return bool(self._follow(self._control, choice))
+
+    def share(self, places: Collection[int]) -> None:
+        """From the next beginning on, these words of the arena are steps."""
+        self._shared.update(places)
+
+    def _record(self, cpu: int) -> int:
+        return self._stacks + (cpu + 1) * watched.STACK - watched.RECORD
+
+    def culprit(self) -> tuple[int, int, int] | None:
+        """The CPU that cannot go on, why (shmkret.machines.compiled.watched), and at which place of the arena; None: all can."""
+        for cpu in range(self.scene.nr_cpus):
+            r = self._record(cpu)
+            if _word(r + watched.KIND).value == steps.BROKEN:
+                return cpu, int(_word(r + watched.ARG).value), int(_word(r + watched.PLACE).value) - self.arena.address
+        return None
+
+    def path(self) -> list[int]:
+        """The choices that led here."""
+        frames = words_at(self.get(states.FRAMES), states.FRAME // 8 * (self.get(states.DEPTH) + 1))
+        return frames.reshape(-1, states.FRAME // 8)[: self.get(states.DEPTH), states.F_CHOICE // 8].tolist()  # type: ignore[no-any-return]
+
+    def pending(self, cpu: int) -> Pending:
+        """What a CPU is about to do."""
+        kind, place, value = (int(_word(self._record(cpu) + offset).value) for offset in (watched.KIND, watched.PLACE, watched.ARG))
+        return Pending(steps.NAMES[kind // 4], self.name_of(place - self.arena.address) if place else "", value)
+
+    def describe(self, status: int) -> str:
+        """What is wrong in a state in which a search has stopped."""
+        steps_of = {cpu: self.pending(cpu) for cpu in range(self.scene.nr_cpus)}
+        if status == states.RACE:
+            for (a, one), (b, other) in combinations(steps_of.items(), 2):
+                if one.place == other.place and one.kind not in NO_STEP and other.kind not in NO_STEP:
+                    return f"data race on {one.place}: cpu {a} is at {one.kind}, cpu {b} at {other.kind}"
+        if status == states.DEADLOCK:
+            stuck = [f"cpu {cpu} waits in {step.kind} of {step.place}" for cpu, step in steps_of.items() if step.kind not in NO_STEP]
+            return f"deadlock: {'; '.join(stuck)}"
+        cpu, why, place = self.culprit() or (0, 0, 0)
+        return f"cpu {cpu}: {WHY.get(why, '')} {self.name_of(place)}"
+
+    def name_of(self, offset: int) -> str:
+        """The word at a place of the arena, as `table_locks[0].locked`."""
+        for name, section in self.arena.sections.items():
+            i, rest = divmod(offset - section.offset, section.stride)
+            fields = fields_of(section.record)
+            if 0 <= i < section.nr and rest // 8 < len(fields):
+                return f"{name}[{i}].{fields[rest // 8]}"
+        return f"byte {offset} of the arena"
+
+    def check(self) -> list[str]:
+        """What is wrong where every CPU has ended; the arena is as before."""
+        before = bytes(self.arena._map)
+        world = self.scene.world
+        held = world.held_locks(self._machine, plain.kernel(world, self.arena), self.arena)
+        self.arena._map[:] = before
+        from shmkret.audit.checks import not_given_back
+        from shmkret.audit.findings import sentences
+
+        found = [*sentences(not_given_back(held)), *self.scene.check(world, self.arena)]
+        self.arena._map[:] = before
+        return found
+
+
+def words_at(address: int, nr: int) -> NDArray[np.int64]:
+    """Words of memory, as they are."""
+    return np.frombuffer((ctypes.c_int64 * nr).from_address(address), np.int64)
+
+
+def _word(address: int) -> Any:
+    return ctypes.c_int64.from_address(address)
