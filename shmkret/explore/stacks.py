@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import combinations
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -23,6 +24,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from shmkret.arena.fields import fields_of
+from shmkret.errors import ArenaError
 from shmkret.explore.engines import states
 from shmkret.explore.scene import Scene
 from shmkret.explore.snapshot import NOT_SHARED
@@ -75,20 +77,21 @@ class Stacks:
             for function, nr in ((states.begin, 1), (states.follow, 2), (states.descend, 2))
         )
         place = folder and folder / f"{build.digest}-{scene.name}-watched"
+        self._maps: list[mmap.mmap] = []
+        self._control = self._room(watched.CONTROL_BYTES)
+        self._first_named: list[int] = []
         self._loop = compile_cpu(scene.body, build.shape, build.strides, place, watched=True)
         self.arena = world.create_arena(world.geometry(scene.nr_recoverers) if scene.nr_recoverers else None)
-        machine = plain.PlainMachine(folder)
+        machine = _Beginning(self._named, folder)
         world.free_locks(machine, plain.kernel(world, self.arena), self.arena)
         scene.prepare(self.arena)
         self._machine = machine
         self._parameters = world.parameters(self.arena)
-        self._maps: list[mmap.mmap] = []
         self._first = bytes(self.arena._map)
         self._shared: set[int] = set()
         """Places in the arena, in bytes, of words that were taken for one CPU's own."""
         self._static = None if reduced else self._usual()
-        self._stacks = self._room(scene.nr_cpus * watched.STACK)
-        self._control = self._room(watched.CONTROL_BYTES)
+        self._stacks = self._room((scene.nr_cpus + 1) * watched.STACK)
         self._users = self._room(self.arena.size)
         self._table = self._room(8 << bits, shared=False)
         self._ends = self._room(8 * (states.ENDS_MASK + 1), shared=False)
@@ -101,7 +104,7 @@ class Stacks:
                 states.NR: scene.nr_cpus, states.STACKS: self._stacks, states.TABLE: self._table, states.MASK: (1 << bits) - 1,
                 states.ROOM: (3 << bits) // 4, states.FRAMES: self._room(states.FRAME * MOST_FRAMES),
                 states.MOST_FRAMES: MOST_FRAMES, states.SAVED_END: saved + SAVED, states.ENDS_TABLE: self._ends,
-                states.MORTAL: sum(1 << cpu for cpu in scene.mortal), states.DEATHS: scene.deaths, states.BOUND: -1,
+                states.MORTAL: sum(1 << cpu for cpu in scene.mortal), states.DEATHS: scene.deaths, states.BOUND: -1, states.ANNOUNCES: int(scene.announces),
             }
         )  # fmt: skip
         self._bits = bits
@@ -147,6 +150,13 @@ class Stacks:
         """A word of the control block."""
         return int(_word(self._control + offset).value)
 
+    def _named(self, value: int) -> int:
+        """A word for one more named semaphore; its address."""
+        self._first_named.append(value)
+        if len(self._first_named) > watched.MOST_NAMED:
+            raise ArenaError(f"there are more than {watched.MOST_NAMED} named semaphores")
+        return self._control + watched.NAMED + 8 * (len(self._first_named) - 1)
+
     def begin(self, **values: int) -> None:
         """From the beginning: every CPU comes to its first step. values: words of the control block by name, in small letters."""
         if self._used:
@@ -165,14 +175,18 @@ class Stacks:
         self._set(dict.fromkeys(zero, 0) | {states.SAVED_TOP: self._saved})
         self._set({getattr(states, name.upper()): value for name, value in values.items()})
         ctypes.memset(self._control + watched.QUEUE, 0, 8 * watched.QUEUE_END)
+        words_at(self._control + watched.NAMED, len(self._first_named) + 1)[:-1] = self._first_named
         entry = address_of(self._loop)
-        for cpu in range(self.scene.nr_cpus):
+        for cpu in range(self.scene.nr_cpus + 1):
             r = self._record(cpu)
             ctypes.memset(r, 0, watched.RECORD)
-            sp, frame = fresh_stack(r, entry, self._parameters.ctypes.data, cpu, self._hooks["done"])
+            sp, frame, number = fresh_stack(r, entry, self._parameters.ctypes.data, cpu, self._hooks["done"])
             ctypes.memmove(sp, frame, len(frame))
             for offset, value in ((watched.SP, sp), (watched.NUMBER, cpu), (watched.CONTROL, self._control)):
                 _word(r + offset).value = value
+        for offset, value in ((states.FIRST_SP, sp), (states.CPU_WORD, number), (watched.AT_ONCE, 1)):
+            _word(r + offset).value = value  # of the last, who is no CPU
+        ctypes.memmove(r + states.FIRST_FRAME, frame, len(frame))
         self._begin(self._control)
 
     def descend(self, budget: int) -> int:
@@ -183,6 +197,15 @@ class Stacks:
         """Make a choice, and say whether it was possible."""
         return bool(self._follow(self._control, choice))
 
+    def replay(self, schedule: Sequence[int]) -> Iterator[tuple[int, Pending]]:
+        """Follow a schedule from the beginning: each choice, and the step that it was. Raises: ValueError where it does not lead on."""
+        self.begin()
+        for n, choice in enumerate(schedule):
+            step = self.pending(choice % self.scene.nr_cpus)
+            if not self.follow(choice):
+                raise ValueError(f"choice {n} of the schedule, {choice}, is not possible there")
+            yield choice, step
+
     def share(self, places: Collection[int]) -> None:
         """From the next beginning on, these words of the arena are steps."""
         self._shared.update(places)
@@ -192,7 +215,7 @@ class Stacks:
 
     def culprit(self) -> tuple[int, int, int] | None:
         """The CPU that cannot go on, why (shmkret.machines.compiled.watched), and at which place of the arena; None: all can."""
-        for cpu in range(self.scene.nr_cpus):
+        for cpu in range(self.scene.nr_cpus + 1):
             r = self._record(cpu)
             if _word(r + watched.KIND).value == steps.BROKEN:
                 return cpu, int(_word(r + watched.ARG).value), int(_word(r + watched.PLACE).value) - self.arena.address
@@ -242,6 +265,17 @@ class Stacks:
         found = [*sentences(not_given_back(held)), *self.scene.check(world, self.arena)]
         self.arena._map[:] = before
         return found
+
+
+class _Beginning(plain.PlainMachine):
+    """What makes locks free before a search. Named semaphores are words, as all others are in a search."""
+
+    def __init__(self, named: Callable[[int], int], folder: Path | None) -> None:
+        super().__init__(folder)
+        self._new = named
+
+    def libc(self, name: str, *args: Any) -> Any:
+        return self._new(*args) if name == "sem_open" else super().libc(name, *args)
 
 
 def words_at(address: int, nr: int) -> NDArray[np.int64]:

@@ -36,12 +36,12 @@ EXECUTOR = "stacks"
 
 (
     NR, STACKS, TABLE, MASK, ROOM, FRAMES, MOST_FRAMES, SAVED_TOP, SAVED_END, ENDS_TABLE, DEPTH, FRESH, STATES, DONE_STEPS, ENDS,
-    DEEPEST, MORTAL, DEATHS, FATES, REASONLESS, BOUND, EVERY, CURRENT, DISTINCT,
+    DEEPEST, MORTAL, DEATHS, ANNOUNCES, REASONLESS, BOUND, EVERY, CURRENT, DISTINCT,
 ) = (8 * (16 + j) for j in range(24))  # fmt: skip
 """Where in the control block, after what the hooks use: CPUs; the first stack; the table of states, its mask, how many it may
 hold; the frames of the path, how many there may be; what was saved of stacks (end so far, end of the room); the table of ends;
 depth; whether the state is yet to be looked at; states, steps and ends so far; the greatest depth; a bit for each CPU that may
-die; how many may; where in the arena a word says of each CPU that it is dead, or 0; how many sleeps may end for no reason; the
+die; how many may; whether a death is announced at once, by who has the stack after the CPUs'; how many sleeps may end for no reason; the
 most preemptions, or -1; whether to stop at every state; the record of the CPU that runs;
 how many ends differ in some word."""
 
@@ -52,6 +52,10 @@ FRAME = 8 * 20
 ) = (8 * j for j in range(19))  # fmt: skip
 """Where in a frame of the path: what was chosen there, and what was before that of the CPU that it changes; and how far the
 choices are tried, the CPU that ran last, and how many preemptions, deaths and sleeps without reason there were."""
+
+FIRST_SP, CPU_WORD, FIRST_FRAME = 8 * 16, 8 * 17, 8 * 18
+"""Where in the record of who announces: its stack's pointer at first, where on it the number stands that its code is given, and
+what is on it."""
 
 FINISHED, MORE, AT_END, AT_STATE, RACE, DEADLOCK, BROKEN, FULL, TOO_DEEP = range(9)
 """Why descend() came back."""
@@ -87,7 +91,8 @@ def possible(c: int, cpu: int) -> bool:
     if kind == steps.SEM_WAIT or kind == steps.SEM_WAIT_UNLESS:
         return low(word) > 0 or stopped
     if kind == steps.MUTEX_LOCK or kind == steps.MUTEX_LOCK_UNLESS:
-        return low(word) == 0 or stopped
+        robust = kind == steps.MUTEX_LOCK and peek(r + ARG) != 0
+        return low(word) == 0 or stopped or (robust and peek(record(c, low(word) - 1) + KIND) == steps.DEAD)
     return True
 
 
@@ -150,6 +155,8 @@ def arrive(c: int, nr: int) -> int:
     """What is to be said of a new state: MORE, when its choices are to be tried."""
     ended = 0
     can = 0
+    if peek(c + ANNOUNCES) != 0 and peek(record(c, nr) + KIND) == steps.BROKEN:
+        return BROKEN
     for i in range(nr):
         kind = peek(record(c, i) + KIND)
         if kind == steps.BROKEN:
@@ -221,6 +228,18 @@ def leave_queue(c: int, cpu: int) -> None:
 
 
 @inline
+def announce(c: int, nr: int, dead: int) -> None:
+    """Let who announces deaths do so, from the beginning to the end of its code."""
+    r = record(c, nr)
+    poke(r + SP, peek(r + FIRST_SP))
+    copy(peek(r + SP), r + FIRST_FRAME, r - peek(r + SP))
+    poke(peek(r + SP) + peek(r + CPU_WORD), nr + dead)
+    poke(r + KIND, 0)
+    poke(c + CURRENT, r)
+    switch(c + MAIN, r + SP)
+
+
+@inline
 def go(c: int, nr: int, frame: int, choice: int, saved: int) -> int:
     """Do what was chosen, after what is needed to go back is put into the frame; returns the end of what is saved."""
     cpu = choice % nr
@@ -262,8 +281,8 @@ def go(c: int, nr: int, frame: int, choice: int, saved: int) -> int:
         poke(r + KIND, steps.DEAD)
         poke(r + STOP, 0)
         poke(r + PAST, mix(peek(r + PAST) ^ steps.DEAD))
-        if peek(c + FATES) != 0:
-            note(c, peek(c + FATES) + 8 * cpu, 1)
+        if peek(c + ANNOUNCES) != 0:
+            announce(c, nr, cpu)
     else:
         poke(after + F_WOKEN, peek(frame + F_WOKEN) + 1)
     return saved
@@ -284,6 +303,8 @@ def undo(c: int, mark: int) -> None:
 def go_back(c: int, nr: int, frame: int) -> None:
     """Undo what was chosen in a frame."""
     r = record(c, peek(frame + F_CHOICE) % nr)
+    if peek(c + ANNOUNCES) != 0:
+        poke(record(c, nr) + KIND, 0)
     copy(peek(frame + F_SP), peek(frame + F_SAVED), peek(frame + F_BYTES))
     poke(r + SP, peek(frame + F_SP))
     poke(r + KIND, peek(frame + F_KIND))

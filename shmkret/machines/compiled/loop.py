@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding as llvm
 import numba
 import numpy as np
 from numba import types
@@ -95,6 +96,8 @@ def _rename_libc(library: Any) -> None:
         for function in library._final_module.functions:
             if function.is_declaration and function.name in LIBC:
                 function.name = f"shmkret_{function.name}"
+            elif not function.is_declaration and function.linkage == llvm.Linkage.linkonce_odr:
+                function.linkage = "internal"  # else LLVM may take the copy that was linked into another loop
         finalize()
 
     library._finalize_final_module = renamed

@@ -115,12 +115,14 @@ def prepare() -> int:
     return _assembled()[1]
 
 
-def fresh_stack(top: int, function: int, a: int, b: int, done: int) -> tuple[int, bytes]:
-    """What is put on a new stack that ends at `top`, a multiple of 16: its pointer, and the bytes from there on."""
+def fresh_stack(top: int, function: int, a: int, b: int, done: int) -> tuple[int, bytes, int]:
+    """What is put on a new stack that ends at `top`, a multiple of 16: its pointer, the bytes from there on, and where among them
+    `b` stands.
+    """
     begin = prepare()
     if platform.machine() == "x86_64":
-        return top - 56, struct.pack("<7q", 0, done, b, a, function, 0, begin)
-    return top - 160, struct.pack("<20q", function, a, b, done, *[0] * 7, begin, *[0] * 8)
+        return top - 56, struct.pack("<7q", 0, done, b, a, function, 0, begin), 16
+    return top - 160, struct.pack("<20q", function, a, b, done, *[0] * 7, begin, *[0] * 8), 16
 
 
 _switch = types.ExternalFunction("shmkret_switch", types.void(types.int64, types.int64))

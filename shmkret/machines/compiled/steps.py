@@ -58,6 +58,9 @@ ACCESSES = {
     "wait_equal": Access("wait", WAIT_EQUAL),
     "wait_not_equal": Access("wait", WAIT_NOT_EQUAL),
     "wait_equal_unless": Access("wait_unless", WAIT_EQUAL_UNLESS),
+    "sem_wait_unless": Access("sem_wait_unless", SEM_WAIT_UNLESS),
+    "mutex_lock_unless": Access("mutex_lock_unless", MUTEX_LOCK_UNLESS),
+    "fence": Access("fence", FENCE),
     "wait_not_equal_unless": Access("wait_unless", WAIT_NOT_EQUAL_UNLESS),
 }
 """By the name of the access in the text."""

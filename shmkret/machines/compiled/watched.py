@@ -29,22 +29,23 @@ from shmkret.text.arithmetic import add64, mul64, shr64
 from shmkret.text.marks import inline
 
 STACK = 1 << 16
-CONTROL_BYTES = 4096
+CONTROL_BYTES = 1 << 14
 RECORD = 512
 """Bytes of a CPU's record."""
 
-SP, KIND, PLACE, ARG, STOP, PAST, STEPS, CLOCK, NUMBER, CONTROL, PRIVATES = (8 * j for j in range(11))
+SP, KIND, PLACE, ARG, STOP, PAST, STEPS, CLOCK, NUMBER, CONTROL, PRIVATES, AT_ONCE = (8 * j for j in range(12))
 """Where in a CPU's record: its stack's pointer; the step that it is about to do (what, on which word, with which value, and
 the word that ends a wait); a number for all that it has read; how many steps it did, what its clock says, its number, the
-control block, its accesses to words of its own since its last step."""
+control block, its accesses to words of its own since its last step; whether it does all that it does in one step."""
 
 MAIN, PRINT, OWN_PRINT, UNDO, UNDO_TOP, UNDO_MOST, ARENA, SIZE, USERS, LONGEST = (8 * j for j in range(10))
 """Where in the control block: the scheduler's stack pointer; the fingerprints of words that are shared, and of all others; the
 list of what was written (address, how many, most); the arena (address, bytes); who uses each of its words; the most steps of a CPU."""
 
-QUEUE = 8 * 240
-QUEUE_END = 16
+QUEUE, QUEUE_END = 8 * 240, 16
 """Where in the control block is written who sleeps on a futex, in order: 1 + a CPU's number, or 0."""
+NAMED, MOST_NAMED = 1 << 11, 1600
+"""Where in the control block named semaphores lie, a word each."""
 
 SHARED, UNUSED, READ_BY_MANY, FIRST = 0, 1, 2, 4
 """Who uses a word: everybody, each access a step; nobody so far; several, who read it; from FIRST on CPU c alone: FIRST + 2 *
@@ -93,6 +94,8 @@ def uses(r: int, place: int, writes: int) -> bool:
     c = peek(r + CONTROL)
     offset = place - peek(c + ARENA)
     if offset < 0 or offset >= peek(c + SIZE):
+        if NAMED <= place - c < CONTROL_BYTES:
+            return True
         give_up(r, OUTSIDE, place)
     user = peek(c + USERS) + offset
     before = peek(user)
@@ -117,6 +120,8 @@ def uses(r: int, place: int, writes: int) -> bool:
 @inline
 def step(r: int, kind: int, place: int, arg: int, stop: int) -> None:
     """Say what is about to be done, and let others go first."""
+    if peek(r + AT_ONCE) != 0:
+        return
     c = peek(r + CONTROL)
     poke(r + KIND, kind)
     poke(r + PLACE, place)
@@ -236,7 +241,8 @@ def wait_unless(kind: int, place: int, value: int, stop: int) -> int:
     return 1 if (seen == value) == (kind == steps.WAIT_EQUAL_UNLESS) else 0
 
 
-def fence() -> int:
+def fence(kind: int) -> int:
+    """Nothing: every access is in order already."""
     return 0
 
 
@@ -252,7 +258,7 @@ def take(kind: int, place: int, wanted: int) -> int:
     r = me()
     shared = uses(r, place, 1)
     if shared or wanted != 0:
-        step(r, kind, place, 0, 0)
+        step(r, kind, place, 0, 0)  # one of its own, too: there is none to be taken, for ever
     before = peek(place)
     taken = low(before) > 0
     if taken:
@@ -263,6 +269,37 @@ def take(kind: int, place: int, wanted: int) -> int:
 
 def sem_wait(address: int) -> int:
     return take(steps.SEM_WAIT, address, 1)
+
+
+@inline
+def unless(kind: int, place: int, stop: int) -> None:
+    """A step that is possible when the word can be had, or the stop word is not 0."""
+    r = me()
+    uses(r, place, 1)
+    uses(r, stop, 0)
+    step(r, kind, place, peek(place + 16) & ROBUST, stop)
+
+
+def sem_wait_unless(kind: int, address: int, stop: int) -> int:
+    unless(kind, address, stop)
+    r = me()
+    before = peek(address)
+    taken = low(before) > 0
+    if taken:
+        write(r, address, before - 1, uses(r, address, 1))
+    saw(r, before)
+    return 1 if taken else 0
+
+
+def mutex_lock_unless(kind: int, address: int, stop: int) -> int:
+    unless(kind, address, stop)
+    r = me()
+    before = peek(address)
+    free = low(before) == 0
+    if free:
+        write(r, address, before + 1 + peek(r + NUMBER), uses(r, address, 1))
+    saw(r, low(before))
+    return 1 if free else 0
 
 
 def sem_trywait(address: int) -> int:
@@ -290,17 +327,36 @@ def sem_init(address: int, pshared: int, value: int) -> int:
     return 0
 
 
+ROBUST = 16
+"""The bit of a mutex's kind that says so: PTHREAD_MUTEX_ROBUST_NORMAL_NP, in the first half of word 2."""
+EBUSY, EOWNERDEAD = 16, 130
+
+
+@inline
+def owner_of(r: int, place: int) -> int:
+    """The record of who holds a mutex, which is not free."""
+    return r + (low(peek(place)) - 1 - peek(r + NUMBER)) * STACK
+
+
 @inline
 def lock(kind: int, place: int) -> int:
-    """A step after which the mutex is this CPU's, if it was free: 1 + its number."""
+    """A step after which the mutex is this CPU's, if it was free, or robust and its owner dead: 1 + its number."""
     r = me()
     shared = uses(r, place, 1)
-    step(r, kind, place, 0, 0)
+    uses(r, place + 16, 0)
+    step(r, kind, place, peek(place + 16) & ROBUST, 0)
     before = peek(place)
+    mine = before - low(before) + 1 + peek(r + NUMBER)
     if low(before) == 0:
-        write(r, place, before | (1 + peek(r + NUMBER)), shared)
-    saw(r, low(before))
-    return 0 if low(before) == 0 else 16
+        write(r, place, mine, shared)
+        saw(r, 0)
+        return 0
+    if (peek(place + 16) & ROBUST) != 0 and peek(owner_of(r, place) + KIND) == steps.DEAD:
+        write(r, place, mine, shared)
+        saw(r, EOWNERDEAD)
+        return EOWNERDEAD
+    saw(r, EBUSY)
+    return EBUSY
 
 
 def pthread_mutex_lock(address: int) -> int:
@@ -309,6 +365,10 @@ def pthread_mutex_lock(address: int) -> int:
 
 def pthread_mutex_trylock(address: int) -> int:
     return lock(steps.MUTEX_TRYLOCK, address)
+
+
+def pthread_mutex_consistent(address: int) -> int:
+    return 0
 
 
 def pthread_mutex_unlock(address: int) -> int:
@@ -392,7 +452,8 @@ HOOKS: dict[str, Callable[..., Any]] = {
     hook.__name__: hook
     for hook in (
         load, store, exchange, fetch_add, cmpxchg, wait, wait_unless, sem_wait, sem_trywait, sem_post, sem_init,
-        pthread_mutex_lock, pthread_mutex_trylock, pthread_mutex_unlock, clock_gettime, usleep, kill, syscall, done,
+        sem_wait_unless, mutex_lock_unless, fence, pthread_mutex_lock, pthread_mutex_trylock, pthread_mutex_consistent,
+        pthread_mutex_unlock, clock_gettime, usleep, kill, syscall, done,
     )
 }  # fmt: skip
 
