@@ -134,12 +134,20 @@ class Stacks:
     def _usual(self) -> set[int]:
         """The words of which it is known that nobody shares them."""
         private = NOT_SHARED - set(self.scene.shared)
+        return self._places(lambda name, field, _: name in private or f"{name}.{field}" in private)
+
+    def _mortal_words(self) -> set[int]:
+        """The words of who may die that say what it did: others, or the audit, read them when it is dead."""
+        mortal = set(self.scene.mortal)
+        return self._places(lambda name, _, i: name in ("cpus", "recovery") and i in mortal)
+
+    def _places(self, has: Callable[[str, str, int], bool]) -> set[int]:
         return {
             section.offset + i * section.stride + 8 * j
             for name, section in self.arena.sections.items()
             for j, field in enumerate(fields_of(section.record))
-            if name in private or f"{name}.{field}" in private
             for i in range(section.nr)
+            if has(name, field, i)
         }
 
     def _set(self, values: dict[int, int]) -> None:
@@ -167,11 +175,20 @@ class Stacks:
         users = words_at(self._users, self.arena.size // 8)
         if self._static is None:
             users[:] = watched.UNUSED
+            users[[place // 8 for place in self._mortal_words()]] = watched.SHARED
         else:
             users[:] = watched.SHARED
             users[[place // 8 for place in self._static]] = watched.UNUSED
         users[[place // 8 for place in self._shared]] = watched.SHARED
-        zero = (states.STATES, states.DONE_STEPS, states.ENDS, states.DEEPEST, states.DISTINCT, watched.PRINT, watched.OWN_PRINT)
+        zero = (
+            states.STATES,
+            states.DONE_STEPS,
+            states.ENDS,
+            states.DEEPEST,
+            states.DISTINCT,
+            watched.PRINT,
+            watched.OWN_PRINT,
+        )
         self._set(dict.fromkeys(zero, 0) | {states.SAVED_TOP: self._saved})
         self._set({getattr(states, name.upper()): value for name, value in values.items()})
         ctypes.memset(self._control + watched.QUEUE, 0, 8 * watched.QUEUE_END)
@@ -228,7 +245,9 @@ class Stacks:
 
     def pending(self, cpu: int) -> Pending:
         """What a CPU is about to do."""
-        kind, place, value = (int(_word(self._record(cpu) + offset).value) for offset in (watched.KIND, watched.PLACE, watched.ARG))
+        kind, place, value = (
+            int(_word(self._record(cpu) + offset).value) for offset in (watched.KIND, watched.PLACE, watched.ARG)
+        )
         return Pending(steps.NAMES[kind // 4], self.name_of(place - self.arena.address) if place else "", value)
 
     def describe(self, status: int) -> str:
@@ -236,10 +255,12 @@ class Stacks:
         steps_of = {cpu: self.pending(cpu) for cpu in range(self.scene.nr_cpus)}
         if status == states.RACE:
             for (a, one), (b, other) in combinations(steps_of.items(), 2):
-                if one.place == other.place and one.kind not in NO_STEP and other.kind not in NO_STEP:
+                if "" != one.place == other.place != "" and not {one.kind, other.kind} & set(NO_STEP):
                     return f"data race on {one.place}: cpu {a} is at {one.kind}, cpu {b} at {other.kind}"
         if status == states.DEADLOCK:
-            stuck = [f"cpu {cpu} waits in {step.kind} of {step.place}" for cpu, step in steps_of.items() if step.kind not in NO_STEP]
+            stuck = [
+                f"cpu {cpu} waits in {step.kind} of {step.place}" for cpu, step in steps_of.items() if step.kind not in NO_STEP
+            ]
             return f"deadlock: {'; '.join(stuck)}"
         cpu, why, place = self.culprit() or (0, 0, 0)
         return f"cpu {cpu}: {WHY.get(why, '')} {self.name_of(place)}"

@@ -59,6 +59,7 @@ what is on it."""
 
 FINISHED, MORE, AT_END, AT_STATE, RACE, DEADLOCK, BROKEN, FULL, TOO_DEEP = range(9)
 """Why descend() came back."""
+RACING = steps.WRITES | steps.PLAIN
 ENDS_MASK = (1 << 16) - 1
 
 
@@ -100,19 +101,24 @@ def possible(c: int, cpu: int) -> bool:
 def races(c: int, nr: int) -> bool:
     """Whether two CPUs are about to use one word, one of them plainly, one of them writing."""
     for i in range(1, nr):
-        a = record(c, i)
-        kind = peek(a + KIND)
         for j in range(i):
-            b = record(c, j)
-            other = peek(b + KIND)
-            if (kind | other) & (steps.WRITES | steps.PLAIN) == steps.WRITES | steps.PLAIN:
-                writes_here = (kind & steps.WRITES) != 0 and (peek(a + PLACE) == peek(b + PLACE) or peek(a + PLACE) == peek(b + STOP))
-                writes_there = (other & steps.WRITES) != 0 and (
-                    peek(a + PLACE) == peek(b + PLACE) or peek(b + PLACE) == peek(a + STOP)
-                )
-                if writes_here or writes_there:
-                    return True
+            if race_between(record(c, i), record(c, j)):
+                return True
     return False
+
+
+@inline
+def race_between(a: int, b: int) -> bool:
+    """Whether two CPUs, neither of which has ended, are about to race."""
+    one = peek(a + KIND)
+    other = peek(b + KIND)
+    if (one | other) & RACING != RACING or one >= steps.DONE or other >= steps.DONE:
+        return False
+    at = peek(a + PLACE)
+    beside = peek(b + PLACE)
+    if at == beside:
+        return True
+    return (one & steps.WRITES != 0 and at == peek(b + STOP)) or (other & steps.WRITES != 0 and beside == peek(a + STOP))
 
 
 @inline
@@ -144,7 +150,9 @@ def is_new(table: int, mask: int, h: int) -> bool:
 @inline
 def ends_anew(c: int) -> bool:
     """Whether no end before had the same words, as far as that can be remembered."""
-    if peek(c + DISTINCT) <= ENDS_MASK // 2 and not is_new(peek(c + ENDS_TABLE), ENDS_MASK, mix(peek(c + OWN_PRINT)) ^ peek(c + PRINT) | 1):
+    if peek(c + DISTINCT) <= ENDS_MASK // 2 and not is_new(
+        peek(c + ENDS_TABLE), ENDS_MASK, mix(peek(c + OWN_PRINT)) ^ peek(c + PRINT) | 1
+    ):
         return False
     poke(c + DISTINCT, peek(c + DISTINCT) + 1)
     return True

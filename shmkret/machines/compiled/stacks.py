@@ -129,8 +129,6 @@ _switch = types.ExternalFunction("shmkret_switch", types.void(types.int64, types
 _memcpy = types.ExternalFunction("memcpy", types.int64(types.int64, types.int64, types.int64))
 
 
-
-
 @intrinsic
 def peek(typing: Any, address: Any) -> Any:
     """The word at an address."""

@@ -1,6 +1,6 @@
 """The steps of a search: what each access to a watched word is, by a number, and the hook that does it.
 
-    kind = 4 * what it is + PLAIN + WRITES
+kind = 4 * what it is + PLAIN + WRITES
 """
 
 from __future__ import annotations
