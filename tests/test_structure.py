@@ -150,6 +150,7 @@ QUIET = {
     # Nobody else is there yet, or any more.
     "machines.world": {"create_arena", "_send_home"},
     "machines.plain": {"column"},
+    "explore.scene": {"at_rest"},
     "explore.snapshot": {"__init__", "audit"},
     "stress.crash_points": {"die_at", "column"},
     "stress.damage": {"damage"},
@@ -279,7 +280,7 @@ THE_KERNELS = {
     *("kfree", "kmalloc", "kprobe_running", "local_irq_restore", "local_irq_save", "put_kretprobe_hash_lock"),
     *("register_kprobes", "register_kretprobes", "stop_machine", "trampoline_probe_handler", "try_to_wake_up"),
     *("unregister_kprobe", "unregister_kprobes", "unregister_kretprobe", "unregister_kretprobes"),
-    *("abort", "fallocate", "fork", "ngx_shmtx_force_unlock"),
+    *("abort", "fallocate", "fork", "ngx_shmtx_force_unlock", "shmkret_begin", "shmkret_switch", "shmkret_unused", "switch"),
     *("get_kretprobe", "objpool_pop", "objpool_push", "objpool_try_add_slot", "objpool_try_get_slot", "recycle_rp_inst"),
 }
 """Functions of other programs, mostly the kernel's, that a text names as the source of ours; and libc's."""

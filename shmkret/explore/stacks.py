@@ -20,19 +20,20 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
 from shmkret.arena.fields import fields_of
+from shmkret.audit.checks import not_given_back
+from shmkret.audit.findings import sentences
 from shmkret.errors import ArenaError
-from shmkret.explore.engines import states
+from shmkret.explore import control, descent
 from shmkret.explore.scene import Scene
 from shmkret.explore.snapshot import NOT_SHARED
 from shmkret.machines import plain
 from shmkret.machines.compiled import compile_cpu, steps, watched
-from shmkret.machines.compiled.loop import address_of, compile_to
+from shmkret.machines.compiled.hooks import hooks
+from shmkret.machines.compiled.loop import INT, address_of, compile_function
 from shmkret.machines.compiled.stacks import fresh_stack
-from shmkret.machines.compiled.verbs import teach
 
 MOST_FRAMES = 20_000
 MOST_WRITES = 1 << 20
@@ -69,12 +70,10 @@ class Stacks:
         self.scene = scene
         world, build = scene.world, scene.world.build
         folder = build.cache()
-        self._hooks = watched.hooks(folder and folder / "search")
-        teach()
-        i64 = types.int64
+        self._hooks = hooks(folder and folder / "search")
         self._begin, self._follow, self._descend = (
-            compile_to(function, i64(*[i64] * nr), folder and folder / f"search-{function.__name__}")
-            for function, nr in ((states.begin, 1), (states.follow, 2), (states.descend, 2))
+            compile_function(function, [INT] * nr, folder and folder / f"search-{function.__name__}")
+            for function, nr in ((descent.begin, 1), (descent.follow, 2), (descent.descend, 2))
         )
         place = folder and folder / f"{build.digest}-{scene.name}-watched"
         self._maps: list[mmap.mmap] = []
@@ -94,17 +93,18 @@ class Stacks:
         self._stacks = self._room((scene.nr_cpus + 1) * watched.STACK)
         self._users = self._room(self.arena.size)
         self._table = self._room(8 << bits, shared=False)
-        self._ends = self._room(8 * (states.ENDS_MASK + 1), shared=False)
+        self._ends = self._room(8 * (control.ENDS_MASK + 1), shared=False)
         saved = self._room(SAVED)
         self._saved = saved
+        c = control
         self._set(
             {
-                watched.UNDO: self._room(16 * MOST_WRITES), watched.UNDO_MOST: MOST_WRITES, watched.ARENA: self.arena.address,
-                watched.SIZE: self.arena.size, watched.USERS: self._users, watched.LONGEST: LONGEST_RUN,
-                states.NR: scene.nr_cpus, states.STACKS: self._stacks, states.TABLE: self._table, states.MASK: (1 << bits) - 1,
-                states.ROOM: (3 << bits) // 4, states.FRAMES: self._room(states.FRAME * MOST_FRAMES),
-                states.MOST_FRAMES: MOST_FRAMES, states.SAVED_END: saved + SAVED, states.ENDS_TABLE: self._ends,
-                states.MORTAL: sum(1 << cpu for cpu in scene.mortal), states.DEATHS: scene.deaths, states.BOUND: -1, states.ANNOUNCES: int(scene.announces),
+                watched.UNDO: self._room(16 * MOST_WRITES), watched.UNDO_MOST: MOST_WRITES, watched.USERS: self._users,
+                watched.ARENA: self.arena.address, watched.SIZE: self.arena.size, watched.LONGEST: LONGEST_RUN,
+                c.NR: scene.nr_cpus, c.STACKS: self._stacks, c.TABLE: self._table, c.MASK: (1 << bits) - 1,
+                c.ROOM: (3 << bits) // 4, c.FRAMES: self._room(c.FRAME * MOST_FRAMES), c.MOST_FRAMES: MOST_FRAMES,
+                c.SAVED_END: saved + SAVED, c.ENDS_TABLE: self._ends, c.MORTAL: sum(1 << cpu for cpu in scene.mortal),
+                c.DEATHS: scene.deaths, c.BOUND: -1, c.ANNOUNCES: int(scene.announces),
             }
         )  # fmt: skip
         self._bits = bits
@@ -166,10 +166,10 @@ class Stacks:
         return self._control + watched.NAMED + 8 * (len(self._first_named) - 1)
 
     def begin(self, **values: int) -> None:
-        """From the beginning: every CPU comes to its first step. values: words of the control block by name, in small letters."""
+        """Every CPU comes to its first step. values: words of the control block by their names, in small letters."""
         if self._used:
             ctypes.memset(self._table, 0, 8 << self._bits)
-            ctypes.memset(self._ends, 0, 8 * (states.ENDS_MASK + 1))
+            ctypes.memset(self._ends, 0, 8 * (control.ENDS_MASK + 1))
         self._used = True
         self.arena._map[:] = self._first
         users = words_at(self._users, self.arena.size // 8)
@@ -181,16 +181,16 @@ class Stacks:
             users[[place // 8 for place in self._static]] = watched.UNUSED
         users[[place // 8 for place in self._shared]] = watched.SHARED
         zero = (
-            states.STATES,
-            states.DONE_STEPS,
-            states.ENDS,
-            states.DEEPEST,
-            states.DISTINCT,
+            control.STATES,
+            control.DONE_STEPS,
+            control.ENDS,
+            control.DEEPEST,
+            control.DISTINCT,
             watched.PRINT,
             watched.OWN_PRINT,
         )
-        self._set(dict.fromkeys(zero, 0) | {states.SAVED_TOP: self._saved})
-        self._set({getattr(states, name.upper()): value for name, value in values.items()})
+        self._set(dict.fromkeys(zero, 0) | {control.SAVED_TOP: self._saved})
+        self._set({getattr(control, name.upper()): value for name, value in values.items()})
         ctypes.memset(self._control + watched.QUEUE, 0, 8 * watched.QUEUE_END)
         words_at(self._control + watched.NAMED, len(self._first_named) + 1)[:-1] = self._first_named
         entry = address_of(self._loop)
@@ -201,9 +201,9 @@ class Stacks:
             ctypes.memmove(sp, frame, len(frame))
             for offset, value in ((watched.SP, sp), (watched.NUMBER, cpu), (watched.CONTROL, self._control)):
                 _word(r + offset).value = value
-        for offset, value in ((states.FIRST_SP, sp), (states.CPU_WORD, number), (watched.AT_ONCE, 1)):
+        for offset, value in ((control.FIRST_SP, sp), (control.CPU_WORD, number), (watched.AT_ONCE, 1)):
             _word(r + offset).value = value  # of the last, who is no CPU
-        ctypes.memmove(r + states.FIRST_FRAME, frame, len(frame))
+        ctypes.memmove(r + control.FIRST_FRAME, frame, len(frame))
         self._begin(self._control)
 
     def descend(self, budget: int) -> int:
@@ -215,7 +215,7 @@ class Stacks:
         return bool(self._follow(self._control, choice))
 
     def replay(self, schedule: Sequence[int]) -> Iterator[tuple[int, Pending]]:
-        """Follow a schedule from the beginning: each choice, and the step that it was. Raises: ValueError where it does not lead on."""
+        """Follow a schedule from the beginning: each choice, and the step that it was. Raises: ValueError where it is none."""
         self.begin()
         for n, choice in enumerate(schedule):
             step = self.pending(choice % self.scene.nr_cpus)
@@ -231,7 +231,7 @@ class Stacks:
         return self._stacks + (cpu + 1) * watched.STACK - watched.RECORD
 
     def culprit(self) -> tuple[int, int, int] | None:
-        """The CPU that cannot go on, why (shmkret.machines.compiled.watched), and at which place of the arena; None: all can."""
+        """The CPU that cannot go on, why (a number of compiled.watched), and at which place of the arena; None: all can."""
         for cpu in range(self.scene.nr_cpus + 1):
             r = self._record(cpu)
             if _word(r + watched.KIND).value == steps.BROKEN:
@@ -240,8 +240,8 @@ class Stacks:
 
     def path(self) -> list[int]:
         """The choices that led here."""
-        frames = words_at(self.get(states.FRAMES), states.FRAME // 8 * (self.get(states.DEPTH) + 1))
-        return frames.reshape(-1, states.FRAME // 8)[: self.get(states.DEPTH), states.F_CHOICE // 8].tolist()  # type: ignore[no-any-return]
+        frames = words_at(self.get(control.FRAMES), control.FRAME // 8 * (self.get(control.DEPTH) + 1))
+        return frames.reshape(-1, control.FRAME // 8)[: self.get(control.DEPTH), control.F_CHOICE // 8].tolist()  # type: ignore[no-any-return]
 
     def pending(self, cpu: int) -> Pending:
         """What a CPU is about to do."""
@@ -253,11 +253,11 @@ class Stacks:
     def describe(self, status: int) -> str:
         """What is wrong in a state in which a search has stopped."""
         steps_of = {cpu: self.pending(cpu) for cpu in range(self.scene.nr_cpus)}
-        if status == states.RACE:
+        if status == control.RACE:
             for (a, one), (b, other) in combinations(steps_of.items(), 2):
                 if "" != one.place == other.place != "" and not {one.kind, other.kind} & set(NO_STEP):
                     return f"data race on {one.place}: cpu {a} is at {one.kind}, cpu {b} at {other.kind}"
-        if status == states.DEADLOCK:
+        if status == control.DEADLOCK:
             stuck = [
                 f"cpu {cpu} waits in {step.kind} of {step.place}" for cpu, step in steps_of.items() if step.kind not in NO_STEP
             ]
@@ -280,9 +280,6 @@ class Stacks:
         world = self.scene.world
         held = world.held_locks(self._machine, plain.kernel(world, self.arena), self.arena)
         self.arena._map[:] = before
-        from shmkret.audit.checks import not_given_back
-        from shmkret.audit.findings import sentences
-
         found = [*sentences(not_given_back(held)), *self.scene.check(world, self.arena)]
         self.arena._map[:] = before
         return found
@@ -301,7 +298,7 @@ class _Beginning(plain.PlainMachine):
 
 def words_at(address: int, nr: int) -> NDArray[np.int64]:
     """Words of memory, as they are."""
-    return np.frombuffer((ctypes.c_int64 * nr).from_address(address), np.int64)
+    return np.ctypeslib.as_array((ctypes.c_int64 * nr).from_address(address))
 
 
 def _word(address: int) -> Any:

@@ -17,7 +17,6 @@ from functools import cache
 from typing import Any
 
 import llvmlite.binding as llvm
-from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -102,8 +101,10 @@ def _assembled() -> tuple[Any, int]:
     llvm.initialize_native_asmparser()  # without it, assembly aborts the process
     triple = llvm.get_process_triple()
     target = llvm.Target.from_triple(triple).create_target_machine()
-    # LLVM finds symbols only where something calls them.
-    calls = "define void @shmkret_unused() {\n  call void @shmkret_switch(ptr null, ptr null)\n  call void @shmkret_begin()\n  ret void\n}\n"
+    calls = (
+        "call void @shmkret_switch(ptr null, ptr null)\n  call void @shmkret_begin()"  # a symbol is there if something calls it
+    )
+    calls = f"define void @shmkret_unused() {{\n  {calls}\n  ret void\n}}\n"
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(module_of(platform.machine(), triple) + calls), target)
     engine.finalize_object()
     llvm.add_symbol("shmkret_switch", engine.get_function_address("shmkret_switch"))
@@ -116,8 +117,8 @@ def prepare() -> int:
 
 
 def fresh_stack(top: int, function: int, a: int, b: int, done: int) -> tuple[int, bytes, int]:
-    """What is put on a new stack that ends at `top`, a multiple of 16: its pointer, the bytes from there on, and where among them
-    `b` stands.
+    """What is put on a new stack that ends at `top`, a multiple of 16: its pointer, the bytes from there on, and where among
+    them `b` stands.
     """
     begin = prepare()
     if platform.machine() == "x86_64":
@@ -130,7 +131,7 @@ _memcpy = types.ExternalFunction("memcpy", types.int64(types.int64, types.int64,
 
 
 @intrinsic
-def peek(typing: Any, address: Any) -> Any:
+def _peek(typing: Any, address: Any) -> Any:
     """The word at an address."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -140,7 +141,7 @@ def peek(typing: Any, address: Any) -> Any:
 
 
 @intrinsic
-def poke(typing: Any, address: Any, value: Any) -> Any:
+def _poke(typing: Any, address: Any, value: Any) -> Any:
     """Write the word at an address."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -151,7 +152,7 @@ def poke(typing: Any, address: Any, value: Any) -> Any:
 
 
 @intrinsic
-def here(typing: Any) -> Any:
+def _here(typing: Any) -> Any:
     """An address on this stack."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -160,5 +161,8 @@ def here(typing: Any) -> Any:
     return types.int64(), generate
 
 
-switch = _switch
-copy = _memcpy
+peek: Callable[[int], int] = _peek
+poke: Callable[[int, int], None] = _poke
+here: Callable[[], int] = _here
+switch: Callable[[int, int], None] = _switch
+copy: Callable[[int, int, int], int] = _memcpy

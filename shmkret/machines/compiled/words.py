@@ -260,10 +260,10 @@ def _wait_unless(words: Any, i: Any, relation: Any, value: Any, stop: Any) -> An
         return True
 
     def watched_unless_equal(words: Any, i: Any, relation: Any, value: Any, stop: Any) -> bool:
-        return watched_wait_unless("wait_equal_unless", words, i, value, stop) != 0
+        return bool(watched_wait_unless("wait_equal_unless", words, i, value, stop) != 0)
 
     def watched_unless_not_equal(words: Any, i: Any, relation: Any, value: Any, stop: Any) -> bool:
-        return watched_wait_unless("wait_not_equal_unless", words, i, value, stop) != 0
+        return bool(watched_wait_unless("wait_not_equal_unless", words, i, value, stop) != 0)
 
     if not isinstance(relation, types.IntegerLiteral):
         raise numba.TypingError("wait_unless()'s relation must be the constant EQ or NE")
