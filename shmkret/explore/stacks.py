@@ -39,7 +39,7 @@ MOST_FRAMES = 20_000
 MOST_WRITES = 1 << 20
 LONGEST_RUN = 3_000
 SAVED = MOST_FRAMES * 2048
-LARGEST_TABLE = 1 << 34
+FIRST_BITS = 20
 
 
 NO_STEP = ("done", "dead", "broken")
@@ -63,7 +63,7 @@ class Pending(NamedTuple):
 class Stacks:
     """A scene on stacks. reduced: words that nobody shares as far as is known are no steps; else only those that never are.
 
-    bits: the table holds 3/4 of 2**bits states, of 8 bytes each.
+    bits: the table of states grows to at most 2**bits places, of 8 bytes each; three of four are used.
     """
 
     def __init__(self, scene: Scene, bits: int = 22, *, reduced: bool = False) -> None:
@@ -92,7 +92,8 @@ class Stacks:
         self._static = None if reduced else self._usual()
         self._stacks = self._room((scene.nr_cpus + 1) * watched.STACK)
         self._users = self._room(self.arena.size)
-        self._table = self._room(8 << bits, shared=False)
+        self._table = 0
+        self._in_table: mmap.mmap | None = None
         self._ends = self._room(8 * (control.ENDS_MASK + 1), shared=False)
         saved = self._room(SAVED)
         self._saved = saved
@@ -101,14 +102,13 @@ class Stacks:
             {
                 watched.UNDO: self._room(16 * MOST_WRITES), watched.UNDO_MOST: MOST_WRITES, watched.USERS: self._users,
                 watched.ARENA: self.arena.address, watched.SIZE: self.arena.size, watched.LONGEST: LONGEST_RUN,
-                c.NR: scene.nr_cpus, c.STACKS: self._stacks, c.TABLE: self._table, c.MASK: (1 << bits) - 1,
-                c.ROOM: (3 << bits) // 4, c.FRAMES: self._room(c.FRAME * MOST_FRAMES), c.MOST_FRAMES: MOST_FRAMES,
+                c.NR: scene.nr_cpus, c.STACKS: self._stacks, c.FRAMES: self._room(c.FRAME * MOST_FRAMES), c.MOST_FRAMES: MOST_FRAMES,
                 c.SAVED_END: saved + SAVED, c.ENDS_TABLE: self._ends, c.MORTAL: sum(1 << cpu for cpu in scene.mortal),
                 c.DEATHS: scene.deaths, c.BOUND: -1, c.ANNOUNCES: int(scene.announces),
             }
         )  # fmt: skip
-        self._bits = bits
-        self._used = False
+        self._most_bits = bits
+        self._resize(min(bits, FIRST_BITS))
 
     def __enter__(self) -> Self:
         return self
@@ -128,8 +128,27 @@ class Stacks:
         if not shared:
             room.madvise(mmap.MADV_HUGEPAGE)
         self._maps.append(room)
-        address = ctypes.addressof(ctypes.c_char.from_buffer(room))
+        view = ctypes.c_char.from_buffer(room)
+        address = ctypes.addressof(view)
+        del view  # it would keep the room from being closed
         return -(-address // watched.STACK) * watched.STACK
+
+    def _resize(self, bits: int) -> None:
+        """An empty table of that size."""
+        if self._in_table is not None:
+            self._maps.remove(self._in_table)
+            self._in_table.close()
+        self._bits = bits
+        self._table = self._room(8 << bits, shared=False)
+        self._in_table = self._maps[-1]
+        self._set({control.TABLE: self._table, control.MASK: (1 << bits) - 1, control.ROOM: (3 << bits) // 4})
+
+    def grow(self) -> bool:
+        """From the next beginning on, let the table be larger, if it may be."""
+        if self._bits >= self._most_bits:
+            return False
+        self._bits = min(self._bits + 3, self._most_bits)
+        return True
 
     def _usual(self) -> set[int]:
         """The words of which it is known that nobody shares them."""
@@ -167,10 +186,8 @@ class Stacks:
 
     def begin(self, **values: int) -> None:
         """Every CPU comes to its first step. values: words of the control block by their names, in small letters."""
-        if self._used:
-            ctypes.memset(self._table, 0, 8 << self._bits)
-            ctypes.memset(self._ends, 0, 8 * (control.ENDS_MASK + 1))
-        self._used = True
+        self._resize(self._bits)
+        ctypes.memset(self._ends, 0, 8 * (control.ENDS_MASK + 1))
         self.arena._map[:] = self._first
         users = words_at(self._users, self.arena.size // 8)
         if self._static is not None:

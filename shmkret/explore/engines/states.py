@@ -64,7 +64,7 @@ def _searched(stacks: Stacks, limit: int, end: float, seen: Callable[[], None], 
         if culprit and culprit[1] == NOT_PRIVATE:
             stacks.share({culprit[2]})
             continue
-        if status == LEARNED:
+        if status == LEARNED or (status == FULL and stacks.grow()):
             continue
         if status in (RACE, DEADLOCK, BROKEN):
             outcome.violations.append(Violation(stacks.describe(status), stacks.path()))
