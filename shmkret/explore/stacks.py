@@ -71,9 +71,9 @@ class Stacks:
         world, build = scene.world, scene.world.build
         folder = build.cache()
         self._hooks = hooks(folder and folder / "search")
-        self._begin, self._follow, self._descend = (
+        self._begin, self._follow, self._descend, self._rehash = (
             compile_function(function, [INT] * nr, folder and folder / f"search-{function.__name__}")
-            for function, nr in ((descent.begin, 1), (descent.follow, 2), (descent.descend, 2))
+            for function, nr in ((descent.begin, 1), (descent.follow, 2), (descent.descend, 2), (descent.rehash, 4))
         )
         place = folder and folder / f"{build.digest}-{scene.name}-watched"
         self._maps: list[mmap.mmap] = []
@@ -135,19 +135,26 @@ class Stacks:
 
     def _resize(self, bits: int) -> None:
         """An empty table of that size."""
-        if self._in_table is not None:
-            self._maps.remove(self._in_table)
-            self._in_table.close()
+        self._forget(self._in_table)
         self._bits = bits
         self._table = self._room(8 << bits, shared=False)
         self._in_table = self._maps[-1]
         self._set({control.TABLE: self._table, control.MASK: (1 << bits) - 1, control.ROOM: (3 << bits) // 4})
 
+    def _forget(self, room: mmap.mmap | None) -> None:
+        if room is not None:
+            self._maps.remove(room)
+            room.close()
+
     def grow(self) -> bool:
-        """From the next beginning on, let the table be larger, if it may be."""
+        """Make the table larger, with all that is in it, if it may be."""
         if self._bits >= self._most_bits:
             return False
-        self._bits = min(self._bits + 3, self._most_bits)
+        old, places, room = self._table, 1 << self._bits, self._in_table
+        self._in_table = None  # so that it is kept meanwhile
+        self._resize(min(self._bits + 2, self._most_bits))
+        self._rehash(old, places, self._table, (1 << self._bits) - 1)
+        self._forget(room)
         return True
 
     def _usual(self) -> set[int]:

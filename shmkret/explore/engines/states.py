@@ -57,6 +57,8 @@ def _searched(stacks: Stacks, limit: int, end: float, seen: Callable[[], None], 
                     outcome.violations.append(Violation("; ".join(found), stacks.path()))
                 else:
                     status = MORE
+            if status == FULL and stacks.grow():
+                status = MORE
             if status == MORE and (stacks.get(STATES) > limit or time.monotonic() > end):
                 outcome.gave_up = f"{limit:,} states" if stacks.get(STATES) > limit else "time"
                 break
@@ -64,7 +66,7 @@ def _searched(stacks: Stacks, limit: int, end: float, seen: Callable[[], None], 
         if culprit and culprit[1] == NOT_PRIVATE:
             stacks.share({culprit[2]})
             continue
-        if status == LEARNED or (status == FULL and stacks.grow()):
+        if status == LEARNED:
             continue
         if status in (RACE, DEADLOCK, BROKEN):
             outcome.violations.append(Violation(stacks.describe(status), stacks.path()))
