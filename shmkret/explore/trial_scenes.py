@@ -193,15 +193,15 @@ def takes_over(k: Kernel, me: int, nr_locks: int) -> None:
 
 @inline
 def counts_robust(k: Kernel, i: int, cpu: int, status: int) -> None:
-    """The critical section of who was told, or not, that another died in it. A counter that is negative is an orphan's."""
+    """The critical section of who was told, or not, that another died in it: then the counter has the bit ORPHAN."""
     orphan = k.script.word[COUNTER + i] >= ORPHAN
     if status == OWNER_DIED and load_acquire(k.script.word, FATE) != DIED:
         store_release(k.script.word, FLAW, TOLD)
     if status != OWNER_DIED and orphan:
         store_release(k.script.word, FLAW, NOT_TOLD)
     k.script.word[COUNTER + i] = (k.script.word[COUNTER + i] & (ORPHAN - 1)) + ORPHAN
-    k.script.word[ADDED + cpu] = k.script.word[ADDED + cpu] + 1
     k.script.word[COUNTER + i] = (k.script.word[COUNTER + i] & (ORPHAN - 1)) + 1
+    k.script.word[ADDED + cpu] = k.script.word[ADDED + cpu] + 1
     locks.release(k.other_locks, i, cpu)
 
 
