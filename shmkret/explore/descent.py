@@ -12,15 +12,70 @@ from __future__ import annotations
 
 from shmkret.explore.choices import go, go_back, possible, record
 from shmkret.explore.control import (
-    NR, TABLE, MASK, ROOM, FRAMES, MOST_FRAMES, SAVED_TOP, SAVED_END, ENDS_TABLE, DEPTH, FRESH, STATES, DONE_STEPS, ENDS,
-    DEEPEST, MORTAL, DEATHS, ANNOUNCES, REASONLESS, BOUND, EVERY, CURRENT, DISTINCT, REDUCED, FRAME, F_NEXT, F_SAVED, F_LAST,
-    F_USED, F_DIED, F_WOKEN, F_ONLY, FINISHED, MORE, AT_END, AT_STATE, RACE, DEADLOCK, BROKEN, FULL, TOO_DEEP, LEARNED,
+    ANNOUNCES,
+    AT_END,
+    AT_STATE,
+    BOUND,
+    BROKEN,
+    CURRENT,
+    DEADLOCK,
+    DEATHS,
+    DEEPEST,
+    DEPTH,
+    DISTINCT,
+    DONE_STEPS,
+    ENDS,
     ENDS_MASK,
+    ENDS_TABLE,
+    EVERY,
+    F_DIED,
+    F_LAST,
+    F_NEXT,
+    F_ONLY,
+    F_SAVED,
+    F_USED,
+    F_WOKEN,
+    FINISHED,
+    FRAME,
+    FRAMES,
+    FRESH,
+    FULL,
+    LEARNED,
+    MASK,
+    MORE,
+    MORTAL,
+    MOST_FRAMES,
+    NR,
+    RACE,
+    REASONLESS,
+    REDUCED,
+    ROOM,
+    SAVED_END,
+    SAVED_TOP,
+    STATES,
+    TABLE,
+    TOO_DEEP,
 )  # fmt: skip
 from shmkret.machines.compiled import steps
 from shmkret.machines.compiled.stacks import peek, poke, switch
 from shmkret.machines.compiled.watched import (
-    ARENA, GREW, KIND, MAIN, MANY, OWN_PRINT, PAST, PLACE, PRINT, SIZE, SP, STACK, STOP, UNDO_TOP, USERS, WRITERS, mix,
+    ARENA,
+    GREW,
+    KIND,
+    MAIN,
+    MANY,
+    OWN_PRINT,
+    PAST,
+    PLACE,
+    PRINT,
+    SIZE,
+    SP,
+    STACK,
+    STOP,
+    UNDO_TOP,
+    USERS,
+    WRITERS,
+    mix,
 )  # fmt: skip
 from shmkret.text.arithmetic import add64, mul64
 from shmkret.text.marks import inline
@@ -140,7 +195,7 @@ def next_choice(c: int, nr: int, frame: int) -> int:
 
 @inline
 def alone(c: int, nr: int, died: int) -> int:
-    """The lowest CPU whose step commutes with all that others will ever do; -1 when there is none. Nobody does so who may die."""
+    """The lowest CPU whose step commutes with all that others will ever do; -1: there is none. Nobody does so who may die."""
     may_die = peek(c + DEATHS) > died
     others = 1 << nr if may_die else 0
     for i in range(nr):

@@ -102,7 +102,8 @@ class Stacks:
             {
                 watched.UNDO: self._room(16 * MOST_WRITES), watched.UNDO_MOST: MOST_WRITES, watched.USERS: self._users,
                 watched.ARENA: self.arena.address, watched.SIZE: self.arena.size, watched.LONGEST: LONGEST_RUN,
-                c.NR: scene.nr_cpus, c.STACKS: self._stacks, c.FRAMES: self._room(c.FRAME * MOST_FRAMES), c.MOST_FRAMES: MOST_FRAMES,
+                c.NR: scene.nr_cpus, c.STACKS: self._stacks, c.FRAMES: self._room(c.FRAME * MOST_FRAMES),
+                c.MOST_FRAMES: MOST_FRAMES,
                 c.SAVED_END: saved + SAVED, c.ENDS_TABLE: self._ends, c.MORTAL: sum(1 << cpu for cpu in scene.mortal),
                 c.DEATHS: scene.deaths, c.BOUND: -1, c.ANNOUNCES: int(scene.announces),
             }

@@ -38,8 +38,8 @@ NAMED, MOST_NAMED = 1 << 11, 1600
 STEP = 1 << 32
 WRITERS = 16
 MANY = (1 << WRITERS) - 1
-"""Who uses a word: bit c when CPU c does, bit WRITERS + c when it writes, and whether every access is a STEP. It is kept from one
-search to the next, and never less."""
+"""Who uses a word: bit c when CPU c does, bit WRITERS + c when it writes, and whether every access is a STEP. It is kept from
+one search to the next, and never less."""
 
 NOT_PRIVATE, OUTSIDE, TOO_LONG, TOO_MUCH, NOT_HELD = 1, 2, 3, 4, 5
 """Why a CPU cannot go on: a word taken for private is not; an access outside the arena; more steps than the longest run; more
