@@ -387,9 +387,9 @@ def scene_of(
     _, body, actors = _bodies(cpus, rounds, nr_locks, cpus + 1)[trial]
     build = Build(
         arch=find(ARCH, "x86-64"), scheme=find(SCHEME, "hashed"), lock=lock, worker=find(WORKER, "hot"), padding="packed",
-        nr_cpus=actors, recoverable=False,
+        nr_cpus=cpus + 1, recoverable=False,
     )  # fmt: skip
-    world = World(build, Sizes(maxactive=1, tasks=actors, probes=nr_locks), np.zeros(NR_WORDS, np.int64))
+    world = World(build, Sizes(maxactive=1, tasks=cpus + 1, probes=nr_locks), np.zeros(NR_WORDS, np.int64))
     name = f"{trial.replace(' ', '-')}-{cpus}-{rounds}-{nr_locks}"
     deadly = trial in MORTAL
 
