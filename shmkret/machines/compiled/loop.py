@@ -24,7 +24,7 @@ from shmkret.arena.records import Script
 from shmkret.arena.shape import Group
 from shmkret.errors import PluginError
 from shmkret.machines.compiled.cache import FolderCache
-from shmkret.machines.compiled.steps import LIBC
+from shmkret.machines.compiled.steps import LIBC, NOT_SEARCHED
 from shmkret.machines.compiled.types import bind, kernel_maker
 from shmkret.machines.compiled.verbs import teach
 
@@ -93,7 +93,13 @@ def _rename_libc(library: Any) -> None:
     finalize = library._finalize_final_module
 
     def renamed() -> None:
-        for function in library._final_module.functions:
+        functions = list(library._final_module.functions)
+        called = {function.name for function in functions if function.is_declaration}
+        # What is not there would be called at address 0.
+        strange = sorted(name for name in called & {*LIBC, *NOT_SEARCHED} if not llvm.address_of_symbol(f"shmkret_{name}"))
+        if strange:
+            raise PluginError(f"it calls {', '.join(strange)}, of which a search has no model")
+        for function in functions:
             if function.is_declaration and function.name in LIBC:
                 function.name = f"shmkret_{function.name}"
             elif not function.is_declaration and function.linkage == llvm.Linkage.linkonce_odr:

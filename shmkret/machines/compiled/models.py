@@ -127,9 +127,36 @@ def sem_init(address: int, pshared: int, value: int) -> int:
     return 0
 
 
-ROBUST = 16
-"""The bit of a mutex's kind that says so: PTHREAD_MUTEX_ROBUST_NORMAL_NP, in the first half of word 2."""
+ROBUST, BETWEEN_PROCESSES = 16, 128
+"""The bits of a mutex's kind that say so: PTHREAD_MUTEX_ROBUST_NORMAL_NP, PTHREAD_MUTEX_PSHARED_BIT, in the first half of word 2."""
 EBUSY, EOWNERDEAD = 16, 130
+
+
+@inline
+def pthread_mutexattr_init(attributes: int) -> int:
+    """Attributes are not looked at: the text makes mutexes of one kind."""
+    return 0
+
+
+@inline
+def pthread_mutexattr_setpshared(attributes: int, pshared: int) -> int:
+    """All are."""
+    return 0
+
+
+@inline
+def pthread_mutex_init(address: int, attributes: int) -> int:
+    """A mutex between processes, not robust, that nobody holds: not to be done beside any other's step on it."""
+    r = me()
+    shared = uses(r, address, 1)
+    kind_shared = uses(r, address + 16, 1)
+    if shared:
+        step(r, steps.MUTEX_INIT, address, 0, 0)
+    write(r, address, 0, shared)
+    write(r, address + 16, BETWEEN_PROCESSES, kind_shared)
+    if shared:
+        saw(r, 0)
+    return 0
 
 
 @inline
@@ -257,5 +284,6 @@ def syscall(number: int, place: int, operation: int, value: int, timeout: int, a
 
 MODELS: tuple[Callable[..., int], ...] = (
     sem_wait, sem_trywait, sem_post, sem_init, sem_wait_unless, mutex_lock_unless, pthread_mutex_lock, pthread_mutex_trylock,
-    pthread_mutex_consistent, pthread_mutex_unlock, clock_gettime, usleep, kill, syscall,
+    pthread_mutex_consistent, pthread_mutex_unlock, pthread_mutexattr_init, pthread_mutexattr_setpshared, pthread_mutex_init,
+    clock_gettime, usleep, kill, syscall,
 )  # fmt: skip
