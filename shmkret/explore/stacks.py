@@ -32,7 +32,7 @@ from shmkret.explore.snapshot import NOT_SHARED
 from shmkret.machines import plain
 from shmkret.machines.compiled import compile_cpu, steps, watched
 from shmkret.machines.compiled.hooks import hooks
-from shmkret.machines.compiled.loop import INT, address_of, compile_function
+from shmkret.machines.compiled.loop import INT, compile_function, entry_of
 from shmkret.machines.compiled.stacks import fresh_stack
 
 MOST_FRAMES = 20_000
@@ -49,6 +49,7 @@ WHY = {
     watched.TOO_LONG: f"it has not ended after {LONGEST_RUN} steps, and is at",
     watched.TOO_MUCH: "it writes too much without a step, last",
     watched.NOT_HELD: "it gives back what it does not hold:",
+    watched.RAISED: "its code raises an exception, after a step on",
 }
 
 
@@ -193,11 +194,11 @@ class Stacks:
         self._set({getattr(control, name.upper()): value for name, value in values.items()})
         ctypes.memset(self._control + watched.QUEUE, 0, 8 * watched.QUEUE_END)
         words_at(self._control + watched.NAMED, len(self._first_named) + 1)[:-1] = self._first_named
-        entry = address_of(self._loop)
+        entry = entry_of(self._loop)
         for cpu in range(self.scene.nr_cpus + 1):
             r = self._record(cpu)
             ctypes.memset(r, 0, watched.RECORD)
-            sp, frame, number = fresh_stack(r, entry, self._parameters.ctypes.data, cpu, self._hooks["done"])
+            sp, frame, number = fresh_stack(r, entry, self._parameters.ctypes.data, cpu, self._hooks["left"], r + watched.SCRATCH)
             ctypes.memmove(sp, frame, len(frame))
             for offset, value in ((watched.SP, sp), (watched.NUMBER, cpu), (watched.CONTROL, self._control)):
                 _word(r + offset).value = value

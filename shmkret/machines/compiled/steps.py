@@ -62,6 +62,7 @@ ACCESSES = {
     "sem_wait_unless": Access("sem_wait_unless", SEM_WAIT_UNLESS),
     "mutex_lock_unless": Access("mutex_lock_unless", MUTEX_LOCK_UNLESS),
     "fence": Access("fence", FENCE),
+    "finished": Access("finished", DONE),
     "wait_not_equal_unless": Access("wait_unless", WAIT_NOT_EQUAL_UNLESS),
 }
 """By the name of the access in the text."""

@@ -20,10 +20,11 @@ CONTROL_BYTES = 1 << 14
 RECORD = 512
 """Bytes of a CPU's record."""
 
-SP, KIND, PLACE, ARG, STOP, PAST, STEPS, CLOCK, NUMBER, CONTROL, PRIVATES, AT_ONCE = (8 * j for j in range(12))
+SP, KIND, PLACE, ARG, STOP, PAST, STEPS, CLOCK, NUMBER, CONTROL, PRIVATES, AT_ONCE, SCRATCH = (8 * j for j in range(13))
 """Where in a CPU's record: its stack's pointer; the step that it is about to do (what, on which word, with which value, and
 the word that ends a wait); a number for all that it has read; how many steps it did, what its clock says, its number, the
-control block, its accesses to words of its own since its last step; whether it does all that it does in one step."""
+control block, its accesses to words of its own since its last step; whether it does all that it does in one step; two words that
+its code is called with."""
 
 MAIN, PRINT, OWN_PRINT, UNDO, UNDO_TOP, UNDO_MOST, ARENA, SIZE, USERS, LONGEST = (8 * j for j in range(10))
 """Where in the control block: the scheduler's stack pointer; the fingerprints of words that are shared, and of all others; the
@@ -39,9 +40,10 @@ SHARED, UNUSED, READ_BY_MANY, FIRST = 0, 1, 2, 4
 """Who uses a word: everybody, each access a step; nobody so far; several, who read it; from FIRST on CPU c alone: FIRST + 2 *
 c reads it, one more writes it, too."""
 
-NOT_PRIVATE, OUTSIDE, TOO_LONG, TOO_MUCH, NOT_HELD = 1, 2, 3, 4, 5
+NOT_PRIVATE, OUTSIDE, TOO_LONG, TOO_MUCH, NOT_HELD, RAISED = range(1, 7)
 """Why a CPU cannot go on: a word taken for private is not; an access outside the arena; more steps than the longest run; more
-writes than can be noted; it gives back what it does not hold."""
+writes than can be noted; it gives back what it does not hold; its code raises an
+exception."""
 
 
 @inline
