@@ -49,13 +49,13 @@ NAMES = (
     "end", "read", "write", "load", "store", "load relaxed", "store relaxed", "exchange", "add", "cmpxchg", "wait", "wait not",
     "wait unless", "wait not unless", "sleep", "wake", "down", "up", "try down", "down unless", "lock", "try lock", "lock unless",
     "unlock", "robust", "try robust", "unlock robust", "reset", "fence", "clock", "own", "read own", "write own", "outside",
-    "divide", "hold", "again", "unless seen", "init", "down own", "look", "run", "beside",
+    "divide", "hold", "again", "unless seen", "init", "down own", "look", "run", "tell", "beside",
 )  # fmt: skip
 (
     END, READ, WRITE, LOAD, STORE, LOAD_RELAXED, STORE_RELAXED, EXCHANGE, ADD, CMPXCHG, WAIT, WAIT_NOT,
     WAIT_UNLESS, WAIT_NOT_UNLESS, SLEEP, WAKE, DOWN, UP, TRY_DOWN, DOWN_UNLESS, LOCK, TRY_LOCK, LOCK_UNLESS,
     UNLOCK, ROBUST_LOCK, TRY_ROBUST, UNLOCK_ROBUST, RESET, FENCE, CLOCK, OWN, READ_OWN, WRITE_OWN, OUTSIDE,
-    DIVIDE, HOLD, AGAIN, UNLESS_SEEN, INIT, DOWN_OWN, LOOK, RUN, BESIDE,
+    DIVIDE, HOLD, AGAIN, UNLESS_SEEN, INIT, DOWN_OWN, LOOK, RUN, TELL, BESIDE,
 ) = range(len(NAMES))  # fmt: skip
 
 
@@ -169,6 +169,8 @@ def run_program(k, cpu):
         elif op == RUN:  # v accesses to a word of its own
             for _ in range(v):
                 k.stack.word[mine + 48] = 1
+        elif op == TELL:
+            store_release(words, i, seen)
         else:
             libc.sem_post(address_of(words, i) + 4)
         if cpu < NR_CPUS:

@@ -17,6 +17,7 @@ from shmkret.explore.scenario import Scenario
 from shmkret.explore.snapshot import NOT_SHARED, Snapshot
 from shmkret.explore.stacks import words_at
 from shmkret.machines.compiled import watched
+from shmkret.machines.compiled.models import TICK_NS
 from shmkret.plugins.registry import find, names
 from shmkret.text import atomics
 from shmkret.text.libc import OWNER_DIED, REFUSED
@@ -67,6 +68,16 @@ class Twin(ExploredMachine):
     @staticmethod
     def has_read(me, value):
         me.read = mix(getattr(me, "read", 0) * 31 + value + 1)
+
+    def monotonic_ns(self):
+        """A reading takes TICK_NS; who announces begins anew each time."""
+        who = greenlet.getcurrent() if self._scheduler is not None else self
+        who.clock = getattr(who, "clock", 0) + TICK_NS
+        return who.clock
+
+    def alone(self, act):
+        self.clock = 0
+        super().alone(act)
 
     def libc(self, name, *args):
         me = greenlet.getcurrent()

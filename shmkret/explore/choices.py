@@ -135,6 +135,7 @@ def announce(c: int, nr: int, dead: int) -> None:
     poke(r + KIND, 0)
     poke(r + STEPS, 0)
     poke(r + PRIVATES, 0)
+    poke(r + CLOCK, 0)
     poke(c + CURRENT, r)
     switch(c + MAIN, r + SP)
 

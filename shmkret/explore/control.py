@@ -12,11 +12,11 @@ from __future__ import annotations
 """Where in the control block, after what the hooks use.
 
 STACKS: where those of the CPUs begin. TABLE of states, its MASK, how many it has ROOM for. FRAMES of the path, how many at
-most. SAVED_TOP, SAVED_END: up to where stacks are saved, and where that room ends. ENDS_TABLE. DEPTH of the path. FRESH: the state is
-yet to be looked at. STATES, DONE_STEPS, ENDS so far, of which DISTINCT differ in a word; the DEEPEST path. MORTAL: a bit for
-each CPU that may die; how many DEATHS there may be; ANNOUNCES: who has the stack after the CPUs says so at once. REASONLESS:
-how many sleeps may end for no reason. BOUND: the most preemptions, or -1. EVERY: stop at every state. CURRENT: the record of
-the CPU that runs.
+most. SAVED_TOP, SAVED_END: up to where stacks are saved, and where that room ends. ENDS_TABLE. DEPTH of the path. FRESH: the
+state is yet to be looked at. STATES, DONE_STEPS, ENDS so far, of which DISTINCT differ in a word; the DEEPEST path. MORTAL: a
+bit for each CPU that may die; how many DEATHS there may be; ANNOUNCES: who has the stack after the CPUs says so at once.
+REASONLESS: how many sleeps may end for no reason. BOUND: the most preemptions, or -1. EVERY: stop at every state. CURRENT:
+the record of the CPU that runs.
 """
 
 FRAME = 8 * 20

@@ -36,9 +36,9 @@ class Scene:
     deaths: int = 0
     announces: bool = False
     nr_recoverers: int = 0
-    reasonless: int = 0
     prepare: Callable[[Arena], None] = field(default=lambda _: None)
-    check: Callable[[World, Arena], list[str]] = field(default=lambda world, arena: at_rest(world, arena))
+    check: Callable[[World, Arena], list[str]] = field(default=lambda world, arena: at_rest(world, arena))  # noqa: PLW0108
+    reasonless: int = 0
 
 
 def at_rest(world: World, arena: Arena) -> list[str]:
