@@ -40,10 +40,12 @@ from shmkret.machines.compiled.watched import (
     CLOCK,
     KIND,
     MAIN,
+    NR,
     OWN_PRINT,
     PAST,
     PLACE,
     PRINT,
+    PRIVATES,
     QUEUE,
     QUEUE_END,
     RECORD,
@@ -96,7 +98,7 @@ def possible(c: int, cpu: int) -> bool:
     if kind == steps.SEM_WAIT or kind == steps.SEM_WAIT_UNLESS:
         return low(word) > 0 or stopped
     if kind == steps.MUTEX_LOCK or kind == steps.MUTEX_LOCK_UNLESS:
-        robust = kind == steps.MUTEX_LOCK and peek(r + ARG) != 0
+        robust = kind == steps.MUTEX_LOCK and peek(r + ARG) != 0 and low(word) <= peek(c + NR)
         return low(word) == 0 or stopped or (robust and peek(record(c, low(word) - 1) + KIND) == steps.DEAD)
     return True
 
@@ -137,6 +139,9 @@ def announce(c: int, nr: int, dead: int) -> None:
     copy(peek(r + SP), r + FIRST_FRAME, r - peek(r + SP))
     poke(peek(r + SP) + peek(r + CPU_WORD), nr + dead)
     poke(r + KIND, 0)
+    poke(r + STEPS, 0)
+    poke(r + PRIVATES, 0)
+    poke(r + CLOCK, 0)
     poke(c + CURRENT, r)
     switch(c + MAIN, r + SP)
 
@@ -174,6 +179,7 @@ def go(c: int, nr: int, frame: int, choice: int, saved: int) -> int:
         copy(saved, sp, n)
         poke(frame + F_BYTES, n)
         poke(c + CURRENT, r)
+        poke(r + PRIVATES, 0)
         switch(c + MAIN, r + SP)
         return saved + n
     poke(frame + F_BYTES, 0)

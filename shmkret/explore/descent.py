@@ -45,7 +45,6 @@ from shmkret.explore.control import (
     MORE,
     MORTAL,
     MOST_FRAMES,
-    NR,
     RACE,
     REASONLESS,
     REDUCED,
@@ -64,6 +63,7 @@ from shmkret.machines.compiled.watched import (
     KIND,
     MAIN,
     MANY,
+    NR,
     OWN_PRINT,
     PAST,
     PLACE,
@@ -230,6 +230,12 @@ def users_of(c: int, place: int) -> int:
 
 
 @inline
+def race(c: int, i: int, j: int) -> int:
+    """Whether two CPUs are about to race: 1, or 0."""
+    return 1 if race_between(record(c, i), record(c, j)) else 0
+
+
+@inline
 def begin(c: int) -> int:
     """Let every CPU come to its first step."""
     frame = peek(c + FRAMES)
@@ -260,9 +266,17 @@ def rehash(old: int, places: int, table: int, mask: int) -> int:
 
 
 @inline
+def is_full(c: int, depth: int, saved: int) -> bool:
+    """Whether there is no room for one step more on the path."""
+    return depth + 2 >= peek(c + MOST_FRAMES) or saved + STACK > peek(c + SAVED_END)
+
+
+@inline
 def follow(c: int, choice: int) -> int:
     """Make a choice, if it is possible, and nothing else: 1, or 0."""
     nr = peek(c + NR)
+    if choice < 0 or choice >= 3 * nr or is_full(c, peek(c + DEPTH), peek(c + SAVED_TOP)):
+        return 0
     frame = peek(c + FRAMES) + peek(c + DEPTH) * FRAME
     poke(frame + F_NEXT, choice)
     if next_choice(c, nr, frame) != choice:
@@ -317,7 +331,7 @@ def descend(c: int, budget: int) -> int:
                 status = MORE
         choice = next_choice(c, nr, frame)
         if choice < 3 * nr:
-            if depth + 2 >= peek(c + MOST_FRAMES) or saved + STACK > peek(c + SAVED_END):
+            if is_full(c, depth, saved):
                 status = TOO_DEEP
                 break
             poke(frame + F_NEXT, 3 * nr if peek(frame + F_ONLY) != 0 else choice + 1)

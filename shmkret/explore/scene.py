@@ -34,8 +34,8 @@ def _nothing(_: Arena) -> None:
 class Scene:
     """name: by which it is known, and its code kept. nr_cpus: how many run, recoverers included. shared: words that CPUs share
     beside the usual, as in Snapshot. mortal: who may die, `deaths` of them in one run. announces: body(k, nr_cpus + i) says,
-    in one step with it, that CPU i has died. prepare: what an arena lacks. check: what is
-    wrong with an arena in which every CPU has ended.
+    in one step with it, that CPU i has died. reasonless: how many sleeps on a futex may end for no reason. prepare: what an
+    arena lacks. check: what is wrong with an arena in which every CPU has ended; it depends on the arena alone.
     """
 
     name: str
@@ -49,3 +49,4 @@ class Scene:
     nr_recoverers: int = 0
     prepare: Callable[[Arena], None] = _nothing
     check: Callable[[World, Arena], list[str]] = at_rest
+    reasonless: int = 0
