@@ -47,7 +47,13 @@ def test_a_queue_of_four_is_searched_to_the_end(name):
     assert (outcome.violations, outcome.complete) == ([], True)
 
 
-WORDS = {"inside": "data race|have counted to|gets it, too|deadlock", "which is held, and waits": "deadlock"}
+FREE = "a lock that is free, and does not get it"
+WORDS = {
+    "inside": "data race|have counted to|gets it, too|deadlock",
+    "which is held, and waits": "deadlock",
+    "which is free, and does not get it": FREE,
+    "not free": FREE,
+}
 """What a compiled search says in place of what the other does: it has no list of who is inside."""
 SHORT = (0, 3, 7, 8, 9, 20, 23, 24)
 """One of each kind of flaw."""
