@@ -70,6 +70,15 @@ def record(c: int, cpu: int) -> int:
 
 
 @inline
+def sleeps(c: int, cpu: int) -> bool:
+    """Whether a CPU is among those who sleep on a futex."""
+    found = False
+    for j in range(QUEUE_END):
+        found = found or peek(c + QUEUE + 8 * j) == 1 + cpu
+    return found
+
+
+@inline
 def possible(c: int, cpu: int) -> bool:
     """Whether the step that a CPU is about to do can be done."""
     r = record(c, cpu)
@@ -79,10 +88,7 @@ def possible(c: int, cpu: int) -> bool:
     if kind >= steps.DONE:
         return False
     if kind == steps.ASLEEP:
-        for j in range(QUEUE_END):
-            if peek(c + QUEUE + 8 * j) == 1 + cpu:
-                return False
-        return True
+        return not sleeps(c, cpu)
     word = peek(peek(r + PLACE))
     stopped = peek(r + STOP) != 0 and peek(peek(r + STOP)) != 0
     if kind == steps.WAIT_EQUAL or kind == steps.WAIT_EQUAL_UNLESS:

@@ -9,7 +9,7 @@ the same states.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from shmkret.arena.records import Kernel
 from shmkret.arena.segment import Arena
@@ -17,6 +17,17 @@ from shmkret.audit.checks import audit
 from shmkret.audit.findings import BUG, Finding, sentences
 from shmkret.kernel import oracle
 from shmkret.machines.world import World
+
+
+def at_rest(world: World, arena: Arena) -> list[str]:
+    """What a CPU has seen that must not be, and what the audit of an arena at rest finds."""
+    bugs = arena.records("cpus")["bug"].tolist()
+    seen = [Finding(BUG, f"cpu {cpu}", oracle.BUGS[bug]) for cpu, bug in enumerate(bugs) if bug]
+    return sentences([*seen, *audit(arena, world.build.scheme, at_rest=True)])
+
+
+def _nothing(_: Arena) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -36,13 +47,6 @@ class Scene:
     deaths: int = 0
     announces: bool = False
     nr_recoverers: int = 0
-    prepare: Callable[[Arena], None] = field(default=lambda _: None)
-    check: Callable[[World, Arena], list[str]] = field(default=lambda world, arena: at_rest(world, arena))  # noqa: PLW0108
+    prepare: Callable[[Arena], None] = _nothing
+    check: Callable[[World, Arena], list[str]] = at_rest
     reasonless: int = 0
-
-
-def at_rest(world: World, arena: Arena) -> list[str]:
-    """What a CPU has seen that must not be, and what the audit of an arena at rest finds."""
-    bugs = arena.records("cpus")["bug"].tolist()
-    seen = [Finding(BUG, f"cpu {cpu}", oracle.BUGS[bug]) for cpu, bug in enumerate(bugs) if bug]
-    return sentences([*seen, *audit(arena, world.build.scheme, at_rest=True)])

@@ -40,7 +40,7 @@ MOST_FRAMES = 20_000
 MOST_WRITES = 1 << 20
 LONGEST_RUN = 3_000
 SAVED = MOST_FRAMES * 2048
-LARGEST_TABLE = 1 << 34
+FIRST_BITS = 20
 
 
 NO_STEP = ("done", "dead", "broken")
@@ -67,7 +67,7 @@ class Pending(NamedTuple):
 class Stacks:
     """A scene on stacks. reduced: words that nobody shares as far as is known are no steps; else only those that never are.
 
-    bits: the table holds 3/4 of 2**bits states, of 8 bytes each.
+    bits: the table of states grows to at most 2**bits places, of 8 bytes each; three of four are used.
     """
 
     def __init__(self, scene: Scene, bits: int = 22, *, reduced: bool = False) -> None:
@@ -77,9 +77,15 @@ class Stacks:
         world, build = scene.world, scene.world.build
         folder = build.cache()
         self._hooks = hooks(folder and folder / "search")
-        self._begin, self._follow, self._descend, self._races = (
+        self._begin, self._follow, self._descend, self._rehash, self._races = (
             compile_function(function, [INT] * nr, folder and folder / f"search-{function.__name__}")
-            for function, nr in ((descent.begin, 1), (descent.follow, 2), (descent.descend, 2), (descent.race, 3))
+            for function, nr in (
+                (descent.begin, 1),
+                (descent.follow, 2),
+                (descent.descend, 2),
+                (descent.rehash, 4),
+                (descent.race, 3),
+            )
         )
         place = folder and folder / f"{build.digest}-{scene.name}-watched"
         self._maps: list[mmap.mmap] = []
@@ -98,7 +104,8 @@ class Stacks:
         self._static = None if reduced else self._usual()
         self._stacks = self._room((scene.nr_cpus + 1) * watched.STACK)
         self._users = self._room(self.arena.size)
-        self._table = self._room(8 << bits, shared=False)
+        self._table = 0
+        self._in_table: mmap.mmap | None = None
         self._ends = self._room(8 * (control.ENDS_MASK + 1), shared=False)
         saved = self._room(SAVED)
         self._saved = saved
@@ -107,14 +114,14 @@ class Stacks:
             {
                 watched.UNDO: self._room(16 * MOST_WRITES), watched.UNDO_MOST: MOST_WRITES, watched.USERS: self._users,
                 watched.ARENA: self.arena.address, watched.SIZE: self.arena.size, watched.LONGEST: LONGEST_RUN,
-                watched.NR: scene.nr_cpus, c.STACKS: self._stacks, c.TABLE: self._table, c.MASK: (1 << bits) - 1,
-                c.ROOM: (3 << bits) // 4, c.FRAMES: self._room(c.FRAME * MOST_FRAMES), c.MOST_FRAMES: MOST_FRAMES,
+                watched.NR: scene.nr_cpus, c.STACKS: self._stacks, c.FRAMES: self._room(c.FRAME * MOST_FRAMES),
+                c.MOST_FRAMES: MOST_FRAMES,
                 c.SAVED_END: saved + SAVED, c.ENDS_TABLE: self._ends, c.MORTAL: sum(1 << cpu for cpu in scene.mortal),
                 c.DEATHS: scene.deaths, c.ANNOUNCES: int(scene.announces),
             }
         )  # fmt: skip
-        self._bits = bits
-        self._used = False
+        self._most_bits = bits
+        self._resize(min(bits, FIRST_BITS))
 
     def __enter__(self) -> Self:
         return self
@@ -136,8 +143,34 @@ class Stacks:
             with contextlib.suppress(OSError):  # a kernel without huge pages
                 room.madvise(mmap.MADV_HUGEPAGE)
         self._maps.append(room)
-        address = ctypes.addressof(ctypes.c_char.from_buffer(room))
+        view = ctypes.c_char.from_buffer(room)
+        address = ctypes.addressof(view)
+        del view  # it would keep the room from being closed
         return -(-address // watched.STACK) * watched.STACK
+
+    def _resize(self, bits: int) -> None:
+        """An empty table of that size."""
+        self._forget(self._in_table)
+        self._bits = bits
+        self._table = self._room(8 << bits, shared=False)
+        self._in_table = self._maps[-1]
+        self._set({control.TABLE: self._table, control.MASK: (1 << bits) - 1, control.ROOM: (3 << bits) // 4})
+
+    def _forget(self, room: mmap.mmap | None) -> None:
+        if room is not None:
+            self._maps.remove(room)
+            room.close()
+
+    def grow(self) -> bool:
+        """Make the table larger, with all that is in it, if it may be."""
+        if self._bits >= self._most_bits:
+            return False
+        old, places, room = self._table, 1 << self._bits, self._in_table
+        self._in_table = None  # so that it is kept meanwhile
+        self._resize(min(self._bits + 2, self._most_bits))
+        self._rehash(old, places, self._table, (1 << self._bits) - 1)
+        self._forget(room)
+        return True
 
     def _usual(self) -> set[int]:
         """The words of which it is known that nobody shares them."""
@@ -176,19 +209,16 @@ class Stacks:
     def begin(self, **values: int) -> None:
         """Every CPU comes to its first step. values: words of the control block by their names, in small letters."""
         values = {"bound": -1, "every": 0, "reasonless": self.scene.reasonless, **values}
-        if self._used:
-            ctypes.memset(self._table, 0, 8 << self._bits)
-            ctypes.memset(self._ends, 0, 8 * (control.ENDS_MASK + 1))
-        self._used = True
+        self._resize(self._bits)
+        ctypes.memset(self._ends, 0, 8 * (control.ENDS_MASK + 1))
         self.arena._map[:] = self._first
         users = words_at(self._users, self.arena.size // 8)
-        if self._static is None:
-            users[:] = watched.UNUSED
-            users[[place // 8 for place in self._mortal_words()]] = watched.SHARED
+        if self._static is not None:
+            users[:] |= watched.STEP
+            users[[place // 8 for place in self._static]] &= ~watched.STEP
         else:
-            users[:] = watched.SHARED
-            users[[place // 8 for place in self._static]] = watched.UNUSED
-        users[[place // 8 for place in self._shared]] = watched.SHARED
+            users[[place // 8 for place in self._mortal_words()]] |= watched.STEP
+        users[[place // 8 for place in self._shared]] |= watched.STEP
         zero = (
             control.STATES,
             control.DONE_STEPS,
@@ -199,7 +229,7 @@ class Stacks:
             watched.OWN_PRINT,
             watched.UNDO_TOP,
         )
-        self._set(dict.fromkeys(zero, 0) | {control.SAVED_TOP: self._saved})
+        self._set(dict.fromkeys(zero, 0) | {control.SAVED_TOP: self._saved, control.REDUCED: int(self._static is None)})
         self._set({getattr(control, name.upper()): value for name, value in values.items()})
         ctypes.memset(self._control + watched.QUEUE, 0, 8 * watched.QUEUE_END)
         words_at(self._control + watched.NAMED, len(self._first_named) + 1)[:-1] = self._first_named
