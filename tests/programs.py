@@ -10,7 +10,7 @@ import numpy as np
 
 from shmkret.explore import control
 from shmkret.explore.scene import Scene
-from shmkret.explore.stacks import Stacks
+from shmkret.explore.stacks import Stacks, words_at
 from shmkret.machines.compiled import watched
 from shmkret.machines.sizes import Sizes
 from shmkret.machines.world import World
@@ -266,6 +266,7 @@ class Programs:
         arena.records("stack")["word"] = 0
         stacks._first = bytes(arena._map)
         stacks._shared.clear()
+        words_at(stacks._users, arena.size // 8)[:] = 0
 
     def words(self):
         """X to ROBUST as they are."""
@@ -286,6 +287,8 @@ class Programs:
             while (status := stacks.descend(1 << 40)) != control.FINISHED:
                 if status == control.BROKEN and stacks.culprit()[1] == watched.NOT_PRIVATE:
                     stacks.share({stacks.culprit()[2]})
+                    break
+                if status == control.LEARNED:
                     break
                 if status in (control.FULL, control.TOO_DEEP):
                     return found._replace(wrong=["full" if status == control.FULL else "too deep"])
