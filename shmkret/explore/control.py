@@ -7,8 +7,8 @@ from __future__ import annotations
 
 (
     NR, STACKS, TABLE, MASK, ROOM, FRAMES, MOST_FRAMES, SAVED_TOP, SAVED_END, ENDS_TABLE, DEPTH, FRESH, STATES, DONE_STEPS,
-    ENDS, DEEPEST, MORTAL, DEATHS, ANNOUNCES, REASONLESS, BOUND, EVERY, CURRENT, DISTINCT,
-) = (8 * (16 + j) for j in range(24))  # fmt: skip
+    ENDS, DEEPEST, MORTAL, DEATHS, ANNOUNCES, REASONLESS, BOUND, EVERY, CURRENT, DISTINCT, BUSY,
+) = (8 * (16 + j) for j in range(25))  # fmt: skip
 """Where in the control block, after what the hooks use.
 
 NR CPUs, whose STACKS begin there. TABLE of states, its MASK, how many it has ROOM for. FRAMES of the path, how many at most.
@@ -16,7 +16,7 @@ SAVED_TOP, SAVED_END: up to where stacks are saved, and where that room ends. EN
 yet to be looked at. STATES, DONE_STEPS, ENDS so far, of which DISTINCT differ in some word; the DEEPEST path. MORTAL: a bit for
 each CPU that may die; how many DEATHS there may be; ANNOUNCES: who has the stack after the CPUs says so at once. REASONLESS:
 how many sleeps may end for no reason. BOUND: the most preemptions, or -1. EVERY: stop at every state. CURRENT: the record of
-the CPU that runs.
+the CPU that runs. BUSY: whether compiled code runs, and which: BEGINS, or GOES_ON.
 """
 
 FRAME = 8 * 20
@@ -33,5 +33,6 @@ what is on it."""
 
 FINISHED, MORE, AT_END, AT_STATE, RACE, DEADLOCK, BROKEN, FULL, TOO_DEEP = range(9)
 """Why descend() came back."""
+BEGINS, GOES_ON = 1, 2
 ENDS_MASK = (1 << 16) - 1
 """The table of ends has one place more."""

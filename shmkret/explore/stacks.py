@@ -26,7 +26,7 @@ from shmkret.arena.fields import fields_of
 from shmkret.audit.checks import not_given_back
 from shmkret.audit.findings import sentences
 from shmkret.errors import ArenaError
-from shmkret.explore import control, descent
+from shmkret.explore import control, descent, table
 from shmkret.explore.scene import Scene
 from shmkret.explore.snapshot import NOT_SHARED
 from shmkret.machines import plain
@@ -63,17 +63,17 @@ class Pending(NamedTuple):
 class Stacks:
     """A scene on stacks. reduced: words that nobody shares as far as is known are no steps; else only those that never are.
 
-    bits: the table holds 3/4 of 2**bits states, of 8 bytes each.
+    bits: the table holds 3/4 of 2**bits states, of 8 bytes each. memory: up to how many bytes it may grow.
     """
 
-    def __init__(self, scene: Scene, bits: int = 22, *, reduced: bool = False) -> None:
+    def __init__(self, scene: Scene, bits: int = 22, *, memory: int = 0, reduced: bool = False) -> None:
         self.scene = scene
         world, build = scene.world, scene.world.build
         folder = build.cache()
         self._hooks = hooks(folder and folder / "search")
-        self._begin, self._follow, self._descend = (
+        self._begin, self._follow, self._descend, self._move = (
             compile_function(function, [INT] * nr, folder and folder / f"search-{function.__name__}")
-            for function, nr in ((descent.begin, 1), (descent.follow, 2), (descent.descend, 2))
+            for function, nr in ((descent.begin, 1), (descent.follow, 2), (descent.descend, 2), (table.move, 4))
         )
         place = folder and folder / f"{build.digest}-{scene.name}-watched"
         self._maps: list[mmap.mmap] = []
@@ -92,7 +92,8 @@ class Stacks:
         self._static = None if reduced else self._usual()
         self._stacks = self._room((scene.nr_cpus + 1) * watched.STACK)
         self._users = self._room(self.arena.size)
-        self._table = self._room(8 << bits, shared=False)
+        self._first_bits, self._memory = bits, memory
+        self._bits, self._table, self._table_map = 0, 0, mmap.mmap(-1, mmap.PAGESIZE)
         self._ends = self._room(8 * (control.ENDS_MASK + 1), shared=False)
         saved = self._room(SAVED)
         self._saved = saved
@@ -101,14 +102,11 @@ class Stacks:
             {
                 watched.UNDO: self._room(16 * MOST_WRITES), watched.UNDO_MOST: MOST_WRITES, watched.USERS: self._users,
                 watched.ARENA: self.arena.address, watched.SIZE: self.arena.size, watched.LONGEST: LONGEST_RUN,
-                c.NR: scene.nr_cpus, c.STACKS: self._stacks, c.TABLE: self._table, c.MASK: (1 << bits) - 1,
-                c.ROOM: (3 << bits) // 4, c.FRAMES: self._room(c.FRAME * MOST_FRAMES), c.MOST_FRAMES: MOST_FRAMES,
+                c.NR: scene.nr_cpus, c.STACKS: self._stacks, c.FRAMES: self._room(c.FRAME * MOST_FRAMES), c.MOST_FRAMES: MOST_FRAMES,
                 c.SAVED_END: saved + SAVED, c.ENDS_TABLE: self._ends, c.MORTAL: sum(1 << cpu for cpu in scene.mortal),
                 c.DEATHS: scene.deaths, c.BOUND: -1, c.ANNOUNCES: int(scene.announces),
             }
         )  # fmt: skip
-        self._bits = bits
-        self._used = False
 
     def __enter__(self) -> Self:
         return self
@@ -167,10 +165,8 @@ class Stacks:
 
     def begin(self, **values: int) -> None:
         """Every CPU comes to its first step. values: words of the control block by their names, in small letters."""
-        if self._used:
-            ctypes.memset(self._table, 0, 8 << self._bits)
-            ctypes.memset(self._ends, 0, 8 * (control.ENDS_MASK + 1))
-        self._used = True
+        self._take_table(self._first_bits)
+        ctypes.memset(self._ends, 0, 8 * (control.ENDS_MASK + 1))
         self.arena._map[:] = self._first
         users = words_at(self._users, self.arena.size // 8)
         if self._static is None:
@@ -186,6 +182,7 @@ class Stacks:
             control.ENDS,
             control.DEEPEST,
             control.DISTINCT,
+            control.DEPTH,
             watched.PRINT,
             watched.OWN_PRINT,
         )
@@ -204,15 +201,42 @@ class Stacks:
         for offset, value in ((control.FIRST_SP, sp), (control.CPU_WORD, number), (watched.AT_ONCE, 1)):
             _word(r + offset).value = value  # of the last, who is no CPU
         ctypes.memmove(r + control.FIRST_FRAME, frame, len(frame))
-        self._begin(self._control)
+        self._busy(control.BEGINS, self._begin)
+
+    def _busy(self, which: int, compiled: Callable[..., int], *args: int) -> int:
+        """Run compiled code, and say so meanwhile: it may never come back."""
+        busy = _word(self._control + control.BUSY)
+        busy.value = which
+        answer = int(compiled(self._control, *args))
+        busy.value = 0
+        return answer
+
+    def _take_table(self, bits: int) -> None:
+        """An empty table of that size."""
+        self._table = self._room(8 << bits, shared=False)
+        self._table_map.close()
+        self._table_map = self._maps.pop()
+        self._bits = bits
+        self._set({control.TABLE: self._table, control.MASK: (1 << bits) - 1, control.ROOM: (3 << bits) // 4})
+
+    def grow(self) -> bool:
+        """Go on with a larger table, if there may be one beside this."""
+        before, bits, kept = self._table, self._bits, self._table_map
+        larger = next((n for n in (bits + 2, bits + 1) if (8 << n) + (8 << bits) <= self._memory), 0)
+        if larger:
+            self._table_map = mmap.mmap(-1, mmap.PAGESIZE)
+            self._take_table(larger)
+            self._move(before, (1 << bits) - 1, self._table, (1 << larger) - 1)
+            kept.close()
+        return larger != 0
 
     def descend(self, budget: int) -> int:
         """Search on for that many steps; a number of shmkret.explore.engines.states says why it came back."""
-        return int(self._descend(self._control, budget))
+        return self._busy(control.GOES_ON, self._descend, budget)
 
     def follow(self, choice: int) -> bool:
         """Make a choice, and say whether it was possible."""
-        return bool(self._follow(self._control, choice))
+        return bool(self._busy(control.GOES_ON, self._follow, choice))
 
     def replay(self, schedule: Sequence[int]) -> Iterator[tuple[int, Pending]]:
         """Follow a schedule from the beginning: each choice, and the step that it was. Raises: ValueError where it is none."""
@@ -222,6 +246,14 @@ class Stacks:
             if not self.follow(choice):
                 raise ValueError(f"choice {n} of the schedule, {choice}, is not possible there")
             yield choice, step
+
+    def judge(self) -> list[str]:
+        """What is wrong in the state to which choices have led that were followed; it cannot be gone on from then."""
+        self._set({control.FRESH: 1})
+        status = self.descend(1)
+        if status == control.AT_END:
+            return self.check()
+        return [self.describe(status)] if status in (control.RACE, control.DEADLOCK, control.BROKEN) else []
 
     def share(self, places: Collection[int]) -> None:
         """From the next beginning on, these words of the arena are steps."""
@@ -249,6 +281,23 @@ class Stacks:
             int(_word(self._record(cpu) + offset).value) for offset in (watched.KIND, watched.PLACE, watched.ARG)
         )
         return Pending(steps.NAMES[kind // 4], self.name_of(place - self.arena.address) if place else "", value)
+
+    def word_of(self, cpu: int) -> tuple[int, int]:
+        """The address of the word that a CPU is about to use, and what is there; (0, 0) where it uses none."""
+        place = int(_word(self._record(cpu) + watched.PLACE).value)
+        return place, int(_word(place).value) if place else 0
+
+    def running(self) -> tuple[int, list[int]]:
+        """Where compiled code is, or has crashed: the CPU whose code it is, and the choices up to that step."""
+        cpu = (self.get(control.CURRENT) - self._stacks) // watched.STACK
+        if self.get(control.BUSY) == control.BEGINS:
+            return cpu, []
+        frame = self.get(control.FRAMES) + control.FRAME * self.get(control.DEPTH)
+        return cpu, [*self.path(), int(_word(frame + control.F_CHOICE).value)]
+
+    def shared(self) -> list[int]:
+        """The places in the arena of words that have turned out to be shared."""
+        return sorted(self._shared)
 
     def describe(self, status: int) -> str:
         """What is wrong in a state in which a search has stopped."""

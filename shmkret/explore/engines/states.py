@@ -57,6 +57,8 @@ def _searched(stacks: Stacks, limit: int, end: float, seen: Callable[[], None], 
                     outcome.violations.append(Violation("; ".join(found), stacks.path()))
                 else:
                     status = MORE
+            if status == FULL and stacks.grow():
+                status = MORE
             if status == MORE and (stacks.get(STATES) > limit or time.monotonic() > end):
                 outcome.gave_up = f"{limit:,} states" if stacks.get(STATES) > limit else "time"
                 break
