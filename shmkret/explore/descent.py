@@ -12,61 +12,15 @@ from __future__ import annotations
 
 from shmkret.explore.choices import go, go_back, possible, record
 from shmkret.explore.control import (
-    ANNOUNCES,
-    AT_END,
-    AT_STATE,
-    BOUND,
-    BROKEN,
-    CURRENT,
-    DEADLOCK,
-    DEATHS,
-    DEEPEST,
-    DEPTH,
-    DISTINCT,
-    DONE_STEPS,
-    ENDS,
+    NR, TABLE, MASK, ROOM, FRAMES, MOST_FRAMES, SAVED_TOP, SAVED_END, ENDS_TABLE, DEPTH, FRESH, STATES, DONE_STEPS, ENDS,
+    DEEPEST, MORTAL, DEATHS, ANNOUNCES, REASONLESS, BOUND, EVERY, CURRENT, DISTINCT, REDUCED, FRAME, F_NEXT, F_SAVED, F_LAST,
+    F_USED, F_DIED, F_WOKEN, F_ONLY, FINISHED, MORE, AT_END, AT_STATE, RACE, DEADLOCK, BROKEN, FULL, TOO_DEEP, LEARNED,
     ENDS_MASK,
-    ENDS_TABLE,
-    EVERY,
-    F_DIED,
-    F_LAST,
-    F_NEXT,
-    F_SAVED,
-    F_USED,
-    F_WOKEN,
-    FINISHED,
-    FRAME,
-    FRAMES,
-    FRESH,
-    FULL,
-    MASK,
-    MORE,
-    MORTAL,
-    MOST_FRAMES,
-    NR,
-    RACE,
-    REASONLESS,
-    ROOM,
-    SAVED_END,
-    SAVED_TOP,
-    STATES,
-    TABLE,
-    TOO_DEEP,
 )  # fmt: skip
 from shmkret.machines.compiled import steps
 from shmkret.machines.compiled.stacks import peek, poke, switch
 from shmkret.machines.compiled.watched import (
-    KIND,
-    MAIN,
-    OWN_PRINT,
-    PAST,
-    PLACE,
-    PRINT,
-    SP,
-    STACK,
-    STOP,
-    UNDO_TOP,
-    mix,
+    ARENA, GREW, KIND, MAIN, MANY, OWN_PRINT, PAST, PLACE, PRINT, SIZE, SP, STACK, STOP, UNDO_TOP, USERS, WRITERS, mix,
 )  # fmt: skip
 from shmkret.text.arithmetic import add64, mul64
 from shmkret.text.marks import inline
@@ -185,6 +139,42 @@ def next_choice(c: int, nr: int, frame: int) -> int:
 
 
 @inline
+def alone(c: int, nr: int, died: int) -> int:
+    """The lowest CPU whose step commutes with all that others will ever do; -1 when there is none. Nobody does so who may die."""
+    may_die = peek(c + DEATHS) > died
+    others = 1 << nr if may_die else 0
+    for i in range(nr):
+        if peek(record(c, i) + KIND) < steps.DONE:
+            others |= 1 << i
+    for i in range(nr):
+        if not (may_die and (peek(c + MORTAL) >> i) & 1 != 0) and possible(c, i) and is_alone(c, i, others & ~(1 << i)):
+            return i
+    return -1
+
+
+@inline
+def is_alone(c: int, cpu: int, others: int) -> bool:
+    """Whether a CPU's step is on words that no other of these writes, or, when it writes, uses."""
+    r = record(c, cpu)
+    kind = peek(r + KIND)
+    if kind == steps.FUTEX_WAIT or kind == steps.FUTEX_WAKE or kind == steps.ASLEEP:
+        return False  # the queue is everybody's
+    if kind >> 2 == steps.MUTEX_LOCK >> 2 or kind >> 2 == steps.MUTEX_TRYLOCK >> 2:
+        return False  # whether a robust one can be had is changed by a death
+    used = users_of(c, peek(r + PLACE))
+    if (used >> (0 if kind & steps.WRITES != 0 else WRITERS)) & MANY & others != 0:
+        return False
+    return peek(r + STOP) == 0 or (users_of(c, peek(r + STOP)) >> WRITERS) & MANY & others == 0
+
+
+@inline
+def users_of(c: int, place: int) -> int:
+    """Who uses a word; everybody, when it lies outside the arena."""
+    offset = place - peek(c + ARENA)
+    return peek(peek(c + USERS) + offset) if 0 <= offset < peek(c + SIZE) else -1
+
+
+@inline
 def begin(c: int) -> int:
     """Let every CPU come to its first step."""
     frame = peek(c + FRAMES)
@@ -198,6 +188,7 @@ def begin(c: int) -> int:
     poke(c + UNDO_TOP, 0)
     poke(c + DEPTH, 0)
     poke(c + FRESH, 1)
+    poke(c + GREW, 0)
     return 0
 
 
@@ -226,18 +217,28 @@ def descend(c: int, budget: int) -> int:
     frame = peek(c + FRAMES) + depth * FRAME
     saved = peek(c + SAVED_TOP)
     fresh = peek(c + FRESH)
+    reduced = peek(c + REDUCED) != 0
     done = 0
     status = MORE
     while done < budget:
         if fresh != 0:
             fresh = 0
             poke(frame + F_NEXT, 3 * nr)
+            poke(frame + F_ONLY, 0)
+            if reduced and peek(c + GREW) != 0:
+                status = LEARNED
+                break
             h = fingerprint(c, nr, peek(frame + F_LAST), peek(frame + F_USED), peek(frame + F_DIED), peek(frame + F_WOKEN))
             if is_new(table, mask, h):
                 states += 1
                 status = arrive(c, nr)
                 if status == MORE:
                     poke(frame + F_NEXT, 0)
+                    if reduced:
+                        one = alone(c, nr, peek(frame + F_DIED))
+                        if one >= 0:
+                            poke(frame + F_NEXT, one)
+                            poke(frame + F_ONLY, 1)
                     if states >= room:
                         status = FULL
                         break
@@ -252,7 +253,7 @@ def descend(c: int, budget: int) -> int:
             if depth + 2 >= peek(c + MOST_FRAMES) or saved + STACK > peek(c + SAVED_END):
                 status = TOO_DEEP
                 break
-            poke(frame + F_NEXT, choice + 1)
+            poke(frame + F_NEXT, 3 * nr if peek(frame + F_ONLY) != 0 else choice + 1)
             poke(c + DEPTH, depth)
             saved = go(c, nr, frame, choice, saved)
             done += 1

@@ -169,13 +169,12 @@ class Stacks:
         ctypes.memset(self._ends, 0, 8 * (control.ENDS_MASK + 1))
         self.arena._map[:] = self._first
         users = words_at(self._users, self.arena.size // 8)
-        if self._static is None:
-            users[:] = watched.UNUSED
-            users[[place // 8 for place in self._mortal_words()]] = watched.SHARED
+        if self._static is not None:
+            users[:] |= watched.STEP
+            users[[place // 8 for place in self._static]] &= ~watched.STEP
         else:
-            users[:] = watched.SHARED
-            users[[place // 8 for place in self._static]] = watched.UNUSED
-        users[[place // 8 for place in self._shared]] = watched.SHARED
+            users[[place // 8 for place in self._mortal_words()]] |= watched.STEP
+        users[[place // 8 for place in self._shared]] |= watched.STEP
         zero = (
             control.STATES,
             control.DONE_STEPS,
@@ -186,7 +185,7 @@ class Stacks:
             watched.PRINT,
             watched.OWN_PRINT,
         )
-        self._set(dict.fromkeys(zero, 0) | {control.SAVED_TOP: self._saved})
+        self._set(dict.fromkeys(zero, 0) | {control.SAVED_TOP: self._saved, control.REDUCED: int(self._static is None)})
         self._set({getattr(control, name.upper()): value for name, value in values.items()})
         ctypes.memset(self._control + watched.QUEUE, 0, 8 * watched.QUEUE_END)
         words_at(self._control + watched.NAMED, len(self._first_named) + 1)[:-1] = self._first_named

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from shmkret.explore.control import AT_END, BROKEN, DEADLOCK, ENDS, FINISHED, FULL, MORE, RACE, STATES, TOO_DEEP
+from shmkret.explore.control import AT_END, BROKEN, DEADLOCK, ENDS, FINISHED, FULL, LEARNED, MORE, RACE, STATES, TOO_DEEP
 from shmkret.explore.scenario import Outcome, Violation
 from shmkret.machines.compiled.watched import NOT_PRIVATE
 
@@ -46,7 +46,7 @@ def search(stacks: Stacks, limit: int, seconds: float, seen: Callable[[], None] 
 def _searched(stacks: Stacks, limit: int, end: float, seen: Callable[[], None], bound: int) -> Outcome:
     while True:
         outcome = Outcome()
-        stacks.begin(bound=bound)
+        stacks.begin(bound=bound) if bound < 0 else stacks.begin(bound=bound, reduced=0)
         status = MORE
         while status == MORE:
             status = stacks.descend(BUDGET)
@@ -65,6 +65,8 @@ def _searched(stacks: Stacks, limit: int, end: float, seen: Callable[[], None], 
         culprit = stacks.culprit() if status == BROKEN else None
         if culprit and culprit[1] == NOT_PRIVATE:
             stacks.share({culprit[2]})
+            continue
+        if status == LEARNED:
             continue
         if status in (RACE, DEADLOCK, BROKEN):
             outcome.violations.append(Violation(stacks.describe(status), stacks.path()))

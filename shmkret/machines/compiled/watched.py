@@ -25,19 +25,21 @@ SP, KIND, PLACE, ARG, STOP, PAST, STEPS, CLOCK, NUMBER, CONTROL, PRIVATES, AT_ON
 the word that ends a wait); a number for all that it has read; how many steps it did, what its clock says, its number, the
 control block, its accesses to words of its own since its last step; whether it does all that it does in one step."""
 
-MAIN, PRINT, OWN_PRINT, UNDO, UNDO_TOP, UNDO_MOST, ARENA, SIZE, USERS, LONGEST = (8 * j for j in range(10))
+MAIN, PRINT, OWN_PRINT, UNDO, UNDO_TOP, UNDO_MOST, ARENA, SIZE, USERS, LONGEST, GREW = (8 * j for j in range(11))
 """Where in the control block: the scheduler's stack pointer; the fingerprints of words that are shared, and of all others; the
 list of what was written (address, how many, most); the arena (address, bytes); who uses each of its words; the most steps of
-a CPU."""
+a CPU; whether another CPU than before was seen to use a word."""
 
 QUEUE, QUEUE_END = 8 * 240, 16
 """Where in the control block is written who sleeps on a futex, in order: 1 + a CPU's number, or 0."""
 NAMED, MOST_NAMED = 1 << 11, 1600
 """Where in the control block named semaphores lie, a word each."""
 
-SHARED, UNUSED, READ_BY_MANY, FIRST = 0, 1, 2, 4
-"""Who uses a word: everybody, each access a step; nobody so far; several, who read it; from FIRST on CPU c alone: FIRST + 2 *
-c reads it, one more writes it, too."""
+STEP = 1 << 32
+WRITERS = 16
+MANY = (1 << WRITERS) - 1
+"""Who uses a word: bit c when CPU c does, bit WRITERS + c when it writes, and whether every access is a STEP. It is kept from one
+search to the next, and never less."""
 
 NOT_PRIVATE, OUTSIDE, TOO_LONG, TOO_MUCH, NOT_HELD = 1, 2, 3, 4, 5
 """Why a CPU cannot go on: a word taken for private is not; an access outside the arena; more steps than the longest run; more
@@ -85,15 +87,15 @@ def uses(r: int, place: int, writes: int) -> bool:
         give_up(r, OUTSIDE, place)
     user = peek(c + USERS) + offset
     before = peek(user)
-    if before == SHARED:
+    mine = 1 << peek(r + NUMBER)
+    after = before | mine | (mine << WRITERS if writes != 0 else 0)
+    if after != before:
+        poke(user, after)
+        poke(c + GREW, 1)
+    if before & STEP != 0:
         return True
-    mine = FIRST + 2 * peek(r + NUMBER)
-    if before == UNUSED or before == mine:
-        poke(user, mine + writes)
-    elif before != mine + 1:
-        if writes != 0 or (before & 1) != 0:
-            give_up(r, NOT_PRIVATE, place)
-        poke(user, READ_BY_MANY)
+    if (after & ~mine) & MANY != 0 and after >> WRITERS != 0:
+        give_up(r, NOT_PRIVATE, place)
     count = peek(r + PRIVATES) + 1
     poke(r + PRIVATES, count)
     if count > peek(c + LONGEST) * 1000:
