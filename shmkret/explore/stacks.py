@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -53,11 +54,12 @@ WHY = {
 
 
 class Pending(NamedTuple):
-    """What a CPU is about to do: the kind of step, and the word as `table_locks[0].locked`."""
+    """What a CPU is about to do: the kind of step, and the word as `table_locks[0].locked`; whether it writes it."""
 
     kind: str
     place: str
     value: int
+    writes: bool = False
 
 
 class Stacks:
@@ -89,6 +91,8 @@ class Stacks:
         self._first = bytes(self.arena._map)
         self._shared: set[int] = set()
         """Places in the arena, in bytes, of words that were taken for one CPU's own."""
+        self.raised: list[tuple[str, list[int]]] = []
+        """What CPUs' code has raised since the beginning, each with the schedule that led there."""
         self._static = None if reduced else self._usual()
         self._stacks = self._room((scene.nr_cpus + 1) * watched.STACK)
         self._users = self._room(self.arena.size)
@@ -102,8 +106,9 @@ class Stacks:
             {
                 watched.UNDO: self._room(16 * MOST_WRITES), watched.UNDO_MOST: MOST_WRITES, watched.USERS: self._users,
                 watched.ARENA: self.arena.address, watched.SIZE: self.arena.size, watched.LONGEST: LONGEST_RUN,
-                c.NR: scene.nr_cpus, c.STACKS: self._stacks, c.FRAMES: self._room(c.FRAME * MOST_FRAMES), c.MOST_FRAMES: MOST_FRAMES,
-                c.SAVED_END: saved + SAVED, c.ENDS_TABLE: self._ends, c.MORTAL: sum(1 << cpu for cpu in scene.mortal),
+                c.NR: scene.nr_cpus, c.STACKS: self._stacks, c.FRAMES: self._room(c.FRAME * MOST_FRAMES),
+                c.MOST_FRAMES: MOST_FRAMES, c.SAVED_END: saved + SAVED, c.ENDS_TABLE: self._ends,
+                c.MORTAL: sum(1 << cpu for cpu in scene.mortal),
                 c.DEATHS: scene.deaths, c.BOUND: -1, c.ANNOUNCES: int(scene.announces),
             }
         )  # fmt: skip
@@ -156,6 +161,18 @@ class Stacks:
         """A word of the control block."""
         return int(_word(self._control + offset).value)
 
+    def set(self, offset: int, value: int) -> None:
+        """Write a word of the control block."""
+        self._set({offset: value})
+
+    def mark(self) -> tuple[int, ...]:
+        """What changes as long as a search goes on."""
+        return tuple(
+            map(
+                self.get, (control.STATES, control.DONE_STEPS, control.DEPTH, control.CURRENT, watched.PRINT, watched.OWN_PRINT)
+            )
+        )
+
     def _named(self, value: int) -> int:
         """A word for one more named semaphore; its address."""
         self._first_named.append(value)
@@ -165,6 +182,7 @@ class Stacks:
 
     def begin(self, **values: int) -> None:
         """Every CPU comes to its first step. values: words of the control block by their names, in small letters."""
+        self.raised.clear()
         self._take_table(self._first_bits)
         ctypes.memset(self._ends, 0, 8 * (control.ENDS_MASK + 1))
         self.arena._map[:] = self._first
@@ -205,10 +223,20 @@ class Stacks:
     def _busy(self, which: int, compiled: Callable[..., int], *args: int) -> int:
         """Run compiled code, and say so meanwhile: it may never come back."""
         busy = _word(self._control + control.BUSY)
-        busy.value = which
-        answer = int(compiled(self._control, *args))
-        busy.value = 0
-        return answer
+        hook, sys.unraisablehook = sys.unraisablehook, self._note_error
+        try:
+            busy.value = which
+            answer = int(compiled(self._control, *args))
+            busy.value = 0
+            return answer
+        finally:
+            sys.unraisablehook = hook
+
+    def _note_error(self, error: sys.UnraisableHookArgs) -> None:
+        """A CPU's code has raised, and ends; what it raised has nowhere to go on a stack of its own."""
+        cpu, schedule = self.running()
+        who = f"cpu {cpu}" if cpu < self.scene.nr_cpus else "who announces a death"
+        self.raised.append((f"{who}: {error.exc_type.__name__}: {error.exc_value}", schedule))
 
     def _take_table(self, bits: int) -> None:
         """An empty table of that size."""
@@ -248,6 +276,8 @@ class Stacks:
 
     def judge(self) -> list[str]:
         """What is wrong in the state to which choices have led that were followed; it cannot be gone on from then."""
+        if self.raised:
+            return [self.raised[0][0]]
         self._set({control.FRESH: 1})
         status = self.descend(1)
         if status == control.AT_END:
@@ -279,12 +309,17 @@ class Stacks:
         kind, place, value = (
             int(_word(self._record(cpu) + offset).value) for offset in (watched.KIND, watched.PLACE, watched.ARG)
         )
-        return Pending(steps.NAMES[kind // 4], self.name_of(place - self.arena.address) if place else "", value)
+        named = self.name_of(place - self.arena.address) if place else ""
+        return Pending(steps.NAMES[kind // 4], named, value, kind & steps.WRITES != 0)
 
     def word_of(self, cpu: int) -> tuple[int, int]:
         """The address of the word that a CPU is about to use, and what is there; (0, 0) where it uses none."""
         place = int(_word(self._record(cpu) + watched.PLACE).value)
         return place, int(_word(place).value) if place else 0
+
+    def value_at(self, address: int) -> int:
+        """The word at an address."""
+        return int(_word(address).value)
 
     def running(self) -> tuple[int, list[int]]:
         """Where compiled code is, or has crashed: the CPU whose code it is, and the choices up to that step."""

@@ -24,7 +24,6 @@ def one_of(*names: str) -> Callable[[Any], str]:
     return lambda value: "" if value in names else f"give one of {', '.join(names)}"
 
 
-
 ENGINE = Contract(
     name="engine",
     folder=Path(__file__).parent,

@@ -3,21 +3,23 @@
     scene(asked) -> Scene       what CPUs do, for the scheme, the lock, and how many CPUs and rounds were asked for
 
 `body(k, cpu)` of the scene is a function of the text: mark it @inline. Numba compiles it, so that a number of `asked` that it
-uses is first put into a name of its own. A scenario in which CPUs may die sets DEATHS: how many, where nobody asks otherwise.
+uses is first put into a name of its own; the name of the scene says it, for compiled code is kept by that. A scenario in which
+CPUs may die sets DEATHS: how many, where nobody asks otherwise.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shmkret.arch import ARCH
-from shmkret.errors import UsageError
+from shmkret.errors import PluginError, UsageError
 from shmkret.explore.scene import Scene
 from shmkret.kernel.program import WORKER
 from shmkret.machines.build import Build
 from shmkret.machines.sizes import Sizes
 from shmkret.machines.world import World
+from shmkret.plugins.calls import blamed
 from shmkret.plugins.contract import Constant, Contract, Signature, whole
 from shmkret.plugins.registry import Plugin, find
 
@@ -45,15 +47,7 @@ class Asked:
     deaths: int
     maxactive: int | None = None
 
-    @property
-    def name(self) -> str:
-        """A name for the scene, by which its compiled code is kept."""
-        own = "" if self.scenario.built_in else f"-{self.scenario.digest[:12]}"
-        return f"{self.scenario.name}-{self.cpus}x{self.rounds}-{self.deaths}{own}"
-
-    def world(
-        self, worker: str = "hot", *, one_bucket: bool = False, recoverable: bool = False, maxactive: int = 2
-    ) -> World:
+    def world(self, worker: str = "hot", *, one_bucket: bool = False, recoverable: bool = False, maxactive: int = 2) -> World:
         """With the probes of a worker program. one_bucket: the tasks of all CPUs are in one; else each is in its own."""
         build = Build(
             arch=find(ARCH, "x86-64"),
@@ -64,6 +58,8 @@ class Asked:
             nr_cpus=self.cpus,
             recoverable=recoverable,
         )
+        if recoverable:
+            _ = build.recovery_class  # raises for a lock or a scheme that cannot be recovered
         addresses = "ia64-stack" if one_bucket else "slab"
         return World.of(build, Sizes(maxactive=self.maxactive or maxactive, task_address=addresses), seed=1)
 
@@ -87,5 +83,11 @@ def asked_of(
 
 def scene_of(asked: Asked) -> Scene:
     """The scene of a scenario. Raises PluginError, UsageError."""
-    scene: Scene = asked.scenario.module.scene(asked)
-    return scene
+    scenario = asked.scenario
+    if scenario.built_in:
+        return scenario.module.scene(asked)  # type: ignore[no-any-return]
+    with blamed([scenario.path], "scene()"):
+        scene = scenario.module.scene(asked)
+    if not isinstance(scene, Scene):
+        raise PluginError(f"{scenario.path}: scene() returned {type(scene).__name__}, not a Scene")
+    return replace(scene, name=f"{scene.name}-{scenario.digest[:16]}")

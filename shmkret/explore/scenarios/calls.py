@@ -17,4 +17,4 @@ def scene(asked: Asked) -> Scene:
         for n in range(rounds):
             call_and_return(k, cpu, cpu, 0, n)
 
-    return Scene(asked.name, asked.world(), body, asked.cpus)
+    return Scene(f"calls-{rounds}", asked.world(), body, asked.cpus)

@@ -68,7 +68,7 @@ def scene(asked: Asked) -> Scene:
         arena.records("script")["word"][0] = 0
 
     return Scene(
-        asked.name,
+        f"death-{cpus}-{rounds}-{nr_recoverers}",
         asked.world(recoverable=True),
         body,
         everybody,

@@ -24,4 +24,4 @@ def scene(asked: Asked) -> Scene:
             else:
                 call_and_return(k, cpu, cpu, 0, n)
 
-    return Scene(asked.name, asked.world(one_bucket=True), body, asked.cpus)
+    return Scene(f"flush-{rounds}", asked.world(one_bucket=True), body, asked.cpus)

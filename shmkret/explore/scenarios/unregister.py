@@ -25,4 +25,4 @@ def scene(asked: Asked) -> Scene:
                 call_and_return(k, cpu, cpu, 0, n)
         idle_enter(k, cpu)
 
-    return Scene(asked.name, asked.world(maxactive=1), body, asked.cpus, REGISTRATION)
+    return Scene(f"unregister-{last}-{rounds}", asked.world(maxactive=1), body, asked.cpus, REGISTRATION)
