@@ -193,6 +193,18 @@ def begin(c: int) -> int:
 
 
 @inline
+def rehash(old: int, places: int, table: int, mask: int) -> int:
+    """Put all of a table into another; how many there were."""
+    moved = 0
+    for i in range(places):
+        h = peek(old + 8 * i)
+        if h != 0:
+            is_new(table, mask, h)
+            moved += 1
+    return moved
+
+
+@inline
 def follow(c: int, choice: int) -> int:
     """Make a choice, if it is possible, and nothing else: 1, or 0."""
     nr = peek(c + NR)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -27,7 +26,7 @@ from shmkret.arena.fields import fields_of
 from shmkret.audit.checks import not_given_back
 from shmkret.audit.findings import sentences
 from shmkret.errors import ArenaError
-from shmkret.explore import control, descent, table
+from shmkret.explore import control, descent
 from shmkret.explore.scene import Scene
 from shmkret.explore.snapshot import NOT_SHARED
 from shmkret.machines import plain
@@ -40,7 +39,7 @@ MOST_FRAMES = 20_000
 MOST_WRITES = 1 << 20
 LONGEST_RUN = 3_000
 SAVED = MOST_FRAMES * 2048
-LARGEST_TABLE = 1 << 34
+FIRST_BITS = 20
 
 
 NO_STEP = ("done", "dead", "broken")
@@ -54,28 +53,27 @@ WHY = {
 
 
 class Pending(NamedTuple):
-    """What a CPU is about to do: the kind of step, and the word as `table_locks[0].locked`; whether it writes it."""
+    """What a CPU is about to do: the kind of step, and the word as `table_locks[0].locked`."""
 
     kind: str
     place: str
     value: int
-    writes: bool = False
 
 
 class Stacks:
     """A scene on stacks. reduced: words that nobody shares as far as is known are no steps; else only those that never are.
 
-    bits: the table holds 3/4 of 2**bits states, of 8 bytes each. memory: up to how many bytes it may grow.
+    bits: the table of states grows to at most 2**bits places, of 8 bytes each; three of four are used.
     """
 
-    def __init__(self, scene: Scene, bits: int = 22, *, memory: int = 0, reduced: bool = False) -> None:
+    def __init__(self, scene: Scene, bits: int = 22, *, reduced: bool = False) -> None:
         self.scene = scene
         world, build = scene.world, scene.world.build
         folder = build.cache()
         self._hooks = hooks(folder and folder / "search")
-        self._begin, self._follow, self._descend, self._move = (
+        self._begin, self._follow, self._descend, self._rehash = (
             compile_function(function, [INT] * nr, folder and folder / f"search-{function.__name__}")
-            for function, nr in ((descent.begin, 1), (descent.follow, 2), (descent.descend, 2), (table.move, 4))
+            for function, nr in ((descent.begin, 1), (descent.follow, 2), (descent.descend, 2), (descent.rehash, 4))
         )
         place = folder and folder / f"{build.digest}-{scene.name}-watched"
         self._maps: list[mmap.mmap] = []
@@ -91,13 +89,11 @@ class Stacks:
         self._first = bytes(self.arena._map)
         self._shared: set[int] = set()
         """Places in the arena, in bytes, of words that were taken for one CPU's own."""
-        self.raised: list[tuple[str, list[int]]] = []
-        """What CPUs' code has raised since the beginning, each with the schedule that led there."""
         self._static = None if reduced else self._usual()
         self._stacks = self._room((scene.nr_cpus + 1) * watched.STACK)
         self._users = self._room(self.arena.size)
-        self._first_bits, self._memory = bits, memory
-        self._bits, self._table, self._table_map = 0, 0, mmap.mmap(-1, mmap.PAGESIZE)
+        self._table = 0
+        self._in_table: mmap.mmap | None = None
         self._ends = self._room(8 * (control.ENDS_MASK + 1), shared=False)
         saved = self._room(SAVED)
         self._saved = saved
@@ -106,12 +102,13 @@ class Stacks:
             {
                 watched.UNDO: self._room(16 * MOST_WRITES), watched.UNDO_MOST: MOST_WRITES, watched.USERS: self._users,
                 watched.ARENA: self.arena.address, watched.SIZE: self.arena.size, watched.LONGEST: LONGEST_RUN,
-                c.NR: scene.nr_cpus, c.STACKS: self._stacks, c.FRAMES: self._room(c.FRAME * MOST_FRAMES),
-                c.MOST_FRAMES: MOST_FRAMES, c.SAVED_END: saved + SAVED, c.ENDS_TABLE: self._ends,
-                c.MORTAL: sum(1 << cpu for cpu in scene.mortal),
+                c.NR: scene.nr_cpus, c.STACKS: self._stacks, c.FRAMES: self._room(c.FRAME * MOST_FRAMES), c.MOST_FRAMES: MOST_FRAMES,
+                c.SAVED_END: saved + SAVED, c.ENDS_TABLE: self._ends, c.MORTAL: sum(1 << cpu for cpu in scene.mortal),
                 c.DEATHS: scene.deaths, c.BOUND: -1, c.ANNOUNCES: int(scene.announces),
             }
         )  # fmt: skip
+        self._most_bits = bits
+        self._resize(min(bits, FIRST_BITS))
 
     def __enter__(self) -> Self:
         return self
@@ -131,8 +128,34 @@ class Stacks:
         if not shared:
             room.madvise(mmap.MADV_HUGEPAGE)
         self._maps.append(room)
-        address = ctypes.addressof(ctypes.c_char.from_buffer(room))
+        view = ctypes.c_char.from_buffer(room)
+        address = ctypes.addressof(view)
+        del view  # it would keep the room from being closed
         return -(-address // watched.STACK) * watched.STACK
+
+    def _resize(self, bits: int) -> None:
+        """An empty table of that size."""
+        self._forget(self._in_table)
+        self._bits = bits
+        self._table = self._room(8 << bits, shared=False)
+        self._in_table = self._maps[-1]
+        self._set({control.TABLE: self._table, control.MASK: (1 << bits) - 1, control.ROOM: (3 << bits) // 4})
+
+    def _forget(self, room: mmap.mmap | None) -> None:
+        if room is not None:
+            self._maps.remove(room)
+            room.close()
+
+    def grow(self) -> bool:
+        """Make the table larger, with all that is in it, if it may be."""
+        if self._bits >= self._most_bits:
+            return False
+        old, places, room = self._table, 1 << self._bits, self._in_table
+        self._in_table = None  # so that it is kept meanwhile
+        self._resize(min(self._bits + 2, self._most_bits))
+        self._rehash(old, places, self._table, (1 << self._bits) - 1)
+        self._forget(room)
+        return True
 
     def _usual(self) -> set[int]:
         """The words of which it is known that nobody shares them."""
@@ -161,18 +184,6 @@ class Stacks:
         """A word of the control block."""
         return int(_word(self._control + offset).value)
 
-    def set(self, offset: int, value: int) -> None:
-        """Write a word of the control block."""
-        self._set({offset: value})
-
-    def mark(self) -> tuple[int, ...]:
-        """What changes as long as a search goes on."""
-        return tuple(
-            map(
-                self.get, (control.STATES, control.DONE_STEPS, control.DEPTH, control.CURRENT, watched.PRINT, watched.OWN_PRINT)
-            )
-        )
-
     def _named(self, value: int) -> int:
         """A word for one more named semaphore; its address."""
         self._first_named.append(value)
@@ -182,8 +193,7 @@ class Stacks:
 
     def begin(self, **values: int) -> None:
         """Every CPU comes to its first step. values: words of the control block by their names, in small letters."""
-        self.raised.clear()
-        self._take_table(self._first_bits)
+        self._resize(self._bits)
         ctypes.memset(self._ends, 0, 8 * (control.ENDS_MASK + 1))
         self.arena._map[:] = self._first
         users = words_at(self._users, self.arena.size // 8)
@@ -199,7 +209,6 @@ class Stacks:
             control.ENDS,
             control.DEEPEST,
             control.DISTINCT,
-            control.DEPTH,
             watched.PRINT,
             watched.OWN_PRINT,
         )
@@ -218,52 +227,15 @@ class Stacks:
         for offset, value in ((control.FIRST_SP, sp), (control.CPU_WORD, number), (watched.AT_ONCE, 1)):
             _word(r + offset).value = value  # of the last, who is no CPU
         ctypes.memmove(r + control.FIRST_FRAME, frame, len(frame))
-        self._busy(control.BEGINS, self._begin)
-
-    def _busy(self, which: int, compiled: Callable[..., int], *args: int) -> int:
-        """Run compiled code, and say so meanwhile: it may never come back."""
-        busy = _word(self._control + control.BUSY)
-        hook, sys.unraisablehook = sys.unraisablehook, self._note_error
-        try:
-            busy.value = which
-            answer = int(compiled(self._control, *args))
-            busy.value = 0
-            return answer
-        finally:
-            sys.unraisablehook = hook
-
-    def _note_error(self, error: sys.UnraisableHookArgs) -> None:
-        """A CPU's code has raised, and ends; what it raised has nowhere to go on a stack of its own."""
-        cpu, schedule = self.running()
-        who = f"cpu {cpu}" if cpu < self.scene.nr_cpus else "who announces a death"
-        self.raised.append((f"{who}: {error.exc_type.__name__}: {error.exc_value}", schedule))
-
-    def _take_table(self, bits: int) -> None:
-        """An empty table of that size."""
-        self._table = self._room(8 << bits, shared=False)
-        self._table_map.close()
-        self._table_map = self._maps.pop()
-        self._bits = bits
-        self._set({control.TABLE: self._table, control.MASK: (1 << bits) - 1, control.ROOM: (3 << bits) // 4})
-
-    def grow(self) -> bool:
-        """Go on with a larger table, if there may be one beside this."""
-        before, bits, kept = self._table, self._bits, self._table_map
-        larger = next((n for n in (bits + 2, bits + 1) if (8 << n) + (8 << bits) <= self._memory), 0)
-        if larger:
-            self._table_map = mmap.mmap(-1, mmap.PAGESIZE)
-            self._take_table(larger)
-            self._move(before, (1 << bits) - 1, self._table, (1 << larger) - 1)
-            kept.close()
-        return larger != 0
+        self._begin(self._control)
 
     def descend(self, budget: int) -> int:
         """Search on for that many steps; a number of shmkret.explore.engines.states says why it came back."""
-        return self._busy(control.GOES_ON, self._descend, budget)
+        return int(self._descend(self._control, budget))
 
     def follow(self, choice: int) -> bool:
         """Make a choice, and say whether it was possible."""
-        return bool(self._busy(control.GOES_ON, self._follow, choice))
+        return bool(self._follow(self._control, choice))
 
     def replay(self, schedule: Sequence[int]) -> Iterator[tuple[int, Pending]]:
         """Follow a schedule from the beginning: each choice, and the step that it was. Raises: ValueError where it is none."""
@@ -273,16 +245,6 @@ class Stacks:
             if not self.follow(choice):
                 raise ValueError(f"choice {n} of the schedule, {choice}, is not possible there")
             yield choice, step
-
-    def judge(self) -> list[str]:
-        """What is wrong in the state to which choices have led that were followed; it cannot be gone on from then."""
-        if self.raised:
-            return [self.raised[0][0]]
-        self._set({control.FRESH: 1})
-        status = self.descend(1)
-        if status == control.AT_END:
-            return self.check()
-        return [self.describe(status)] if status in (control.RACE, control.DEADLOCK, control.BROKEN) else []
 
     def share(self, places: Collection[int]) -> None:
         """From the next beginning on, these words of the arena are steps."""
@@ -309,29 +271,7 @@ class Stacks:
         kind, place, value = (
             int(_word(self._record(cpu) + offset).value) for offset in (watched.KIND, watched.PLACE, watched.ARG)
         )
-        named = self.name_of(place - self.arena.address) if place else ""
-        return Pending(steps.NAMES[kind // 4], named, value, kind & steps.WRITES != 0)
-
-    def word_of(self, cpu: int) -> tuple[int, int]:
-        """The address of the word that a CPU is about to use, and what is there; (0, 0) where it uses none."""
-        place = int(_word(self._record(cpu) + watched.PLACE).value)
-        return place, int(_word(place).value) if place else 0
-
-    def value_at(self, address: int) -> int:
-        """The word at an address."""
-        return int(_word(address).value)
-
-    def running(self) -> tuple[int, list[int]]:
-        """Where compiled code is, or has crashed: the CPU whose code it is, and the choices up to that step."""
-        cpu = (self.get(control.CURRENT) - self._stacks) // watched.STACK
-        if self.get(control.BUSY) == control.BEGINS:
-            return cpu, []
-        frame = self.get(control.FRAMES) + control.FRAME * self.get(control.DEPTH)
-        return cpu, [*self.path(), int(_word(frame + control.F_CHOICE).value)]
-
-    def shared(self) -> list[int]:
-        """The places in the arena of words that have turned out to be shared."""
-        return sorted(self._shared)
+        return Pending(steps.NAMES[kind // 4], self.name_of(place - self.arena.address) if place else "", value)
 
     def describe(self, status: int) -> str:
         """What is wrong in a state in which a search has stopped."""

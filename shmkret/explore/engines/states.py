@@ -51,10 +51,6 @@ def _searched(stacks: Stacks, limit: int, end: float, seen: Callable[[], None], 
         while status == MORE:
             status = stacks.descend(BUDGET)
             seen()
-            if stacks.raised:
-                outcome.violations.append(Violation(*stacks.raised[0]))
-                outcome.states, outcome.schedules = stacks.get(STATES), stacks.get(ENDS)
-                return outcome
             if status == AT_END:
                 found = stacks.check()
                 if found:
