@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 ENGINES, MODELS = ("states",), ("sc",)
 UNITS = {"": 0, "K": 10, "M": 20, "G": 30}
-LEAST_BITS, FIRST_BITS = 12, 20
-"""Of the table of states, as it begins."""
+LEAST_BITS = 12
+"""The smallest table has 2**12 places."""
 
 
 def add(commands: Any) -> None:
@@ -153,7 +153,7 @@ def _search(asked: Asked, seconds: float, memory: int, place: TextIO) -> _Search
     scene, began = scene_of(asked), time.monotonic()
     try:
         with signals.on_the_spot():  # a callback of LLVM's would swallow an interrupt
-            stacks = Stacks(scene, min(FIRST_BITS, (memory // 8).bit_length() - 1), memory=memory)
+            stacks = Stacks(scene, (memory // 8).bit_length() - 1)
     finally:
         live.clear()
     with stacks:

@@ -11,6 +11,7 @@ Patience  in seconds of the child's own time: compiled code that does nothing to
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import gc
 import math
 import os
@@ -148,6 +149,7 @@ def _child(parent: int, answer: int, job: Callable[[], Any]) -> NoReturn:
     status = 1
     try:
         posix.die_with_parent(parent)
+        faulthandler.disable()  # a crash is told in a sentence
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -213,7 +215,7 @@ class _Watch:
         if now != self._last or not self._stacks.get(control.BUSY):
             self._last, self._since = now, own_s
         elif own_s - self._since > PATIENCE_S:
-            raise Stopped(f"{self._who()} runs on, for {own_s - self._since:.0f} s, without an access to any word", blamed=True)
+            raise Stopped(f"{self._who()} runs on for {PATIENCE_S:g} s without an access to any word", blamed=True)
 
     def _who(self) -> str:
         cpu, _ = self._stacks.running()

@@ -58,8 +58,6 @@ def follow(stacks: Stacks, schedule: Sequence[int], *, judged: bool = True) -> F
         after = stacks.value_at(address) if address else 0
         conflicts = address != 0 and _conflicts(uses.setdefault(address, []), cpu, writes=step.writes)
         lines.append(Line(cpu, step.kind, step.place, before, after, conflicts))
-        if stacks.raised:
-            break
     found = {cpu: stacks.pending(cpu) for cpu in range(nr)}
     pending = {cpu: f"{step.kind} {step.place}".strip() for cpu, step in found.items() if step.kind not in NO_STEP}
     return Followed(lines, pending, stacks.judge() if judged else [])
@@ -79,6 +77,8 @@ def follow_apart(stacks: Stacks, schedule: Sequence[int]) -> Followed:
         return apart.run(stacks, lambda: follow(stacks, schedule))
     except apart.Stopped as error:
         words = str(error)
+        if not schedule:
+            return Followed([], {}, [words])
         followed = apart.run(stacks, lambda: follow(stacks, schedule[:-1], judged=False))
         return followed._replace(wrong=[words])
 

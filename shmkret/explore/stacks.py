@@ -53,11 +53,12 @@ WHY = {
 
 
 class Pending(NamedTuple):
-    """What a CPU is about to do: the kind of step, and the word as `table_locks[0].locked`."""
+    """What a CPU is about to do: the kind of step, and the word as `table_locks[0].locked`; whether it writes it."""
 
     kind: str
     place: str
     value: int
+    writes: bool = False
 
 
 class Stacks:
@@ -102,8 +103,9 @@ class Stacks:
             {
                 watched.UNDO: self._room(16 * MOST_WRITES), watched.UNDO_MOST: MOST_WRITES, watched.USERS: self._users,
                 watched.ARENA: self.arena.address, watched.SIZE: self.arena.size, watched.LONGEST: LONGEST_RUN,
-                c.NR: scene.nr_cpus, c.STACKS: self._stacks, c.FRAMES: self._room(c.FRAME * MOST_FRAMES), c.MOST_FRAMES: MOST_FRAMES,
-                c.SAVED_END: saved + SAVED, c.ENDS_TABLE: self._ends, c.MORTAL: sum(1 << cpu for cpu in scene.mortal),
+                c.NR: scene.nr_cpus, c.STACKS: self._stacks, c.FRAMES: self._room(c.FRAME * MOST_FRAMES),
+                c.MOST_FRAMES: MOST_FRAMES, c.SAVED_END: saved + SAVED, c.ENDS_TABLE: self._ends,
+                c.MORTAL: sum(1 << cpu for cpu in scene.mortal),
                 c.DEATHS: scene.deaths, c.BOUND: -1, c.ANNOUNCES: int(scene.announces),
             }
         )  # fmt: skip
@@ -184,6 +186,15 @@ class Stacks:
         """A word of the control block."""
         return int(_word(self._control + offset).value)
 
+    def set(self, offset: int, value: int) -> None:
+        """Write a word of the control block."""
+        self._set({offset: value})
+
+    def mark(self) -> tuple[int, ...]:
+        """What changes as long as a search goes on."""
+        words = (control.STATES, control.DONE_STEPS, control.DEPTH, control.CURRENT, watched.PRINT, watched.OWN_PRINT)
+        return tuple(map(self.get, words))
+
     def _named(self, value: int) -> int:
         """A word for one more named semaphore; its address."""
         self._first_named.append(value)
@@ -209,10 +220,14 @@ class Stacks:
             control.ENDS,
             control.DEEPEST,
             control.DISTINCT,
+            control.DEPTH,
             watched.PRINT,
             watched.OWN_PRINT,
         )
-        self._set(dict.fromkeys(zero, 0) | {control.SAVED_TOP: self._saved, control.REDUCED: int(self._static is None)})
+        self._set(
+            dict.fromkeys(zero, 0)
+            | {control.SAVED_TOP: self._saved, control.BOUND: -1, control.REDUCED: int(self._static is None)}
+        )
         self._set({getattr(control, name.upper()): value for name, value in values.items()})
         ctypes.memset(self._control + watched.QUEUE, 0, 8 * watched.QUEUE_END)
         words_at(self._control + watched.NAMED, len(self._first_named) + 1)[:-1] = self._first_named
@@ -227,15 +242,23 @@ class Stacks:
         for offset, value in ((control.FIRST_SP, sp), (control.CPU_WORD, number), (watched.AT_ONCE, 1)):
             _word(r + offset).value = value  # of the last, who is no CPU
         ctypes.memmove(r + control.FIRST_FRAME, frame, len(frame))
-        self._begin(self._control)
+        self._busy(control.BEGINS, self._begin)
+
+    def _busy(self, which: int, compiled: Callable[..., int], *args: int) -> int:
+        """Run compiled code, and say so meanwhile: it may never come back."""
+        busy = _word(self._control + control.BUSY)
+        busy.value = which
+        answer = int(compiled(self._control, *args))
+        busy.value = 0
+        return answer
 
     def descend(self, budget: int) -> int:
         """Search on for that many steps; a number of shmkret.explore.engines.states says why it came back."""
-        return int(self._descend(self._control, budget))
+        return self._busy(control.GOES_ON, self._descend, budget)
 
     def follow(self, choice: int) -> bool:
         """Make a choice, and say whether it was possible."""
-        return bool(self._follow(self._control, choice))
+        return bool(self._busy(control.GOES_ON, self._follow, choice))
 
     def replay(self, schedule: Sequence[int]) -> Iterator[tuple[int, Pending]]:
         """Follow a schedule from the beginning: each choice, and the step that it was. Raises: ValueError where it is none."""
@@ -245,6 +268,14 @@ class Stacks:
             if not self.follow(choice):
                 raise ValueError(f"choice {n} of the schedule, {choice}, is not possible there")
             yield choice, step
+
+    def judge(self) -> list[str]:
+        """What is wrong in the state to which choices have led that were followed; it cannot be gone on from then."""
+        self._set({control.FRESH: 1})
+        status = self.descend(1)
+        if status == control.AT_END:
+            return self.check()
+        return [self.describe(status)] if status in (control.RACE, control.DEADLOCK, control.BROKEN) else []
 
     def share(self, places: Collection[int]) -> None:
         """From the next beginning on, these words of the arena are steps."""
@@ -271,7 +302,29 @@ class Stacks:
         kind, place, value = (
             int(_word(self._record(cpu) + offset).value) for offset in (watched.KIND, watched.PLACE, watched.ARG)
         )
-        return Pending(steps.NAMES[kind // 4], self.name_of(place - self.arena.address) if place else "", value)
+        named = self.name_of(place - self.arena.address) if place else ""
+        return Pending(steps.NAMES[kind // 4], named, value, kind & steps.WRITES != 0)
+
+    def word_of(self, cpu: int) -> tuple[int, int]:
+        """The address of the word that a CPU is about to use, and what is there; (0, 0) where it uses none."""
+        place = int(_word(self._record(cpu) + watched.PLACE).value)
+        return place, int(_word(place).value) if place else 0
+
+    def value_at(self, address: int) -> int:
+        """The word at an address."""
+        return int(_word(address).value)
+
+    def running(self) -> tuple[int, list[int]]:
+        """Where compiled code is, or has crashed: the CPU whose code it is, and the choices up to that step."""
+        cpu = (self.get(control.CURRENT) - self._stacks) // watched.STACK
+        if self.get(control.BUSY) == control.BEGINS:
+            return cpu, []
+        frame = self.get(control.FRAMES) + control.FRAME * self.get(control.DEPTH)
+        return cpu, [*self.path(), int(_word(frame + control.F_CHOICE).value)]
+
+    def shared(self) -> list[int]:
+        """The places in the arena of words that have turned out to be shared."""
+        return sorted(self._shared)
 
     def describe(self, status: int) -> str:
         """What is wrong in a state in which a search has stopped."""
