@@ -114,6 +114,8 @@ def test_a_race_is_drawn_in_lanes_and_its_string_fails_again_each_time(tmp_path,
     assert violation["what"] == "data race on script[0].word: cpu 0 is at store, cpu 1 at store_release"
     assert (violation["schedule"], violation["preemptions"]) == ([], 0)
     assert "! store script[0].word  ! store_release script[0].word" in said
+    assert f"cpu 0 is at {path}:14" in said
+    assert f"cpu 1 is at {path}:15" in said
     assert violation["replay"] in said
     assert main(violation["replay"].split()[1:]) == 1
     assert violation["what"] in capsys.readouterr().out
@@ -125,12 +127,13 @@ def test_a_race_is_drawn_in_lanes_and_its_string_fails_again_each_time(tmp_path,
 
 
 def test_lanes_say_what_was_there_and_which_accesses_are_in_conflict(tmp_path):
-    _, stacks = stacks_of(scenario(tmp_path, "store_release(word, 0, cpu + 1)\n        wait_until(word, 0, NE, 2)"))
+    path = scenario(tmp_path, "store_release(word, 0, cpu + 1)\n        wait_until(word, 0, NE, 2)")
+    _, stacks = stacks_of(path)
     with stacks:
-        outcome = states.search(stacks, 1000, 60)
+        (violation,) = states.search(stacks, 1000, 60).violations
         drawn = lanes.drawn(lanes.follow(stacks, [0, 1]), 2)
+        at = lanes.follow_apart(stacks, violation.schedule).places
 
-    (violation,) = outcome.violations
     assert violation.what == "deadlock: cpu 1 waits in wait_until != of script[0].word"
     assert (violation.schedule, violation.preemptions) == ([0, 0, 1], 0)
     assert drawn == [
@@ -139,6 +142,8 @@ def test_lanes_say_what_was_there_and_which_accesses_are_in_conflict(tmp_path):
         "    2                                         * store_release script[0].word 1 -> 2",
         "       ! wait_until != script[0].word         ! wait_until != script[0].word",
     ]
+    assert at.steps == [f"{path}:14", f"{path}:15", f"{path}:14"]
+    assert at.pending == {1: f"{path}:15"}
 
 
 @pytest.mark.parametrize(
@@ -156,6 +161,7 @@ def test_code_that_runs_on_or_crashes_is_named_with_its_schedule(body, words, tm
 
     assert code == 1
     assert violation["what"].startswith(words)
+    assert ("mine.py:" in violation["what"]) == ("runs on" in words)
     assert violation["schedule"] == ([] if "first" in words else [0, 1])
     capsys.readouterr()
     assert main(violation["replay"].split()[1:]) == 1

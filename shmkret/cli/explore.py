@@ -204,13 +204,14 @@ def told(asked: Asked, stacks: Any, violation: Any, place: TextIO) -> dict[str, 
     from shmkret.explore.strings import spelt
 
     nr, schedule = stacks.scene.nr_cpus, violation.schedule
-    print(f"  {violation.what}", file=place)
-    print("\n".join(f"  {line}" for line in lanes.drawn(lanes.follow_apart(stacks, schedule), nr)), file=place)
+    followed = lanes.follow_apart(stacks, schedule)
+    what = "; ".join(followed.wrong) or f"{violation.what} (but not when its schedule is followed again)"
+    print("\n".join(f"  {line}" for line in [what, *lanes.drawn(followed, nr)]), file=place)
     string = spelt(asked, stacks.shared(), schedule, nr)
     preemptions = "" if violation.preemptions is None else f", {_counted(violation.preemptions, 'preemption')}"
     print(f"  {_counted(len(schedule), 'step')}{preemptions}; again:\n  shmkret replay {string}", file=place, flush=True)
     return {
-        "what": violation.what,
+        "what": what,
         "schedule": schedule,
         "preemptions": violation.preemptions,
         "replay": f"shmkret replay {string}",

@@ -38,7 +38,8 @@ def run(options: argparse.Namespace, argv: list[str]) -> int:
         followed = lanes.follow_apart(stacks, schedule)
     print("\n".join(f"  {line}" for line in lanes.drawn(followed, scene.nr_cpus)), file=place)
     print("\n".join(f"  {words}" for words in followed.wrong or ["nothing is wrong there"]), file=place)
-    steps = [line._asdict() for line in followed.lines]
+    where = dict(enumerate(followed.places.steps))
+    steps = [{**line._asdict(), "where": where.get(n, "")} for n, line in enumerate(followed.lines)]
     result = {**output.headed("replay", argv), "schedule": schedule, "wrong": followed.wrong, "steps": steps}
     output.write_json(options.json, result)
     return output.EXIT_FAILED if followed.wrong else output.EXIT_HELD

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from shmkret.errors import UsageError
 from shmkret.explore import apart
+from shmkret.explore.places import NOWHERE, Places, places_of
 from shmkret.explore.stacks import NO_STEP, Stacks
 
 STEPS, DIES, WAKES = range(3)
@@ -33,11 +34,14 @@ class Line(NamedTuple):
 
 
 class Followed(NamedTuple):
-    """A schedule that was followed: its steps, what each CPU is about to do then, and what is wrong there (empty: nothing)."""
+    """A schedule that was followed: its steps; what each CPU is about to do then; what is wrong (empty: nothing); and where
+    all of that stands.
+    """
 
     lines: list[Line]
     pending: dict[int, str]
     wrong: list[str]
+    places: Places = NOWHERE
 
 
 def follow(stacks: Stacks, schedule: Sequence[int], *, judged: bool = True) -> Followed:
@@ -74,13 +78,15 @@ def _conflicts(uses: list[tuple[int, bool]], cpu: int, *, writes: bool) -> bool:
 def follow_apart(stacks: Stacks, schedule: Sequence[int]) -> Followed:
     """The same in a process of its own: where the last step never ends, or crashes, that is what is wrong."""
     try:
-        return apart.run(stacks, lambda: follow(stacks, schedule))
+        followed = apart.run(stacks, lambda: follow(stacks, schedule))
+        places = places_of(stacks, schedule, [line.place for line in followed.lines])
     except apart.Stopped as error:
-        words = str(error)
-        if not schedule:
-            return Followed([], {}, [words])
-        followed = apart.run(stacks, lambda: follow(stacks, schedule[:-1], judged=False))
-        return followed._replace(wrong=[words])
+        followed = Followed([], {}, [])
+        if schedule:
+            followed = apart.run(stacks, lambda: follow(stacks, schedule[:-1], judged=False))
+        places = places_of(stacks, schedule, [line.place for line in followed.lines])
+        followed = followed._replace(wrong=[f"{error}, at {places.runs_on}" if places.runs_on else str(error)])
+    return followed._replace(places=places)
 
 
 def drawn(followed: Followed, nr_cpus: int) -> list[str]:
@@ -98,10 +104,12 @@ def drawn(followed: Followed, nr_cpus: int) -> list[str]:
     for n, (text, line) in enumerate(zip(texts, followed.lines, strict=True)):
         rows.append((str(n + 1), ["" if cpu != line.cpu else text for cpu in range(nr_cpus)]))
     rows.append(("", [ends.get(cpu, "") for cpu in range(nr_cpus)]))
-    return [
-        "  ".join([f"{number:>5}", *(f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True))]).rstrip()
-        for number, cells in rows
+    ends_at = ["", *followed.places.steps[: len(texts)], *[""] * (len(rows) - 1 - len(followed.places.steps[: len(texts)]))]
+    drawn = [
+        "  ".join([f"{number:>5}", *(f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)), place]).rstrip()
+        for (number, cells), place in zip(rows, ends_at, strict=True)
     ]
+    return [*drawn, *(f"cpu {cpu} is at {place}" for cpu, place in followed.places.pending.items() if place)]
 
 
 def _text(line: Line) -> str:

@@ -81,7 +81,8 @@ class Stacks:
         self._control = self._room(watched.CONTROL_BYTES)
         self._first_named: list[int] = []
         self._loop = compile_cpu(scene.body, build.shape, build.strides, place, watched=True)
-        self.arena = world.create_arena(world.geometry(scene.nr_recoverers) if scene.nr_recoverers else None)
+        self.geometry = world.geometry(scene.nr_recoverers)
+        self.arena = world.create_arena(self.geometry)
         machine = _Beginning(self._named, folder)
         world.free_locks(machine, plain.kernel(world, self.arena), self.arena)
         scene.prepare(self.arena)
@@ -177,6 +178,14 @@ class Stacks:
             for i in range(section.nr)
             if has(name, field, i)
         }
+
+    def columns(self) -> Iterator[tuple[str, frozenset[int]]]:
+        """Each column of the arena, as `locks.locked`, and the indexes of its words that are no steps."""
+        own = (self._static or set()) - self._shared
+        for name, section in self.arena.sections.items():
+            for j, field in enumerate(fields_of(section.record)):
+                places = range(section.offset + 8 * j, section.offset + 8 * j + section.nr * section.stride, section.stride)
+                yield f"{name}.{field}", frozenset(i for i, place in enumerate(places) if place in own)
 
     def _set(self, values: dict[int, int]) -> None:
         for offset, value in values.items():
