@@ -46,6 +46,10 @@ NOT_PRIVATE, OUTSIDE, TOO_LONG, TOO_MUCH, NOT_HELD = 1, 2, 3, 4, 5
 writes than can be noted; it gives back what it does not hold."""
 
 
+UNLIKELY = 0x1E3779B97F4A7C15
+"""Added to what a CPU has read: mix(0) is 0, so that with 1 instead a CPU whose first step read -1 had read nothing."""
+
+
 @inline
 def mix(value: int) -> int:
     """All bits of a word, mixed: the end of splitmix64."""
@@ -124,7 +128,7 @@ def step(r: int, kind: int, place: int, arg: int, stop: int) -> None:
 @inline
 def saw(r: int, value: int) -> None:
     """The step has shown the CPU that value."""
-    poke(r + PAST, mix(add64(mul64(peek(r + PAST), 31), value + 1)))
+    poke(r + PAST, mix(add64(mul64(peek(r + PAST), 31), add64(value, UNLIKELY))))
 
 
 @inline
