@@ -126,6 +126,20 @@ def test_a_race_is_drawn_in_lanes_and_its_string_fails_again_each_time(tmp_path,
     assert again[0].wrong == [violation["what"]]
 
 
+def test_a_schedule_says_which_words_were_taken_for_private_and_are_not(tmp_path, capsys):
+    """CPU 1 looks at a word of CPU 0's: the search has begun again with that as a step."""
+    body = "k.cpus.task[cpu] = cpu + load_acquire(k.cpus.task, 0)\n        if cpu == 1: word[0] = 1\n        else: word[0] = 2"
+    code, row = explored(scenario(tmp_path, body))
+    (violation,) = row["violations"]
+
+    assert code == 1
+    assert "data race on" in violation["what"]
+    assert ":s-:" not in violation["replay"]
+    capsys.readouterr()
+    assert main(violation["replay"].split()[1:]) == 1
+    assert violation["what"] in capsys.readouterr().out
+
+
 def test_lanes_say_what_was_there_and_which_accesses_are_in_conflict(tmp_path):
     path = scenario(tmp_path, "store_release(word, 0, cpu + 1)\n        wait_until(word, 0, NE, 2)")
     _, stacks = stacks_of(path)

@@ -89,6 +89,8 @@ def search(
         outcome = _so_far(stacks)
         outcome.gave_up = INTERRUPTED
         return outcome
+    finally:
+        stacks.share(stacks.shared())  # what the child has learned decides what is a step
 
 
 INTERRUPTED = "interrupted"

@@ -332,8 +332,9 @@ class Stacks:
         return cpu, [*self.path(), int(_word(frame + control.F_CHOICE).value)]
 
     def shared(self) -> list[int]:
-        """The places in the arena of words that have turned out to be shared."""
-        return sorted(self._shared)
+        """The places in the arena of words that have turned out to be shared, in whatever process that was."""
+        users = words_at(self._users, self.arena.size // 8)
+        return sorted(place for place in self._static or self._shared if users[place // 8] & watched.STEP)
 
     def describe(self, status: int) -> str:
         """What is wrong in a state in which a search has stopped."""
