@@ -200,14 +200,14 @@ def _summary(row: dict[str, Any]) -> str:
 
 def told(asked: Asked, stacks: Any, violation: Any, place: TextIO) -> dict[str, Any]:
     """A violation: what is wrong, its lanes, and the command that runs it again."""
-    from shmkret.explore import lanes
+    from shmkret.explore import lanes, sight
     from shmkret.explore.strings import spelt
 
     nr, schedule = stacks.scene.nr_cpus, violation.schedule
     followed = lanes.follow_apart(stacks, schedule)
     what = "; ".join(followed.wrong) or f"{violation.what} (but not when its schedule is followed again)"
     print("\n".join(f"  {line}" for line in [what, *lanes.drawn(followed, nr)]), file=place)
-    string = spelt(asked, stacks.shared(), schedule, nr)
+    string = spelt(asked, sight.shared(stacks), schedule, nr)
     preemptions = "" if violation.preemptions is None else f", {_counted(violation.preemptions, 'preemption')}"
     print(f"  {_counted(len(schedule), 'step')}{preemptions}; again:\n  shmkret replay {string}", file=place, flush=True)
     return {

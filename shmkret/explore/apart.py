@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from shmkret.errors import RunFailed, ShmkretError, UnfitMachine
-from shmkret.explore import control
+from shmkret.explore import control, sight
 from shmkret.explore.engines import states
 from shmkret.explore.scenario import Outcome, Violation
 from shmkret.explore.stacks import Stacks
@@ -82,7 +82,7 @@ def search(
     except Stopped as error:
         outcome = _so_far(stacks)
         if error.blamed:
-            outcome.violations.append(Violation(str(error), stacks.running()[1]))
+            outcome.violations.append(Violation(str(error), sight.running(stacks)[1]))
         outcome.gave_up = str(error)
         return outcome
     except KeyboardInterrupt:
@@ -90,7 +90,7 @@ def search(
         outcome.gave_up = INTERRUPTED
         return outcome
     finally:
-        stacks.share(stacks.shared())  # what the child has learned decides what is a step
+        stacks.share(sight.shared(stacks))  # what the child has learned decides what is a step
 
 
 INTERRUPTED = "interrupted"
@@ -213,14 +213,14 @@ class _Watch:
         if time.monotonic() > self._end:
             raise Stopped("time", blamed=False)
         own_s = _own_seconds(self._pid)
-        now = self._stacks.mark()
+        now = sight.mark(self._stacks)
         if now != self._last or not self._stacks.get(control.BUSY):
             self._last, self._since = now, own_s
         elif own_s - self._since > PATIENCE_S:
             raise Stopped(f"{self._who()} runs on for {PATIENCE_S:g} s without an access to any word", blamed=True)
 
     def _who(self) -> str:
-        cpu, _ = self._stacks.running()
+        cpu, _ = sight.running(self._stacks)
         step = self._stacks.pending(cpu)
         name = f"cpu {cpu}" if cpu < self._stacks.scene.nr_cpus else "who announces a death"
         return f"{name}, after its step {step.kind} of {step.place}," if step.place else f"{name}, before its first step,"

@@ -40,10 +40,12 @@ from shmkret.machines.compiled.watched import (
     CLOCK,
     KIND,
     MAIN,
+    NR,
     OWN_PRINT,
     PAST,
     PLACE,
     PRINT,
+    PRIVATES,
     QUEUE,
     QUEUE_END,
     RECORD,
@@ -68,6 +70,15 @@ def record(c: int, cpu: int) -> int:
 
 
 @inline
+def sleeps(c: int, cpu: int) -> bool:
+    """Whether a CPU is among those who sleep on a futex."""
+    found = False
+    for j in range(QUEUE_END):
+        found = found or peek(c + QUEUE + 8 * j) == 1 + cpu
+    return found
+
+
+@inline
 def possible(c: int, cpu: int) -> bool:
     """Whether the step that a CPU is about to do can be done."""
     r = record(c, cpu)
@@ -77,10 +88,7 @@ def possible(c: int, cpu: int) -> bool:
     if kind >= steps.DONE:
         return False
     if kind == steps.ASLEEP:
-        for j in range(QUEUE_END):
-            if peek(c + QUEUE + 8 * j) == 1 + cpu:
-                return False
-        return True
+        return not sleeps(c, cpu)
     word = peek(peek(r + PLACE))
     stopped = peek(r + STOP) != 0 and peek(peek(r + STOP)) != 0
     if kind == steps.WAIT_EQUAL or kind == steps.WAIT_EQUAL_UNLESS:
@@ -90,7 +98,7 @@ def possible(c: int, cpu: int) -> bool:
     if kind == steps.SEM_WAIT or kind == steps.SEM_WAIT_UNLESS:
         return low(word) > 0 or stopped
     if kind == steps.MUTEX_LOCK or kind == steps.MUTEX_LOCK_UNLESS:
-        robust = kind == steps.MUTEX_LOCK and peek(r + ARG) != 0
+        robust = kind == steps.MUTEX_LOCK and peek(r + ARG) != 0 and low(word) <= peek(c + NR)
         return low(word) == 0 or stopped or (robust and peek(record(c, low(word) - 1) + KIND) == steps.DEAD)
     return True
 
@@ -131,6 +139,9 @@ def announce(c: int, nr: int, dead: int) -> None:
     copy(peek(r + SP), r + FIRST_FRAME, r - peek(r + SP))
     poke(peek(r + SP) + peek(r + CPU_WORD), nr + dead)
     poke(r + KIND, 0)
+    poke(r + STEPS, 0)
+    poke(r + PRIVATES, 0)
+    poke(r + CLOCK, 0)
     poke(c + CURRENT, r)
     switch(c + MAIN, r + SP)
 
@@ -168,6 +179,7 @@ def go(c: int, nr: int, frame: int, choice: int, saved: int) -> int:
         copy(saved, sp, n)
         poke(frame + F_BYTES, n)
         poke(c + CURRENT, r)
+        poke(r + PRIVATES, 0)
         switch(c + MAIN, r + SP)
         return saved + n
     poke(frame + F_BYTES, 0)

@@ -6,18 +6,19 @@ The control block begins with what CPUs need of it: shmkret.machines.compiled.wa
 from __future__ import annotations
 
 (
-    NR, STACKS, TABLE, MASK, ROOM, FRAMES, MOST_FRAMES, SAVED_TOP, SAVED_END, ENDS_TABLE, DEPTH, FRESH, STATES, DONE_STEPS,
-    ENDS, DEEPEST, MORTAL, DEATHS, ANNOUNCES, REASONLESS, BOUND, EVERY, CURRENT, DISTINCT, REDUCED, BUSY,
-) = (8 * (16 + j) for j in range(26))  # fmt: skip
+    STACKS, TABLE, MASK, ROOM, FRAMES, MOST_FRAMES, SAVED_TOP, SAVED_END, ENDS_TABLE, DEPTH, FRESH, STATES, DONE_STEPS,
+    ENDS, DEEPEST, MORTAL, DEATHS, ANNOUNCES, REASONLESS, BOUND, EVERY, CURRENT, DISTINCT, REDUCED,
+    BUSY,
+) = (8 * (16 + j) for j in range(25))  # fmt: skip
 """Where in the control block, after what the hooks use.
 
-NR CPUs, whose STACKS begin there. TABLE of states, its MASK, how many it has ROOM for. FRAMES of the path, how many at most.
-SAVED_TOP, SAVED_END: up to where stacks are saved, and where that room ends. ENDS_TABLE. DEPTH of the path. FRESH: the state is
-yet to be looked at. STATES, DONE_STEPS, ENDS so far, of which DISTINCT differ in some word; the DEEPEST path. MORTAL: a bit for
-each CPU that may die; how many DEATHS there may be; ANNOUNCES: who has the stack after the CPUs says so at once. REASONLESS:
-how many sleeps may end for no reason. BOUND: the most preemptions, or -1. EVERY: stop at every state. CURRENT: the record of
-the CPU that runs. REDUCED: a step that commutes with all that others will do is done at once. BUSY: whether compiled code
-runs, and which: BEGINS, or GOES_ON.
+STACKS: where those of the CPUs begin. TABLE of states, its MASK, how many it has ROOM for. FRAMES of the path, how many at
+most. SAVED_TOP, SAVED_END: up to where stacks are saved, and where that room ends. ENDS_TABLE. DEPTH of the path. FRESH: the
+state is yet to be looked at. STATES, DONE_STEPS, ENDS so far, of which DISTINCT differ in a word; the DEEPEST path. MORTAL: a
+bit for each CPU that may die; how many DEATHS there may be; ANNOUNCES: who has the stack after the CPUs says so at once.
+REASONLESS: how many sleeps may end for no reason. BOUND: the most preemptions, or -1. EVERY: stop at every state. CURRENT:
+the record of the CPU that runs. REDUCED: a step that commutes with all that others will do is done at once. BUSY: whether
+compiled code runs, and which: BEGINS, or GOES_ON.
 """
 
 FRAME = 8 * 24

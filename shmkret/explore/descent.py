@@ -12,15 +12,70 @@ from __future__ import annotations
 
 from shmkret.explore.choices import go, go_back, possible, record
 from shmkret.explore.control import (
-    NR, TABLE, MASK, ROOM, FRAMES, MOST_FRAMES, SAVED_TOP, SAVED_END, ENDS_TABLE, DEPTH, FRESH, STATES, DONE_STEPS, ENDS,
-    DEEPEST, MORTAL, DEATHS, ANNOUNCES, REASONLESS, BOUND, EVERY, CURRENT, DISTINCT, REDUCED, FRAME, F_NEXT, F_SAVED, F_LAST,
-    F_USED, F_DIED, F_WOKEN, F_ONLY, FINISHED, MORE, AT_END, AT_STATE, RACE, DEADLOCK, BROKEN, FULL, TOO_DEEP, LEARNED,
+    ANNOUNCES,
+    AT_END,
+    AT_STATE,
+    BOUND,
+    BROKEN,
+    CURRENT,
+    DEADLOCK,
+    DEATHS,
+    DEEPEST,
+    DEPTH,
+    DISTINCT,
+    DONE_STEPS,
+    ENDS,
     ENDS_MASK,
+    ENDS_TABLE,
+    EVERY,
+    F_DIED,
+    F_LAST,
+    F_NEXT,
+    F_ONLY,
+    F_SAVED,
+    F_USED,
+    F_WOKEN,
+    FINISHED,
+    FRAME,
+    FRAMES,
+    FRESH,
+    FULL,
+    LEARNED,
+    MASK,
+    MORE,
+    MORTAL,
+    MOST_FRAMES,
+    RACE,
+    REASONLESS,
+    REDUCED,
+    ROOM,
+    SAVED_END,
+    SAVED_TOP,
+    STATES,
+    TABLE,
+    TOO_DEEP,
 )  # fmt: skip
 from shmkret.machines.compiled import steps
 from shmkret.machines.compiled.stacks import peek, poke, switch
 from shmkret.machines.compiled.watched import (
-    ARENA, GREW, KIND, MAIN, MANY, OWN_PRINT, PAST, PLACE, PRINT, SIZE, SP, STACK, STOP, UNDO_TOP, USERS, WRITERS, mix,
+    ARENA,
+    GREW,
+    KIND,
+    MAIN,
+    MANY,
+    NR,
+    OWN_PRINT,
+    PAST,
+    PLACE,
+    PRINT,
+    SIZE,
+    SP,
+    STACK,
+    STOP,
+    UNDO_TOP,
+    USERS,
+    WRITERS,
+    mix,
 )  # fmt: skip
 from shmkret.text.arithmetic import add64, mul64
 from shmkret.text.marks import inline
@@ -140,7 +195,7 @@ def next_choice(c: int, nr: int, frame: int) -> int:
 
 @inline
 def alone(c: int, nr: int, died: int) -> int:
-    """The lowest CPU whose step commutes with all that others will ever do; -1 when there is none. Nobody does so who may die."""
+    """The lowest CPU whose step commutes with all that others will ever do; -1: there is none. Nobody does so who may die."""
     may_die = peek(c + DEATHS) > died
     others = 1 << nr if may_die else 0
     for i in range(nr):
@@ -175,6 +230,12 @@ def users_of(c: int, place: int) -> int:
 
 
 @inline
+def race(c: int, i: int, j: int) -> int:
+    """Whether two CPUs are about to race: 1, or 0."""
+    return 1 if race_between(record(c, i), record(c, j)) else 0
+
+
+@inline
 def begin(c: int) -> int:
     """Let every CPU come to its first step."""
     frame = peek(c + FRAMES)
@@ -205,9 +266,17 @@ def rehash(old: int, places: int, table: int, mask: int) -> int:
 
 
 @inline
+def is_full(c: int, depth: int, saved: int) -> bool:
+    """Whether there is no room for one step more on the path."""
+    return depth + 2 >= peek(c + MOST_FRAMES) or saved + STACK > peek(c + SAVED_END)
+
+
+@inline
 def follow(c: int, choice: int) -> int:
     """Make a choice, if it is possible, and nothing else: 1, or 0."""
     nr = peek(c + NR)
+    if choice < 0 or choice >= 3 * nr or is_full(c, peek(c + DEPTH), peek(c + SAVED_TOP)):
+        return 0
     frame = peek(c + FRAMES) + peek(c + DEPTH) * FRAME
     poke(frame + F_NEXT, choice)
     if next_choice(c, nr, frame) != choice:
@@ -262,7 +331,7 @@ def descend(c: int, budget: int) -> int:
                 status = MORE
         choice = next_choice(c, nr, frame)
         if choice < 3 * nr:
-            if depth + 2 >= peek(c + MOST_FRAMES) or saved + STACK > peek(c + SAVED_END):
+            if is_full(c, depth, saved):
                 status = TOO_DEEP
                 break
             poke(frame + F_NEXT, 3 * nr if peek(frame + F_ONLY) != 0 else choice + 1)

@@ -14,7 +14,7 @@ from itertools import takewhile
 from typing import NamedTuple
 
 from shmkret.errors import UsageError
-from shmkret.explore import apart
+from shmkret.explore import apart, sight
 from shmkret.explore.places import NOWHERE, Places, places_of
 from shmkret.explore.stacks import NO_STEP, Stacks
 
@@ -53,13 +53,13 @@ def follow(stacks: Stacks, schedule: Sequence[int], *, judged: bool = True) -> F
     for n, choice in enumerate(schedule):
         what, cpu = divmod(choice, nr)
         step = stacks.pending(cpu)
-        address, before = stacks.word_of(cpu)
+        address, before = sight.word_of(stacks, cpu)
         if not stacks.follow(choice):
             raise UsageError(f"step {n + 1} of the schedule cannot be done: the scenario has changed, or the code that it runs")
         if what != STEPS:
             lines.append(Line(cpu, "dies" if what == DIES else "wakes for no reason", "", 0, 0, False))
             continue
-        after = stacks.value_at(address) if address else 0
+        after = sight.value_at(address) if address else 0
         conflicts = address != 0 and _conflicts(uses.setdefault(address, []), cpu, writes=step.writes)
         lines.append(Line(cpu, step.kind, step.place, before, after, conflicts))
     found = {cpu: stacks.pending(cpu) for cpu in range(nr)}

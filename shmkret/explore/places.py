@@ -15,7 +15,7 @@ from types import FrameType
 from typing import NamedTuple
 
 from shmkret.errors import RunFailed, ShmkretError
-from shmkret.explore import apart
+from shmkret.explore import apart, sight
 from shmkret.explore.machine import ExploredMachine, Step
 from shmkret.explore.run import DIES, Run
 from shmkret.explore.scenario import Scenario
@@ -62,7 +62,7 @@ def _follow(stacks: Stacks, schedule: Sequence[int], words: Sequence[str]) -> Pl
     with scene.world.create_arena(stacks.geometry) as arena, atomics.use(machine):
         scene.prepare(arena)
         k = Snapshot(scene.world, arena, scene.shared).kernel(machine)
-        for column, own in stacks.columns():
+        for column, own in sight.columns(stacks):
             known = machine.column(column)
             if known is not None:
                 known.private, known.nobodys = False, own

@@ -9,7 +9,7 @@ the same states.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from shmkret.arena.records import Kernel
 from shmkret.arena.segment import Arena
@@ -19,12 +19,23 @@ from shmkret.kernel import oracle
 from shmkret.machines.world import World
 
 
+def at_rest(world: World, arena: Arena) -> list[str]:
+    """What a CPU has seen that must not be, and what the audit of an arena at rest finds."""
+    bugs = arena.records("cpus")["bug"].tolist()
+    seen = [Finding(BUG, f"cpu {cpu}", oracle.BUGS[bug]) for cpu, bug in enumerate(bugs) if bug]
+    return sentences([*seen, *audit(arena, world.build.scheme, at_rest=True)])
+
+
+def _nothing(_: Arena) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Scene:
     """name: by which it is known, and its code kept. nr_cpus: how many run, recoverers included. shared: words that CPUs share
     beside the usual, as in Snapshot. mortal: who may die, `deaths` of them in one run. announces: body(k, nr_cpus + i) says,
-    in one step with it, that CPU i has died. prepare: what an arena lacks. check: what is
-    wrong with an arena in which every CPU has ended.
+    in one step with it, that CPU i has died. reasonless: how many sleeps on a futex may end for no reason. prepare: what an
+    arena lacks. check: what is wrong with an arena in which every CPU has ended; it depends on the arena alone.
     """
 
     name: str
@@ -36,12 +47,6 @@ class Scene:
     deaths: int = 0
     announces: bool = False
     nr_recoverers: int = 0
-    prepare: Callable[[Arena], None] = field(default=lambda _: None)
-    check: Callable[[World, Arena], list[str]] = field(default=lambda world, arena: at_rest(world, arena))
-
-
-def at_rest(world: World, arena: Arena) -> list[str]:
-    """What a CPU has seen that must not be, and what the audit of an arena at rest finds."""
-    bugs = arena.records("cpus")["bug"].tolist()
-    seen = [Finding(BUG, f"cpu {cpu}", oracle.BUGS[bug]) for cpu, bug in enumerate(bugs) if bug]
-    return sentences([*seen, *audit(arena, world.build.scheme, at_rest=True)])
+    prepare: Callable[[Arena], None] = _nothing
+    check: Callable[[World, Arena], list[str]] = at_rest
+    reasonless: int = 0

@@ -11,6 +11,7 @@ Always    a stack is never run by two processes
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -25,14 +26,14 @@ from numpy.typing import NDArray
 from shmkret.arena.fields import fields_of
 from shmkret.audit.checks import not_given_back
 from shmkret.audit.findings import sentences
-from shmkret.errors import ArenaError
+from shmkret.errors import ArenaError, UsageError
 from shmkret.explore import control, descent
 from shmkret.explore.scene import Scene
 from shmkret.explore.snapshot import NOT_SHARED
 from shmkret.machines import plain
 from shmkret.machines.compiled import compile_cpu, steps, watched
 from shmkret.machines.compiled.hooks import hooks
-from shmkret.machines.compiled.loop import INT, address_of, compile_function
+from shmkret.machines.compiled.loop import INT, compile_function, entry_of
 from shmkret.machines.compiled.stacks import fresh_stack
 
 MOST_FRAMES = 20_000
@@ -49,6 +50,9 @@ WHY = {
     watched.TOO_LONG: f"it has not ended after {LONGEST_RUN} steps, and is at",
     watched.TOO_MUCH: "it writes too much without a step, last",
     watched.NOT_HELD: "it gives back what it does not hold:",
+    watched.WAITS: "it waits, and may not, as it does all in one step:",
+    watched.NO_MODEL: "it calls what a search has no model of, on",
+    watched.RAISED: "its code raises an exception, after a step on",
 }
 
 
@@ -69,12 +73,20 @@ class Stacks:
 
     def __init__(self, scene: Scene, bits: int = 22, *, reduced: bool = False) -> None:
         self.scene = scene
+        if scene.nr_cpus > watched.QUEUE_END:
+            raise UsageError(f"a search has at most {watched.QUEUE_END} CPUs; {scene.name} has {scene.nr_cpus}")
         world, build = scene.world, scene.world.build
         folder = build.cache()
         self._hooks = hooks(folder and folder / "search")
-        self._begin, self._follow, self._descend, self._rehash = (
+        self._begin, self._follow, self._descend, self._rehash, self._races = (
             compile_function(function, [INT] * nr, folder and folder / f"search-{function.__name__}")
-            for function, nr in ((descent.begin, 1), (descent.follow, 2), (descent.descend, 2), (descent.rehash, 4))
+            for function, nr in (
+                (descent.begin, 1),
+                (descent.follow, 2),
+                (descent.descend, 2),
+                (descent.rehash, 4),
+                (descent.race, 3),
+            )
         )
         place = folder and folder / f"{build.digest}-{scene.name}-watched"
         self._maps: list[mmap.mmap] = []
@@ -104,10 +116,10 @@ class Stacks:
             {
                 watched.UNDO: self._room(16 * MOST_WRITES), watched.UNDO_MOST: MOST_WRITES, watched.USERS: self._users,
                 watched.ARENA: self.arena.address, watched.SIZE: self.arena.size, watched.LONGEST: LONGEST_RUN,
-                c.NR: scene.nr_cpus, c.STACKS: self._stacks, c.FRAMES: self._room(c.FRAME * MOST_FRAMES),
+                watched.NR: scene.nr_cpus, c.STACKS: self._stacks, c.FRAMES: self._room(c.FRAME * MOST_FRAMES),
                 c.MOST_FRAMES: MOST_FRAMES, c.SAVED_END: saved + SAVED, c.ENDS_TABLE: self._ends,
                 c.MORTAL: sum(1 << cpu for cpu in scene.mortal),
-                c.DEATHS: scene.deaths, c.BOUND: -1, c.ANNOUNCES: int(scene.announces),
+                c.DEATHS: scene.deaths, c.ANNOUNCES: int(scene.announces),
             }
         )  # fmt: skip
         self._most_bits = bits
@@ -120,16 +132,18 @@ class Stacks:
         self.close()
 
     def close(self) -> None:
-        """Give back the arena."""
+        """Give back the arena, and all that the search has kept."""
         self._machine.close()
         self.arena.close()
+        self._maps.clear()
 
     def _room(self, size: int, *, shared: bool = True) -> int:
         """Zeroed memory that begins at a multiple of STACK; its address."""
         flags = (mmap.MAP_SHARED if shared else mmap.MAP_PRIVATE) | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0x4000)
         room = mmap.mmap(-1, size + watched.STACK, flags=flags)
         if not shared:
-            room.madvise(mmap.MADV_HUGEPAGE)
+            with contextlib.suppress(OSError):  # a kernel without huge pages
+                room.madvise(mmap.MADV_HUGEPAGE)
         self._maps.append(room)
         view = ctypes.c_char.from_buffer(room)
         address = ctypes.addressof(view)
@@ -179,14 +193,6 @@ class Stacks:
             if has(name, field, i)
         }
 
-    def columns(self) -> Iterator[tuple[str, frozenset[int]]]:
-        """Each column of the arena, as `locks.locked`, and the indexes of its words that are no steps."""
-        own = (self._static or set()) - self._shared
-        for name, section in self.arena.sections.items():
-            for j, field in enumerate(fields_of(section.record)):
-                places = range(section.offset + 8 * j, section.offset + 8 * j + section.nr * section.stride, section.stride)
-                yield f"{name}.{field}", frozenset(i for i, place in enumerate(places) if place in own)
-
     def _set(self, values: dict[int, int]) -> None:
         for offset, value in values.items():
             _word(self._control + offset).value = value
@@ -199,11 +205,6 @@ class Stacks:
         """Write a word of the control block."""
         self._set({offset: value})
 
-    def mark(self) -> tuple[int, ...]:
-        """What changes as long as a search goes on."""
-        words = (control.STATES, control.DONE_STEPS, control.DEPTH, control.CURRENT, watched.PRINT, watched.OWN_PRINT)
-        return tuple(map(self.get, words))
-
     def _named(self, value: int) -> int:
         """A word for one more named semaphore; its address."""
         self._first_named.append(value)
@@ -213,6 +214,7 @@ class Stacks:
 
     def begin(self, **values: int) -> None:
         """Every CPU comes to its first step. values: words of the control block by their names, in small letters."""
+        values = {"bound": -1, "every": 0, "reasonless": self.scene.reasonless, **values}
         self._resize(self._bits)
         ctypes.memset(self._ends, 0, 8 * (control.ENDS_MASK + 1))
         self.arena._map[:] = self._first
@@ -232,19 +234,19 @@ class Stacks:
             control.DEPTH,
             watched.PRINT,
             watched.OWN_PRINT,
+            watched.UNDO_TOP,
         )
-        self._set(
-            dict.fromkeys(zero, 0)
-            | {control.SAVED_TOP: self._saved, control.BOUND: -1, control.REDUCED: int(self._static is None)}
-        )
+        self._set(dict.fromkeys(zero, 0) | {control.SAVED_TOP: self._saved, control.REDUCED: int(self._static is None)})
         self._set({getattr(control, name.upper()): value for name, value in values.items()})
         ctypes.memset(self._control + watched.QUEUE, 0, 8 * watched.QUEUE_END)
         words_at(self._control + watched.NAMED, len(self._first_named) + 1)[:-1] = self._first_named
-        entry = address_of(self._loop)
+        entry = entry_of(self._loop)
         for cpu in range(self.scene.nr_cpus + 1):
             r = self._record(cpu)
             ctypes.memset(r, 0, watched.RECORD)
-            sp, frame, number = fresh_stack(r, entry, self._parameters.ctypes.data, cpu, self._hooks["done"])
+            sp, frame, number = fresh_stack(
+                r, entry, self._parameters.ctypes.data, cpu, self._hooks["left"], r + watched.SCRATCH
+            )
             ctypes.memmove(sp, frame, len(frame))
             for offset, value in ((watched.SP, sp), (watched.NUMBER, cpu), (watched.CONTROL, self._control)):
                 _word(r + offset).value = value
@@ -314,42 +316,24 @@ class Stacks:
         named = self.name_of(place - self.arena.address) if place else ""
         return Pending(steps.NAMES[kind // 4], named, value, kind & steps.WRITES != 0)
 
-    def word_of(self, cpu: int) -> tuple[int, int]:
-        """The address of the word that a CPU is about to use, and what is there; (0, 0) where it uses none."""
-        place = int(_word(self._record(cpu) + watched.PLACE).value)
-        return place, int(_word(place).value) if place else 0
-
-    def value_at(self, address: int) -> int:
-        """The word at an address."""
-        return int(_word(address).value)
-
-    def running(self) -> tuple[int, list[int]]:
-        """Where compiled code is, or has crashed: the CPU whose code it is, and the choices up to that step."""
-        cpu = (self.get(control.CURRENT) - self._stacks) // watched.STACK
-        if self.get(control.BUSY) == control.BEGINS:
-            return cpu, []
-        frame = self.get(control.FRAMES) + control.FRAME * self.get(control.DEPTH)
-        return cpu, [*self.path(), int(_word(frame + control.F_CHOICE).value)]
-
-    def shared(self) -> list[int]:
-        """The places in the arena of words that have turned out to be shared, in whatever process that was."""
-        users = words_at(self._users, self.arena.size // 8)
-        return sorted(place for place in self._static or self._shared if users[place // 8] & watched.STEP)
+    def _kind(self, cpu: int) -> int:
+        return int(_word(self._record(cpu) + watched.KIND).value)
 
     def describe(self, status: int) -> str:
         """What is wrong in a state in which a search has stopped."""
         steps_of = {cpu: self.pending(cpu) for cpu in range(self.scene.nr_cpus)}
         if status == control.RACE:
-            for (a, one), (b, other) in combinations(steps_of.items(), 2):
-                if "" != one.place == other.place != "" and not {one.kind, other.kind} & set(NO_STEP):
-                    return f"data race on {one.place}: cpu {a} is at {one.kind}, cpu {b} at {other.kind}"
+            a, b = next((a, b) for b, a in combinations(steps_of, 2) if self._races(self._control, a, b))
+            written = steps_of[a if self._kind(a) & steps.WRITES else b].place
+            return f"data race on {written}: cpu {b} is at {steps_of[b].kind}, cpu {a} at {steps_of[a].kind}"
         if status == control.DEADLOCK:
             stuck = [
                 f"cpu {cpu} waits in {step.kind} of {step.place}" for cpu, step in steps_of.items() if step.kind not in NO_STEP
             ]
             return f"deadlock: {'; '.join(stuck)}"
         cpu, why, place = self.culprit() or (0, 0, 0)
-        return f"cpu {cpu}: {WHY.get(why, '')} {self.name_of(place)}"
+        who = f"cpu {cpu}" if cpu < self.scene.nr_cpus else "who announces deaths"
+        return f"{who}: {WHY.get(why, '')} {self.name_of(place)}"
 
     def name_of(self, offset: int) -> str:
         """The word at a place of the arena, as `table_locks[0].locked`."""
@@ -358,7 +342,8 @@ class Stacks:
             fields = fields_of(section.record)
             if 0 <= i < section.nr and rest // 8 < len(fields):
                 return f"{name}[{i}].{fields[rest // 8]}"
-        return f"byte {offset} of the arena"
+        named = (offset + self.arena.address - self._control - watched.NAMED) // 8
+        return f"named_semaphores[{named}]" if 0 <= named < len(self._first_named) else f"byte {offset} of the arena"
 
     def check(self) -> list[str]:
         """What is wrong where every CPU has ended; the arena is as before."""

@@ -10,8 +10,8 @@ Not here   `combine`, whose section is an object of Python's
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
@@ -19,7 +19,10 @@ from shmkret import locks
 from shmkret.arch import ARCH
 from shmkret.arena.records import Kernel
 from shmkret.arena.segment import Arena
+from shmkret.explore.engines import states
+from shmkret.explore.scenario import Outcome, Violation
 from shmkret.explore.scene import Scene
+from shmkret.explore.stacks import Stacks
 from shmkret.kernel.program import WORKER
 from shmkret.machines.build import Build
 from shmkret.machines.sizes import Sizes
@@ -46,12 +49,13 @@ COUNTER, FIRST, SECOND, PARKED, HOLDS, ADDED, ENDED, FATE, FLAW, MET = 0, 8, 16,
 NR_WORDS = 80
 """Where the script words of each kind begin: counters, two words of a sequence, what CPUs say at the gate, how often each has
 added; how many have ended, what became of CPU 0, what a CPU has seen that must not be, whether readers have met."""
-TORN, TOLD, NOT_TOLD, NOT_FREE = 1, 2, 3, 4
+TORN, TOLD, NOT_TOLD, NOT_FREE, BOTH = 1, 2, 3, 4, 5
 FLAWS = {
     TORN: "a reader has read two words of two times, and need not read again",
     TOLD: "a CPU is told that the owner of a lock died; nobody has",
     NOT_TOLD: "a CPU has a lock in which another died, and is not told",
     NOT_FREE: "a CPU tries for a lock that is free, and does not get it",
+    BOTH: "a CPU has got a lock, and another that tries gets it, too",
 }
 DIED = 2
 ORPHAN = 1 << 20
@@ -230,6 +234,8 @@ def once_more(k: Kernel, nr_slots: int, nr_locks: int) -> None:
             if has_verb(k.other_locks, "try_acquire"):
                 if not locks.try_acquire(k.other_locks, i, cpu):
                     store_release(k.script.word, FLAW, NOT_FREE)
+                if locks.try_acquire(k.other_locks, i, (cpu + 1) % nr_slots):
+                    store_release(k.script.word, FLAW, BOTH)
             elif has_verb(k.other_locks, "acquire_robust"):
                 if locks.acquire_robust(k.other_locks, i, cpu) == OWNER_DIED:
                     store_release(k.script.word, FLAW, TOLD)
@@ -364,31 +370,34 @@ def _bodies(cpus: int, rounds: int, nr_locks: int, slots: int) -> dict[str, tupl
     }
 
 
+LARGEST, BITS = 100_000_000, 28
 NAMES = tuple(_bodies(2, 1, 1, 3))
 MORTAL = ("repair", "take over", "robust")
 
 
-def scene_of(lock: Plugin, trial: str, cpus: int = 2, rounds: int = 1, nr_locks: int = 1) -> Scene:
-    """A lock in one trial. Raises: KeyError for a trial that is not here."""
+def scene_of(
+    lock: Plugin,
+    trial: str,
+    cpus: int = 2,
+    rounds: int = 1,
+    nr_locks: int = 1,
+    seen: Callable[[Arena], object] = lambda _: None,
+) -> Scene:
+    """A lock in one trial. seen: called with the arena at each end. Raises: KeyError for a trial that is not here."""
     _, body, actors = _bodies(cpus, rounds, nr_locks, cpus + 1)[trial]
     build = Build(
         arch=find(ARCH, "x86-64"), scheme=find(SCHEME, "hashed"), lock=lock, worker=find(WORKER, "hot"), padding="packed",
-        nr_cpus=actors, recoverable=False,
+        nr_cpus=cpus + 1, recoverable=False,
     )  # fmt: skip
-    world = World(build, Sizes(maxactive=1, tasks=actors, probes=nr_locks), np.zeros(NR_WORDS, np.int64))
+    world = World(build, Sizes(maxactive=1, tasks=cpus + 1, probes=nr_locks), np.zeros(NR_WORDS, np.int64))
     name = f"{trial.replace(' ', '-')}-{cpus}-{rounds}-{nr_locks}"
     deadly = trial in MORTAL
-    return Scene(
-        name,
-        world,
-        body,
-        actors,
-        SHARED,
-        (0,) if deadly else (),
-        int(deadly),
-        deadly,
-        check=lambda _, arena: wrong(arena, nr_locks, deadly=deadly),
-    )
+
+    def check(_: World, arena: Arena) -> list[str]:
+        seen(arena)
+        return wrong(arena, nr_locks, deadly=deadly)
+
+    return Scene(name, world, body, actors, SHARED, (0,) if deadly else (), int(deadly), deadly, check=check)
 
 
 SHARED = ("script", "run")
@@ -404,6 +413,14 @@ def wrong(arena: Arena, nr_locks: int, *, deadly: bool) -> list[str]:
     return found
 
 
-def over(scene: Scene, **changes: object) -> Scene:
-    """The same with some fields changed."""
-    return replace(scene, **changes)  # type: ignore[arg-type]
+def tried(lock: Plugin, trial: str, cpus: int = 2, rounds: int = 1, nr_locks: int = 1, limit: int = LARGEST) -> Outcome:
+    """As shmkret.explore.trials.tried(), compiled: a lock in one trial, under every interleaving."""
+    met: set[bool] = set()
+    scene = scene_of(
+        lock, trial, cpus, rounds, nr_locks, lambda arena: met.add(bool(arena.records("script")["word"][MET] >> 16))
+    )
+    with Stacks(scene, BITS) as stacks:
+        outcome = states.search(stacks, limit, math.inf)
+    if trial == "shared" and cpus > 2 and outcome.complete and True not in met:
+        outcome.violations.append(Violation("no two readers were ever inside at once", []))
+    return outcome

@@ -15,7 +15,21 @@ import llvmlite.binding as llvm
 from shmkret.machines.compiled import models, steps
 from shmkret.machines.compiled.loop import INT, address_of, compile_function
 from shmkret.machines.compiled.stacks import peek, poke, prepare, switch
-from shmkret.machines.compiled.watched import CONTROL, KIND, MAIN, SP, me, saw, step, uses, write
+from shmkret.machines.compiled.watched import (
+    CONTROL,
+    KIND,
+    MAIN,
+    PLACE,
+    RAISED,
+    SP,
+    give_up,
+    me,
+    saw,
+    step,
+    uses,
+    was_possible,
+    write,
+)
 from shmkret.text.arithmetic import add64
 from shmkret.text.marks import inline
 
@@ -95,7 +109,9 @@ def wait(kind: int, place: int, value: int) -> int:
     shared = uses(r, place, 0)
     if shared or (peek(place) == value) != (kind == steps.WAIT_EQUAL):
         step(r, kind, place, value, 0)
-        saw(r, peek(place))
+        seen = peek(place)
+        was_possible(r, place, (seen == value) == (kind == steps.WAIT_EQUAL))
+        saw(r, seen)
     return 0
 
 
@@ -108,7 +124,9 @@ def wait_unless(kind: int, place: int, value: int, stop: int) -> int:
     step(r, kind, place, value, stop)
     seen = peek(place)
     saw(r, seen)
-    return 1 if (seen == value) == (kind == steps.WAIT_EQUAL_UNLESS) else 0
+    come = (seen == value) == (kind == steps.WAIT_EQUAL_UNLESS)
+    was_possible(r, place, come or peek(stop) != 0)
+    return 1 if come else 0
 
 
 @inline
@@ -118,16 +136,23 @@ def fence(kind: int) -> int:
 
 
 @inline
-def done(a: int, b: int) -> None:
+def finished(kind: int) -> None:
     """The CPU's code has ended: nothing comes after."""
     r = me()
-    poke(r + KIND, steps.DONE)
+    poke(r + KIND, kind)
     while True:
         switch(r + SP, peek(r + CONTROL) + MAIN)
 
 
+@inline
+def left() -> None:
+    """The CPU's code has been left before its end."""
+    r = me()
+    give_up(r, RAISED, peek(r + PLACE))
+
+
 HOOKS: tuple[Callable[..., object], ...] = (
-    load, store, exchange, fetch_add, cmpxchg, wait, wait_unless, fence, done, *models.MODELS,
+    load, store, exchange, fetch_add, cmpxchg, wait, wait_unless, fence, finished, left, *models.MODELS,
 )  # fmt: skip
 
 

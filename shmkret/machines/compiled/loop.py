@@ -24,9 +24,10 @@ from shmkret.arena.records import Script
 from shmkret.arena.shape import Group
 from shmkret.errors import PluginError
 from shmkret.machines.compiled.cache import FolderCache
-from shmkret.machines.compiled.steps import LIBC
+from shmkret.machines.compiled.steps import LIBC, NOT_SEARCHED
 from shmkret.machines.compiled.types import bind, kernel_maker
 from shmkret.machines.compiled.verbs import teach
+from shmkret.machines.compiled.words import finished
 
 INT, WORD, STOP = "int", "word", "stop"
 """Kinds of arguments of compile_function(): a number; the address of a word, which the function gets as (words, i); the
@@ -50,8 +51,12 @@ def compile_cpu(
     def loop(parameters, cpu):  # type: ignore[no-untyped-def]
         loop_of(make(parameters), cpu)
 
+    def searched(parameters, cpu):  # type: ignore[no-untyped-def]
+        loop_of(make(parameters), cpu)
+        finished()
+
     try:
-        return compile_to(loop, types.void(types.int64, types.int64), folder, watched=watched)
+        return compile_to(searched if watched else loop, types.void(types.int64, types.int64), folder, watched=watched)
     except Exception as error:  # Numba raises more than its own errors
         raise PluginError(f"the CPU's loop does not compile: {_innermost(str(error))}") from error
 
@@ -88,12 +93,26 @@ def address_of(compiled: Any) -> int:
     return int(result.library.get_pointer_to_function(result.fndesc.llvm_cfunc_wrapper_name))
 
 
+def entry_of(compiled: Any) -> int:
+    """The address of what compile_to() has compiled, as Numba calls it: with places for the result and for what is raised, both
+    of a word, before the arguments.
+    """
+    (result,) = compiled.overloads.values()
+    return int(result.library.get_pointer_to_function(result.fndesc.llvm_func_name))
+
+
 def _rename_libc(library: Any) -> None:
     """Before a library is made executable, let it call the models of libc's functions in place of these."""
     finalize = library._finalize_final_module
 
     def renamed() -> None:
-        for function in library._final_module.functions:
+        functions = list(library._final_module.functions)
+        called = {function.name for function in functions if function.is_declaration}
+        # What is not there would be called at address 0.
+        strange = sorted(name for name in called & {*LIBC, *NOT_SEARCHED} if not llvm.address_of_symbol(f"shmkret_{name}"))
+        if strange:
+            raise PluginError(f"it calls {', '.join(strange)}, of which a search has no model")
+        for function in functions:
             if function.is_declaration and function.name in LIBC:
                 function.name = f"shmkret_{function.name}"
             elif not function.is_declaration and function.linkage == llvm.Linkage.linkonce_odr:

@@ -13,15 +13,19 @@ Source    sem_overview(7), pthread_mutex_lock(3), pthread_mutexattr_setrobust(3)
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 
 from shmkret.machines.compiled import steps
 from shmkret.machines.compiled.stacks import peek, poke
 from shmkret.machines.compiled.watched import (
+    AT_ONCE,
     CLOCK,
     CONTROL,
     KIND,
+    NO_MODEL,
     NOT_HELD,
+    NR,
     NUMBER,
     PLACE,
     QUEUE,
@@ -33,11 +37,13 @@ from shmkret.machines.compiled.watched import (
     saw,
     step,
     uses,
+    was_possible,
     write,
 )  # fmt: skip
 from shmkret.text.marks import inline
 
 TICK_NS = 1000
+FUTEX = 202 if platform.machine() == "x86_64" else 98
 
 
 @inline
@@ -49,6 +55,7 @@ def take(kind: int, place: int, wanted: int) -> int:
         step(r, kind, place, 0, 0)  # one of its own, too: there is none to be taken, for ever
     before = peek(place)
     taken = low(before) > 0
+    was_possible(r, place, taken or wanted == 0)
     if taken:
         write(r, place, before - 1, shared)
     saw(r, before)
@@ -67,7 +74,7 @@ def unless(kind: int, place: int, stop: int) -> None:
     r = me()
     uses(r, place, 1)
     uses(r, stop, 0)
-    step(r, kind, place, peek(place + 16) & ROBUST, stop)
+    step(r, kind, place, 0, stop)
 
 
 @inline
@@ -77,6 +84,7 @@ def sem_wait_unless(kind: int, address: int, stop: int) -> int:
     r = me()
     before = peek(address)
     taken = low(before) > 0
+    was_possible(r, address, taken or peek(stop) != 0)
     if taken:
         write(r, address, before - 1, uses(r, address, 1))
     saw(r, before)
@@ -90,9 +98,10 @@ def mutex_lock_unless(kind: int, address: int, stop: int) -> int:
     r = me()
     before = peek(address)
     free = low(before) == 0
+    was_possible(r, address, free or peek(stop) != 0)
     if free:
         write(r, address, before + 1 + peek(r + NUMBER), uses(r, address, 1))
-    saw(r, low(before))
+    saw(r, 0 if free else EBUSY)
     return 1 if free else 0
 
 
@@ -127,15 +136,43 @@ def sem_init(address: int, pshared: int, value: int) -> int:
     return 0
 
 
-ROBUST = 16
-"""The bit of a mutex's kind that says so: PTHREAD_MUTEX_ROBUST_NORMAL_NP, in the first half of word 2."""
+ROBUST, BETWEEN_PROCESSES = 16, 128
+"""The bits of a mutex's kind, the first half of its word 2: PTHREAD_MUTEX_ROBUST_NORMAL_NP, PTHREAD_MUTEX_PSHARED_BIT."""
 EBUSY, EOWNERDEAD = 16, 130
 
 
 @inline
-def owner_of(r: int, place: int) -> int:
-    """The record of who holds a mutex, which is not free."""
-    return r + (low(peek(place)) - 1 - peek(r + NUMBER)) * STACK
+def pthread_mutexattr_init(attributes: int) -> int:
+    """Attributes are not looked at: the text makes mutexes of one kind."""
+    return 0
+
+
+@inline
+def pthread_mutexattr_setpshared(attributes: int, pshared: int) -> int:
+    """All are."""
+    return 0
+
+
+@inline
+def pthread_mutex_init(address: int, attributes: int) -> int:
+    """A mutex between processes, not robust, that nobody holds: not to be done beside any other's step on it."""
+    r = me()
+    shared = uses(r, address, 1)
+    kind_shared = uses(r, address + 16, 1)
+    if shared:
+        step(r, steps.MUTEX_INIT, address, 0, 0)
+    write(r, address, 0, shared)
+    write(r, address + 16, BETWEEN_PROCESSES, kind_shared)
+    if shared:
+        saw(r, 0)
+    return 0
+
+
+@inline
+def owner_is_dead(r: int, place: int) -> bool:
+    """Whether who holds a mutex, which is not free, has died."""
+    owner = low(peek(place)) - 1
+    return owner < peek(peek(r + CONTROL) + NR) and peek(r + (owner - peek(r + NUMBER)) * STACK + KIND) == steps.DEAD
 
 
 @inline
@@ -151,10 +188,11 @@ def lock(kind: int, place: int) -> int:
         write(r, place, mine, shared)
         saw(r, 0)
         return 0
-    if (peek(place + 16) & ROBUST) != 0 and peek(owner_of(r, place) + KIND) == steps.DEAD:
+    if (peek(place + 16) & ROBUST) != 0 and owner_is_dead(r, place):
         write(r, place, mine, shared)
         saw(r, EOWNERDEAD)
         return EOWNERDEAD
+    was_possible(r, place, kind != steps.MUTEX_LOCK)
     saw(r, EBUSY)
     return EBUSY
 
@@ -217,10 +255,12 @@ def kill(pid: int, signal: int) -> int:
 
 @inline
 def syscall(number: int, place: int, operation: int, value: int, timeout: int, a: int, b: int) -> int:
-    """futex(2): FUTEX_WAIT is 0, FUTEX_WAKE 1."""
+    """futex(2): FUTEX_WAIT is 0, FUTEX_WAKE 1. How many were woken is not said: the text does not ask."""
     r = me()
     c = peek(r + CONTROL)
     queue = c + QUEUE
+    if number != FUTEX or operation < 0 or operation > 1:
+        give_up(r, NO_MODEL, place)
     uses(r, place, 1)
     if operation == 0:
         step(r, steps.FUTEX_WAIT, place, value, 0)
@@ -231,6 +271,7 @@ def syscall(number: int, place: int, operation: int, value: int, timeout: int, a
         j = 0
         while peek(queue + 8 * j) != 0:
             j += 1
+        was_possible(r, place, peek(r + AT_ONCE) == 0)
         write(r, queue + 8 * j, 1 + peek(r + NUMBER), True)
         step(r, steps.ASLEEP, place, 0, 0)
         saw(r, 0)
@@ -251,11 +292,12 @@ def syscall(number: int, place: int, operation: int, value: int, timeout: int, a
     while kept < j:
         write(r, queue + 8 * kept, 0, True)
         kept += 1
-    saw(r, woken)
-    return woken
+    saw(r, 0)
+    return 0
 
 
 MODELS: tuple[Callable[..., int], ...] = (
     sem_wait, sem_trywait, sem_post, sem_init, sem_wait_unless, mutex_lock_unless, pthread_mutex_lock, pthread_mutex_trylock,
-    pthread_mutex_consistent, pthread_mutex_unlock, clock_gettime, usleep, kill, syscall,
+    pthread_mutex_consistent, pthread_mutex_unlock, pthread_mutexattr_init, pthread_mutexattr_setpshared, pthread_mutex_init,
+    clock_gettime, usleep, kill, syscall,
 )  # fmt: skip

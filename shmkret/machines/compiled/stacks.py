@@ -1,7 +1,8 @@
 """Stacks: code that is left and gone on with inside one process.
 
     switch(save, load)      keep the registers on this stack, its pointer at address `save`; go on with the stack at `load`
-    begin                   what a new stack returns to: calls function(a, b), and then `done`
+    begin                   what a new stack returns to: calls function(scratch, scratch + 8, a, b), as Numba calls its own,
+                            and then `left`, which does not return
     peek, poke, copy, here  words and bytes at addresses; where this stack is
 
 Source    System V ABI, x86-64: rbx, rbp, r12 to r15 belong to the caller. Procedure Call Standard, 64-bit Arm: x19 to x30,
@@ -41,8 +42,10 @@ shmkret_switch:
     popq %rbp
     retq
 shmkret_begin:
-    movq %r12, %rdi
-    movq %r13, %rsi
+    movq %r15, %rdi
+    leaq 8(%r15), %rsi
+    movq %r12, %rdx
+    movq %r13, %rcx
     callq *%rbx
     callq *%r14
 """
@@ -77,8 +80,10 @@ shmkret_switch:
     add sp, sp, #160
     ret
 shmkret_begin:
-    mov x0, x20
-    mov x1, x21
+    mov x0, x23
+    add x1, x23, #8
+    mov x2, x20
+    mov x3, x21
     blr x19
     blr x22
 """
@@ -116,14 +121,14 @@ def prepare() -> int:
     return _assembled()[1]
 
 
-def fresh_stack(top: int, function: int, a: int, b: int, done: int) -> tuple[int, bytes, int]:
+def fresh_stack(top: int, function: int, a: int, b: int, left: int, scratch: int) -> tuple[int, bytes, int]:
     """What is put on a new stack that ends at `top`, a multiple of 16: its pointer, the bytes from there on, and where among
-    them `b` stands.
+    them `b` stands. scratch: the address of two words.
     """
     begin = prepare()
     if platform.machine() == "x86_64":
-        return top - 56, struct.pack("<7q", 0, done, b, a, function, 0, begin), 16
-    return top - 160, struct.pack("<20q", function, a, b, done, *[0] * 7, begin, *[0] * 8), 16
+        return top - 56, struct.pack("<7q", scratch, left, b, a, function, 0, begin), 16
+    return top - 160, struct.pack("<20q", function, a, b, left, scratch, *[0] * 6, begin, *[0] * 8), 16
 
 
 _switch = types.ExternalFunction("shmkret_switch", types.void(types.int64, types.int64))

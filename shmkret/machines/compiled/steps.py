@@ -10,7 +10,7 @@ from typing import NamedTuple
 WRITES, PLAIN = 1, 2
 NAMES = (
     "", "load", "store", "load_relaxed", "store_relaxed", "load_acquire", "store_release", "exchange", "fetch_add", "cmpxchg",
-    "fence", "sem_post", "sem_trywait", "sem_reset", "mutex_unlock", "mutex_trylock", "futex_wait", "futex_wake",
+    "fence", "sem_post", "sem_trywait", "sem_reset", "mutex_init", "mutex_unlock", "mutex_trylock", "futex_wait", "futex_wake",
     "wait_until ==", "wait_until !=", "wait_unless ==", "wait_unless !=", "sem_wait", "sem_wait_unless", "mutex_lock",
     "mutex_lock_unless", "asleep", "done", "dead", "broken",
 )  # fmt: skip
@@ -31,6 +31,7 @@ WAIT_EQUAL, WAIT_NOT_EQUAL = kind_of("wait_until =="), kind_of("wait_until !=")
 WAIT_EQUAL_UNLESS, WAIT_NOT_EQUAL_UNLESS = kind_of("wait_unless =="), kind_of("wait_unless !=")
 SEM_WAIT, SEM_POST, SEM_TRYWAIT = (kind_of(name, writes=True) for name in ("sem_wait", "sem_post", "sem_trywait"))
 SEM_WAIT_UNLESS, SEM_RESET = kind_of("sem_wait_unless", writes=True), kind_of("sem_reset", writes=True)
+MUTEX_INIT = kind_of("mutex_init", writes=True, plain=True)
 MUTEX_LOCK, MUTEX_UNLOCK = kind_of("mutex_lock", writes=True), kind_of("mutex_unlock", writes=True)
 MUTEX_TRYLOCK, MUTEX_LOCK_UNLESS = kind_of("mutex_trylock", writes=True), kind_of("mutex_lock_unless", writes=True)
 FUTEX_WAIT, ASLEEP, FUTEX_WAKE = kind_of("futex_wait"), kind_of("asleep"), kind_of("futex_wake")
@@ -61,6 +62,7 @@ ACCESSES = {
     "sem_wait_unless": Access("sem_wait_unless", SEM_WAIT_UNLESS),
     "mutex_lock_unless": Access("mutex_lock_unless", MUTEX_LOCK_UNLESS),
     "fence": Access("fence", FENCE),
+    "finished": Access("finished", DONE),
     "wait_not_equal_unless": Access("wait_unless", WAIT_NOT_EQUAL_UNLESS),
 }
 """By the name of the access in the text."""
@@ -72,3 +74,5 @@ LIBC = {
     "clock_gettime": 2, "usleep": 1, "syscall": 7, "kill": 2,
 }  # fmt: skip
 """The functions of libc that compiled text calls, and how many arguments each has. In a search, models stand for them."""
+NOT_SEARCHED = ("_Fork", "_exit", "prctl", "getpid", "getppid")
+"""Others that it calls, of which a search has no model."""

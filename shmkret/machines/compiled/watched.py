@@ -20,15 +20,16 @@ CONTROL_BYTES = 1 << 14
 RECORD = 512
 """Bytes of a CPU's record."""
 
-SP, KIND, PLACE, ARG, STOP, PAST, STEPS, CLOCK, NUMBER, CONTROL, PRIVATES, AT_ONCE = (8 * j for j in range(12))
+SP, KIND, PLACE, ARG, STOP, PAST, STEPS, CLOCK, NUMBER, CONTROL, PRIVATES, AT_ONCE, SCRATCH = (8 * j for j in range(13))
 """Where in a CPU's record: its stack's pointer; the step that it is about to do (what, on which word, with which value, and
 the word that ends a wait); a number for all that it has read; how many steps it did, what its clock says, its number, the
-control block, its accesses to words of its own since its last step; whether it does all that it does in one step."""
+control block, its accesses to words of its own since its last step; whether it does all that it does in one step; two words
+that its code is called with."""
 
-MAIN, PRINT, OWN_PRINT, UNDO, UNDO_TOP, UNDO_MOST, ARENA, SIZE, USERS, LONGEST, GREW = (8 * j for j in range(11))
+MAIN, PRINT, OWN_PRINT, UNDO, UNDO_TOP, UNDO_MOST, ARENA, SIZE, USERS, LONGEST, GREW, NR = (8 * j for j in range(12))
 """Where in the control block: the scheduler's stack pointer; the fingerprints of words that are shared, and of all others; the
 list of what was written (address, how many, most); the arena (address, bytes); who uses each of its words; the most steps of
-a CPU; whether another CPU than before was seen to use a word."""
+a CPU; whether another CPU than before was seen to use a word; how many CPUs there are."""
 
 QUEUE, QUEUE_END = 8 * 240, 16
 """Where in the control block is written who sleeps on a futex, in order: 1 + a CPU's number, or 0."""
@@ -38,12 +39,13 @@ NAMED, MOST_NAMED = 1 << 11, 1600
 STEP = 1 << 32
 WRITERS = 16
 MANY = (1 << WRITERS) - 1
-"""Who uses a word: bit c when CPU c does, bit WRITERS + c when it writes, and whether every access is a STEP. It is kept from one
-search to the next, and never less."""
+"""Who uses a word: bit c when CPU c does, bit WRITERS + c when it writes, and whether every access is a STEP. It is kept from
+one search to the next, and never less."""
 
-NOT_PRIVATE, OUTSIDE, TOO_LONG, TOO_MUCH, NOT_HELD = 1, 2, 3, 4, 5
+NOT_PRIVATE, OUTSIDE, TOO_LONG, TOO_MUCH, NOT_HELD, RAISED, WAITS, NO_MODEL = range(1, 9)
 """Why a CPU cannot go on: a word taken for private is not; an access outside the arena; more steps than the longest run; more
-writes than can be noted; it gives back what it does not hold."""
+writes than can be noted; it gives back what it does not hold; its code raises an
+exception; it waits and may not, as it does all in one step; it calls what has no model."""
 
 
 UNLIKELY = 0x1E3779B97F4A7C15
@@ -85,8 +87,8 @@ def uses(r: int, place: int, writes: int) -> bool:
     """Whether an access to a word is a step. Else it is this CPU's own, which is noted."""
     c = peek(r + CONTROL)
     offset = place - peek(c + ARENA)
-    if offset < 0 or offset >= peek(c + SIZE):
-        if NAMED <= place - c < CONTROL_BYTES:
+    if offset < 0 or offset >= peek(c + SIZE) or place & 7 != 0:
+        if NAMED <= place - c < CONTROL_BYTES and place & 7 == 0:
             return True
         give_up(r, OUTSIDE, place)
     user = peek(c + USERS) + offset
@@ -110,19 +112,25 @@ def uses(r: int, place: int, writes: int) -> bool:
 @inline
 def step(r: int, kind: int, place: int, arg: int, stop: int) -> None:
     """Say what is about to be done, and let others go first."""
-    if peek(r + AT_ONCE) != 0:
-        return
     c = peek(r + CONTROL)
-    poke(r + KIND, kind)
-    poke(r + PLACE, place)
-    poke(r + ARG, arg)
-    poke(r + STOP, stop)
-    poke(r + PRIVATES, 0)
     count = peek(r + STEPS) + 1
     poke(r + STEPS, count)
     if count > peek(c + LONGEST):
         give_up(r, TOO_LONG, place)
+    if peek(r + AT_ONCE) != 0:
+        return
+    poke(r + KIND, kind)
+    poke(r + PLACE, place)
+    poke(r + ARG, arg)
+    poke(r + STOP, stop)
     switch(r + SP, c + MAIN)
+
+
+@inline
+def was_possible(r: int, place: int, possible: bool) -> None:
+    """What waits has gone on: rightly, unless it does all at once."""
+    if not possible:
+        give_up(r, WAITS, place)
 
 
 @inline

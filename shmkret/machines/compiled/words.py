@@ -104,6 +104,17 @@ def watched_wait_unless(typing: Any, name: Any, words: Any, i: Any, value: Any, 
     return types.int64(name, words, i, value, stop), generate
 
 
+@intrinsic
+def finished(typing: Any) -> Any:
+    """The end of a CPU's code in a search."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        watch(builder, "finished", [])
+        return context.get_dummy_value()
+
+    return types.none(), generate
+
+
 @_lower(operator.getitem, types.int64, 0)
 def _load(context: Any, builder: Any, signature: Any, args: Any) -> Any:
     return _tagged(builder, builder.load(_pointer(context, builder, signature, args)), signature.args[0])
