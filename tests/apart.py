@@ -13,12 +13,12 @@ from shmkret.machines import compiled
 compile_here = compiled.compile_cpu
 
 
-def compile_apart(loop_of, shape, strides, folder):
+def compile_apart(loop_of, shape, strides, folder, **how):
     """compile_cpu(), in a child first. What is wrong with the text is said by the second call, here."""
     if folder is not None and not folder.exists():
 
         def body():
-            compile_here(loop_of, shape, strides, folder)
+            compile_here(loop_of, shape, strides, folder, **how)
             return 0
 
         pid = fork_child(body)
@@ -28,4 +28,4 @@ def compile_apart(loop_of, shape, strides, folder):
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             raise
-    return compile_here(loop_of, shape, strides, folder)
+    return compile_here(loop_of, shape, strides, folder, **how)

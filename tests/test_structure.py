@@ -151,6 +151,9 @@ QUIET = {
     "machines.world": {"create_arena", "_send_home"},
     "machines.plain": {"column"},
     "explore.rehearsal": {"_has_two_buckets"},
+    "explore.scene": {"at_rest"},
+    "explore.trial_scenes": {"wrong", "tried"},
+    "explore.scenarios.death": {"prepare"},
     "explore.snapshot": {"__init__", "audit"},
     "stress.crash_points": {"die_at", "column"},
     "stress.damage": {"damage"},
@@ -281,6 +284,7 @@ THE_KERNELS = {
     *("register_kprobes", "register_kretprobes", "stop_machine", "trampoline_probe_handler", "try_to_wake_up"),
     *("unregister_kprobe", "unregister_kprobes", "unregister_kretprobe", "unregister_kretprobes"),
     *("abort", "fallocate", "fork", "handle_futex_death", "ngx_shmtx_force_unlock"),
+    *("shmkret_begin", "shmkret_switch", "shmkret_unused", "switch"),
     *("get_kretprobe", "objpool_pop", "objpool_push", "objpool_try_add_slot", "objpool_try_get_slot", "recycle_rp_inst"),
 }
 """Functions of other programs, mostly the kernel's, that a text names as the source of ours; and libc's."""

@@ -13,10 +13,13 @@ class Broken(Exception):
 
 @dataclass
 class Violation:
-    """Something that must not be, and the CPUs in the order of their steps that led there."""
+    """Something that must not be, and the CPUs in the order of their steps that led there. preemptions: how many there are at
+    least; None: that is not known.
+    """
 
     what: str
     schedule: list[int]
+    preemptions: int | None = None
 
 
 @dataclass

@@ -15,6 +15,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from shmkret.machines.compiled.types import I32, I64, INLINE, OUTLINE, WordsType
+from shmkret.machines.compiled.watching import watch
 from shmkret.machines.compiled.words import LOOK_AGAIN_NS, require_word
 from shmkret.text.atomics import load_acquire
 from shmkret.text.libc import CALLS, OWNER_DIED, REFUSED
@@ -189,6 +190,32 @@ RARE = frozenset({"mutex_init", "fork_process", "exit_process", "process_id", "d
 """Those that are called, not inlined."""
 
 
+@intrinsic(prefer_literal=True)
+def _watched_unless(typing: Any, name: Any, address: Any, stop: Any) -> Any:
+    """A wait that may be given up, where `stop` is a watched word."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return watch(builder, name.literal_value, [args[1], builder.ptrtoint(args[2], I64)])
+
+    return types.int64(name, address, stop), generate
+
+
+def _choose_sem(address, stop):  # type: ignore[no-untyped-def]
+    if stop.watched:
+        return lambda address, stop: _watched_unless("sem_wait_unless", address, stop) != 0
+    return sem_wait_unless
+
+
+def _choose_mutex(address, stop):  # type: ignore[no-untyped-def]
+    if stop.watched:
+        return lambda address, stop: _watched_unless("mutex_lock_unless", address, stop) != 0
+    return mutex_lock_unless
+
+
+WHERE_WATCHED = {"sem_wait_unless": _choose_sem, "mutex_lock_unless": _choose_mutex}
+"""Calls that wait until told to stop: in a search that is one step, and no look every now and then."""
+
+
 def _teach(function: Callable[..., Any], compiled: Callable[..., Any], options: dict[str, bool]) -> None:
     def chosen(*args: Any) -> Callable[..., Any]:
         require_word(*(arg for arg in args if not isinstance(arg, WordsType)))
@@ -204,4 +231,7 @@ def _teach(function: Callable[..., Any], compiled: Callable[..., Any], options: 
 
 for _call in CALLS.values():
     if not _call.outside:
-        _teach(_call.function, globals()[_call.name], OUTLINE if _call.name in RARE else INLINE)
+        if _call.name in WHERE_WATCHED:
+            overload(_call.function, jit_options=INLINE, strict=False)(WHERE_WATCHED[_call.name])
+        else:
+            _teach(_call.function, globals()[_call.name], OUTLINE if _call.name in RARE else INLINE)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding as llvm
 import numba
 import numpy as np
 from numba import types
@@ -24,8 +25,10 @@ from shmkret.arena.records import Script
 from shmkret.arena.shape import Group
 from shmkret.errors import PluginError
 from shmkret.machines.compiled.cache import FolderCache
+from shmkret.machines.compiled.steps import LIBC, NOT_SEARCHED
 from shmkret.machines.compiled.types import bind, kernel_maker
 from shmkret.machines.compiled.verbs import teach
+from shmkret.machines.compiled.watching import finished
 from shmkret.text.arithmetic import LEAST_WORD, MOST_WORD, WORD_IS
 
 INT, WORD, STOP = "int", "word", "stop"
@@ -34,23 +37,28 @@ address of a word that it gets as a column."""
 
 
 def compile_cpu(
-    loop_of: Callable[..., None], shape: Group, strides: Mapping[str, int], folder: Path | None
+    loop_of: Callable[..., None], shape: Group, strides: Mapping[str, int], folder: Path | None, *, watched: bool = False
 ) -> Callable[..., None]:
     """The loop of a CPU, compiled for one choice of everything: `loop(address of the parameters, cpu)`.
 
     Args:    loop_of: a function of the text, of (k, cpu). shape, strides: what a Kernel is, and how far apart the records of
-             each section lie, in the order of the arena. folder: where compiled code is kept, or None.
+             each section lie, in the order of the arena. folder: where compiled code is kept, or None. watched: every access to
+             a word, and every call of libc, is a call of what stands for it in a search (shmkret.machines.compiled.watched).
     Raises:  PluginError, with what Numba said, when a function of the text does not compile.
     """
     teach()
-    make = kernel_maker(shape, strides)
+    make = kernel_maker(shape, strides, watched=watched)
 
     # The address of each section is read once: one register. A sum of the arena's address and an offset would be two.
     def loop(parameters, cpu):  # type: ignore[no-untyped-def]
         loop_of(make(parameters), cpu)
 
+    def searched(parameters, cpu):  # type: ignore[no-untyped-def]
+        loop_of(make(parameters), cpu)
+        finished()
+
     try:
-        return compile_to(loop, types.void(types.int64, types.int64), folder)
+        return compile_to(searched if watched else loop, types.void(types.int64, types.int64), folder, watched=watched)
     except Exception as error:  # Numba raises more than its own errors
         raise PluginError(f"the CPU's loop does not compile: {_innermost(str(error))}") from error
 
@@ -84,8 +92,43 @@ def _innermost(words: str) -> str:
     return f"{place[1]}:{place[2]}: {reason}"
 
 
+def address_of(compiled: Any) -> int:
+    """The address of what compile_to() has compiled, as a function of C that takes and returns 64-bit integers."""
+    (result,) = compiled.overloads.values()
+    return int(result.library.get_pointer_to_function(result.fndesc.llvm_cfunc_wrapper_name))
+
+
+def entry_of(compiled: Any) -> int:
+    """The address of what compile_to() has compiled, as Numba calls it: with places for the result and for what is raised, both
+    of a word, before the arguments.
+    """
+    (result,) = compiled.overloads.values()
+    return int(result.library.get_pointer_to_function(result.fndesc.llvm_func_name))
+
+
+def _rename_libc(library: Any) -> None:
+    """Before a library is made executable, let it call the models of libc's functions in place of these."""
+    finalize = library._finalize_final_module
+
+    def renamed() -> None:
+        functions = list(library._final_module.functions)
+        called = {function.name for function in functions if function.is_declaration}
+        # What is not there would be called at address 0.
+        strange = sorted(name for name in called & {*LIBC, *NOT_SEARCHED} if not llvm.address_of_symbol(f"shmkret_{name}"))
+        if strange:
+            raise PluginError(f"it calls {', '.join(strange)}, of which a search has no model")
+        for function in functions:
+            if function.is_declaration and function.name in LIBC:
+                function.name = f"shmkret_{function.name}"
+            elif not function.is_declaration and function.linkage == llvm.Linkage.linkonce_odr:
+                function.linkage = "internal"  # else LLVM may take the copy that was linked into another loop
+        finalize()
+
+    library._finalize_final_module = renamed
+
+
 @contextlib.contextmanager
-def _linked_only() -> Iterator[None]:
+def _linked_only(*, watched: bool) -> Iterator[None]:
     """While this block runs, functions without a wrapper for Python are linked into their callers and made nothing else.
 
     Numba would make each executable, with all that it contains; only the loop is. What is rare stays out of line.
@@ -98,6 +141,8 @@ def _linked_only() -> Iterator[None]:
         own = defined.get(descriptor.llvm_func_name)
         # A loop from the cache is machine code already, and defines nothing here.
         if own is None or descriptor.llvm_cpython_wrapper_name in defined:
+            if watched and own is not None:
+                _rename_libc(library)
             return executable(library, descriptor, environment)
         if not descriptor.inline:
             own.add_function_attribute("noinline")
@@ -128,12 +173,14 @@ def _words_only() -> Iterator[None]:
         typeof_impl.register(int, numbas)
 
 
-def compile_to(function: Callable[..., Any], signature: Any, folder: Path | None) -> Callable[..., Any]:
-    """Compile for one signature; a folder keeps what was compiled."""
+def compile_to(
+    function: Callable[..., Any], signature: Any, folder: Path | None, *, watched: bool = False
+) -> Callable[..., Any]:
+    """Compile for one signature; a folder keeps what was compiled. watched: it calls models of libc's functions."""
     dispatcher = numba.njit(function)
     if folder:
         dispatcher._cache = FolderCache(folder, function)
-    with global_compiler_lock, _linked_only(), _words_only():
+    with global_compiler_lock, _linked_only(watched=watched), _words_only():
         dispatcher.compile(signature)
     dispatcher.disable_compile()
     return dispatcher  # type: ignore[no-any-return]

@@ -35,13 +35,22 @@ I64 = ir.IntType(64)
 class WordsType(types.Type):  # type: ignore[misc]
     """`Words` in compiled code: a pointer to the word of record 0, records `stride` bytes apart.
 
-    The column's name is part of the type: LLVM is told that words of two columns are never the same word (TBAA).
+    The column's name is part of the type: LLVM is told that words of two columns are never the same word (TBAA). watched: every
+    access is a call (shmkret.machines.compiled.watched), so that a search decides what comes next.
     """
 
-    def __init__(self, stride: int, column: str) -> None:
+    def __init__(self, stride: int, column: str, *, watched: bool = False) -> None:
         self.stride = stride
         self.column = column
-        super().__init__(name=f"Words({column}, {stride})")
+        self.watched = watched
+        super().__init__(name=f"{'Watched' if watched else ''}Words({column}, {stride})")
+
+
+def pointer_to(context: Any, builder: Any, words: WordsType, first: Any, i: Any, of: Any) -> Any:
+    """The pointer to word i, an integer of Numba's type `of`, of a column that begins at `first`."""
+    i = context.cast(builder, i, of, types.int64)
+    place = cgutils.pointer_add(builder, first, builder.mul(i, I64(words.stride)))
+    return builder.bitcast(place, I64.as_pointer())
 
 
 @register_model(WordsType)
@@ -53,10 +62,12 @@ class _WordsModel(models.PrimitiveModel):  # type: ignore[misc]
 class RecordsType(types.Type):  # type: ignore[misc]
     """The records of a section in compiled code: one pointer; an attribute is a column. Dispatched on `instance_class`."""
 
-    def __init__(self, instance_class: type, stride: int) -> None:
+    def __init__(self, instance_class: type, stride: int, *, watched: bool = False) -> None:
         self.instance_class = instance_class
         self.stride = stride
-        super().__init__(name=f"{instance_class.__module__}.{instance_class.__name__}({id(instance_class)}, {stride})")
+        self.watched = watched
+        name = f"{instance_class.__module__}.{instance_class.__name__}({id(instance_class)}, {stride})"
+        super().__init__(name=f"{'Watched' if watched else ''}{name}")
 
 
 @register_model(RecordsType)
@@ -72,7 +83,7 @@ class _RecordsAttributes(AttributeTemplate):  # type: ignore[misc]
     def generic_resolve(self, records: RecordsType, field: str) -> Any:
         record_class: Any = records.instance_class
         if field in fields_of(record_class):
-            return WordsType(records.stride, f"{record_class.__name__}.{field}")
+            return WordsType(records.stride, f"{record_class.__name__}.{field}", watched=records.watched)
         return None
 
 
@@ -118,21 +129,21 @@ def _field(context: Any, builder: Any, kernel: KernelType, value: Any, field: st
     return builder.extract_value(value, Kernel._fields.index(field))
 
 
-def type_of(shape: Shape, strides: Mapping[str, int]) -> Any:
+def type_of(shape: Shape, strides: Mapping[str, int], *, watched: bool = False) -> Any:
     """What a part of a Kernel is in compiled code."""
     if isinstance(shape, Records):
-        return RecordsType(shape.record, strides[shape.section])
+        return RecordsType(shape.record, strides[shape.section], watched=watched)
     if isinstance(shape, Column):
-        return WordsType(strides[shape.section], f"{shape.record.__name__}.{shape.field}")
+        return WordsType(strides[shape.section], f"{shape.record.__name__}.{shape.field}", watched=watched)
     if isinstance(shape, Group):
-        parts = tuple(type_of(part, strides) for part in shape.parts)
+        parts = tuple(type_of(part, strides, watched=watched) for part in shape.parts)
         return KernelType(parts) if shape.record is Kernel else types.BaseTuple.from_types(parts, shape.record)
     return types.int64
 
 
-def kernel_maker(shape: Group, strides: Mapping[str, int]) -> Any:
+def kernel_maker(shape: Group, strides: Mapping[str, int], *, watched: bool = False) -> Any:
     """An intrinsic that makes the Kernel of what World.parameters() has written: `make(address of the parameters)`."""
-    result = type_of(shape, strides)
+    result = type_of(shape, strides, watched=watched)
     places = {name: j for j, name in enumerate((*strides, *numbers_of(shape)))}
 
     @intrinsic
@@ -143,14 +154,14 @@ def kernel_maker(shape: Group, strides: Mapping[str, int]) -> Any:
             def parameter(name: str) -> Any:
                 return builder.load(builder.gep(first, [I64(places[name])]))
 
-            return _build(context, builder, shape, strides, parameter)
+            return _build(context, builder, result, shape, parameter)
 
         return result(types.int64), generate
 
     return make
 
 
-def _build(context: Any, builder: Any, shape: Shape, strides: Mapping[str, int], parameter: Callable[[str], Any]) -> Any:
+def _build(context: Any, builder: Any, whole: Any, shape: Shape, parameter: Callable[[str], Any]) -> Any:
     if isinstance(shape, Records):
         return builder.inttoptr(parameter(shape.section), cgutils.voidptr_t)
     if isinstance(shape, Column):
@@ -160,8 +171,8 @@ def _build(context: Any, builder: Any, shape: Shape, strides: Mapping[str, int],
         return parameter(shape.name)
     if not isinstance(shape, Group):
         return I64(0)
-    parts = [_build(context, builder, part, strides, parameter) for part in shape.parts]
-    whole = type_of(shape, strides)
+    of = whole.field_types.values() if isinstance(whole, KernelType) else whole.types
+    parts = [_build(context, builder, one, part, parameter) for one, part in zip(of, shape.parts, strict=True)]
     if not isinstance(whole, KernelType):
         return context.make_tuple(builder, whole, parts)
     kernel = ir.Constant(context.get_value_type(whole), ir.Undefined)

@@ -15,14 +15,17 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, overload, register_jitable, type_callable
 
-from shmkret.machines.compiled.types import I32, I64, INLINE, OUTLINE, WordsType
+from shmkret.machines.compiled.types import I32, I64, INLINE, OUTLINE, WordsType, pointer_to
+from shmkret.machines.compiled.watching import watch, watched_wait, watched_wait_unless
 from shmkret.text import arithmetic, atomics
 
 
 def _pointer(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-    i = context.cast(builder, args[1], signature.args[1], types.int64)
-    place = cgutils.pointer_add(builder, args[0], builder.mul(i, I64(signature.args[0].stride)))
-    return builder.bitcast(place, I64.as_pointer())
+    return pointer_to(context, builder, signature.args[0], args[0], args[1], signature.args[1])
+
+
+def _address(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    return builder.ptrtoint(_pointer(context, builder, signature, args), I64)
 
 
 def _tagged(builder: Any, access: Any, words: WordsType) -> Any:
@@ -46,7 +49,7 @@ def _value(context: Any, builder: Any, signature: Any, args: Any, n: int) -> Any
     return context.cast(builder, args[n], signature.args[n], types.int64)
 
 
-def _lower(function: Callable[..., Any], result: Any, nr_values: int) -> Callable[[Any], Any]:
+def _lower(function: Callable[..., Any], result: Any, nr_values: int, *, is_access: bool = True) -> Callable[[Any], Any]:
     """Lower `function(words, i, *values)` by the decorated generator of LLVM instructions."""
     # Numba takes the arguments' number from the signature of what types them, hence one function a number.
     typers: dict[int, Callable[..., Any]] = {
@@ -62,7 +65,19 @@ def _lower(function: Callable[..., Any], result: Any, nr_values: int) -> Callabl
         return result
 
     type_callable(function)(lambda context: typers[nr_values])
-    return lower_builtin(function, WordsType, types.Integer, *[types.Any] * nr_values)  # type: ignore[no-any-return]
+
+    def lower(generate: Any) -> Any:
+        def chosen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            if not (is_access and signature.args[0].watched):
+                return generate(context, builder, signature, args)
+            values = [_value(context, builder, signature, args, 2 + n) for n in range(nr_values)]
+            answer = watch(builder, function.__name__, [_address(context, builder, signature, args), *values])
+            return answer if result is types.int64 else context.get_dummy_value()
+
+        lower_builtin(function, WordsType, types.Integer, *[types.Any] * nr_values)(chosen)
+        return generate
+
+    return lower
 
 
 @_lower(operator.getitem, types.int64, 0)
@@ -77,9 +92,9 @@ def _store(context: Any, builder: Any, signature: Any, args: Any) -> Any:
     return context.get_dummy_value()
 
 
-@_lower(atomics.address_of, types.int64, 0)
+@_lower(atomics.address_of, types.int64, 0, is_access=False)
 def _address_of(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-    return builder.ptrtoint(_pointer(context, builder, signature, args), I64)
+    return _address(context, builder, signature, args)
 
 
 @_lower(atomics.load_relaxed, types.int64, 0)
@@ -173,8 +188,17 @@ def _wait_until(words: Any, i: Any, relation: Any, value: Any) -> Any:
             cpu_relax()
 
     require_word(value)
+
+    def watched_until_equal(words: Any, i: Any, relation: Any, value: Any) -> None:
+        watched_wait("wait_equal", words, i, value)
+
+    def watched_until_not_equal(words: Any, i: Any, relation: Any, value: Any) -> None:
+        watched_wait("wait_not_equal", words, i, value)
+
     if not isinstance(relation, types.IntegerLiteral):
         raise numba.TypingError("wait_until()'s relation must be the constant EQ or NE")
+    if words.watched:
+        return watched_until_equal if relation.literal_value == atomics.EQ else watched_until_not_equal
     return until_equal if relation.literal_value == atomics.EQ else until_not_equal
 
 
@@ -214,8 +238,17 @@ def _wait_unless(words: Any, i: Any, relation: Any, value: Any, stop: Any) -> An
         return True
 
     require_word(value)
+
+    def watched_unless_equal(words: Any, i: Any, relation: Any, value: Any, stop: Any) -> bool:
+        return bool(watched_wait_unless("wait_equal_unless", words, i, value, stop) != 0)
+
+    def watched_unless_not_equal(words: Any, i: Any, relation: Any, value: Any, stop: Any) -> bool:
+        return bool(watched_wait_unless("wait_not_equal_unless", words, i, value, stop) != 0)
+
     if not isinstance(relation, types.IntegerLiteral):
         raise numba.TypingError("wait_unless()'s relation must be the constant EQ or NE")
+    if words.watched:
+        return watched_unless_equal if relation.literal_value == atomics.EQ else watched_unless_not_equal
     return unless_equal if relation.literal_value == atomics.EQ else unless_not_equal
 
 

@@ -1,0 +1,227 @@
+"""What a search can choose in a state, how it does what it has chosen, and how it takes that back.
+
+A CPU's step runs on that CPU's stack until its next one. To go back, the stack is copied to where it was, and what was written
+is written back.
+"""
+
+from __future__ import annotations
+
+from shmkret.explore.control import (
+    ANNOUNCES,
+    CPU_WORD,
+    CURRENT,
+    F_ARG,
+    F_BYTES,
+    F_CHOICE,
+    F_CLOCK,
+    F_DIED,
+    F_KIND,
+    F_LAST,
+    F_OWN_PRINT,
+    F_PAST,
+    F_PLACE,
+    F_PRINT,
+    F_SAVED,
+    F_SP,
+    F_STEPS,
+    F_STOP,
+    F_UNDO,
+    F_USED,
+    F_WOKEN,
+    FIRST_FRAME,
+    FIRST_SP,
+    FRAME,
+    STACKS,
+)  # fmt: skip
+from shmkret.machines.compiled import steps
+from shmkret.machines.compiled.stacks import copy, peek, poke, switch
+from shmkret.machines.compiled.watched import (
+    ARG,
+    CLOCK,
+    KIND,
+    MAIN,
+    NR,
+    OWN_PRINT,
+    PAST,
+    PLACE,
+    PRINT,
+    PRIVATES,
+    QUEUE,
+    QUEUE_END,
+    RECORD,
+    SP,
+    STACK,
+    STEPS,
+    STOP,
+    UNDO,
+    UNDO_TOP,
+    cell,
+    low,
+    mix,
+    offset_of,
+)  # fmt: skip
+from shmkret.text.marks import inline
+
+
+@inline
+def record(c: int, cpu: int) -> int:
+    """The record of a CPU."""
+    return peek(c + STACKS) + (cpu + 1) * STACK - RECORD
+
+
+@inline
+def sleeps(c: int, cpu: int) -> bool:
+    """Whether a CPU is among those who sleep on a futex."""
+    found = False
+    for j in range(QUEUE_END):
+        found = found or peek(c + QUEUE + 8 * j) == 1 + cpu
+    return found
+
+
+@inline
+def possible(c: int, cpu: int) -> bool:
+    """Whether the step that a CPU is about to do can be done."""
+    r = record(c, cpu)
+    kind = peek(r + KIND)
+    if kind < steps.WAIT_EQUAL:
+        return True
+    if kind >= steps.DONE:
+        return False
+    if kind == steps.ASLEEP:
+        return not sleeps(c, cpu)
+    word = peek(peek(r + PLACE))
+    stopped = peek(r + STOP) != 0 and peek(peek(r + STOP)) != 0
+    if kind == steps.WAIT_EQUAL or kind == steps.WAIT_EQUAL_UNLESS:
+        return word == peek(r + ARG) or stopped
+    if kind == steps.WAIT_NOT_EQUAL or kind == steps.WAIT_NOT_EQUAL_UNLESS:
+        return word != peek(r + ARG) or stopped
+    if kind == steps.SEM_WAIT or kind == steps.SEM_WAIT_UNLESS:
+        return low(word) > 0 or stopped
+    if kind == steps.MUTEX_LOCK or kind == steps.MUTEX_LOCK_UNLESS:
+        robust = kind == steps.MUTEX_LOCK and peek(r + ARG) != 0 and low(word) <= peek(c + NR)
+        return low(word) == 0 or stopped or (robust and peek(record(c, low(word) - 1) + KIND) == steps.DEAD)
+    return True
+
+
+@inline
+def note(c: int, place: int, value: int) -> None:
+    """The scheduler itself writes a word."""
+    n = peek(c + UNDO_TOP)
+    before = peek(place)
+    entry = peek(c + UNDO) + 16 * n
+    poke(entry, place)
+    poke(entry + 8, before)
+    poke(c + UNDO_TOP, n + 1)
+    poke(c + PRINT, peek(c + PRINT) ^ cell(offset_of(c, place), before) ^ cell(offset_of(c, place), value))
+    poke(place, value)
+
+
+@inline
+def leave_queue(c: int, cpu: int) -> None:
+    """A CPU does not sleep on a futex any more."""
+    kept = 0
+    for j in range(QUEUE_END):
+        there = peek(c + QUEUE + 8 * j)
+        if there != 0 and there != 1 + cpu:
+            if kept != j:
+                note(c, c + QUEUE + 8 * kept, there)
+            kept += 1
+    for j in range(kept, QUEUE_END):
+        if peek(c + QUEUE + 8 * j) != 0:
+            note(c, c + QUEUE + 8 * j, 0)
+
+
+@inline
+def announce(c: int, nr: int, dead: int) -> None:
+    """Let who announces deaths do so, from the beginning to the end of its code."""
+    r = record(c, nr)
+    poke(r + SP, peek(r + FIRST_SP))
+    copy(peek(r + SP), r + FIRST_FRAME, r - peek(r + SP))
+    poke(peek(r + SP) + peek(r + CPU_WORD), nr + dead)
+    poke(r + KIND, 0)
+    poke(r + STEPS, 0)
+    poke(r + PRIVATES, 0)
+    poke(r + CLOCK, 0)
+    poke(c + CURRENT, r)
+    switch(c + MAIN, r + SP)
+
+
+@inline
+def go(c: int, nr: int, frame: int, choice: int, saved: int) -> int:
+    """Do what was chosen, after what is needed to go back is put into the frame; returns the end of what is saved."""
+    cpu = choice % nr
+    r = record(c, cpu)
+    sp = peek(r + SP)
+    n = r - sp
+    poke(frame + F_CHOICE, choice)
+    poke(frame + F_SP, sp)
+    poke(frame + F_KIND, peek(r + KIND))
+    poke(frame + F_PLACE, peek(r + PLACE))
+    poke(frame + F_ARG, peek(r + ARG))
+    poke(frame + F_STOP, peek(r + STOP))
+    poke(frame + F_PAST, peek(r + PAST))
+    poke(frame + F_STEPS, peek(r + STEPS))
+    poke(frame + F_CLOCK, peek(r + CLOCK))
+    poke(frame + F_PRINT, peek(c + PRINT))
+    poke(frame + F_OWN_PRINT, peek(c + OWN_PRINT))
+    poke(frame + F_UNDO, peek(c + UNDO_TOP))
+    poke(frame + F_SAVED, saved)
+    after = frame + FRAME
+    last = peek(frame + F_LAST)
+    poke(after + F_LAST, last)
+    poke(after + F_USED, peek(frame + F_USED))
+    poke(after + F_DIED, peek(frame + F_DIED))
+    poke(after + F_WOKEN, peek(frame + F_WOKEN))
+    if choice < nr:
+        if last >= 0 and last != cpu and possible(c, last):
+            poke(after + F_USED, peek(frame + F_USED) + 1)
+        poke(after + F_LAST, cpu)
+        copy(saved, sp, n)
+        poke(frame + F_BYTES, n)
+        poke(c + CURRENT, r)
+        poke(r + PRIVATES, 0)
+        switch(c + MAIN, r + SP)
+        return saved + n
+    poke(frame + F_BYTES, 0)
+    leave_queue(c, cpu)
+    if choice < 2 * nr:
+        poke(after + F_DIED, peek(frame + F_DIED) + 1)
+        poke(r + KIND, steps.DEAD)
+        poke(r + STOP, 0)
+        poke(r + PAST, mix(peek(r + PAST) ^ steps.DEAD))
+        if peek(c + ANNOUNCES) != 0:
+            announce(c, nr, cpu)
+    else:
+        poke(after + F_WOKEN, peek(frame + F_WOKEN) + 1)
+    return saved
+
+
+@inline
+def undo(c: int, mark: int) -> None:
+    """Take back what was written since."""
+    top = peek(c + UNDO_TOP)
+    entries = peek(c + UNDO)
+    while top > mark:
+        top -= 1
+        poke(peek(entries + 16 * top), peek(entries + 16 * top + 8))
+    poke(c + UNDO_TOP, mark)
+
+
+@inline
+def go_back(c: int, nr: int, frame: int) -> None:
+    """Undo what was chosen in a frame."""
+    r = record(c, peek(frame + F_CHOICE) % nr)
+    if peek(c + ANNOUNCES) != 0:
+        poke(record(c, nr) + KIND, 0)
+    copy(peek(frame + F_SP), peek(frame + F_SAVED), peek(frame + F_BYTES))
+    poke(r + SP, peek(frame + F_SP))
+    poke(r + KIND, peek(frame + F_KIND))
+    poke(r + PLACE, peek(frame + F_PLACE))
+    poke(r + ARG, peek(frame + F_ARG))
+    poke(r + STOP, peek(frame + F_STOP))
+    poke(r + PAST, peek(frame + F_PAST))
+    poke(r + STEPS, peek(frame + F_STEPS))
+    poke(r + CLOCK, peek(frame + F_CLOCK))
+    poke(c + PRINT, peek(frame + F_PRINT))
+    poke(c + OWN_PRINT, peek(frame + F_OWN_PRINT))
+    undo(c, peek(frame + F_UNDO))

@@ -1,0 +1,359 @@
+"""The descent: a search of compiled code, depth first, each state once, as it is compiled itself.
+
+Each CPU is a stack in this process; going back is a copy of one stack, and an undo of what was written. A state is a
+fingerprint of 64 bits, of all words that CPUs share and of what each CPU has read, which determines where its code stands.
+
+Choices    in each state: which CPU does its step; which CPU dies before its step; whose sleep ends for no reason
+Bound      with a bound of preemptions, who ran last and how many there were are part of the state
+Source     G. Holzmann, "An analysis of bitstate hashing", 1998; M. Musuvathi and S. Qadeer, "Iterative context bounding", 2007
+"""
+
+from __future__ import annotations
+
+from shmkret.explore.choices import go, go_back, possible, record
+from shmkret.explore.control import (
+    ANNOUNCES,
+    AT_END,
+    AT_STATE,
+    BOUND,
+    BROKEN,
+    CURRENT,
+    DEADLOCK,
+    DEATHS,
+    DEEPEST,
+    DEPTH,
+    DISTINCT,
+    DONE_STEPS,
+    ENDS,
+    ENDS_MASK,
+    ENDS_TABLE,
+    EVERY,
+    F_DIED,
+    F_LAST,
+    F_NEXT,
+    F_ONLY,
+    F_SAVED,
+    F_USED,
+    F_WOKEN,
+    FINISHED,
+    FRAME,
+    FRAMES,
+    FRESH,
+    FULL,
+    LEARNED,
+    MASK,
+    MORE,
+    MORTAL,
+    MOST_FRAMES,
+    RACE,
+    REASONLESS,
+    REDUCED,
+    ROOM,
+    SAVED_END,
+    SAVED_TOP,
+    STATES,
+    TABLE,
+    TOO_DEEP,
+)  # fmt: skip
+from shmkret.machines.compiled import steps
+from shmkret.machines.compiled.stacks import peek, poke, switch
+from shmkret.machines.compiled.watched import (
+    ARENA,
+    GREW,
+    KIND,
+    MAIN,
+    MANY,
+    NR,
+    OWN_PRINT,
+    PAST,
+    PLACE,
+    PRINT,
+    SIZE,
+    SP,
+    STACK,
+    STOP,
+    UNDO_TOP,
+    USERS,
+    WRITERS,
+    mix,
+)  # fmt: skip
+from shmkret.text.arithmetic import add64, mul64
+from shmkret.text.marks import inline
+
+RACING = steps.WRITES | steps.PLAIN
+
+
+@inline
+def races(c: int, nr: int) -> bool:
+    """Whether two CPUs are about to use one word, one of them plainly, one of them writing."""
+    for i in range(1, nr):
+        for j in range(i):
+            if race_between(record(c, i), record(c, j)):
+                return True
+    return False
+
+
+@inline
+def race_between(a: int, b: int) -> bool:
+    """Whether two CPUs, neither of which has ended, are about to race."""
+    one = peek(a + KIND)
+    other = peek(b + KIND)
+    if (one | other) & RACING != RACING or one >= steps.DONE or other >= steps.DONE:
+        return False
+    at = peek(a + PLACE)
+    beside = peek(b + PLACE)
+    if at == beside:
+        return True
+    return (one & steps.WRITES != 0 and at == peek(b + STOP)) or (other & steps.WRITES != 0 and beside == peek(a + STOP))
+
+
+@inline
+def fingerprint(c: int, nr: int, last: int, used: int, died: int, woken: int) -> int:
+    """Where all stands, as a number that is not 0."""
+    h = peek(c + PRINT)
+    for i in range(nr):
+        h = mix(add64(mul64(h, 7), peek(record(c, i) + PAST)))
+    h = mix(add64(h, add64(mul64(died, 31), woken)))
+    if peek(c + BOUND) >= 0:
+        h = mix(add64(h, add64(mul64(last, 1009), used)))
+    return h if h != 0 else 1
+
+
+@inline
+def is_new(table: int, mask: int, h: int) -> bool:
+    """Put a fingerprint into a table, if it is not there."""
+    i = h & mask
+    while True:
+        there = peek(table + 8 * i)
+        if there == h:
+            return False
+        if there == 0:
+            poke(table + 8 * i, h)
+            return True
+        i = (i + 1) & mask
+
+
+@inline
+def ends_anew(c: int) -> bool:
+    """Whether no end before had the same words, as far as that can be remembered."""
+    if peek(c + DISTINCT) <= ENDS_MASK // 2 and not is_new(
+        peek(c + ENDS_TABLE), ENDS_MASK, mix(peek(c + OWN_PRINT)) ^ peek(c + PRINT) | 1
+    ):
+        return False
+    poke(c + DISTINCT, peek(c + DISTINCT) + 1)
+    return True
+
+
+@inline
+def arrive(c: int, nr: int) -> int:
+    """What is to be said of a new state: MORE, when its choices are to be tried."""
+    ended = 0
+    can = 0
+    if peek(c + ANNOUNCES) != 0 and peek(record(c, nr) + KIND) == steps.BROKEN:
+        return BROKEN
+    for i in range(nr):
+        kind = peek(record(c, i) + KIND)
+        if kind == steps.BROKEN:
+            return BROKEN
+        if kind == steps.DONE or kind == steps.DEAD:
+            ended += 1
+        elif possible(c, i):
+            can += 1
+    if races(c, nr):
+        return RACE
+    if ended == nr:
+        poke(c + ENDS, peek(c + ENDS) + 1)
+        return AT_END
+    return MORE if can > 0 else DEADLOCK
+
+
+@inline
+def next_choice(c: int, nr: int, frame: int) -> int:
+    """The next choice in a state that is possible; 3 * nr when there is none. CPU i does its step (i), dies (nr + i), or sleeps
+    no more (2 * nr + i).
+    """
+    choice = peek(frame + F_NEXT)
+    last = peek(frame + F_LAST)
+    bound = peek(c + BOUND)
+    while choice < 3 * nr:
+        if choice < nr:
+            if possible(c, choice):
+                preempts = bound >= 0 and last >= 0 and choice != last and possible(c, last)
+                if not (preempts and peek(frame + F_USED) >= bound):
+                    break
+        elif choice < 2 * nr:
+            kind = peek(record(c, choice - nr) + KIND)
+            if peek(c + DEATHS) > peek(frame + F_DIED) and (peek(c + MORTAL) >> (choice - nr)) & 1 != 0 and kind < steps.DONE:
+                break
+        elif peek(c + REASONLESS) > peek(frame + F_WOKEN):
+            cpu = choice - 2 * nr
+            if peek(record(c, cpu) + KIND) == steps.ASLEEP and not possible(c, cpu):
+                break
+        choice += 1
+    return choice
+
+
+@inline
+def alone(c: int, nr: int, died: int) -> int:
+    """The lowest CPU whose step commutes with all that others will ever do; -1: there is none. Nobody does so who may die."""
+    may_die = peek(c + DEATHS) > died
+    others = 1 << nr if may_die else 0
+    for i in range(nr):
+        if peek(record(c, i) + KIND) < steps.DONE:
+            others |= 1 << i
+    for i in range(nr):
+        if not (may_die and (peek(c + MORTAL) >> i) & 1 != 0) and possible(c, i) and is_alone(c, i, others & ~(1 << i)):
+            return i
+    return -1
+
+
+@inline
+def is_alone(c: int, cpu: int, others: int) -> bool:
+    """Whether a CPU's step is on words that no other of these writes, or, when it writes, uses."""
+    r = record(c, cpu)
+    kind = peek(r + KIND)
+    if kind == steps.FUTEX_WAIT or kind == steps.FUTEX_WAKE or kind == steps.ASLEEP:
+        return False  # the queue is everybody's
+    if kind >> 2 == steps.MUTEX_LOCK >> 2 or kind >> 2 == steps.MUTEX_TRYLOCK >> 2:
+        return False  # whether a robust one can be had is changed by a death
+    used = users_of(c, peek(r + PLACE))
+    if (used >> (0 if kind & steps.WRITES != 0 else WRITERS)) & MANY & others != 0:
+        return False
+    return peek(r + STOP) == 0 or (users_of(c, peek(r + STOP)) >> WRITERS) & MANY & others == 0
+
+
+@inline
+def users_of(c: int, place: int) -> int:
+    """Who uses a word; everybody, when it lies outside the arena."""
+    offset = place - peek(c + ARENA)
+    return peek(peek(c + USERS) + offset) if 0 <= offset < peek(c + SIZE) else -1
+
+
+@inline
+def race(c: int, i: int, j: int) -> int:
+    """Whether two CPUs are about to race: 1, or 0."""
+    return 1 if race_between(record(c, i), record(c, j)) else 0
+
+
+@inline
+def begin(c: int) -> int:
+    """Let every CPU come to its first step."""
+    frame = peek(c + FRAMES)
+    poke(frame + F_LAST, -1)
+    poke(frame + F_USED, 0)
+    poke(frame + F_DIED, 0)
+    poke(frame + F_WOKEN, 0)
+    for i in range(peek(c + NR)):
+        poke(c + CURRENT, record(c, i))
+        switch(c + MAIN, record(c, i) + SP)
+    poke(c + UNDO_TOP, 0)
+    poke(c + DEPTH, 0)
+    poke(c + FRESH, 1)
+    poke(c + GREW, 0)
+    return 0
+
+
+@inline
+def rehash(old: int, places: int, table: int, mask: int) -> int:
+    """Put all of a table into another; how many there were."""
+    moved = 0
+    for i in range(places):
+        h = peek(old + 8 * i)
+        if h != 0:
+            is_new(table, mask, h)
+            moved += 1
+    return moved
+
+
+@inline
+def is_full(c: int, depth: int, saved: int) -> bool:
+    """Whether there is no room for one step more on the path."""
+    return depth + 2 >= peek(c + MOST_FRAMES) or saved + STACK > peek(c + SAVED_END)
+
+
+@inline
+def follow(c: int, choice: int) -> int:
+    """Make a choice, if it is possible, and nothing else: 1, or 0."""
+    nr = peek(c + NR)
+    if choice < 0 or choice >= 3 * nr or is_full(c, peek(c + DEPTH), peek(c + SAVED_TOP)):
+        return 0
+    frame = peek(c + FRAMES) + peek(c + DEPTH) * FRAME
+    poke(frame + F_NEXT, choice)
+    if next_choice(c, nr, frame) != choice:
+        return 0
+    poke(c + SAVED_TOP, go(c, nr, frame, choice, peek(c + SAVED_TOP)))
+    poke(c + DEPTH, peek(c + DEPTH) + 1)
+    return 1
+
+
+@inline
+def descend(c: int, budget: int) -> int:
+    """Search on for that many steps. Returns why it stopped; unless it was finished, it can be called again."""
+    nr = peek(c + NR)
+    table = peek(c + TABLE)
+    mask = peek(c + MASK)
+    states = peek(c + STATES)
+    room = peek(c + ROOM)
+    depth = peek(c + DEPTH)
+    frame = peek(c + FRAMES) + depth * FRAME
+    saved = peek(c + SAVED_TOP)
+    fresh = peek(c + FRESH)
+    reduced = peek(c + REDUCED) != 0
+    done = 0
+    status = MORE
+    while done < budget:
+        if fresh != 0:
+            fresh = 0
+            poke(frame + F_NEXT, 3 * nr)
+            poke(frame + F_ONLY, 0)
+            if reduced and peek(c + GREW) != 0:
+                status = LEARNED
+                break
+            h = fingerprint(c, nr, peek(frame + F_LAST), peek(frame + F_USED), peek(frame + F_DIED), peek(frame + F_WOKEN))
+            if is_new(table, mask, h):
+                states += 1
+                status = arrive(c, nr)
+                if status == MORE:
+                    poke(frame + F_NEXT, 0)
+                    if reduced:
+                        one = alone(c, nr, peek(frame + F_DIED))
+                        if one >= 0:
+                            poke(frame + F_NEXT, one)
+                            poke(frame + F_ONLY, 1)
+                    if states >= room:
+                        status = FULL
+                        break
+                    if peek(c + EVERY) != 0:
+                        status = AT_STATE
+                        break
+                elif status != AT_END or peek(c + EVERY) != 0 or ends_anew(c):
+                    break
+                status = MORE
+        choice = next_choice(c, nr, frame)
+        if choice < 3 * nr:
+            if is_full(c, depth, saved):
+                status = TOO_DEEP
+                break
+            poke(frame + F_NEXT, 3 * nr if peek(frame + F_ONLY) != 0 else choice + 1)
+            poke(c + DEPTH, depth)
+            saved = go(c, nr, frame, choice, saved)
+            done += 1
+            depth += 1
+            frame += FRAME
+            fresh = 1
+            if depth > peek(c + DEEPEST):
+                poke(c + DEEPEST, depth)
+        else:
+            if depth == 0:
+                status = FINISHED
+                break
+            depth -= 1
+            frame -= FRAME
+            saved = peek(frame + F_SAVED)
+            go_back(c, nr, frame)
+    poke(c + STATES, states)
+    poke(c + DEPTH, depth)
+    poke(c + SAVED_TOP, saved)
+    poke(c + FRESH, fresh)
+    poke(c + DONE_STEPS, peek(c + DONE_STEPS) + done)
+    return status

@@ -1,0 +1,77 @@
+"""Every interleaving of compiled code, each state once: shmkret.explore.descent.
+
+Private    words that one CPU alone uses are no steps. That no other does is checked at every access; one that does ends the
+           search, and it begins again with this word as a step
+Odds       two states are taken for one with a chance of at most n * n / 2**65 in a search of n states
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from shmkret.explore.control import AT_END, BROKEN, DEADLOCK, ENDS, FINISHED, FULL, LEARNED, MORE, RACE, STATES, TOO_DEEP
+from shmkret.explore.scenario import Outcome, Violation
+from shmkret.machines.compiled.watched import NOT_PRIVATE
+
+if TYPE_CHECKING:
+    from shmkret.explore.stacks import Stacks
+
+EXECUTOR = "stacks"
+
+
+BUDGET = 100_000
+BOUNDS = range(8)
+"""Preemptions: a violation is looked for with ever more of them, so that what is shown has as few as possible."""
+
+
+def search(stacks: Stacks, limit: int, seconds: float, seen: Callable[[], None] = lambda: None) -> Outcome:
+    """Every interleaving, up to the first violation, which is then shown with as few preemptions as there are any with.
+
+    seen: called every now and then.
+    """
+    end = time.monotonic() + seconds
+    outcome = _searched(stacks, limit, end, seen, -1)
+    if outcome.violations:
+        for bound in BOUNDS:
+            smaller = _searched(stacks, limit, end, seen, bound)
+            if smaller.violations:
+                outcome.violations = smaller.violations
+                outcome.violations[0].preemptions = bound
+                break
+    return outcome
+
+
+def _searched(stacks: Stacks, limit: int, end: float, seen: Callable[[], None], bound: int) -> Outcome:
+    while True:
+        outcome = Outcome()
+        stacks.begin(bound=bound) if bound < 0 else stacks.begin(bound=bound, reduced=0)
+        status = MORE
+        while status == MORE:
+            status = stacks.descend(BUDGET)
+            seen()
+            if status == AT_END:
+                found = stacks.check()
+                if found:
+                    outcome.violations.append(Violation("; ".join(found), stacks.path()))
+                else:
+                    status = MORE
+            if status == FULL and stacks.grow():
+                status = MORE
+            if status == MORE and (stacks.get(STATES) > limit or time.monotonic() > end):
+                outcome.gave_up = f"{limit:,} states" if stacks.get(STATES) > limit else "time"
+                break
+        culprit = stacks.culprit() if status == BROKEN else None
+        if culprit and culprit[1] == NOT_PRIVATE:
+            stacks.share({culprit[2]})
+            continue
+        if status == LEARNED:
+            continue
+        if status in (RACE, DEADLOCK, BROKEN):
+            outcome.violations.append(Violation(stacks.describe(status), stacks.path()))
+        if status in (FULL, TOO_DEEP):
+            outcome.gave_up = "the table is full" if status == FULL else "the path is too long"
+        outcome.complete = status == FINISHED
+        outcome.states, outcome.schedules = stacks.get(STATES), stacks.get(ENDS)
+        return outcome

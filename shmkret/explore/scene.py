@@ -1,0 +1,52 @@
+"""A scene: what CPUs do in an arena, as the text, which either executor of the explorer runs.
+
+    body(k, cpu)     what CPU `cpu` does, from its first step to its last; a function of the text
+
+The compiled executor (shmkret.explore.stacks) and the plain one (shmkret.explore.machine) do the same steps of it, and come to
+the same states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from shmkret.arena.records import Kernel
+from shmkret.arena.segment import Arena
+from shmkret.audit.checks import audit
+from shmkret.audit.findings import BUG, Finding, sentences
+from shmkret.kernel import oracle
+from shmkret.machines.world import World
+
+
+def at_rest(world: World, arena: Arena) -> list[str]:
+    """What a CPU has seen that must not be, and what the audit of an arena at rest finds."""
+    bugs = arena.records("cpus")["bug"].tolist()
+    seen = [Finding(BUG, f"cpu {cpu}", oracle.BUGS[bug]) for cpu, bug in enumerate(bugs) if bug]
+    return sentences([*seen, *audit(arena, world.build.scheme, at_rest=True)])
+
+
+def _nothing(_: Arena) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Scene:
+    """name: by which it is known, and its code kept. nr_cpus: how many run, recoverers included. shared: words that CPUs share
+    beside the usual, as in Snapshot. mortal: who may die, `deaths` of them in one run. announces: body(k, nr_cpus + i) says,
+    in one step with it, that CPU i has died. reasonless: how many sleeps on a futex may end for no reason. prepare: what an
+    arena lacks. check: what is wrong with an arena in which every CPU has ended; it depends on the arena alone.
+    """
+
+    name: str
+    world: World
+    body: Callable[[Kernel, int], None]
+    nr_cpus: int
+    shared: Collection[str] = ()
+    mortal: Collection[int] = ()
+    deaths: int = 0
+    announces: bool = False
+    nr_recoverers: int = 0
+    prepare: Callable[[Arena], None] = _nothing
+    check: Callable[[World, Arena], list[str]] = at_rest
+    reasonless: int = 0

@@ -1,0 +1,376 @@
+"""The compiled executor: CPUs as stacks in this process, on an arena of their own.
+
+    with Stacks(scene) as stacks:
+        stacks.begin()
+        stacks.descend(1_000_000)
+
+Memory    the arena, the stacks and the path are shared with forked children, so that who watches a search sees where it is;
+          the table of states belongs to the process that searches
+Always    a stack is never run by two processes
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import mmap
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import combinations
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shmkret.arena.fields import fields_of
+from shmkret.audit.checks import not_given_back
+from shmkret.audit.findings import sentences
+from shmkret.errors import ArenaError, UsageError
+from shmkret.explore import control, descent
+from shmkret.explore.scene import Scene
+from shmkret.explore.snapshot import NOT_SHARED
+from shmkret.machines import plain
+from shmkret.machines.compiled import compile_cpu, steps, watched
+from shmkret.machines.compiled.hooks import hooks
+from shmkret.machines.compiled.loop import INT, compile_function, entry_of
+from shmkret.machines.compiled.stacks import fresh_stack
+
+MOST_FRAMES = 20_000
+MOST_WRITES = 1 << 20
+LONGEST_RUN = 3_000
+SAVED = MOST_FRAMES * 2048
+FIRST_BITS = 20
+
+
+NO_STEP = ("done", "dead", "broken")
+WHY = {
+    watched.NOT_PRIVATE: "another uses what was its own:",
+    watched.OUTSIDE: "it leaves the arena at",
+    watched.TOO_LONG: f"it has not ended after {LONGEST_RUN} steps, and is at",
+    watched.TOO_MUCH: "it writes too much without a step, last",
+    watched.NOT_HELD: "it gives back what it does not hold:",
+    watched.WAITS: "it waits, and may not, as it does all in one step:",
+    watched.NO_MODEL: "it calls what a search has no model of, on",
+    watched.RAISED: "its code raises an exception, after a step on",
+}
+
+
+class Pending(NamedTuple):
+    """What a CPU is about to do: the kind of step, and the word as `table_locks[0].locked`; whether it writes it."""
+
+    kind: str
+    place: str
+    value: int
+    writes: bool = False
+
+
+class Stacks:
+    """A scene on stacks. reduced: words that nobody shares as far as is known are no steps; else only those that never are.
+
+    bits: the table of states grows to at most 2**bits places, of 8 bytes each; three of four are used.
+    """
+
+    def __init__(self, scene: Scene, bits: int = 22, *, reduced: bool = False) -> None:
+        self.scene = scene
+        if scene.nr_cpus > watched.QUEUE_END:
+            raise UsageError(f"a search has at most {watched.QUEUE_END} CPUs; {scene.name} has {scene.nr_cpus}")
+        world, build = scene.world, scene.world.build
+        folder = build.cache()
+        self._hooks = hooks(folder and folder / "search")
+        self._begin, self._follow, self._descend, self._rehash, self._races = (
+            compile_function(function, [INT] * nr, folder and folder / f"search-{function.__name__}")
+            for function, nr in (
+                (descent.begin, 1),
+                (descent.follow, 2),
+                (descent.descend, 2),
+                (descent.rehash, 4),
+                (descent.race, 3),
+            )
+        )
+        place = folder and folder / f"{build.digest}-{scene.name}-watched"
+        self._maps: list[mmap.mmap] = []
+        self._control = self._room(watched.CONTROL_BYTES)
+        self._first_named: list[int] = []
+        self._loop = compile_cpu(scene.body, build.shape, build.strides, place, watched=True)
+        self.geometry = world.geometry(scene.nr_recoverers)
+        self.arena = world.create_arena(self.geometry)
+        machine = _Beginning(self._named, folder)
+        world.free_locks(machine, plain.kernel(world, self.arena), self.arena)
+        scene.prepare(self.arena)
+        self._machine = machine
+        self._parameters = world.parameters(self.arena)
+        self._first = bytes(self.arena._map)
+        self._shared: set[int] = set()
+        """Places in the arena, in bytes, of words that were taken for one CPU's own."""
+        self._static = None if reduced else self._usual()
+        self._stacks = self._room((scene.nr_cpus + 1) * watched.STACK)
+        self._users = self._room(self.arena.size)
+        self._table = 0
+        self._in_table: mmap.mmap | None = None
+        self._ends = self._room(8 * (control.ENDS_MASK + 1), shared=False)
+        saved = self._room(SAVED)
+        self._saved = saved
+        c = control
+        self._set(
+            {
+                watched.UNDO: self._room(16 * MOST_WRITES), watched.UNDO_MOST: MOST_WRITES, watched.USERS: self._users,
+                watched.ARENA: self.arena.address, watched.SIZE: self.arena.size, watched.LONGEST: LONGEST_RUN,
+                watched.NR: scene.nr_cpus, c.STACKS: self._stacks, c.FRAMES: self._room(c.FRAME * MOST_FRAMES),
+                c.MOST_FRAMES: MOST_FRAMES, c.SAVED_END: saved + SAVED, c.ENDS_TABLE: self._ends,
+                c.MORTAL: sum(1 << cpu for cpu in scene.mortal),
+                c.DEATHS: scene.deaths, c.ANNOUNCES: int(scene.announces),
+            }
+        )  # fmt: skip
+        self._most_bits = bits
+        self._resize(min(bits, FIRST_BITS))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back the arena, and all that the search has kept."""
+        self._machine.close()
+        self.arena.close()
+        self._maps.clear()
+
+    def _room(self, size: int, *, shared: bool = True) -> int:
+        """Zeroed memory that begins at a multiple of STACK; its address."""
+        flags = (mmap.MAP_SHARED if shared else mmap.MAP_PRIVATE) | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0x4000)
+        room = mmap.mmap(-1, size + watched.STACK, flags=flags)
+        if not shared:
+            with contextlib.suppress(OSError):  # a kernel without huge pages
+                room.madvise(mmap.MADV_HUGEPAGE)
+        self._maps.append(room)
+        view = ctypes.c_char.from_buffer(room)
+        address = ctypes.addressof(view)
+        del view  # it would keep the room from being closed
+        return -(-address // watched.STACK) * watched.STACK
+
+    def _resize(self, bits: int) -> None:
+        """An empty table of that size."""
+        self._forget(self._in_table)
+        self._bits = bits
+        self._table = self._room(8 << bits, shared=False)
+        self._in_table = self._maps[-1]
+        self._set({control.TABLE: self._table, control.MASK: (1 << bits) - 1, control.ROOM: (3 << bits) // 4})
+
+    def _forget(self, room: mmap.mmap | None) -> None:
+        if room is not None:
+            self._maps.remove(room)
+            room.close()
+
+    def grow(self) -> bool:
+        """Make the table larger, with all that is in it, if it may be."""
+        if self._bits >= self._most_bits:
+            return False
+        old, places, room = self._table, 1 << self._bits, self._in_table
+        self._in_table = None  # so that it is kept meanwhile
+        self._resize(min(self._bits + 2, self._most_bits))
+        self._rehash(old, places, self._table, (1 << self._bits) - 1)
+        self._forget(room)
+        return True
+
+    def _usual(self) -> set[int]:
+        """The words of which it is known that nobody shares them."""
+        private = NOT_SHARED - set(self.scene.shared)
+        return self._places(lambda name, field, _: name in private or f"{name}.{field}" in private)
+
+    def _mortal_words(self) -> set[int]:
+        """The words of who may die that say what it did: others, or the audit, read them when it is dead."""
+        mortal = set(self.scene.mortal)
+        return self._places(lambda name, _, i: name in ("cpus", "recovery") and i in mortal)
+
+    def _places(self, has: Callable[[str, str, int], bool]) -> set[int]:
+        return {
+            section.offset + i * section.stride + 8 * j
+            for name, section in self.arena.sections.items()
+            for j, field in enumerate(fields_of(section.record))
+            for i in range(section.nr)
+            if has(name, field, i)
+        }
+
+    def _set(self, values: dict[int, int]) -> None:
+        for offset, value in values.items():
+            _word(self._control + offset).value = value
+
+    def get(self, offset: int) -> int:
+        """A word of the control block."""
+        return int(_word(self._control + offset).value)
+
+    def set(self, offset: int, value: int) -> None:
+        """Write a word of the control block."""
+        self._set({offset: value})
+
+    def _named(self, value: int) -> int:
+        """A word for one more named semaphore; its address."""
+        self._first_named.append(value)
+        if len(self._first_named) > watched.MOST_NAMED:
+            raise ArenaError(f"there are more than {watched.MOST_NAMED} named semaphores")
+        return self._control + watched.NAMED + 8 * (len(self._first_named) - 1)
+
+    def begin(self, **values: int) -> None:
+        """Every CPU comes to its first step. values: words of the control block by their names, in small letters."""
+        values = {"bound": -1, "every": 0, "reasonless": self.scene.reasonless, **values}
+        self._resize(self._bits)
+        ctypes.memset(self._ends, 0, 8 * (control.ENDS_MASK + 1))
+        self.arena._map[:] = self._first
+        users = words_at(self._users, self.arena.size // 8)
+        if self._static is not None:
+            users[:] |= watched.STEP
+            users[[place // 8 for place in self._static]] &= ~watched.STEP
+        else:
+            users[[place // 8 for place in self._mortal_words()]] |= watched.STEP
+        users[[place // 8 for place in self._shared]] |= watched.STEP
+        zero = (
+            control.STATES,
+            control.DONE_STEPS,
+            control.ENDS,
+            control.DEEPEST,
+            control.DISTINCT,
+            control.DEPTH,
+            watched.PRINT,
+            watched.OWN_PRINT,
+            watched.UNDO_TOP,
+        )
+        self._set(dict.fromkeys(zero, 0) | {control.SAVED_TOP: self._saved, control.REDUCED: int(self._static is None)})
+        self._set({getattr(control, name.upper()): value for name, value in values.items()})
+        ctypes.memset(self._control + watched.QUEUE, 0, 8 * watched.QUEUE_END)
+        words_at(self._control + watched.NAMED, len(self._first_named) + 1)[:-1] = self._first_named
+        entry = entry_of(self._loop)
+        for cpu in range(self.scene.nr_cpus + 1):
+            r = self._record(cpu)
+            ctypes.memset(r, 0, watched.RECORD)
+            sp, frame, number = fresh_stack(
+                r, entry, self._parameters.ctypes.data, cpu, self._hooks["left"], r + watched.SCRATCH
+            )
+            ctypes.memmove(sp, frame, len(frame))
+            for offset, value in ((watched.SP, sp), (watched.NUMBER, cpu), (watched.CONTROL, self._control)):
+                _word(r + offset).value = value
+        for offset, value in ((control.FIRST_SP, sp), (control.CPU_WORD, number), (watched.AT_ONCE, 1)):
+            _word(r + offset).value = value  # of the last, who is no CPU
+        ctypes.memmove(r + control.FIRST_FRAME, frame, len(frame))
+        self._busy(control.BEGINS, self._begin)
+
+    def _busy(self, which: int, compiled: Callable[..., int], *args: int) -> int:
+        """Run compiled code, and say so meanwhile: it may never come back."""
+        busy = _word(self._control + control.BUSY)
+        busy.value = which
+        answer = int(compiled(self._control, *args))
+        busy.value = 0
+        return answer
+
+    def descend(self, budget: int) -> int:
+        """Search on for that many steps; a number of shmkret.explore.engines.states says why it came back."""
+        return self._busy(control.GOES_ON, self._descend, budget)
+
+    def follow(self, choice: int) -> bool:
+        """Make a choice, and say whether it was possible."""
+        return bool(self._busy(control.GOES_ON, self._follow, choice))
+
+    def replay(self, schedule: Sequence[int]) -> Iterator[tuple[int, Pending]]:
+        """Follow a schedule from the beginning: each choice, and the step that it was. Raises: ValueError where it is none."""
+        self.begin()
+        for n, choice in enumerate(schedule):
+            step = self.pending(choice % self.scene.nr_cpus)
+            if not self.follow(choice):
+                raise ValueError(f"choice {n} of the schedule, {choice}, is not possible there")
+            yield choice, step
+
+    def judge(self) -> list[str]:
+        """What is wrong in the state to which choices have led that were followed; it cannot be gone on from then."""
+        self._set({control.FRESH: 1})
+        status = self.descend(1)
+        if status == control.AT_END:
+            return self.check()
+        return [self.describe(status)] if status in (control.RACE, control.DEADLOCK, control.BROKEN) else []
+
+    def share(self, places: Collection[int]) -> None:
+        """From the next beginning on, these words of the arena are steps."""
+        self._shared.update(places)
+
+    def _record(self, cpu: int) -> int:
+        return self._stacks + (cpu + 1) * watched.STACK - watched.RECORD
+
+    def culprit(self) -> tuple[int, int, int] | None:
+        """The CPU that cannot go on, why (a number of compiled.watched), and at which place of the arena; None: all can."""
+        for cpu in range(self.scene.nr_cpus + 1):
+            r = self._record(cpu)
+            if _word(r + watched.KIND).value == steps.BROKEN:
+                return cpu, int(_word(r + watched.ARG).value), int(_word(r + watched.PLACE).value) - self.arena.address
+        return None
+
+    def path(self) -> list[int]:
+        """The choices that led here."""
+        frames = words_at(self.get(control.FRAMES), control.FRAME // 8 * (self.get(control.DEPTH) + 1))
+        return frames.reshape(-1, control.FRAME // 8)[: self.get(control.DEPTH), control.F_CHOICE // 8].tolist()  # type: ignore[no-any-return]
+
+    def pending(self, cpu: int) -> Pending:
+        """What a CPU is about to do."""
+        kind, place, value = (
+            int(_word(self._record(cpu) + offset).value) for offset in (watched.KIND, watched.PLACE, watched.ARG)
+        )
+        named = self.name_of(place - self.arena.address) if place else ""
+        return Pending(steps.NAMES[kind // 4], named, value, kind & steps.WRITES != 0)
+
+    def _kind(self, cpu: int) -> int:
+        return int(_word(self._record(cpu) + watched.KIND).value)
+
+    def describe(self, status: int) -> str:
+        """What is wrong in a state in which a search has stopped."""
+        steps_of = {cpu: self.pending(cpu) for cpu in range(self.scene.nr_cpus)}
+        if status == control.RACE:
+            a, b = next((a, b) for b, a in combinations(steps_of, 2) if self._races(self._control, a, b))
+            written = steps_of[a if self._kind(a) & steps.WRITES else b].place
+            return f"data race on {written}: cpu {b} is at {steps_of[b].kind}, cpu {a} at {steps_of[a].kind}"
+        if status == control.DEADLOCK:
+            stuck = [
+                f"cpu {cpu} waits in {step.kind} of {step.place}" for cpu, step in steps_of.items() if step.kind not in NO_STEP
+            ]
+            return f"deadlock: {'; '.join(stuck)}"
+        cpu, why, place = self.culprit() or (0, 0, 0)
+        who = f"cpu {cpu}" if cpu < self.scene.nr_cpus else "who announces deaths"
+        return f"{who}: {WHY.get(why, '')} {self.name_of(place)}"
+
+    def name_of(self, offset: int) -> str:
+        """The word at a place of the arena, as `table_locks[0].locked`."""
+        for name, section in self.arena.sections.items():
+            i, rest = divmod(offset - section.offset, section.stride)
+            fields = fields_of(section.record)
+            if 0 <= i < section.nr and rest // 8 < len(fields):
+                return f"{name}[{i}].{fields[rest // 8]}"
+        named = (offset + self.arena.address - self._control - watched.NAMED) // 8
+        return f"named_semaphores[{named}]" if 0 <= named < len(self._first_named) else f"byte {offset} of the arena"
+
+    def check(self) -> list[str]:
+        """What is wrong where every CPU has ended; the arena is as before."""
+        before = bytes(self.arena._map)
+        world = self.scene.world
+        held = world.held_locks(self._machine, plain.kernel(world, self.arena), self.arena)
+        self.arena._map[:] = before
+        found = [*sentences(not_given_back(held)), *self.scene.check(world, self.arena)]
+        self.arena._map[:] = before
+        return found
+
+
+class _Beginning(plain.PlainMachine):
+    """What makes locks free before a search. Named semaphores are words, as all others are in a search."""
+
+    def __init__(self, named: Callable[[int], int], folder: Path | None) -> None:
+        super().__init__(folder)
+        self._new = named
+
+    def libc(self, name: str, *args: Any) -> Any:
+        return self._new(*args) if name == "sem_open" else super().libc(name, *args)
+
+
+def words_at(address: int, nr: int) -> NDArray[np.int64]:
+    """Words of memory, as they are."""
+    return np.ctypeslib.as_array((ctypes.c_int64 * nr).from_address(address))
+
+
+def _word(address: int) -> Any:
+    return ctypes.c_int64.from_address(address)

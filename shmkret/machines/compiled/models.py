@@ -1,0 +1,303 @@
+"""Models of the functions of libc that compiled text calls, and of the system calls: what stands for them in a search.
+
+sem_t     its first word is a counter
+mutex     the low half of its first word is 0, or 1 + the CPU that holds it. A robust one, as its kind says, can be had when
+          its holder is dead, and is consistent at once
+futex     compares the low 32 bits; sleepers queue, the first is woken first. A sleep may end for no reason: a choice of
+          the search
+time      a CPU's clock goes on by TICK_NS with each reading: it is a function of what that CPU did
+signals   none: who waits sees what it waits for at once, and needs no kick
+
+Source    sem_overview(7), pthread_mutex_lock(3), pthread_mutexattr_setrobust(3), futex(2)
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+
+from shmkret.machines.compiled import steps
+from shmkret.machines.compiled.stacks import peek, poke
+from shmkret.machines.compiled.watched import (
+    AT_ONCE,
+    CLOCK,
+    CONTROL,
+    KIND,
+    NO_MODEL,
+    NOT_HELD,
+    NR,
+    NUMBER,
+    PLACE,
+    QUEUE,
+    QUEUE_END,
+    STACK,
+    give_up,
+    low,
+    me,
+    saw,
+    step,
+    uses,
+    was_possible,
+    write,
+)  # fmt: skip
+from shmkret.text.marks import inline
+
+TICK_NS = 1000
+FUTEX = 202 if platform.machine() == "x86_64" else 98
+
+
+@inline
+def take(kind: int, place: int, wanted: int) -> int:
+    """A step after which the word is one less, if it is more than 0."""
+    r = me()
+    shared = uses(r, place, 1)
+    if shared or wanted != 0:
+        step(r, kind, place, 0, 0)  # one of its own, too: there is none to be taken, for ever
+    before = peek(place)
+    taken = low(before) > 0
+    was_possible(r, place, taken or wanted == 0)
+    if taken:
+        write(r, place, before - 1, shared)
+    saw(r, before)
+    return 0 if taken else -1
+
+
+@inline
+def sem_wait(address: int) -> int:
+    """Possible when there is one to be taken."""
+    return take(steps.SEM_WAIT, address, 1)
+
+
+@inline
+def unless(kind: int, place: int, stop: int) -> None:
+    """A step that is possible when the word can be had, or the stop word is not 0."""
+    r = me()
+    uses(r, place, 1)
+    uses(r, stop, 0)
+    step(r, kind, place, 0, stop)
+
+
+@inline
+def sem_wait_unless(kind: int, address: int, stop: int) -> int:
+    """shmkret.text.libc has it: 1, or 0 when it was told to stop."""
+    unless(kind, address, stop)
+    r = me()
+    before = peek(address)
+    taken = low(before) > 0
+    was_possible(r, address, taken or peek(stop) != 0)
+    if taken:
+        write(r, address, before - 1, uses(r, address, 1))
+    saw(r, before)
+    return 1 if taken else 0
+
+
+@inline
+def mutex_lock_unless(kind: int, address: int, stop: int) -> int:
+    """shmkret.text.libc has it: 1, or 0 when it was told to stop."""
+    unless(kind, address, stop)
+    r = me()
+    before = peek(address)
+    free = low(before) == 0
+    was_possible(r, address, free or peek(stop) != 0)
+    if free:
+        write(r, address, before + 1 + peek(r + NUMBER), uses(r, address, 1))
+    saw(r, 0 if free else EBUSY)
+    return 1 if free else 0
+
+
+@inline
+def sem_trywait(address: int) -> int:
+    """0, or -1 when there is none."""
+    return take(steps.SEM_TRYWAIT, address, 0)
+
+
+@inline
+def sem_post(address: int) -> int:
+    """One more."""
+    r = me()
+    shared = uses(r, address, 1)
+    if shared:
+        step(r, steps.SEM_POST, address, 0, 0)
+    before = peek(address)
+    write(r, address, before + 1, shared)
+    saw(r, before)
+    return 0
+
+
+@inline
+def sem_init(address: int, pshared: int, value: int) -> int:
+    """Any value."""
+    r = me()
+    shared = uses(r, address, 1)
+    if shared:
+        step(r, steps.SEM_RESET, address, low(value), 0)
+    write(r, address, low(value), shared)
+    saw(r, 0)
+    return 0
+
+
+ROBUST, BETWEEN_PROCESSES = 16, 128
+"""The bits of a mutex's kind, the first half of its word 2: PTHREAD_MUTEX_ROBUST_NORMAL_NP, PTHREAD_MUTEX_PSHARED_BIT."""
+EBUSY, EOWNERDEAD = 16, 130
+
+
+@inline
+def pthread_mutexattr_init(attributes: int) -> int:
+    """Attributes are not looked at: the text makes mutexes of one kind."""
+    return 0
+
+
+@inline
+def pthread_mutexattr_setpshared(attributes: int, pshared: int) -> int:
+    """All are."""
+    return 0
+
+
+@inline
+def pthread_mutex_init(address: int, attributes: int) -> int:
+    """A mutex between processes, not robust, that nobody holds: not to be done beside any other's step on it."""
+    r = me()
+    shared = uses(r, address, 1)
+    kind_shared = uses(r, address + 16, 1)
+    if shared:
+        step(r, steps.MUTEX_INIT, address, 0, 0)
+    write(r, address, 0, shared)
+    write(r, address + 16, BETWEEN_PROCESSES, kind_shared)
+    if shared:
+        saw(r, 0)
+    return 0
+
+
+@inline
+def owner_is_dead(r: int, place: int) -> bool:
+    """Whether who holds a mutex, which is not free, has died."""
+    owner = low(peek(place)) - 1
+    return owner < peek(peek(r + CONTROL) + NR) and peek(r + (owner - peek(r + NUMBER)) * STACK + KIND) == steps.DEAD
+
+
+@inline
+def lock(kind: int, place: int) -> int:
+    """A step after which the mutex is this CPU's, if it was free, or robust and its owner dead: 1 + its number."""
+    r = me()
+    shared = uses(r, place, 1)
+    uses(r, place + 16, 0)
+    step(r, kind, place, peek(place + 16) & ROBUST, 0)
+    before = peek(place)
+    mine = before - low(before) + 1 + peek(r + NUMBER)
+    if low(before) == 0:
+        write(r, place, mine, shared)
+        saw(r, 0)
+        return 0
+    if (peek(place + 16) & ROBUST) != 0 and owner_is_dead(r, place):
+        write(r, place, mine, shared)
+        saw(r, EOWNERDEAD)
+        return EOWNERDEAD
+    was_possible(r, place, kind != steps.MUTEX_LOCK)
+    saw(r, EBUSY)
+    return EBUSY
+
+
+@inline
+def pthread_mutex_lock(address: int) -> int:
+    """Possible when it can be had."""
+    return lock(steps.MUTEX_LOCK, address)
+
+
+@inline
+def pthread_mutex_trylock(address: int) -> int:
+    """EBUSY when it cannot be had."""
+    return lock(steps.MUTEX_TRYLOCK, address)
+
+
+@inline
+def pthread_mutex_consistent(address: int) -> int:
+    """It is already."""
+    return 0
+
+
+@inline
+def pthread_mutex_unlock(address: int) -> int:
+    """Free again."""
+    r = me()
+    shared = uses(r, address, 1)
+    if shared:
+        step(r, steps.MUTEX_UNLOCK, address, 0, 0)
+    before = peek(address)
+    if low(before) != 1 + peek(r + NUMBER):
+        give_up(r, NOT_HELD, address)
+    write(r, address, before - low(before), shared)
+    saw(r, 0)
+    return 0
+
+
+@inline
+def clock_gettime(which: int, address: int) -> int:
+    """Any clock."""
+    r = me()
+    now = peek(r + CLOCK) + TICK_NS
+    poke(r + CLOCK, now)
+    poke(address, now // 1_000_000_000)
+    poke(address + 8, now % 1_000_000_000)
+    return 0
+
+
+@inline
+def usleep(us: int) -> int:
+    """Time goes on when it is read."""
+    return 0
+
+
+@inline
+def kill(pid: int, signal: int) -> int:
+    """Nobody needs it."""
+    return 0
+
+
+@inline
+def syscall(number: int, place: int, operation: int, value: int, timeout: int, a: int, b: int) -> int:
+    """futex(2): FUTEX_WAIT is 0, FUTEX_WAKE 1. How many were woken is not said: the text does not ask."""
+    r = me()
+    c = peek(r + CONTROL)
+    queue = c + QUEUE
+    if number != FUTEX or operation < 0 or operation > 1:
+        give_up(r, NO_MODEL, place)
+    uses(r, place, 1)
+    if operation == 0:
+        step(r, steps.FUTEX_WAIT, place, value, 0)
+        before = peek(place)
+        saw(r, low(before))
+        if low(before) != low(value):
+            return -1
+        j = 0
+        while peek(queue + 8 * j) != 0:
+            j += 1
+        was_possible(r, place, peek(r + AT_ONCE) == 0)
+        write(r, queue + 8 * j, 1 + peek(r + NUMBER), True)
+        step(r, steps.ASLEEP, place, 0, 0)
+        saw(r, 0)
+        return 0
+    step(r, steps.FUTEX_WAKE, place, value, 0)
+    woken = 0
+    kept = 0
+    j = 0
+    while j < QUEUE_END and peek(queue + 8 * j) != 0:
+        sleeper = peek(queue + 8 * j)
+        if woken < value and peek(r + (sleeper - 1 - peek(r + NUMBER)) * STACK + PLACE) == place:
+            woken += 1
+        else:
+            if kept != j:
+                write(r, queue + 8 * kept, sleeper, True)
+            kept += 1
+        j += 1
+    while kept < j:
+        write(r, queue + 8 * kept, 0, True)
+        kept += 1
+    saw(r, 0)
+    return 0
+
+
+MODELS: tuple[Callable[..., int], ...] = (
+    sem_wait, sem_trywait, sem_post, sem_init, sem_wait_unless, mutex_lock_unless, pthread_mutex_lock, pthread_mutex_trylock,
+    pthread_mutex_consistent, pthread_mutex_unlock, pthread_mutexattr_init, pthread_mutexattr_setpshared, pthread_mutex_init,
+    clock_gettime, usleep, kill, syscall,
+)  # fmt: skip

@@ -1,0 +1,169 @@
+"""A CPU of a search: its record, its steps, and what it notes of each write, so that the search can go back.
+
+A word that one CPU alone uses is no step; that no other does is checked at every access.
+
+    a CPU's stack      STACK bytes, aligned to them; the CPU's record at its end
+    the control block  what all CPUs share: where the arena lies, who uses each word, what was written
+
+Always    what is here runs on a CPU's stack, and nowhere else: it finds the CPU's record by the address of that stack
+"""
+
+from __future__ import annotations
+
+from shmkret.machines.compiled import steps
+from shmkret.machines.compiled.stacks import here, peek, poke, switch
+from shmkret.text.arithmetic import add64, mul64, shr64
+from shmkret.text.marks import inline
+
+STACK = 1 << 16
+CONTROL_BYTES = 1 << 14
+RECORD = 512
+"""Bytes of a CPU's record."""
+
+SP, KIND, PLACE, ARG, STOP, PAST, STEPS, CLOCK, NUMBER, CONTROL, PRIVATES, AT_ONCE, SCRATCH = (8 * j for j in range(13))
+"""Where in a CPU's record: its stack's pointer; the step that it is about to do (what, on which word, with which value, and
+the word that ends a wait); a number for all that it has read; how many steps it did, what its clock says, its number, the
+control block, its accesses to words of its own since its last step; whether it does all that it does in one step; two words
+that its code is called with."""
+
+MAIN, PRINT, OWN_PRINT, UNDO, UNDO_TOP, UNDO_MOST, ARENA, SIZE, USERS, LONGEST, GREW, NR = (8 * j for j in range(12))
+"""Where in the control block: the scheduler's stack pointer; the fingerprints of words that are shared, and of all others; the
+list of what was written (address, how many, most); the arena (address, bytes); who uses each of its words; the most steps of
+a CPU; whether another CPU than before was seen to use a word; how many CPUs there are."""
+
+QUEUE, QUEUE_END = 8 * 240, 16
+"""Where in the control block is written who sleeps on a futex, in order: 1 + a CPU's number, or 0."""
+NAMED, MOST_NAMED = 1 << 11, 1600
+"""Where in the control block named semaphores lie, a word each."""
+
+STEP = 1 << 32
+WRITERS = 16
+MANY = (1 << WRITERS) - 1
+"""Who uses a word: bit c when CPU c does, bit WRITERS + c when it writes, and whether every access is a STEP. It is kept from
+one search to the next, and never less."""
+
+NOT_PRIVATE, OUTSIDE, TOO_LONG, TOO_MUCH, NOT_HELD, RAISED, WAITS, NO_MODEL = range(1, 9)
+"""Why a CPU cannot go on: a word taken for private is not; an access outside the arena; more steps than the longest run; more
+writes than can be noted; it gives back what it does not hold; its code raises an
+exception; it waits and may not, as it does all in one step; it calls what has no model."""
+
+
+UNLIKELY = 0x1E3779B97F4A7C15
+"""Added to what a CPU has read: mix(0) is 0, so that with 1 instead a CPU whose first step read -1 had read nothing."""
+
+
+@inline
+def mix(value: int) -> int:
+    """All bits of a word, mixed: the end of splitmix64."""
+    value = mul64(value ^ shr64(value, 30), -0x40A7B892E31B1A47)
+    value = mul64(value ^ shr64(value, 27), -0x6B2FB644ECCEEE15)
+    return value ^ shr64(value, 31)
+
+
+@inline
+def cell(offset: int, value: int) -> int:
+    """What a word at that offset of the arena adds to the fingerprint."""
+    return mix(add64(mix(offset + 1), value))
+
+
+@inline
+def me() -> int:
+    """The record of the CPU on whose stack this runs."""
+    return (here() & -STACK) + STACK - RECORD
+
+
+@inline
+def give_up(r: int, why: int, place: int) -> None:
+    """This CPU cannot go on: another state than that before its step, though it has read nothing, and written nothing."""
+    poke(r + KIND, steps.BROKEN)
+    poke(r + PAST, mix(peek(r + PAST) ^ steps.BROKEN))
+    poke(r + PLACE, place)
+    poke(r + ARG, why)
+    while True:
+        switch(r + SP, peek(r + CONTROL) + MAIN)
+
+
+@inline
+def uses(r: int, place: int, writes: int) -> bool:
+    """Whether an access to a word is a step. Else it is this CPU's own, which is noted."""
+    c = peek(r + CONTROL)
+    offset = place - peek(c + ARENA)
+    if offset < 0 or offset >= peek(c + SIZE) or place & 7 != 0:
+        if NAMED <= place - c < CONTROL_BYTES and place & 7 == 0:
+            return True
+        give_up(r, OUTSIDE, place)
+    user = peek(c + USERS) + offset
+    before = peek(user)
+    mine = 1 << peek(r + NUMBER)
+    after = before | mine | (mine << WRITERS if writes != 0 else 0)
+    if after != before:
+        poke(user, after)
+        poke(c + GREW, 1)
+    if before & STEP != 0:
+        return True
+    if (after & ~mine) & MANY != 0 and after >> WRITERS != 0:
+        give_up(r, NOT_PRIVATE, place)
+    count = peek(r + PRIVATES) + 1
+    poke(r + PRIVATES, count)
+    if count > peek(c + LONGEST) * 1000:
+        give_up(r, TOO_LONG, place)
+    return False
+
+
+@inline
+def step(r: int, kind: int, place: int, arg: int, stop: int) -> None:
+    """Say what is about to be done, and let others go first."""
+    c = peek(r + CONTROL)
+    count = peek(r + STEPS) + 1
+    poke(r + STEPS, count)
+    if count > peek(c + LONGEST):
+        give_up(r, TOO_LONG, place)
+    if peek(r + AT_ONCE) != 0:
+        return
+    poke(r + KIND, kind)
+    poke(r + PLACE, place)
+    poke(r + ARG, arg)
+    poke(r + STOP, stop)
+    switch(r + SP, c + MAIN)
+
+
+@inline
+def was_possible(r: int, place: int, possible: bool) -> None:
+    """What waits has gone on: rightly, unless it does all at once."""
+    if not possible:
+        give_up(r, WAITS, place)
+
+
+@inline
+def saw(r: int, value: int) -> None:
+    """The step has shown the CPU that value."""
+    poke(r + PAST, mix(add64(mul64(peek(r + PAST), 31), add64(value, UNLIKELY))))
+
+
+@inline
+def offset_of(c: int, place: int) -> int:
+    """A word's place in the arena, in bytes; one of the control block is before it."""
+    return c - place - 1 if 0 <= place - c < CONTROL_BYTES else place - peek(c + ARENA)
+
+
+@inline
+def write(r: int, place: int, value: int, shared: bool) -> None:
+    """Write a word so that it can be undone."""
+    c = peek(r + CONTROL)
+    n = peek(c + UNDO_TOP)
+    if n >= peek(c + UNDO_MOST):
+        give_up(r, TOO_MUCH, place)
+    before = peek(place)
+    entry = peek(c + UNDO) + 16 * n
+    poke(entry, place)
+    poke(entry + 8, before)
+    poke(c + UNDO_TOP, n + 1)
+    which = PRINT if shared else OWN_PRINT
+    poke(c + which, peek(c + which) ^ cell(offset_of(c, place), before) ^ cell(offset_of(c, place), value))
+    poke(place, value)
+
+
+@inline
+def low(value: int) -> int:
+    """The low 32 bits, where a semaphore, a mutex or a futex has its state."""
+    return value & 0xFFFFFFFF
