@@ -220,11 +220,11 @@ def make(arena):
     arena._map[place + 16 : place + 24] = ROBUST_KIND.to_bytes(8, "little")
 
 
-def scene(program=(), announcements=(), mortal=(), deaths=0, prepare=make):
+def scene(program=(), announcements=(), mortal=(), deaths=0, prepare=make, check=lambda *_: []):
     """A scene of a program."""
     world = World(build_of(nr_cpus=NR_CPUS), Sizes(maxactive=2), script_of(program, announcements))
     announces = bool(announcements)
-    return Scene("programs", world, run_program, NR_CPUS, (), mortal, deaths, announces, prepare=prepare, check=lambda *_: [])
+    return Scene("programs", world, run_program, NR_CPUS, (), mortal, deaths, announces, prepare=prepare, check=check)
 
 
 class Found(NamedTuple):
@@ -251,10 +251,15 @@ class Programs:
     """A search for any program: the same stacks, begun anew."""
 
     def __init__(self, *, reduced=False):
-        self.stacks = Stacks(scene(), 16, reduced=reduced)
+        self.looks = lambda arena: None
+        self.stacks = Stacks(scene(check=self._check), 16, reduced=reduced)
         section = self.stacks.arena.sections["buckets"]
         self._places = [(section.offset + i * section.stride) // 8 for i in range(NR_WORDS)]
         self._all = np.frombuffer(self.stacks.arena._bytes, np.int64)
+
+    def _check(self, _, arena):
+        self.looks(arena)
+        return []
 
     def load(self, program, announcements=(), first=()):
         """The next search is of that program; `first`: what words are then."""

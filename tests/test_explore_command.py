@@ -77,6 +77,13 @@ def test_a_search_that_is_complete_says_so_with_what_it_has_counted(tmp_path, ca
     assert "complete; 12 states" in capsys.readouterr().out
 
 
+def test_a_first_step_that_reads_minus_one_is_a_step(tmp_path):
+    """Two CPUs, a load each of an empty bucket: four states."""
+    code, row = explored(scenario(tmp_path, "load_acquire(k.buckets.first, cpu)"))
+
+    assert (code, row["states"], row["schedules"]) == (0, 4, 1)
+
+
 CASES = {"calls": (2, 1), "one-bucket": (2, 1), "flush": (2, 1), "unregister": (2, 1), "death": (1, 1)}
 
 
@@ -166,6 +173,7 @@ def test_lanes_say_what_was_there_and_which_accesses_are_in_conflict(tmp_path):
         ("while cpu == 1: pass", "cpu 1, before its first step, runs on for 0.2 s"),
         (f"{SEES_ONE}while True: pass", "cpu 1, after its step load_acquire of script[0].word, runs on for 0.2 s"),
         (f"{SEES_ONE}poke(8, 1)", "cpu 1, after its step load_acquire of script[0].word, crashes: SIGSEGV"),
+        (f"{SEES_ONE}store_release(word, 0, 8 // (rounds - 1))", "cpu 1: its code raises an exception"),
     ],
 )
 def test_code_that_runs_on_or_crashes_is_named_with_its_schedule(body, words, tmp_path, monkeypatch, capsys):

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shmkret.errors import PluginError, UsageError
-from shmkret.explore import control
+from shmkret.explore import control, looked_at
 from shmkret.explore.engines import states
 from shmkret.explore.scene import Scene
 from shmkret.explore.snapshot import NOT_SHARED
@@ -297,6 +297,27 @@ def test_an_announcement_that_need_not_wait_does_not():
     says = [[("down", Y), ("wait", Z, 1), ("lock", MUTEX), ("add", X, 1), ("unlock", MUTEX)]] * NR_CPUS
     found = find([[("load", W)]], says, (0, 1, 1), (0,))
     assert found.wrong == [] and (1, 0, 1, 0) in found.words
+
+
+@pytest.mark.parametrize(
+    "look", [lambda arena: arena.records("stack")["word"][32], lambda arena: arena.records("stack")[32][0]]
+)
+def test_a_death_comes_between_any_two_stores_at_which_the_check_of_an_end_looks(look):
+    """They are stores to a word of the CPU's own, which are no steps; none is needed where nobody looks."""
+    for one in (searches(), searches(reduced=True)):
+        found = set()
+        one.looks = lambda arena, found=found: found.add(int(look(arena)))
+        try:
+            one.load([[("load", X), ("own", 0, 1), ("own", 0, 1), ("load", X)], [("store", X, 1)]])
+            one.stacks.begin(mortal=1, deaths=1, announces=0)
+            assert states.search(one.stacks, 1 << 40, 60.0).complete
+        finally:
+            one.looks = lambda arena: None
+        assert found == {0, 1, 4}
+    one.load([[("load", X), ("own", 0, 1), ("own", 0, 1), ("load", X)], [("store", X, 1)]])
+    one.stacks._looked_at = looked_at.LookedAt()
+    assert states.search(one.stacks, 1 << 40, 60.0).complete
+    assert 32 * 8 + one.stacks.arena.sections["stack"].offset not in one.stacks._shared
 
 
 # Words of one CPU alone.

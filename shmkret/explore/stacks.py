@@ -28,6 +28,7 @@ from shmkret.audit.checks import not_given_back
 from shmkret.audit.findings import sentences
 from shmkret.errors import ArenaError, UsageError
 from shmkret.explore import control, descent
+from shmkret.explore.looked_at import LookedAt
 from shmkret.explore.scene import Scene
 from shmkret.explore.snapshot import NOT_SHARED
 from shmkret.machines import plain
@@ -101,6 +102,7 @@ class Stacks:
         self._machine = machine
         self._parameters = world.parameters(self.arena)
         self._first = bytes(self.arena._map)
+        self._looked_at = LookedAt()
         self._shared: set[int] = set()
         """Places in the arena, in bytes, of words that were taken for one CPU's own."""
         self._static = None if reduced else self._usual()
@@ -179,11 +181,6 @@ class Stacks:
         private = NOT_SHARED - set(self.scene.shared)
         return self._places(lambda name, field, _: name in private or f"{name}.{field}" in private)
 
-    def _mortal_words(self) -> set[int]:
-        """The words of who may die that say what it did: others, or the audit, read them when it is dead."""
-        mortal = set(self.scene.mortal)
-        return self._places(lambda name, _, i: name in ("cpus", "recovery") and i in mortal)
-
     def _places(self, has: Callable[[str, str, int], bool]) -> set[int]:
         return {
             section.offset + i * section.stride + 8 * j
@@ -222,8 +219,6 @@ class Stacks:
         if self._static is not None:
             users[:] |= watched.STEP
             users[[place // 8 for place in self._static]] &= ~watched.STEP
-        else:
-            users[[place // 8 for place in self._mortal_words()]] |= watched.STEP
         users[[place // 8 for place in self._shared]] |= watched.STEP
         zero = (
             control.STATES,
@@ -351,9 +346,22 @@ class Stacks:
         world = self.scene.world
         held = world.held_locks(self._machine, plain.kernel(world, self.arena), self.arena)
         self.arena._map[:] = before
-        found = [*sentences(not_given_back(held)), *self.scene.check(world, self.arena)]
+        with self._looked_at.noted(self.arena) if self.get(control.DEATHS) else contextlib.nullcontext():
+            found = [*sentences(not_given_back(held)), *self.scene.check(world, self.arena)]
         self.arena._map[:] = before
         return found
+
+    def half_done(self) -> set[int]:
+        """Words that a CPU which may die writes, each store no step, and at which the check of an end has looked: what is in
+        them depends on between which stores it died.
+        """
+        if not self.get(control.DEATHS):
+            return set()
+        places = self._looked_at.places(self._places)
+        users = words_at(self._users, self.arena.size // 8)[places // 8]
+        writers = users >> watched.WRITERS  # none, or one, where an access is no step
+        alone = (writers != 0) & (writers & ~self.get(control.MORTAL) == 0) & (users & watched.STEP == 0)
+        return set(places[alone].tolist())
 
 
 class _Beginning(plain.PlainMachine):

@@ -53,7 +53,11 @@ def _searched(stacks: Stacks, limit: int, end: float, seen: Callable[[], None], 
             seen()
             if status == AT_END:
                 found = stacks.check()
-                if found:
+                half_done = stacks.half_done()
+                if half_done:
+                    stacks.share(half_done)
+                    status = LEARNED
+                elif found:
                     outcome.violations.append(Violation("; ".join(found), stacks.path()))
                 else:
                     status = MORE
