@@ -50,8 +50,8 @@ LARGE = {
     ("owner", "take over"): [(2, 2, 1)],
     ("combining", "combine"): [(2, 2, 1), (3, 1, 1)],
 }
-"""Three seconds and more each on greenlets: these are searched compiled, by tests/test_trial_scenes.py; `combine` is not, and left
-out of the short selection.
+"""Three seconds and more each on greenlets: they are searched compiled, by tests/test_trial_scenes.py. `combine` cannot be, and
+is left out of the short selection.
 """
 
 

@@ -15,6 +15,7 @@ Read then the same search of compiled code, which is a thousand times faster: `s
 itself), `engines/states` (what leads it), `scenarios` (what `shmkret explore` searches), `apart` (in a process of its own),
 `lanes`, `strings` and `followed` (a failure: shown, kept, and followed on greenlets to its lines).
 
-Then the users of both: `snapshot` (an arena's words), `alone` with `trials` and `past` (a lock in a world of its own; `trial_text` and `trial_scenes` are the same trials, compiled),
-`by_itself` (a user's lock, in all of these), `rehearsal` (a user's plug-ins before they are measured).
+Then the users of both: `snapshot` (an arena's words), `alone` with `trials` and `past` (a lock in a world of its own),
+`trial_text` and `trial_scenes` (the same trials, compiled), `by_itself` (a user's lock, in all of these), `rehearsal` (a
+user's plug-ins before they are measured).
 """
