@@ -6,6 +6,8 @@ relaxed accesses are, too: what a lock does wrong on weaker machines alone is no
 
 Read `scenario` (what is explored, and what a search says of it), `machine` (each access is a step) with `libc` (what libc's
 calls do), `run` (the CPUs of one scenario along one schedule), `monitors` (what is asked before every step), `engines` (which
-schedules are tried), `schedule` (explore(): all of it together). Then its users: `snapshot` (an arena's words), `alone` (a
+schedules are tried), `schedule` (explore(): all of it together). Of compiled code: `scene`, `stacks`, `descent` with `choices`
+and `control`, `scenarios` (scenes by name), `apart` (a search in a process of its own) with `sight`, `lanes`, `places` and
+`strings` (what is said of a schedule). Then its users: `snapshot` (an arena's words), `alone` (a
 lock by itself), `rehearsal` (a user's plug-ins before they are measured).
 """
