@@ -94,6 +94,7 @@ def first(scheme: ObjPool, k: Kernel, where: int) -> int:
     return scheme.list.first[where]
 
 
+@inline
 def rp_of(scheme: ObjPool, k: Kernel, ri: int) -> int:
     """get_kretprobe()."""
     rp = k.instances.rp[ri]
