@@ -151,6 +151,7 @@ QUIET = {
     "machines.world": {"create_arena", "_send_home"},
     "machines.plain": {"column"},
     "explore.scene": {"at_rest"},
+    "explore.scenarios.death": {"prepare"},
     "explore.snapshot": {"__init__", "audit"},
     "stress.crash_points": {"die_at", "column"},
     "stress.damage": {"damage"},

@@ -8,5 +8,6 @@ What it asks of the rooms below is in their words; what they answer, and how the
     progress        how far a run is
     bench compare report doctor list
     stress          its options; combinations checks them, stressed runs each and prints its line
+    explore         searches every interleaving; replay follows a schedule that it has printed
     join inspect repair clean
 """

@@ -81,6 +81,24 @@ def _mutants() -> Rows:
     return [{"name": name, "summary": summary} for name, summary in MUTANTS.items()]
 
 
+def _scenarios() -> Rows:
+    from shmkret.explore.scenarios import SCENARIO
+
+    return _plugins(SCENARIO)
+
+
+def _engines() -> Rows:
+    from shmkret.explore.engines import ENGINE
+
+    return _plugins(ENGINE)
+
+
+def _monitors() -> Rows:
+    from shmkret.explore.monitors import MONITOR
+
+    return _plugins(MONITOR)
+
+
 LISTS: dict[str, Callable[[], Rows]] = {
     "locks": lambda: _plugins(LOCK),
     "schemes": lambda: _plugins(SCHEME),
@@ -91,5 +109,8 @@ LISTS: dict[str, Callable[[], Rows]] = {
     "arenas": _arenas,
     "faults": _faults,
     "mutants": _mutants,
+    "scenarios": _scenarios,
+    "engines": _engines,
+    "monitors": _monitors,
     "peers": lambda: [{"name": name, "summary": peers.summary(name)} for name in peers.names()],
 }

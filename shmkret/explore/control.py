@@ -8,7 +8,8 @@ from __future__ import annotations
 (
     STACKS, TABLE, MASK, ROOM, FRAMES, MOST_FRAMES, SAVED_TOP, SAVED_END, ENDS_TABLE, DEPTH, FRESH, STATES, DONE_STEPS,
     ENDS, DEEPEST, MORTAL, DEATHS, ANNOUNCES, REASONLESS, BOUND, EVERY, CURRENT, DISTINCT, REDUCED,
-) = (8 * (16 + j) for j in range(24))  # fmt: skip
+    BUSY,
+) = (8 * (16 + j) for j in range(25))  # fmt: skip
 """Where in the control block, after what the hooks use.
 
 STACKS: where those of the CPUs begin. TABLE of states, its MASK, how many it has ROOM for. FRAMES of the path, how many at
@@ -16,7 +17,8 @@ most. SAVED_TOP, SAVED_END: up to where stacks are saved, and where that room en
 state is yet to be looked at. STATES, DONE_STEPS, ENDS so far, of which DISTINCT differ in a word; the DEEPEST path. MORTAL: a
 bit for each CPU that may die; how many DEATHS there may be; ANNOUNCES: who has the stack after the CPUs says so at once.
 REASONLESS: how many sleeps may end for no reason. BOUND: the most preemptions, or -1. EVERY: stop at every state. CURRENT:
-the record of the CPU that runs. REDUCED: a step that commutes with all that others will do is done at once.
+the record of the CPU that runs. REDUCED: a step that commutes with all that others will do is done at once. BUSY: whether
+compiled code runs, and which: BEGINS, or GOES_ON.
 """
 
 FRAME = 8 * 24
@@ -33,5 +35,6 @@ what is on it."""
 
 FINISHED, MORE, AT_END, AT_STATE, RACE, DEADLOCK, BROKEN, FULL, TOO_DEEP, LEARNED = range(10)
 """Why descend() came back."""
+BEGINS, GOES_ON = 1, 2
 ENDS_MASK = (1 << 16) - 1
 """The table of ends has one place more."""

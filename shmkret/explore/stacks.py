@@ -60,11 +60,12 @@ WHY = {
 
 
 class Pending(NamedTuple):
-    """What a CPU is about to do: the kind of step, and the word as `table_locks[0].locked`."""
+    """What a CPU is about to do: the kind of step, and the word as `table_locks[0].locked`; whether it writes it."""
 
     kind: str
     place: str
     value: int
+    writes: bool = False
 
 
 class Stacks:
@@ -95,7 +96,8 @@ class Stacks:
         self._control = self._room(watched.CONTROL_BYTES)
         self._first_named: list[int] = []
         self._loop = compile_cpu(scene.body, build.shape, build.strides, place, watched=True)
-        self.arena = world.create_arena(world.geometry(scene.nr_recoverers) if scene.nr_recoverers else None)
+        self.geometry = world.geometry(scene.nr_recoverers)
+        self.arena = world.create_arena(self.geometry)
         machine = _Beginning(self._named, folder)
         world.free_locks(machine, plain.kernel(world, self.arena), self.arena)
         scene.prepare(self.arena)
@@ -118,10 +120,9 @@ class Stacks:
             {
                 watched.UNDO: self._room(16 * MOST_WRITES), watched.UNDO_MOST: MOST_WRITES, watched.USERS: self._users,
                 watched.ARENA: self.arena.address, watched.SIZE: self.arena.size, watched.LONGEST: LONGEST_RUN,
-                watched.NR: scene.nr_cpus, watched.MOST_STACK: MOST_STACK,
-                c.STACKS: self._stacks, c.FRAMES: self._room(c.FRAME * MOST_FRAMES),
-                c.MOST_FRAMES: MOST_FRAMES,
-                c.SAVED_END: saved + SAVED, c.ENDS_TABLE: self._ends, c.MORTAL: sum(1 << cpu for cpu in scene.mortal),
+                watched.NR: scene.nr_cpus, watched.MOST_STACK: MOST_STACK, c.STACKS: self._stacks,
+                c.FRAMES: self._room(c.FRAME * MOST_FRAMES), c.MOST_FRAMES: MOST_FRAMES, c.SAVED_END: saved + SAVED,
+                c.ENDS_TABLE: self._ends, c.MORTAL: sum(1 << cpu for cpu in scene.mortal),
                 c.DEATHS: scene.deaths, c.ANNOUNCES: int(scene.announces),
             }
         )  # fmt: skip
@@ -199,6 +200,10 @@ class Stacks:
         """A word of the control block."""
         return int(_word(self._control + offset).value)
 
+    def set(self, offset: int, value: int) -> None:
+        """Write a word of the control block."""
+        self._set({offset: value})
+
     def _named(self, value: int) -> int:
         """A word for one more named semaphore; its address."""
         self._first_named.append(value)
@@ -223,6 +228,7 @@ class Stacks:
             control.ENDS,
             control.DEEPEST,
             control.DISTINCT,
+            control.DEPTH,
             watched.PRINT,
             watched.OWN_PRINT,
             watched.UNDO_TOP,
@@ -244,15 +250,23 @@ class Stacks:
         for offset, value in ((control.FIRST_SP, sp), (control.CPU_WORD, number), (watched.AT_ONCE, 1)):
             _word(r + offset).value = value  # of the last, who is no CPU
         ctypes.memmove(r + control.FIRST_FRAME, frame, len(frame))
-        self._begin(self._control)
+        self._busy(control.BEGINS, self._begin)
+
+    def _busy(self, which: int, compiled: Callable[..., int], *args: int) -> int:
+        """Run compiled code, and say so meanwhile: it may never come back."""
+        busy = _word(self._control + control.BUSY)
+        busy.value = which
+        answer = int(compiled(self._control, *args))
+        busy.value = 0
+        return answer
 
     def descend(self, budget: int) -> int:
         """Search on for that many steps; a number of shmkret.explore.engines.states says why it came back."""
-        return int(self._descend(self._control, budget))
+        return self._busy(control.GOES_ON, self._descend, budget)
 
     def follow(self, choice: int) -> bool:
         """Make a choice, and say whether it was possible."""
-        return bool(self._follow(self._control, choice))
+        return bool(self._busy(control.GOES_ON, self._follow, choice))
 
     def replay(self, schedule: Sequence[int]) -> Iterator[tuple[int, Pending]]:
         """Follow a schedule from the beginning: each choice, and the step that it was. Raises: ValueError where it is none."""
@@ -262,6 +276,14 @@ class Stacks:
             if not self.follow(choice):
                 raise ValueError(f"choice {n} of the schedule, {choice}, is not possible there")
             yield choice, step
+
+    def judge(self) -> list[str]:
+        """What is wrong in the state to which choices have led that were followed; it cannot be gone on from then."""
+        self._set({control.FRESH: 1, control.REDUCED: 0})
+        status = self.descend(1)
+        if status == control.AT_END:
+            return self.check()
+        return [self.describe(status)] if status in (control.RACE, control.DEADLOCK, control.BROKEN) else []
 
     def share(self, places: Collection[int]) -> None:
         """From the next beginning on, these words of the arena are steps."""
@@ -288,7 +310,8 @@ class Stacks:
         kind, place, value = (
             int(_word(self._record(cpu) + offset).value) for offset in (watched.KIND, watched.PLACE, watched.ARG)
         )
-        return Pending(steps.NAMES[kind // 4], self.name_of(place - self.arena.address) if place else "", value)
+        named = self.name_of(place - self.arena.address) if place else ""
+        return Pending(steps.NAMES[kind // 4], named, value, kind & steps.WRITES != 0)
 
     def _kind(self, cpu: int) -> int:
         return int(_word(self._record(cpu) + watched.KIND).value)

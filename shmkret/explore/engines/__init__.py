@@ -1,6 +1,9 @@
 """Engines: which schedules of a scenario are tried, and in which order. One a file, found by its name.
 
-    search(begin, limit, seconds) -> Outcome       `with begin() as run:` is a run that is not yet begun, of shmkret.explore.run
+    search(begin, limit, seconds) -> Outcome             `with begin() as run:` is a run that is not yet begun, of
+                                                         shmkret.explore.run
+    search(stacks, limit, seconds, seen) -> Outcome      where EXECUTOR = "stacks": a scene of shmkret.explore.stacks; seen() is
+                                                         called every now and then
 
 An engine begins as many runs as it likes, leads each with run.go_on(), asks run.wrong() of every new state and run.check() at
 the end, and gives up after `limit` states or `seconds`: then it is not complete. What run.begin() and run.go_on() raise is a
@@ -9,14 +12,23 @@ violation.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from shmkret.plugins.contract import Contract, Signature
+from shmkret.plugins.contract import Constant, Contract, Signature
+
+
+def one_of(*names: str) -> Callable[[Any], str]:
+    """The check of a name."""
+    return lambda value: "" if value in names else f"give one of {', '.join(names)}"
+
 
 ENGINE = Contract(
     name="engine",
     folder=Path(__file__).parent,
     package="shmkret.explore.engines",
     record=lambda _contract, _path, _module: object,
-    signatures=(Signature("search", ("begin", "limit", "seconds")),),
+    signatures=(Signature("search", ("begin", "limit", "seconds", "seen"), 1),),
+    constants=(Constant("EXECUTOR", "greenlets", one_of("greenlets", "stacks")),),
 )

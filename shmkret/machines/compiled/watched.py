@@ -52,6 +52,10 @@ exception; it waits and may not, as it does all in one step; it calls what has n
 up."""
 
 
+UNLIKELY = 0x1E3779B97F4A7C15
+"""Added to what a CPU has read: mix(0) is 0, so that with 1 instead a CPU whose first step read -1 had read nothing."""
+
+
 @inline
 def mix(value: int) -> int:
     """All bits of a word, mixed: the end of splitmix64."""
@@ -139,7 +143,7 @@ def was_possible(r: int, place: int, possible: bool) -> None:
 @inline
 def saw(r: int, value: int) -> None:
     """The step has shown the CPU that value."""
-    poke(r + PAST, mix(add64(mul64(peek(r + PAST), 31), value + 1)))
+    poke(r + PAST, mix(add64(mul64(peek(r + PAST), 31), add64(value, UNLIKELY))))
 
 
 @inline

@@ -1,0 +1,124 @@
+"""A schedule, step by step: a lane a CPU, a line a step, with what was there before and after.
+
+      1  exchange table_locks[3].locked 0 -> 1
+      2                                            * exchange table_locks[3].locked 1
+
+*    another CPU has used that word since this one did; one of the two may change it
+!    what a CPU is about to do as the schedule ends
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import takewhile
+from typing import NamedTuple
+
+from shmkret.errors import UsageError
+from shmkret.explore import apart, sight
+from shmkret.explore.places import NOWHERE, Places, places_of
+from shmkret.explore.stacks import NO_STEP, Stacks
+
+STEPS, DIES, WAKES = range(3)
+"""What a choice is, for a CPU: choice = CPUs * what + CPU."""
+
+
+class Line(NamedTuple):
+    """A step: the CPU, what it did on which word, the word's value before and after. conflicts: as * says."""
+
+    cpu: int
+    kind: str
+    place: str
+    before: int
+    after: int
+    conflicts: bool
+
+
+class Followed(NamedTuple):
+    """A schedule that was followed: its steps; what each CPU is about to do then; what is wrong (empty: nothing); and where
+    all of that stands.
+    """
+
+    lines: list[Line]
+    pending: dict[int, str]
+    wrong: list[str]
+    places: Places = NOWHERE
+
+
+def follow(stacks: Stacks, schedule: Sequence[int], *, judged: bool = True) -> Followed:
+    """Follow a schedule from its beginning. Raises UsageError where it is none of this scene."""
+    nr = stacks.scene.nr_cpus
+    lines: list[Line] = []
+    uses: dict[int, list[tuple[int, bool]]] = {}
+    stacks.begin()
+    for n, choice in enumerate(schedule):
+        what, cpu = divmod(choice, nr)
+        step = stacks.pending(cpu)
+        address, before = sight.word_of(stacks, cpu)
+        if not stacks.follow(choice):
+            raise UsageError(f"step {n + 1} of the schedule cannot be done: the scenario has changed, or the code that it runs")
+        if what != STEPS:
+            lines.append(Line(cpu, "dies" if what == DIES else "wakes for no reason", "", 0, 0, False))
+            continue
+        after = sight.value_at(address) if address else 0
+        conflicts = address != 0 and _conflicts(uses.setdefault(address, []), cpu, writes=step.writes)
+        lines.append(Line(cpu, step.kind, step.place, before, after, conflicts))
+    found = {cpu: stacks.pending(cpu) for cpu in range(nr)}
+    pending = {cpu: f"{step.kind} {step.place}".strip() for cpu, step in found.items() if step.kind not in NO_STEP}
+    return Followed(lines, pending, stacks.judge() if judged else [])
+
+
+def _conflicts(uses: list[tuple[int, bool]], cpu: int, *, writes: bool) -> bool:
+    """Whether a CPU's use of a word is in conflict with another's since its last; it is noted."""
+    others = takewhile(lambda use: use[0] != cpu, reversed(uses))
+    found = any(wrote or writes for _, wrote in others)
+    uses.append((cpu, writes))
+    return found
+
+
+def follow_apart(stacks: Stacks, schedule: Sequence[int]) -> Followed:
+    """The same in a process of its own: where the last step never ends, or crashes, that is what is wrong."""
+    try:
+        followed = apart.run(stacks, lambda: follow(stacks, schedule))
+        places = places_of(stacks, schedule, [line.place for line in followed.lines])
+    except apart.Stopped as error:
+        followed = Followed([], {}, [])
+        if schedule:
+            followed = apart.run(stacks, lambda: follow(stacks, schedule[:-1], judged=False))
+        places = places_of(stacks, schedule, [line.place for line in followed.lines])
+        followed = followed._replace(wrong=[f"{error}, at {places.runs_on}" if places.runs_on else str(error)])
+    return followed._replace(places=places)
+
+
+def drawn(followed: Followed, nr_cpus: int) -> list[str]:
+    """The lanes as text."""
+    texts = [_text(line) for line in followed.lines]
+    ends = {cpu: f"! {words}" for cpu, words in followed.pending.items()}
+    widths = [
+        max(
+            [len(f"cpu {cpu}"), len(ends.get(cpu, ""))]
+            + [len(t) for t, line in zip(texts, followed.lines, strict=True) if line.cpu == cpu]
+        )
+        for cpu in range(nr_cpus)
+    ]
+    rows = [("step", [f"cpu {cpu}" for cpu in range(nr_cpus)])]
+    for n, (text, line) in enumerate(zip(texts, followed.lines, strict=True)):
+        rows.append((str(n + 1), ["" if cpu != line.cpu else text for cpu in range(nr_cpus)]))
+    rows.append(("", [ends.get(cpu, "") for cpu in range(nr_cpus)]))
+    ends_at = ["", *followed.places.steps[: len(texts)], *[""] * (len(rows) - 1 - len(followed.places.steps[: len(texts)]))]
+    drawn = [
+        "  ".join([f"{number:>5}", *(f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)), place]).rstrip()
+        for (number, cells), place in zip(rows, ends_at, strict=True)
+    ]
+    return [*drawn, *(f"cpu {cpu} is at {place}" for cpu, place in followed.places.pending.items() if place)]
+
+
+def _text(line: Line) -> str:
+    mark = "* " if line.conflicts else "  "
+    if not line.place:
+        return f"{mark}{line.kind}"
+    value = _value(line.before) if line.before == line.after else f"{_value(line.before)} -> {_value(line.after)}"
+    return f"{mark}{line.kind} {line.place} {value}"
+
+
+def _value(value: int) -> str:
+    return str(value) if abs(value) < 1 << 20 else f"{value:#x}"

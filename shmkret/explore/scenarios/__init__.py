@@ -1,0 +1,93 @@
+"""Scenarios: what is searched, by name. One a file, found by its name, or a user's own by its path.
+
+    scene(asked) -> Scene       what CPUs do, for the scheme, the lock, and how many CPUs and rounds were asked for
+
+`body(k, cpu)` of the scene is a function of the text: mark it @inline. Numba compiles it, so that a number of `asked` that it
+uses is first put into a name of its own; the name of the scene says it, for compiled code is kept by that. A scenario in which
+CPUs may die sets DEATHS: how many, where nobody asks otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from shmkret.arch import ARCH
+from shmkret.errors import PluginError, UsageError
+from shmkret.explore.scene import Scene
+from shmkret.kernel.program import WORKER
+from shmkret.machines.build import Build
+from shmkret.machines.sizes import Sizes
+from shmkret.machines.world import World
+from shmkret.plugins.calls import blamed
+from shmkret.plugins.contract import Constant, Contract, Signature, whole
+from shmkret.plugins.registry import Plugin, find
+
+MOST_CPUS, MOST_ROUNDS, MOST_DEATHS, MOST_INSTANCES = 8, 100, 4, 64
+
+SCENARIO = Contract(
+    name="scenario",
+    folder=Path(__file__).parent,
+    package="shmkret.explore.scenarios",
+    record=lambda _contract, _path, _module: object,
+    signatures=(Signature("scene", ("asked",)),),
+    constants=(Constant("DEATHS", 0, whole(0, MOST_DEATHS)),),
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a scene is made for. maxactive: instances a probe; None: as the scenario has it. deaths: how many in one run."""
+
+    scenario: Plugin
+    scheme: Plugin
+    lock: Plugin
+    cpus: int
+    rounds: int
+    deaths: int
+    maxactive: int | None = None
+
+    def world(self, worker: str = "hot", *, one_bucket: bool = False, recoverable: bool = False, maxactive: int = 2) -> World:
+        """With the probes of a worker program. one_bucket: the tasks of all CPUs are in one; else each is in its own."""
+        build = Build(
+            arch=find(ARCH, "x86-64"),
+            scheme=self.scheme,
+            lock=self.lock,
+            worker=find(WORKER, worker),
+            padding="cacheline",
+            nr_cpus=self.cpus,
+            recoverable=recoverable,
+        )
+        if recoverable:
+            _ = build.recovery_class  # raises for a lock or a scheme that cannot be recovered
+        addresses = "ia64-stack" if one_bucket else "slab"
+        return World.of(build, Sizes(maxactive=self.maxactive or maxactive, task_address=addresses), seed=1)
+
+
+def asked_of(
+    name: str, scheme: Plugin, lock: Plugin, cpus: int, rounds: int, deaths: int | None, maxactive: int | None
+) -> Asked:
+    """What was asked for, checked; deaths: None: as the scenario has it. Raises UsageError and its kinds."""
+    scenario = find(SCENARIO, name)
+    own = scenario.constants.deaths
+    if deaths and not own:
+        raise UsageError(f"nobody dies in the scenario {scenario.name}: leave out --deaths, or take another scenario")
+    numbers = (("cpus", cpus, MOST_CPUS), ("rounds", rounds, MOST_ROUNDS), ("maxactive", maxactive, MOST_INSTANCES))
+    for option, value, most in numbers:
+        if value is not None and not 1 <= value <= most:
+            raise UsageError(f"--{option} is {value}: give a number from 1 to {most}")
+    if deaths is not None and not 0 <= deaths <= MOST_DEATHS:
+        raise UsageError(f"--deaths is {deaths}: give a number from 0 to {MOST_DEATHS}")
+    return Asked(scenario, scheme, lock, cpus, rounds, own if deaths is None else deaths, maxactive)
+
+
+def scene_of(asked: Asked) -> Scene:
+    """The scene of a scenario. Raises PluginError, UsageError."""
+    scenario = asked.scenario
+    if scenario.built_in:
+        return scenario.module.scene(asked)  # type: ignore[no-any-return]
+    with blamed([scenario.path], "scene()"):
+        scene = scenario.module.scene(asked)
+    if not isinstance(scene, Scene):
+        raise PluginError(f"{scenario.path}: scene() returned {type(scene).__name__}, not a Scene")
+    return replace(scene, name=f"{scene.name}-{scenario.digest[:16]}")

@@ -1,0 +1,53 @@
+"""What any process that shares the memory of a search can see of it: the one that runs the stacks, and the one that watches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from shmkret.arena.fields import fields_of
+from shmkret.explore import control
+from shmkret.explore.stacks import Stacks, words_at
+from shmkret.machines.compiled import watched
+
+CHANGING = (control.STATES, control.DONE_STEPS, control.DEPTH, control.CURRENT, watched.PRINT, watched.OWN_PRINT)
+
+
+def mark(stacks: Stacks) -> tuple[int, ...]:
+    """Words of which one changes as long as a search goes on."""
+    return tuple(map(stacks.get, CHANGING))
+
+
+def running(stacks: Stacks) -> tuple[int, list[int]]:
+    """Where compiled code is, or has crashed: the CPU whose code it is, and the choices up to that step."""
+    cpu = (stacks.get(control.CURRENT) - stacks._stacks) // watched.STACK
+    if stacks.get(control.BUSY) == control.BEGINS:
+        return cpu, []
+    frame = stacks.get(control.FRAMES) + control.FRAME * stacks.get(control.DEPTH)
+    return cpu, [*stacks.path(), value_at(frame + control.F_CHOICE)]
+
+
+def word_of(stacks: Stacks, cpu: int) -> tuple[int, int]:
+    """The address of the word that a CPU is about to use, and what is there; (0, 0) where it uses none."""
+    place = value_at(stacks._record(cpu) + watched.PLACE)
+    return place, value_at(place) if place else 0
+
+
+def value_at(address: int) -> int:
+    """The word at an address."""
+    return int(words_at(address, 1)[0])
+
+
+def shared(stacks: Stacks) -> list[int]:
+    """The places in the arena of words that have turned out to be shared, in whatever process that was."""
+    users = words_at(stacks._users, stacks.arena.size // 8)
+    return sorted(place for place in stacks._static or stacks._shared if users[place // 8] & watched.STEP)
+
+
+def columns(stacks: Stacks) -> Iterator[tuple[str, frozenset[int]]]:
+    """Each column of the arena, as `locks.locked`, and the indexes of its words that are no steps."""
+    own = (stacks._static or set()) - stacks._shared
+    for name, section in stacks.arena.sections.items():
+        for j, field in enumerate(fields_of(section.record)):
+            first = section.offset + 8 * j
+            places = range(first, first + section.nr * section.stride, section.stride)
+            yield f"{name}.{field}", frozenset(i for i, place in enumerate(places) if place in own)

@@ -1,0 +1,84 @@
+"""A schedule as a string, short enough for a line, which `shmkret replay` runs again.
+
+calls:hashed:sem:2x1:d0:m-:s-:a12b3Aa:8d1f0c2e
+
+scenario, scheme, lock    names, or paths; quoted as in a URL
+2x1, d0, m-, s-           CPUs x rounds; deaths; instances a probe; words that have turned out to be shared, by number
+a12b3A~b                  CPU 0 does 12 steps, CPU 1 does 3; CPU 0 dies; CPU 1 wakes for no reason
+8d1f0c2e                  a checksum of all before it
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import NamedTuple
+from urllib.parse import quote, unquote
+
+from shmkret.errors import UsageError
+from shmkret.explore.scenarios import Asked, asked_of
+from shmkret.locks import LOCK
+from shmkret.plugins.registry import find
+from shmkret.schemes import SCHEME
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+NONE = "-"
+PARTS = 9
+
+
+class Spelt(NamedTuple):
+    """What a string says. shared: places in the arena, in bytes. steps: (0 does a step, 1 dies, 2 wakes; CPU)."""
+
+    asked: Asked
+    shared: list[int]
+    steps: list[tuple[int, int]]
+
+    def schedule(self, nr_cpus: int) -> list[int]:
+        """As numbers, for a scene of that many CPUs, recoverers included."""
+        return [nr_cpus * what + cpu for what, cpu in self.steps]
+
+
+def spelt(asked: Asked, shared: Iterable[int], schedule: Sequence[int], nr_cpus: int) -> str:
+    """The string."""
+    named = [quote(plugin.reference, safe="") for plugin in (asked.scenario, asked.scheme, asked.lock)]
+    words = ".".join(f"{place // 8:x}" for place in shared) or NONE
+    runs = ((choice, len(list(run))) for choice, run in groupby(schedule))
+    steps = "".join(f"{_letter(*divmod(choice, nr_cpus))}{n if n > 1 else ''}" for choice, n in runs)
+    numbers = [f"{asked.cpus}x{asked.rounds}", f"d{asked.deaths}", f"m{asked.maxactive or NONE}", f"s{words}", steps or NONE]
+    text = ":".join([*named, *numbers])
+    return f"{text}:{_checksum(text)}"
+
+
+def _letter(what: int, cpu: int) -> str:
+    return (LETTERS[cpu], LETTERS[cpu].upper(), f"~{LETTERS[cpu]}")[what]
+
+
+def _checksum(text: str) -> str:
+    return f"{zlib.crc32(text.encode()):08x}"
+
+
+def parsed(string: str) -> Spelt:
+    """What it says. Raises UsageError and its kinds."""
+    text, _, checksum = string.strip().rpartition(":")
+    parts = text.split(":")
+    if len(parts) != PARTS - 1 or checksum != _checksum(text):
+        raise UsageError(
+            f"{string!r} is no schedule, or a part of it is missing: its checksum is wrong; give it as it was printed"
+        )
+    scenario, scheme, lock = (unquote(part) for part in parts[:3])
+    try:
+        cpus, rounds = map(int, parts[3].split("x"))
+        deaths, maxactive = (None if part[1:] == NONE else int(part[1:]) for part in parts[4:6])
+        shared = [8 * int(word, 16) for word in parts[6][1:].split(".") if word != NONE]
+    except ValueError:
+        raise UsageError(f"{string!r} is no schedule: its numbers cannot be read") from None
+    asked = asked_of(scenario, find(SCHEME, scheme), find(LOCK, lock), cpus, rounds, deaths, maxactive)
+    found = re.findall(r"(~?)([a-zA-Z])(\d*)", parts[7])
+    steps = [
+        ((2 if wakes else 1 if letter.isupper() else 0), LETTERS.index(letter.lower()))
+        for wakes, letter, n in found
+        for _ in range(int(n or 1))
+    ]
+    return Spelt(asked, shared, steps)

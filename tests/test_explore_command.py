@@ -1,0 +1,308 @@
+"""`shmkret explore` and `shmkret replay`: searches in a process of their own, and what they say of what they find."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from shmkret.cli import explore as command
+from shmkret.cli.main import main
+from shmkret.errors import PluginError, RunFailed, UsageError
+from shmkret.explore import apart, lanes, strings
+from shmkret.explore.engines import states
+from shmkret.explore.scenarios import SCENARIO, asked_of, scene_of
+from shmkret.explore.stacks import Stacks
+from shmkret.locks import LOCK
+from shmkret.plugins.registry import find, names
+from shmkret.schemes import SCHEME
+
+HEAD = """
+from shmkret.explore.scene import Scene
+from shmkret.machines.compiled.stacks import poke
+from shmkret.text import NE, inline, load_acquire, store_release, wait_until
+
+
+def scene(asked):
+    rounds = asked.rounds
+
+    @inline
+    def body(k, cpu):
+        word = k.script.word
+"""
+TAIL = """
+    return Scene(f"{rounds}", asked.world(), body, asked.cpus, ("script",))
+"""
+STORES = "for n in range(rounds): store_release(word, 0, n + cpu)"
+RACES = "if cpu == 0: word[0] = 1\n        else: store_release(word, 0, 2)"
+SEES_ONE = """
+        if cpu == 0:
+            store_release(word, 0, 1)
+            store_release(word, 0, 2)
+        elif load_acquire(word, 0) == 1:
+            """
+
+
+def scenario(folder, body, name="mine"):
+    """A file; its path."""
+    path = folder / f"{name}.py"
+    path.write_text(f'"""mine: of a test."""\n{HEAD}        {body}\n{TAIL}')
+    return str(path)
+
+
+def stacks_of(path, cpus=2, rounds=1, **how):
+    asked = asked_of(path, find(SCHEME, "hashed"), find(LOCK, "sem"), cpus, rounds, None, None)
+    return asked, Stacks(scene_of(asked), **how)
+
+
+def explored(path, *options):
+    """The exit code, and the row of the only search."""
+    place = Path(f"{path}.json")
+    code = main(["explore", path, "--json", str(place), *options])
+    (row,) = json.loads(place.read_text())["scenarios"]
+    return code, row
+
+
+KEYS = {"name", "engine", "model", "bound", "complete", "schedules", "states", "seconds", "violations"}
+
+
+def test_a_search_that_is_complete_says_so_with_what_it_has_counted(tmp_path, capsys):
+    code, row = explored(scenario(tmp_path, STORES), "--rounds", "2", "--require-complete")
+
+    assert (code, row["complete"], row["bound"], row["violations"]) == (0, True, None, [])
+    assert row.keys() >= KEYS
+    assert (row["engine"], row["model"], row["states"]) == ("states", "sc", 12)
+    assert row["odds_of_a_missed_state"] == 12**2 / 2**65
+    assert "complete; 12 states" in capsys.readouterr().out
+
+
+CASES = {"calls": (2, 1), "one-bucket": (2, 1), "flush": (2, 1), "unregister": (2, 1), "death": (1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("name", "scheme"),
+    [
+        pytest.param(name, scheme, marks=() if (name, scheme) == ("flush", "hashed") else pytest.mark.full)
+        for name in CASES
+        for scheme in ("global", "hashed", "objpool")
+        if (name, scheme) != ("death", "objpool")
+    ],
+)
+def test_our_scenarios_are_right_under_every_interleaving(name, scheme, tmp_path):
+    cpus, rounds = CASES[name]
+    place = tmp_path / "found.json"
+    asked = ["--scheme", scheme, "--cpus", str(cpus), "--rounds", str(rounds)]
+
+    assert main(["explore", name, *asked, "--require-complete", "--json", str(place)]) == 0
+    (row,) = json.loads(place.read_text())["scenarios"]
+    assert (row["complete"], row["violations"]) == (True, [])
+    assert row["states"] > 500
+
+
+def test_every_scenario_is_in_these_tests():
+    assert set(names(SCENARIO)) == CASES.keys()
+
+
+def test_a_race_is_drawn_in_lanes_and_its_string_fails_again_each_time(tmp_path, capsys):
+    path = scenario(tmp_path, RACES)
+    code, row = explored(path)
+    (violation,) = row["violations"]
+    said = capsys.readouterr().out
+
+    assert code == 1
+    assert violation["what"] == "data race on script[0].word: cpu 0 is at store, cpu 1 at store_release"
+    assert (violation["schedule"], violation["preemptions"]) == ([], 0)
+    assert "! store script[0].word  ! store_release script[0].word" in said
+    assert f"cpu 0 is at {path}:14" in said
+    assert f"cpu 1 is at {path}:15" in said
+    assert violation["replay"] in said
+    assert main(violation["replay"].split()[1:]) == 1
+    assert violation["what"] in capsys.readouterr().out
+    _, stacks = stacks_of(path)
+    with stacks:
+        again = [lanes.follow_apart(stacks, violation["schedule"]) for _ in range(20)]
+    assert again == [again[0]] * 20
+    assert again[0].wrong == [violation["what"]]
+
+
+def test_a_schedule_says_which_words_were_taken_for_private_and_are_not(tmp_path, capsys):
+    """CPU 1 looks at a word of CPU 0's: the search has begun again with that as a step."""
+    body = "k.cpus.task[cpu] = cpu + load_acquire(k.cpus.task, 0)\n        if cpu == 1: word[0] = 1\n        else: word[0] = 2"
+    code, row = explored(scenario(tmp_path, body))
+    (violation,) = row["violations"]
+
+    assert code == 1
+    assert "data race on" in violation["what"]
+    assert ":s-:" not in violation["replay"]
+    capsys.readouterr()
+    assert main(violation["replay"].split()[1:]) == 1
+    assert violation["what"] in capsys.readouterr().out
+
+
+def test_lanes_say_what_was_there_and_which_accesses_are_in_conflict(tmp_path):
+    path = scenario(tmp_path, "store_release(word, 0, cpu + 1)\n        wait_until(word, 0, NE, 2)")
+    _, stacks = stacks_of(path)
+    with stacks:
+        (violation,) = states.search(stacks, 1000, 60).violations
+        drawn = lanes.drawn(lanes.follow(stacks, [0, 1]), 2)
+        at = lanes.follow_apart(stacks, violation.schedule).places
+
+    assert violation.what == "deadlock: cpu 1 waits in wait_until != of script[0].word"
+    assert (violation.schedule, violation.preemptions) == ([0, 0, 1], 0)
+    assert drawn == [
+        " step  cpu 0                                  cpu 1",
+        "    1    store_release script[0].word 0 -> 1",
+        "    2                                         * store_release script[0].word 1 -> 2",
+        "       ! wait_until != script[0].word         ! wait_until != script[0].word",
+    ]
+    assert at.steps == [f"{path}:14", f"{path}:15", f"{path}:14"]
+    assert at.pending == {1: f"{path}:15"}
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("while cpu == 1: pass", "cpu 1, before its first step, runs on for 0.2 s"),
+        (f"{SEES_ONE}while True: pass", "cpu 1, after its step load_acquire of script[0].word, runs on for 0.2 s"),
+        (f"{SEES_ONE}poke(8, 1)", "cpu 1, after its step load_acquire of script[0].word, crashes: SIGSEGV"),
+    ],
+)
+def test_code_that_runs_on_or_crashes_is_named_with_its_schedule(body, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(apart, "PATIENCE_S", 0.2)
+    code, row = explored(scenario(tmp_path, body))
+    (violation,) = row["violations"]
+
+    assert code == 1
+    assert violation["what"].startswith(words)
+    assert ("mine.py:" in violation["what"]) == ("runs on" in words)
+    assert violation["schedule"] == ([] if "first" in words else [0, 1])
+    capsys.readouterr()
+    assert main(violation["replay"].split()[1:]) == 1
+    assert words in capsys.readouterr().out
+
+
+MANY = ["--cpus", "7", "--rounds", "20"]
+
+
+def test_a_search_whose_time_is_over_is_bounded(tmp_path, capsys):
+    path = scenario(tmp_path, STORES)
+    code, row = explored(path, *MANY, "--seconds", "0.2")
+
+    assert (code, row["complete"], row["bound"], row["violations"]) == (0, False, "time", [])
+    assert row["states"] > 0
+    assert "bounded: time" in capsys.readouterr().out
+    assert explored(path, *MANY, "--seconds", "0.2", "--require-complete")[0] == 3
+
+
+def test_a_search_whose_table_is_full_is_bounded(tmp_path):
+    code, row = explored(scenario(tmp_path, STORES), *MANY, "--memory", "2M")
+
+    assert (code, row["complete"], row["bound"]) == (0, False, "the table is full")
+    assert row["table_bytes"] == 2 << 20
+    assert row["states"] == 3 << 16  # 3/4 of the words of 2 MiB
+
+
+def test_a_table_that_grows_forgets_nothing(tmp_path, monkeypatch):
+    path = scenario(tmp_path, STORES)
+    found = []
+    for how in ({"first": 6}, {"first": 16}):
+        monkeypatch.setattr("shmkret.explore.stacks.FIRST_BITS", how["first"])
+        _, stacks = stacks_of(path, 3, 10, bits=16)
+        with stacks:
+            outcome = states.search(stacks, 1 << 40, 60)
+        found.append((outcome.states, outcome.complete, outcome.violations))
+
+    assert found[0] == found[1]
+    assert found[0][1:] == (True, [])
+    assert found[0][0] > 1000
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_an_interrupted_search_says_what_is_known_by_then(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command.Live, "show_progress", interrupt)
+    code, row = explored(scenario(tmp_path, STORES), *MANY)
+
+    assert (code, row["complete"], row["bound"]) == (130, False, "interrupted")
+    assert "bounded: interrupted" in capsys.readouterr().out
+
+
+def test_a_search_that_somebody_kills_has_shown_nothing(tmp_path, monkeypatch):
+    """Neither a violation, nor complete: memory was short."""
+    monkeypatch.setattr(states, "search", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    code, row = explored(scenario(tmp_path, STORES))
+
+    assert (code, row["complete"], row["violations"]) == (0, False, [])
+    assert "SIGKILL" in row["bound"]
+
+
+@pytest.mark.parametrize("error", [ValueError("ours"), PluginError("theirs")])
+def test_what_a_search_raises_is_raised_here(error, tmp_path):
+    def job():
+        raise error
+
+    _, stacks = stacks_of(scenario(tmp_path, STORES))
+    with stacks, pytest.raises(RunFailed if isinstance(error, ValueError) else PluginError, match=str(error)):
+        apart.run(stacks, job)
+
+
+def test_a_schedule_is_a_string_and_back(tmp_path):
+    asked, stacks = stacks_of(scenario(tmp_path, STORES, "own name"), 3, 2)
+    stacks.close()
+    schedule = [0] * 12 + [1, 1, 2, 3 + 0, 6 + 1, 2]
+    string = strings.spelt(asked, [8, 800], schedule, 3)
+    back = strings.parsed(string)
+
+    assert string.split(":")[3:-1] == ["3x2", "d0", "m-", "s1.64", "a12b2cA~bc"]
+    assert (back.asked, back.shared, back.schedule(3)) == (asked, [8, 800], schedule)
+    for other in (string[:-1], string.replace("a12", "a13"), string + ":", "a", ""):
+        with pytest.raises(UsageError, match="no schedule"):
+            strings.parsed(other)
+
+
+def test_a_schedule_that_cannot_be_followed_is_no_result(tmp_path, capsys):
+    asked, stacks = stacks_of(scenario(tmp_path, STORES))
+    stacks.close()
+
+    assert main(["replay", strings.spelt(asked, [], [0, 0, 0], 2)]) == 2
+    assert "step 2 of the schedule cannot be done" in capsys.readouterr().err
+    assert main(["replay", strings.spelt(asked, [], [0, 1], 2)]) == 0
+    assert "nothing is wrong there" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["calls", "--engine", "traces"], "there is states"),
+        (["calls", "--model", "tso"], "there is sc"),
+        (["cals"], "did you mean calls"),
+        (["calls", "--deaths", "1"], "nobody dies in the scenario calls"),
+        (["death", "--scheme", "objpool"], "not recoverable"),
+        (["calls", "--cpus", "0"], "--cpus is 0"),
+        (["calls", "--seconds", "0"], "--seconds is 0"),
+        (["calls", "--lock", ","], "names nothing"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_before_anything_runs(words, said, capsys):
+    assert main(["explore", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_users_scenario_is_blamed_by_its_file(tmp_path, capsys):
+    path = tmp_path / "broken.py"
+    path.write_text("def scene(asked):\n    return asked.nothing\n")
+
+    assert main(["explore", str(path)]) == 2
+    assert f"{path}:2: AttributeError" in capsys.readouterr().err
+    path.write_text("def scene(asked):\n    return 1\n")
+    assert main(["explore", str(path)]) == 2
+    assert "scene() returned int" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("what", ["scenarios", "engines", "monitors"])
+def test_what_the_explorer_has_is_listed(what, capsys):
+    assert main(["list", what]) == 0
+    assert "cannot be loaded" not in capsys.readouterr().out
