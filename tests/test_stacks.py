@@ -17,7 +17,7 @@ from shmkret.explore import control
 from shmkret.explore.engines import states
 from shmkret.explore.scene import Scene
 from shmkret.explore.snapshot import NOT_SHARED
-from shmkret.explore.stacks import LONGEST_RUN, Stacks
+from shmkret.explore.stacks import LONGEST_RUN, Stacks, words_at
 from shmkret.kernel.program import step
 from shmkret.kernel.sched import schedule
 from shmkret.kernel.task import call_and_return
@@ -530,6 +530,22 @@ def test_a_violation_is_shown_with_as_few_preemptions_as_there_are(program, firs
     own = searches().stacks
     ran = [cpu for cpu, _ in own.replay(found.schedule)]
     assert ran == found.schedule and own.culprit() is not None
+
+
+@pytest.mark.parametrize("reduced", [False, True])
+def test_what_is_wrong_is_told_again_where_a_schedule_leads_to_it(reduced):
+    one = searches(reduced=reduced)
+    for program in (
+        [[("load", X), ("unlock", MUTEX)]],
+        [[("read", X)], [("load", Y), ("write", X, 1)]],
+        [[("load", X), ("wait", X, 1)]],
+    ):
+        one.load(program)
+        one.stacks.begin(mortal=0, deaths=0, announces=0)
+        (found,) = states.search(one.stacks, 1 << 40, 60.0).violations
+        words_at(one.stacks._users, one.stacks.arena.size // 8)[:] = 0  # as in another process
+        assert [cpu for cpu, _ in one.stacks.replay(found.schedule)] == found.schedule
+        assert one.stacks.judge() == [found.what]
 
 
 def test_a_search_that_finds_nothing_is_complete_and_one_that_is_stopped_is_not():
