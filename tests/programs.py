@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from shmkret.explore import control
+from shmkret.explore.looked_at import LookedAt
 from shmkret.explore.scene import Scene
 from shmkret.explore.stacks import Stacks, words_at
 from shmkret.machines.compiled import watched
@@ -247,11 +248,16 @@ class Found(NamedTuple):
         return {words[:4] for _, words in self.ends}
 
 
+def LOOK_AT_WORDS(arena):  # noqa: N802
+    """What the check of an end looks at, unless a test says otherwise."""
+    return arena.records("buckets")["first"]
+
+
 class Programs:
     """A search for any program: the same stacks, begun anew."""
 
     def __init__(self, *, reduced=False):
-        self.looks = lambda arena: None
+        self.looks = LOOK_AT_WORDS
         self.stacks = Stacks(scene(check=self._check), 16, reduced=reduced)
         section = self.stacks.arena.sections["buckets"]
         self._places = [(section.offset + i * section.stride) // 8 for i in range(NR_WORDS)]
@@ -271,6 +277,7 @@ class Programs:
         arena.records("stack")["word"] = 0
         stacks._first = bytes(arena._map)
         stacks._shared.clear()
+        stacks._looked_at = LookedAt()
         words_at(stacks._users, arena.size // 8)[:] = 0
 
     def words(self):
@@ -278,7 +285,9 @@ class Programs:
         return tuple(self._all[self._places].tolist())
 
     def seen(self, cpu, nr):
-        """What a CPU has seen."""
+        """What a CPU has seen; None of who is dead."""
+        if self.stacks.pending(cpu).kind == "dead":
+            return None
         return tuple(self.stacks.arena.records("stack")["word"][STACK_WORDS * cpu :][:nr].tolist())
 
     def find(self, program, announcements=(), first=(), mortal=(), deaths=1, **values):
@@ -298,6 +307,10 @@ class Programs:
                 if status in (control.FULL, control.TOO_DEEP):
                     return found._replace(wrong=["full" if status == control.FULL else "too deep"])
                 if status == control.AT_END:
+                    stacks.check()
+                    if half_done := stacks.half_done():
+                        stacks.share(half_done)
+                        break
                     seen = tuple(self.seen(cpu, len(one)) for cpu, one in enumerate(program))
                     found.ends.add((seen, self.words()))
                     found = found._replace(told=found.told + 1)

@@ -74,7 +74,7 @@ class Twin(ExploredMachine):
 
     @staticmethod
     def has_read(me, value):
-        me.read = mix(getattr(me, "read", 0) * 31 + value + 1)
+        me.read = mix(getattr(me, "read", 0) * 31 + value + watched.UNLIKELY)
 
     def monotonic_ns(self):
         """A reading takes TICK_NS; who announces begins anew each time."""

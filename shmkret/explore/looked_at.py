@@ -47,7 +47,7 @@ class LookedAt:
             del arena.records
 
 
-class _Noting(np.ndarray):  # type: ignore[type-arg]
+class _Noting(np.ndarray):
     """Records that note which of their columns are asked for."""
 
     columns: set[str] | None = None

@@ -33,9 +33,10 @@ def _nothing(_: Arena) -> None:
 @dataclass(frozen=True)
 class Scene:
     """name: by which it is known, and its code kept. nr_cpus: how many run, recoverers included. shared: words that CPUs share
-    beside the usual, as in Snapshot. mortal: who may die, `deaths` of them in one run. announces: body(k, nr_cpus + i) says,
-    in one step with it, that CPU i has died. reasonless: how many sleeps on a futex may end for no reason. prepare: what an
-    arena lacks. check: what is wrong with an arena in which every CPU has ended; it depends on the arena alone.
+    beside the usual, as in Snapshot. mortal: who may die, `deaths` of them in one run, before any of their steps on shared
+    words, and not after the last of these. announces: body(k, nr_cpus + i) says, in one step with it, that CPU i has died.
+    reasonless: how many sleeps on a futex may end for no reason. prepare: what an arena lacks. check: what is wrong with an
+    arena in which every CPU has ended; it depends on the arena alone.
     """
 
     name: str

@@ -41,6 +41,7 @@ MOST_FRAMES = 20_000
 MOST_WRITES = 1 << 20
 LONGEST_RUN = 3_000
 SAVED = MOST_FRAMES * 2048
+MOST_STACK = watched.STACK - (24 << 10)
 FIRST_BITS = 20
 
 
@@ -52,6 +53,7 @@ WHY = {
     watched.TOO_MUCH: "it writes too much without a step, last",
     watched.NOT_HELD: "it gives back what it does not hold:",
     watched.WAITS: "it waits, and may not, as it does all in one step:",
+    watched.NO_STACK: "its stack is used up, at",
     watched.NO_MODEL: "it calls what a search has no model of, on",
     watched.RAISED: "its code raises an exception, after a step on",
 }
@@ -74,8 +76,8 @@ class Stacks:
 
     def __init__(self, scene: Scene, bits: int = 22, *, reduced: bool = False) -> None:
         self.scene = scene
-        if scene.nr_cpus > watched.QUEUE_END:
-            raise UsageError(f"a search has at most {watched.QUEUE_END} CPUs; {scene.name} has {scene.nr_cpus}")
+        if scene.nr_cpus >= watched.QUEUE_END:
+            raise UsageError(f"a search has at most {watched.QUEUE_END - 1} CPUs; {scene.name} has {scene.nr_cpus}")
         world, build = scene.world, scene.world.build
         folder = build.cache()
         self._hooks = hooks(folder and folder / "search")
@@ -118,9 +120,9 @@ class Stacks:
             {
                 watched.UNDO: self._room(16 * MOST_WRITES), watched.UNDO_MOST: MOST_WRITES, watched.USERS: self._users,
                 watched.ARENA: self.arena.address, watched.SIZE: self.arena.size, watched.LONGEST: LONGEST_RUN,
-                watched.NR: scene.nr_cpus, c.STACKS: self._stacks, c.FRAMES: self._room(c.FRAME * MOST_FRAMES),
-                c.MOST_FRAMES: MOST_FRAMES, c.SAVED_END: saved + SAVED, c.ENDS_TABLE: self._ends,
-                c.MORTAL: sum(1 << cpu for cpu in scene.mortal),
+                watched.NR: scene.nr_cpus, watched.MOST_STACK: MOST_STACK, c.STACKS: self._stacks,
+                c.FRAMES: self._room(c.FRAME * MOST_FRAMES), c.MOST_FRAMES: MOST_FRAMES, c.SAVED_END: saved + SAVED,
+                c.ENDS_TABLE: self._ends, c.MORTAL: sum(1 << cpu for cpu in scene.mortal),
                 c.DEATHS: scene.deaths, c.ANNOUNCES: int(scene.announces),
             }
         )  # fmt: skip
@@ -277,7 +279,7 @@ class Stacks:
 
     def judge(self) -> list[str]:
         """What is wrong in the state to which choices have led that were followed; it cannot be gone on from then."""
-        self._set({control.FRESH: 1})
+        self._set({control.FRESH: 1, control.REDUCED: 0})
         status = self.descend(1)
         if status == control.AT_END:
             return self.check()
