@@ -213,7 +213,7 @@ def test_a_sleep_ends_for_no_reason_as_often_as_is_asked_for():
 
 def test_how_often_a_sleep_may_still_end_for_no_reason_is_part_of_the_state():
     """One comes to its second sleep having been woken, or for no reason: in the one case it may go on from there."""
-    program = [[("wake", X, 1)], [("sleep", X, 0), ("sleep", X, 0)], [("load", Z)]]
+    program = [[("wake", X, 1)], [("sleep", X, 0), ("sleep", Y, 0)], [("load", Z)]]
     for order in itertools.permutations(program):
         assert find(order, reasonless=1).ends
 

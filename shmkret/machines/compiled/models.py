@@ -4,7 +4,9 @@ sem_t     its first word is a counter
 mutex     the low half of its first word is 0, or 1 + the CPU that holds it. A robust one, as its kind says, can be had when
           its holder is dead, and is consistent at once
 futex     compares the low 32 bits; sleepers queue, the first is woken first. A sleep may end for no reason: a choice of
-          the search
+          the search. To wake 0 wakes nobody; Linux wakes one
+last      who announces deaths does all in one step: it may not wait
+beyond    these words libc changes others, of owners and of who waits, which no text reads; a model leaves them as they are
 time      a CPU's clock goes on by TICK_NS with each reading: it is a function of what that CPU did
 signals   none: who waits sees what it waits for at once, and needs no kick
 

@@ -5,6 +5,8 @@
                             and then `left`, which does not return
     peek, poke, copy, here  words and bytes at addresses; where this stack is
 
+Arm       its assembly is compared in a test with what LLVM made of it; it has not been run
+Floats    how they are rounded is the same on all stacks: nothing changes it
 Source    System V ABI, x86-64: rbx, rbp, r12 to r15 belong to the caller. Procedure Call Standard, 64-bit Arm: x19 to x30,
           d8 to d15
 """

@@ -6,6 +6,11 @@ A word that one CPU alone uses is no step; that no other does is checked at ever
     the control block  what all CPUs share: where the arena lies, who uses each word, what was written
 
 Always    what is here runs on a CPU's stack, and nowhere else: it finds the CPU's record by the address of that stack
+Signals   are handled on the stack that runs, below all that is in use, so that nothing of it is kept or needed; at each step
+          there is room left for that (MOST_STACK)
+Limits    a CPU, and who announces deaths, are a bit of 16: 15 CPUs, and so no more can sleep. An access lies in the arena, at
+          a multiple of 8: an index too large may be another word of the arena, which is not noticed
+Unseen    a loop that makes no access
 """
 
 from __future__ import annotations
