@@ -12,8 +12,9 @@ that runs on.
 
 Read then the same search of compiled code, which is a thousand times faster: `scene` (what CPUs do, written as the text),
 `stacks` (each CPU a stack in this process), `descent` with `choices` and `control` (a search depth first, as it is compiled
-itself), `engines/states` (what leads it), `scenarios` (what `shmkret explore` searches), `apart` with `sight` (in a process of its own),
-`lanes`, `strings` and `followed` (a failure: shown, kept, and followed on greenlets to its lines).
+itself), `looked_at` (what the check of an end reads), `engines/states` (what leads it), `scenarios` (what `shmkret explore`
+searches), `apart` with `sight` (in a process of its own), `lanes`, `strings` and `followed` (a failure: shown, kept, and
+followed on greenlets to its lines).
 
 Then the users of both: `snapshot` (an arena's words), `alone` with `trials` and `past` (a lock in a world of its own),
 `trial_text` and `trial_scenes` (the same trials, compiled), `by_itself` (a user's lock, in all of these), `rehearsal` (a

@@ -143,7 +143,7 @@ def run(
 def _look_new(stacks: Stacks) -> None:
     """Nothing of an earlier search is taken for one of this."""
     for word in (control.BUSY, control.STATES, control.DEPTH, control.ENDS, control.DONE_STEPS):
-        stacks.set(word, 0)
+        stacks.put(word, 0)
 
 
 def _child(parent: int, answer: int, job: Callable[[], Any]) -> NoReturn:

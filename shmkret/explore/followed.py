@@ -27,7 +27,8 @@ from shmkret.text import atomics
 
 PATIENCE_S = 2.0
 LONGEST_S = 20.0
-NO_TEXT = tuple(str(PACKAGE / folder) for folder in ("explore/machine.py", "explore/libc.py", "explore/run.py", "text"))
+EXECUTE = ("column", "cpu", "futex", "libc", "line", "machine", "run")
+NO_TEXT = tuple(str(PACKAGE / path) for path in (*(f"explore/{name}.py" for name in EXECUTE), "text"))
 """Files that no line of a step is in."""
 
 

@@ -200,7 +200,7 @@ class Stacks:
         """A word of the control block."""
         return int(_word(self._control + offset).value)
 
-    def set(self, offset: int, value: int) -> None:
+    def put(self, offset: int, value: int) -> None:
         """Write a word of the control block."""
         self._set({offset: value})
 
