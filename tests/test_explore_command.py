@@ -190,6 +190,35 @@ def test_code_that_runs_on_or_crashes_is_named_with_its_schedule(body, words, tm
     assert words in capsys.readouterr().out
 
 
+MORTAL = """
+    def check(world, arena):
+        return ["CPU 0 has died in between"] if arena.records("script")["word"][0] == 19 else []
+
+    return Scene("dies", asked.world(), body, 2, ("script",), (0,), asked.deaths, True, check=check)
+
+
+DEATHS = 1
+"""
+
+
+def test_a_death_is_a_step_of_a_schedule_and_what_an_end_shows_is_found_again(tmp_path, capsys):
+    """CPU 0 stores 1 and 2; its death adds 18 to what is there."""
+    path = Path(
+        scenario(tmp_path, "if cpu == 0:\n            store_release(word, 0, 1)\n            store_release(word, 0, 2)")
+    )
+    dies = "        elif cpu == 2:\n            store_release(word, 0, load_acquire(word, 0) + 18)\n"
+    path.write_text(path.read_text().replace(TAIL, dies + MORTAL))
+    code, row = explored(str(path))
+    (violation,) = row["violations"]
+    said = capsys.readouterr().out
+
+    assert (code, violation["what"], violation["schedule"]) == (1, "CPU 0 has died in between", [0, 2])
+    assert "    2    dies" in said
+    assert violation["replay"].split(":")[-2] == "aA"
+    assert main(violation["replay"].split()[1:]) == 1
+    assert violation["what"] in capsys.readouterr().out
+
+
 MANY = ["--cpus", "7", "--rounds", "20"]
 
 
