@@ -31,7 +31,7 @@ from shmkret.recovery import recoverer
 from shmkret.recovery.taking import LIVE
 from shmkret.text import atomics
 from shmkret.text.atomics import NE, NIL, exchange, fetch_add, wait_until
-from shmkret.text.libc import fork_process
+from shmkret.text.libc import OWNER_DIED, REFUSED, fork_process
 from shmkret.text.marks import inline
 
 from . import programs
@@ -278,6 +278,14 @@ def test_a_robust_mutex_of_the_dead_is_had_and_any_other_is_not():
     assert find(mutex, mortal=(0,)).wrong
 
 
+@pytest.mark.parametrize("reduced", [False, True])
+def test_the_death_of_an_owner_may_come_before_and_after_another_tries(reduced):
+    """CPU 0 owns the mutex at first, and never looks at it."""
+    program = [[("load", Y), ("add", W, 1)], [("try robust", ROBUST), ("add", W, 1)]]
+    found = searches(reduced=reduced).find(program, (), (0, 0, 0, 0, 0, 1), (0,))
+    assert {seen[1][0] for seen in found.seen} == {REFUSED, OWNER_DIED}
+
+
 def test_who_takes_over_a_robust_mutex_owns_it():
     takes = [("robust", ROBUST), ("load", X), ("store", X, 1), ("unlock robust", ROBUST)]
     found = find([takes, takes, takes], mortal=(0,))
@@ -505,6 +513,7 @@ LOADS_AND_STORES = st.one_of(
 @settings(max_examples=40)
 @given(st.lists(st.lists(LOADS_AND_STORES, min_size=1, max_size=3), min_size=2, max_size=3), st.integers(0, 3))
 @example([[("load", X), ("load", X)], [("store", X, 1), ("load", Y)], [("store", X, 2), ("store", Y, 1)]], 1)
+@example([[("store", X, 1), ("store", X, 2), ("store", X, 1)], [("store", X, 1), ("load", X)]], 2)
 def test_a_bound_of_preemptions_leaves_out_no_more_and_no_less(program, bound):
     assert find(program, bound=bound).seen == by_hand(program, bound)
 
