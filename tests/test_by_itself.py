@@ -72,3 +72,16 @@ def test_tickets_are_right_where_a_counter_of_so_many_bits_is_full(brink):
     for search in module._started("acquire", brink):
         found = trials.tried(find(LOCK, "ticket"), search.trial, *search.size, past=search.past())
         assert (found.complete, found.violations) == (True, [])
+
+
+def test_the_limit_that_is_said_is_that_of_all_searches_where_it_was_reached(tmp_path, monkeypatch):
+    """What is left for the last one is nobody's number."""
+    monkeypatch.setattr(module, "LONGEST_S", 1e6)
+    monkeypatch.setattr(module, "AGE", 2)
+    monkeypatch.setattr(module, "MOST_STATES", 50)
+    own = tmp_path / "own.py"
+    own.write_text(RIGHT["ttas"])
+    (doubt,) = module.by_itself(find(LOCK, str(own))).doubts
+
+    assert "states, the limit of 50 states: acquire" in doubt
+    assert doubt.count("the limit of") == doubt.count("the limit of 50 states")

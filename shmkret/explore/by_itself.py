@@ -124,7 +124,8 @@ def _anew(lock: Plugin) -> Rehearsal:
         if outcome.complete:
             done.say(search.group, search)
         else:
-            why = f"not tried, {over}" if over else f"gave up after {outcome.states:,} states, {outcome.gave_up}"
+            reached = budget.over() or outcome.gave_up
+            why = f"not tried, {over}" if over else f"gave up after {outcome.states:,} states, {reached}"
             (doubted if search.must else larger).say(f"{search.group}, {why}", search)
     return Rehearsal(doubts=_doubts(lock, doubted), proved=_proved(lock, done, larger))
 
