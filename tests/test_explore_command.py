@@ -1,10 +1,9 @@
 """`shmkret explore` and `shmkret replay`: searches in a process of their own, and what they say of what they find."""
 
 import json
-import os
-import signal
 from pathlib import Path
 
+import psutil
 import pytest
 
 from shmkret.cli import explore as command
@@ -131,6 +130,13 @@ def test_a_race_is_drawn_in_lanes_and_its_string_fails_again_each_time(tmp_path,
         again = [lanes.follow_apart(stacks, violation["schedule"]) for _ in range(20)]
     assert again == [again[0]] * 20
     assert again[0].wrong == [violation["what"]]
+
+
+def test_two_uses_of_a_word_are_in_conflict_when_one_of_them_writes():
+    uses = []
+    seen = [(0, False), (1, True), (0, False), (0, True), (1, False), (0, False), (1, True)]
+
+    assert [lanes._conflicts(uses, cpu, writes=writes) for cpu, writes in seen] == [False, True, True, False, True, False, True]
 
 
 def test_a_schedule_says_which_words_were_taken_for_private_and_are_not(tmp_path, capsys):
@@ -269,11 +275,23 @@ def test_an_interrupted_search_says_what_is_known_by_then(tmp_path, monkeypatch,
 
 def test_a_search_that_somebody_kills_has_shown_nothing(tmp_path, monkeypatch):
     """Neither a violation, nor complete: memory was short."""
-    monkeypatch.setattr(states, "search", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-    code, row = explored(scenario(tmp_path, STORES))
+    monkeypatch.setattr(command.Live, "show_progress", lambda *_: [child.kill() for child in psutil.Process().children()])
+    code, row = explored(scenario(tmp_path, STORES), *MANY)
 
     assert (code, row["complete"], row["violations"]) == (0, False, [])
     assert "SIGKILL" in row["bound"]
+
+
+def test_of_several_searches_the_worst_is_told():
+    done, bounded, wrong = (
+        command._Searched({"complete": complete, "violations": found}, None)
+        for complete, found in ((True, []), (False, []), (False, ["wrong"]))
+    )
+
+    assert command._code([done, bounded], require_complete=False) == 0
+    assert command._code([done, bounded], require_complete=True) == 3
+    assert command._code([done, wrong, bounded], require_complete=True) == 1
+    assert command._code([done, wrong, bounded._replace(bound="interrupted")], require_complete=True) == 130
 
 
 @pytest.mark.parametrize("error", [ValueError("ours"), PluginError("theirs")])
