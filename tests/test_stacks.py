@@ -628,6 +628,17 @@ def test_both_executors_visit_the_same_states(program, mortal, deaths, announces
 @example([[("robust", ROBUST), ("load", Y)], [("load", Z), ("try robust", ROBUST), ("load", Z)]], (0,), 1, ())
 @example([[("sleep", X, 0)], [("load", Y), ("wake", X, 1)], [("load", X)]], (), 1, ())
 @example([[("wait unless", Y, 1), ("load", Z)], [("store", X, 1), ("load", Z)]], (), 1, ())
+@example([[("wait unless", Y, 1), ("load", Z)], [("store", X, 1), ("store", X, 0)]], (), 1, ())
+@example(
+    [
+        [("wait", Z, 1), ("store", Y, 1), ("store", X, 1), ("store", X, 3)],
+        [("store", X, 2), ("store", Z, 1)],
+        [("wait", Y, 1), ("load", X)],
+    ],
+    (),
+    1,
+    (),
+)
 def test_what_nobody_shares_is_left_out_and_no_end_with_it(program, mortal, deaths, announced):
     """Who may die ends with a step on a word that others use, too: it does not die after its last."""
     program = [[*own, ("add", W, 1)] for own in program]
