@@ -369,6 +369,8 @@ def test_a_death_comes_between_any_two_stores_at_which_the_check_of_an_end_looks
         finally:
             one.looks = programs.LOOK_AT_WORDS
         assert found == {0, 1, 4}
+        locks = one.stacks.arena.sections["table_locks"]
+        assert locks.offset in one.stacks._looked_at.places(one.stacks._places)  # whether they are free was asked as well
     one.load([[("load", X), ("own", 0, 1), ("own", 0, 1), ("load", X)], [("store", X, 1)]])
     assert states.search(one.stacks, 1 << 40, 60.0).complete
     assert 32 * 8 + one.stacks.arena.sections["stack"].offset not in one.stacks._shared

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shmkret.arena.fields import fields_of
+from shmkret.arena.layout import ARRAYS
 from shmkret.audit.checks import not_given_back
 from shmkret.audit.findings import sentences
 from shmkret.errors import ArenaError, UsageError
@@ -348,6 +349,7 @@ class Stacks:
         world = self.scene.world
         held = world.held_locks(self._machine, plain.kernel(world, self.arena), self.arena)
         self.arena._map[:] = before
+        self._looked_at.add(name for name in self.arena.sections if name.partition(".")[0] in ARRAYS)  # is_free() and is_idle()
         with self._looked_at.noted(self.arena) if self.get(control.DEATHS) else contextlib.nullcontext():
             found = [*sentences(not_given_back(held)), *self.scene.check(world, self.arena)]
         self.arena._map[:] = before
