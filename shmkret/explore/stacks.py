@@ -355,17 +355,17 @@ class Stacks:
         self.arena._map[:] = before
         return found
 
-    def half_done(self) -> set[int]:
+    def half_done(self) -> Collection[int]:
         """Words that a CPU which may die writes, each store no step, and at which the check of an end has looked: what is in
         them depends on between which stores it died.
         """
         if not self.get(control.DEATHS):
-            return set()
+            return ()
         places = self._looked_at.places(self._places)
         users = words_at(self._users, self.arena.size // 8)[places // 8]
         writers = users >> watched.WRITERS  # none, or one, where an access is no step
         alone = (writers != 0) & (writers & ~self.get(control.MORTAL) == 0) & (users & watched.STEP == 0)
-        return set(places[alone].tolist())
+        return places[alone].tolist()  # type: ignore[no-any-return]
 
 
 class _Beginning(plain.PlainMachine):
