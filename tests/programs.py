@@ -51,7 +51,8 @@ ROBUST_KIND = 16
 
 NAMES = (
     "end", "read", "write", "load", "store", "load relaxed", "store relaxed", "exchange", "add", "cmpxchg", "wait", "wait not",
-    "wait unless", "wait not unless", "sleep", "wake", "down", "up", "try down", "down unless", "lock", "try lock", "lock unless",
+    "wait unless", "wait not unless", "sleep", "wake", "down", "up", "try down", "down unless", "lock", "try lock",
+    "lock unless",
     "unlock", "robust", "try robust", "unlock robust", "reset", "fence", "clock", "own", "read own", "write own", "outside",
     "divide", "hold", "again", "unless seen", "init", "down own", "look", "run", "tell", "down named", "up named", "beside",
 )  # fmt: skip
@@ -181,10 +182,9 @@ def run_program(k, cpu):
             libc.sem_post(i)
         else:
             libc.sem_post(address_of(words, i) + 4)
-        if cpu < NR_CPUS:
-            if op != AGAIN and op != UNLESS_SEEN:
-                k.stack.word[mine + (answers & 31)] = seen
-                answers += 1
+        if cpu < NR_CPUS and op != AGAIN and op != UNLESS_SEEN:
+            k.stack.word[mine + (answers & 31)] = seen
+            answers += 1
 
 
 @inline

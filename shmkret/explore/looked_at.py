@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,6 +29,11 @@ class LookedAt:
         if self._known[0] != size:
             self._known = size, np.array(sorted(placed(self._has)), np.int64)
         return self._known[1]
+
+    def add(self, sections: Iterable[str]) -> None:
+        """These were looked at as a whole, if no column of them is known to have been."""
+        for section in sections:
+            self._columns.setdefault(section, set())
 
     @contextmanager
     def noted(self, arena: Arena) -> Iterator[None]:

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shmkret.arena.fields import fields_of
+from shmkret.arena.layout import ARRAYS
 from shmkret.audit.checks import not_given_back
 from shmkret.audit.findings import sentences
 from shmkret.errors import ArenaError, UsageError
@@ -348,22 +349,23 @@ class Stacks:
         world = self.scene.world
         held = world.held_locks(self._machine, plain.kernel(world, self.arena), self.arena)
         self.arena._map[:] = before
+        self._looked_at.add(name for name in self.arena.sections if name.partition(".")[0] in ARRAYS)  # is_free() and is_idle()
         with self._looked_at.noted(self.arena) if self.get(control.DEATHS) else contextlib.nullcontext():
             found = [*sentences(not_given_back(held)), *self.scene.check(world, self.arena)]
         self.arena._map[:] = before
         return found
 
-    def half_done(self) -> set[int]:
+    def half_done(self) -> Collection[int]:
         """Words that a CPU which may die writes, each store no step, and at which the check of an end has looked: what is in
         them depends on between which stores it died.
         """
         if not self.get(control.DEATHS):
-            return set()
+            return ()
         places = self._looked_at.places(self._places)
         users = words_at(self._users, self.arena.size // 8)[places // 8]
         writers = users >> watched.WRITERS  # none, or one, where an access is no step
         alone = (writers != 0) & (writers & ~self.get(control.MORTAL) == 0) & (users & watched.STEP == 0)
-        return set(places[alone].tolist())
+        return places[alone].tolist()  # type: ignore[no-any-return]
 
 
 class _Beginning(plain.PlainMachine):
