@@ -4,10 +4,14 @@ run them all.
     [[("store", X, 1), ("load", Y)], [("store", Y, 1), ("load", X)]]      one list a CPU: what it does, where, with which value
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
+from shmkret.explore import control
 from shmkret.explore.scene import Scene
-from shmkret.explore.stacks import Stacks
+from shmkret.explore.stacks import Stacks, words_at
+from shmkret.machines.compiled import watched
 from shmkret.machines.sizes import Sizes
 from shmkret.machines.world import World
 from shmkret.text import libc
@@ -48,13 +52,13 @@ NAMES = (
     "end", "read", "write", "load", "store", "load relaxed", "store relaxed", "exchange", "add", "cmpxchg", "wait", "wait not",
     "wait unless", "wait not unless", "sleep", "wake", "down", "up", "try down", "down unless", "lock", "try lock", "lock unless",
     "unlock", "robust", "try robust", "unlock robust", "reset", "fence", "clock", "own", "read own", "write own", "outside",
-    "divide", "hold", "again", "unless seen", "init", "down own", "look", "run", "tell", "beside",
+    "divide", "hold", "again", "unless seen", "init", "down own", "look", "run", "tell", "down named", "up named", "beside",
 )  # fmt: skip
 (
     END, READ, WRITE, LOAD, STORE, LOAD_RELAXED, STORE_RELAXED, EXCHANGE, ADD, CMPXCHG, WAIT, WAIT_NOT,
     WAIT_UNLESS, WAIT_NOT_UNLESS, SLEEP, WAKE, DOWN, UP, TRY_DOWN, DOWN_UNLESS, LOCK, TRY_LOCK, LOCK_UNLESS,
     UNLOCK, ROBUST_LOCK, TRY_ROBUST, UNLOCK_ROBUST, RESET, FENCE, CLOCK, OWN, READ_OWN, WRITE_OWN, OUTSIDE,
-    DIVIDE, HOLD, AGAIN, UNLESS_SEEN, INIT, DOWN_OWN, LOOK, RUN, TELL, BESIDE,
+    DIVIDE, HOLD, AGAIN, UNLESS_SEEN, INIT, DOWN_OWN, LOOK, RUN, TELL, DOWN_NAMED, UP_NAMED, BESIDE,
 ) = range(len(NAMES))  # fmt: skip
 
 
@@ -66,7 +70,7 @@ def run_program(k, cpu):
     at = first
     seen = 0
     answers = 0
-    mine = STACK_WORDS * cpu
+    mine = STACK_WORDS * (cpu % NR_CPUS)
     while True:
         op = k.script.word[at]
         if op == END:
@@ -170,11 +174,15 @@ def run_program(k, cpu):
                 k.stack.word[mine + 48] = 1
         elif op == TELL:
             store_release(words, i, seen)
+        elif op == DOWN_NAMED:
+            libc.sem_wait(i)
+        elif op == UP_NAMED:
+            libc.sem_post(i)
         else:
             libc.sem_post(address_of(words, i) + 4)
         if cpu < NR_CPUS:
             if op != AGAIN and op != UNLESS_SEEN:
-                k.stack.word[mine + answers] = seen
+                k.stack.word[mine + (answers & 31)] = seen
                 answers += 1
 
 
@@ -190,8 +198,8 @@ def _held(words, i, v):
     t = load_acquire(words, i)
     a, b, c, d, e, f, g, h = h + t, a - t, b ^ t, c + t, d - t, e ^ t, f + t, g - t
     x, y = x * 2.0 + t, y * 4.0 - t
-    load_acquire(words, i)
-    return a + 3 * b + 5 * c + 7 * d + 11 * e + 13 * f + 17 * g + 19 * h + int(x) + int(y)
+    u = load_acquire(words, i)
+    return a + 3 * b + 5 * c + 7 * d + 11 * e + 13 * f + 17 * g + 19 * h + int(x) + int(y) + 1000 * s + 10_000 * t + 100_000 * u
 
 
 def script_of(program, announcements=()):
@@ -212,10 +220,31 @@ def make(arena):
     arena._map[place + 16 : place + 24] = ROBUST_KIND.to_bytes(8, "little")
 
 
-def scene(program=(), announcements=(), mortal=(), deaths=0, name="programs"):
+def scene(program=(), announcements=(), mortal=(), deaths=0, prepare=make):
     """A scene of a program."""
     world = World(build_of(nr_cpus=NR_CPUS), Sizes(maxactive=2), script_of(program, announcements))
-    return Scene(name, world, run_program, NR_CPUS, (), mortal, deaths, bool(announcements), prepare=make, check=lambda *_: [])
+    announces = bool(announcements)
+    return Scene("programs", world, run_program, NR_CPUS, (), mortal, deaths, announces, prepare=prepare, check=lambda *_: [])
+
+
+class Found(NamedTuple):
+    """What a search has found. ends: what each CPU has seen, and what X, Y, Z, W and the mutexes are then. wrong: sentences.
+    told: how many ends it came back with.
+    """
+
+    ends: set
+    wrong: list
+    told: int
+
+    @property
+    def seen(self):
+        """What the CPUs have seen at the ends."""
+        return {seen for seen, _ in self.ends}
+
+    @property
+    def words(self):
+        """What X, Y, Z and W are at the ends."""
+        return {words[:4] for _, words in self.ends}
 
 
 class Programs:
@@ -237,8 +266,8 @@ class Programs:
         arena.records("stack")["word"] = 0
         stacks._first = bytes(arena._map)
         stacks._shared.clear()
+        words_at(stacks._users, arena.size // 8)[:] = 0
 
-    @property
     def words(self):
         """X to ROBUST as they are."""
         return tuple(self._all[self._places].tolist())
@@ -246,3 +275,28 @@ class Programs:
     def seen(self, cpu, nr):
         """What a CPU has seen."""
         return tuple(self.stacks.arena.records("stack")["word"][STACK_WORDS * cpu :][:nr].tolist())
+
+    def find(self, program, announcements=(), first=(), mortal=(), deaths=1, **values):
+        """All that a search finds, beyond what is wrong as well. values: words of the control block."""
+        self.load(program, announcements, first)
+        stacks = self.stacks
+        values = {"every": 1, **values, "mortal": sum(1 << cpu for cpu in mortal), "deaths": deaths}
+        while True:
+            stacks.begin(**values, announces=int(bool(announcements)))
+            found = Found(set(), [], 0)
+            while (status := stacks.descend(1 << 40)) != control.FINISHED:
+                if status == control.BROKEN and stacks.culprit()[1] == watched.NOT_PRIVATE:
+                    stacks.share({stacks.culprit()[2]})
+                    break
+                if status == control.LEARNED:
+                    break
+                if status in (control.FULL, control.TOO_DEEP):
+                    return found._replace(wrong=["full" if status == control.FULL else "too deep"])
+                if status == control.AT_END:
+                    seen = tuple(self.seen(cpu, len(one)) for cpu, one in enumerate(program))
+                    found.ends.add((seen, self.words()))
+                    found = found._replace(told=found.told + 1)
+                elif status != control.AT_STATE:
+                    found.wrong.append(stacks.describe(status))
+            else:
+                return found

@@ -6,28 +6,26 @@ from shmkret.explore import trial_scenes, trials
 from shmkret.locks import LOCK
 from shmkret.plugins.registry import find
 
-from .test_locks import MUTANTS, OWN, SOUND, lock_of
+from .test_locks import LARGE, MUTANTS, lock_of
 
-QUICK = {
-    ("ttas", "acquire"),
-    ("owner", "take over"),
-    ("mcs", "gate"),
-    ("clh", "repair"),
-    ("pthread-robust", "robust"),
-    ("sem", "try"),
-}
 SIZES = ((2, 2, 1), (3, 1, 1), (2, 2, 2))
-TOO_LARGE = {("owner", "take over", (3, 1, 1)), ("owner", "take over", (2, 2, 2))}
-"""Half a minute and more each: 58,244,722 states the first."""
+QUICK = {
+    ("ttas", "acquire"), ("owner", "take over"), ("mcs", "gate"), ("clh", "repair"), ("pthread-robust", "robust"),
+    ("sem", "try"), ("rwlock", "shared"), ("seqlock", "sequence"), ("owner", "give up"),
+}  # fmt: skip
+"""A lock for each trial, two rounds each: the short selection. All else are those that are LARGE without a compiler."""
 
 
 def every_trial():
-    for name in (*SOUND, *OWN):
-        for trial in sorted(set(trials.of(lock_of(name).abilities)) & set(trial_scenes.NAMES)):
-            for size in SIZES:
-                if (name, trial, size) not in TOO_LARGE:
-                    marks = [] if (name, trial) in QUICK and size == (2, 2, 1) else [pytest.mark.full]
-                    yield pytest.param(name, trial, size, marks=marks, id=f"{name}-{trial}-{'x'.join(map(str, size))}")
+    for name, trial in sorted(QUICK | {case for case in LARGE if case[1] in trial_scenes.NAMES}):
+        for size in sorted({*LARGE.get((name, trial), []), (2, 2, 1)}):
+            marks = [] if (name, trial) in QUICK and size == (2, 2, 1) else [pytest.mark.full]
+            yield pytest.param(name, trial, size, marks=marks, id=f"{name}-{trial}-{'x'.join(map(str, size))}")
+
+
+def test_every_compiled_trial_has_a_lock_that_is_tried_in_it():
+    assert {trial for _, trial in QUICK} | {"gate", "repair"} == set(trial_scenes.NAMES)
+    assert set(trials.TRIALS) - set(trial_scenes.NAMES) == {"combine"}
 
 
 @pytest.mark.parametrize(("name", "trial", "size"), list(every_trial()))

@@ -7,7 +7,6 @@ and the number that a search has for all that it has read. Of the dead, nothing;
 from functools import partial
 
 import greenlet
-import numpy as np
 
 from shmkret.arena.fields import fields_of
 from shmkret.explore import control, monitors
@@ -20,7 +19,6 @@ from shmkret.machines.compiled import watched
 from shmkret.machines.compiled.models import TICK_NS
 from shmkret.plugins.registry import find, names
 from shmkret.text import atomics
-from shmkret.text.libc import OWNER_DIED, REFUSED
 
 ALL = (1 << 64) - 1
 EBUSY, EOWNERDEAD = 16, 130
@@ -137,9 +135,10 @@ class Greenlets:
                 run.stop()
 
     def _told(self, machine, run):
-        def words_of(section, field):
-            column = machine.column(f"{section}.{field}")
-            return self._same(f"{section}.{field}", self._snapshot._values[section, field] if column is None else column.values)
+        def words_of(name):
+            column = machine.column(name)
+            section, _, field = name.rpartition(".")
+            return self._same(name, self._snapshot._values[section, field] if column is None else column.values)
 
         def cpu(i):
             one, step = machine.cpus[i], run.pending[i]
@@ -150,19 +149,19 @@ class Greenlets:
             section, _, field = step.place[0].rpartition(".")
             return one.doing, f"{section}[{step.place[1]}].{field}", signed(getattr(one, "read", 0))
 
-        words = tuple(tuple(map(int, words_of(*column))) for column in self._columns)
+        words = tuple(tuple(map(int, words_of(column))) for column in self._columns)
         return words, tuple(sleeper[2].number for sleeper in machine._sleepers), tuple(map(cpu, range(self._scene.nr_cpus)))
 
 
 def columns_of(stacks):
-    """The columns of an arena that CPUs share."""
+    """The columns of an arena that CPUs share, by their names."""
     private = NOT_SHARED - set(stacks.scene.shared)
-    return [
-        (name, field)
+    return {
+        f"{name}.{field}": stacks.arena.records(name)[field]
         for name, section in stacks.arena.sections.items()
         for field in fields_of(section.record)
         if name not in private and f"{name}.{field}" not in private
-    ]
+    }
 
 
 def told(stacks, columns, same=lambda column, values: values):
@@ -175,7 +174,7 @@ def told(stacks, columns, same=lambda column, values: values):
             return None
         return ("done", "", read) if step.kind == "done" else (step.kind.split()[0], step.place, read)
 
-    words = tuple(tuple(same(f"{name}.{field}", stacks.arena.records(name)[field].tolist())) for name, field in columns)
+    words = tuple(tuple(same(name, column.tolist())) for name, column in columns.items())
     queue = tuple(one - 1 for one in words_at(stacks._control + watched.QUEUE, watched.QUEUE_END).tolist() if one)
     return words, queue, tuple(map(cpu, range(stacks.scene.nr_cpus)))
 
@@ -193,11 +192,3 @@ def states_of(stacks, columns, same=lambda column, values: values, **values):
             states.add(told(stacks, columns, same))
         else:
             return states
-
-
-def as_booleans(values):
-    """Mutexes of libc, each as 1 when it is free."""
-    return [int(low == 0) for low in np.array(values, np.int64) & 0xFFFFFFFF]
-
-
-__all__ = ["OWNER_DIED", "REFUSED", "Greenlets", "as_booleans", "columns_of", "states_of", "told"]

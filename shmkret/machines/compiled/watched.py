@@ -74,8 +74,9 @@ def me() -> int:
 
 @inline
 def give_up(r: int, why: int, place: int) -> None:
-    """This CPU cannot go on."""
+    """This CPU cannot go on: another state than that before its step, though it has read nothing, and written nothing."""
     poke(r + KIND, steps.BROKEN)
+    poke(r + PAST, mix(peek(r + PAST) ^ steps.BROKEN))
     poke(r + PLACE, place)
     poke(r + ARG, why)
     while True:
