@@ -568,11 +568,13 @@ def test_a_bound_of_preemptions_leaves_out_no_more_and_no_less(program, bound):
     assert find(program, bound=bound).seen == by_hand(program, bound)
 
 
-def violation(program, first=(), **values):
-    searches().load(program, first=first)
-    return states.search(searches().stacks, 1 << 40, 60.0)
+TWICE_PREEMPTED = [
+    [("load", X), ("unless seen", 5, 0), ("load", X), ("unless seen", 5, 1), ("unlock", MUTEX)],
+    [("store", X, 1), ("store", X, 2)],
+]
 
 
+@pytest.mark.parametrize("reduced", [False, True])
 @pytest.mark.parametrize(
     ("program", "first", "preemptions"),
     [
@@ -582,24 +584,18 @@ def violation(program, first=(), **values):
             [[("load", X), ("load", X), ("divide", 0, 1)], [("store", X, 1), ("load", Y), ("store", X, 0), ("store", X, 1)]],
             (1,), 1,
         ),
-        (
-            [
-                [("load", X), ("unless seen", 5, 0), ("load", X), ("unless seen", 5, 1), ("unlock", MUTEX)],
-                [("store", X, 1), ("store", X, 2)],
-            ],
-            (), 2,
-        ),
+        (TWICE_PREEMPTED, (), 2),
     ],
 )  # fmt: skip
-def test_a_violation_is_shown_with_as_few_preemptions_as_there_are(program, first, preemptions):
-    outcome = violation(program, first)
+def test_a_violation_is_shown_with_as_few_preemptions_as_there_are(program, first, preemptions, reduced):
+    one = searches(reduced=reduced)
+    one.load(program, first=first)
+    outcome = states.search(one.stacks, 1 << 40, 60.0)
     (found,) = outcome.violations
     assert found.preemptions == preemptions
     assert not outcome.complete
-    own = searches().stacks
-    ran = [cpu for cpu, _ in own.replay(found.schedule)]
-    assert ran == found.schedule
-    assert own.culprit() is not None
+    assert [cpu for cpu, _ in one.stacks.replay(found.schedule)] == found.schedule
+    assert one.stacks.culprit() is not None
 
 
 @pytest.mark.parametrize("reduced", [False, True])
@@ -608,7 +604,7 @@ def test_what_is_wrong_is_told_again_where_a_schedule_leads_to_it(reduced):
     for program in (
         [[("load", X), ("unlock", MUTEX)]],
         [[("read", X)], [("load", Y), ("write", X, 1)]],
-        [[("load", X), ("wait", X, 1)]],
+        TWICE_PREEMPTED,
     ):
         one.load(program)
         one.stacks.begin(mortal=0, deaths=0, announces=0)
