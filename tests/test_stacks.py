@@ -168,6 +168,7 @@ WRONG = {
     "nothing to be taken": ([[("down", Y)]], f"deadlock: cpu 0 waits in sem_wait of {ON_Y}"),
     "taken twice": ([[("lock", MUTEX), ("lock", MUTEX)]], f"deadlock: cpu 0 waits in mutex_lock of {ON_MUTEX}"),
     "nobody wakes": ([[("sleep", X, 0)], [("wake", Y, 1)]], f"deadlock: cpu 0 waits in asleep of {ON_X}"),
+    "32 bits are as they should be": ([[("add", X, HALF), ("sleep", X, 0)]], f"deadlock: cpu 0 waits in asleep of {ON_X}"),
     "one wakes too soon": (
         [[("sleep", X, 0)], [("wake", X, 1), ("store", X, 1)]],
         f"deadlock: cpu 0 waits in asleep of {ON_X}",
