@@ -563,7 +563,11 @@ def workers_of(process):
 
 def ends(process, workers):
     """The exit code and the words of a run that is ending; nothing of it runs on."""
-    out, err = process.communicate(timeout=60)
+    try:
+        out, err = process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.kill()  # or it would run on beside all other tests
+        raise
     assert psutil.wait_procs(workers, timeout=60)[1] == []
     return process.returncode, out, err
 

@@ -83,7 +83,15 @@ def test_a_first_step_that_reads_minus_one_is_a_step(tmp_path):
     assert (code, row["states"], row["schedules"]) == (0, 4, 1)
 
 
-CASES = {"calls": (2, 1), "one-bucket": (2, 1), "flush": (2, 1), "unregister": (2, 1), "death": (1, 1)}
+CASES = {
+    "calls": (2, 1),
+    "one-bucket": (2, 1),
+    "flush": (2, 1),
+    "unregister": (2, 1),
+    "death": (1, 1),
+    "lock": (2, 2),
+    "lock-death": (2, 1),
+}
 
 
 @pytest.mark.parametrize(
@@ -336,7 +344,7 @@ def test_a_schedule_that_cannot_be_followed_is_no_result(tmp_path, capsys):
         (["cals"], "did you mean calls"),
         (["calls", "--deaths", "1"], "nobody dies in the scenario calls"),
         (["death", "--scheme", "objpool"], "not recoverable"),
-        (["calls", "--cpus", "0"], "--cpus is 0"),
+        (["calls", "--cpus", "0"], "0 cpus were asked for"),
         (["calls", "--seconds", "0"], "--seconds is 0"),
         (["calls", "--lock", ","], "names nothing"),
     ],

@@ -116,6 +116,9 @@ OUTCOMES = {
     "a sleeper is woken": (
         [[("sleep", X, 0), ("load", Y)], [("store", Y, 1), ("store", X, 1), ("wake", X, 1)]], (0,), {(0, 1)},
     ),
+    "asked for none, one is woken": (
+        [[("sleep", X, 0), ("load", Y)], [("store", Y, 1), ("store", X, 1), ("wake", X, 0)]], (0,), {(0, 1)},
+    ),
     "32 bits are compared": ([[("add", X, HALF), ("sleep", X, 1), ("load", X)]], (0,), {(0, 0, HALF)}),
 }  # fmt: skip
 
@@ -670,14 +673,19 @@ CODE = st.lists(OPERATIONS, min_size=1, max_size=3).map(lambda parts: [one for p
 PROGRAM = st.lists(CODE, min_size=2, max_size=3).filter(lambda p: sum(map(len, p)) <= 7)
 
 
+OTHER = ("sleep", "wake", "wait unless", "wait not unless", "down unless", "lock unless")
+ALIKE = PROGRAM.filter(lambda p: not any(one[0] in OTHER for own in p for one in own))
+"""Without OTHER, of which greenlets know more: any sleeper may be woken, and who is told to stop may be told too late. Nobody
+dies: where CPUs do, greenlets have who waits in libc woken one at a time, as the kernel does.
+"""
+
+
 @settings(max_examples=60)
-@given(PROGRAM, st.sampled_from([(), (0,), (1, 0)]), st.integers(1, 2), st.booleans())
-@example([[("sleep", X, 0), ("load", Y)], [("sleep", X, 0), ("store", X, 1)], [("wake", X, 1), ("wake", X, 1)]], (), 1, True)
-@example([[("robust", ROBUST), ("load", Y), ("unlock robust", ROBUST)], [("try robust", ROBUST)]], (0,), 1, True)
-@example([[("sleep", X, 0)], [("sleep", X, 0), ("load", Y)], [("wake", X, 1), ("store", Y, 1)]], (0, 1), 2, True)
-@example([[("down unless", Y), ("load", Y)], [("wait unless", Z, 1)], [("store", X, 1), ("up", Y)]], (), 1, False)
-def test_both_executors_visit_the_same_states(program, mortal, deaths, announces):
-    assert_both_visit_the_same(program, [[("add", X, 1)]] * NR_CPUS if announces else (), mortal, deaths)
+@given(ALIKE)
+@example([[("robust", ROBUST), ("load", Y), ("unlock robust", ROBUST)], [("try robust", ROBUST)]])
+@example([[("down", Y), ("load", Y)], [("wait not", Z, 1)], [("store", X, 1), ("up", Y)]])
+def test_both_executors_visit_the_same_states(program):
+    assert_both_visit_the_same(program)
 
 
 @settings(max_examples=60)
@@ -756,7 +764,7 @@ def test_both_executors_visit_the_same_states_of_the_kernels_path(scheme, lock, 
 @pytest.mark.full
 def test_both_executors_visit_the_same_states_of_a_death_and_its_recovery():
     """No word is taken for one CPU's own: greenlets take those of the dead alone for shared."""
-    build = replace(build_of("hot", "hashed", "sem", nr_cpus=1), recoverable=True)
+    build = replace(build_of("hot", "hashed", "ttas", nr_cpus=1), recoverable=True)
     world = World.of(build, Sizes(maxactive=2, task_address="ia64-stack"), seed=1)
     scene = Scene("one-death", world, one_death, 2, tuple(NOT_SHARED), (0,), 1, True, 1, one_dies)
     assert_both_agree(scene, 14874)

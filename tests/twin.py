@@ -79,11 +79,11 @@ class Twin(ExploredMachine):
     def monotonic_ns(self):
         """A reading takes TICK_NS; who announces begins anew each time."""
         who = greenlet.getcurrent() if self._scheduler is not None else self
-        who.clock = getattr(who, "clock", 0) + TICK_NS
-        return who.clock
+        who.ticks = getattr(who, "ticks", 0) + TICK_NS
+        return who.ticks
 
     def alone(self, act):
-        self.clock = 0
+        self.ticks = 0
         super().alone(act)
 
     def libc(self, name, *args):
@@ -150,7 +150,7 @@ class Greenlets:
             return one.doing, f"{section}[{step.place[1]}].{field}", signed(getattr(one, "read", 0))
 
         words = tuple(tuple(map(int, words_of(column))) for column in self._columns)
-        return words, tuple(sleeper[2].number for sleeper in machine._sleepers), tuple(map(cpu, range(self._scene.nr_cpus)))
+        return words, tuple(sorted(cpu - 1 for _, cpu in machine.sleepers._asleep)), tuple(map(cpu, range(self._scene.nr_cpus)))
 
 
 def columns_of(stacks):
@@ -175,7 +175,7 @@ def told(stacks, columns, same=lambda column, values: values):
         return ("done", "", read) if step.kind == "done" else (step.kind.split()[0], step.place, read)
 
     words = tuple(tuple(same(name, column.tolist())) for name, column in columns.items())
-    queue = tuple(one - 1 for one in words_at(stacks._control + watched.QUEUE, watched.QUEUE_END).tolist() if one)
+    queue = tuple(sorted(one - 1 for one in words_at(stacks._control + watched.QUEUE, watched.QUEUE_END).tolist() if one))
     return words, queue, tuple(map(cpu, range(stacks.scene.nr_cpus)))
 
 

@@ -230,7 +230,7 @@ class _Watch:
         name = names.get(number, f"signal {number}")
         if self._stacks.get(control.BUSY) and number in CRASHES:
             raise Stopped(f"{self._who()} crashes: {name}", blamed=True)
-        raise Stopped(f"the search was killed by {name}: is memory short? lower --memory", blamed=False)
+        raise Stopped(f"the search was killed by {name}: is memory short? give the table less", blamed=False)
 
 
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP)

@@ -71,13 +71,13 @@ def asked_of(
     scenario = find(SCENARIO, name)
     own = scenario.constants.deaths
     if deaths and not own:
-        raise UsageError(f"nobody dies in the scenario {scenario.name}: leave out --deaths, or take another scenario")
+        raise UsageError(f"nobody dies in the scenario {scenario.name}: ask for no deaths, or take another scenario")
     numbers = (("cpus", cpus, MOST_CPUS), ("rounds", rounds, MOST_ROUNDS), ("maxactive", maxactive, MOST_INSTANCES))
     for option, value, most in numbers:
         if value is not None and not 1 <= value <= most:
-            raise UsageError(f"--{option} is {value}: give a number from 1 to {most}")
+            raise UsageError(f"{value} {option} were asked for: give a number from 1 to {most}")
     if deaths is not None and not 0 <= deaths <= MOST_DEATHS:
-        raise UsageError(f"--deaths is {deaths}: give a number from 0 to {MOST_DEATHS}")
+        raise UsageError(f"{deaths} deaths were asked for: give a number from 0 to {MOST_DEATHS}")
     return Asked(scenario, scheme, lock, cpus, rounds, own if deaths is None else deaths, maxactive)
 
 

@@ -279,12 +279,13 @@ def syscall(number: int, place: int, operation: int, value: int, timeout: int, a
         saw(r, 0)
         return 0
     step(r, steps.FUTEX_WAKE, place, value, 0)
+    most = max(low(value) - (low(value) >> 31 << 32), 1)  # an int of 32 bits; asked for none, Linux wakes one
     woken = 0
     kept = 0
     j = 0
     while j < QUEUE_END and peek(queue + 8 * j) != 0:
         sleeper = peek(queue + 8 * j)
-        if woken < value and peek(r + (sleeper - 1 - peek(r + NUMBER)) * STACK + PLACE) == place:
+        if woken < most and peek(r + (sleeper - 1 - peek(r + NUMBER)) * STACK + PLACE) == place:
             woken += 1
         else:
             if kept != j:

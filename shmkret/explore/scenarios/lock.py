@@ -1,0 +1,10 @@
+"""lock: each CPU takes and releases one lock, `rounds` times. Nothing of the probe path runs: the scheme does not matter."""
+
+from shmkret.explore.scenarios import Asked
+from shmkret.explore.scene import Scene
+from shmkret.explore.trial_scenes import scene_of
+
+
+def scene(asked: Asked) -> Scene:
+    """The trial `acquire`; who ends last takes the lock once more, as each CPU in turn."""
+    return scene_of(asked.lock, "acquire", asked.cpus, asked.rounds)
