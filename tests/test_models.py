@@ -30,6 +30,7 @@ from shmkret.explore.run import one_run
 from shmkret.explore.scenario import Scenario
 from shmkret.explore.schedule import explore
 from shmkret.explore.steps import DIES
+from shmkret.host import posix
 from shmkret.host.ptrace import SYS_FUTEX
 from shmkret.machines.plain import PlainMachine, PlainWords
 from shmkret.text import atomics, libc
@@ -371,3 +372,31 @@ def test_a_signal_does_not_end_a_wait_for_a_semaphore(thing):
 
         assert status_of(pid) == 0
         assert libc.sem_value(address_of(thing.words, X)) == 0
+
+
+def test_whether_a_robust_mutex_is_free_is_read_and_changes_nothing():
+    """Free, held, its holder dead, taken by another, and not recoverable: given back by who did not make it consistent."""
+    libc = ctypes.CDLL(None)
+    memory = mmap.mmap(-1, mmap.PAGESIZE)
+    view = ctypes.c_char.from_buffer(memory)
+    address = ctypes.c_void_p(ctypes.addressof(view))
+    posix.mutex_init(address.value, robust=True)
+    seen = [posix.robust_is_free(address.value)]
+    libc.pthread_mutex_lock(address)
+    seen.append(posix.robust_is_free(address.value))
+    libc.pthread_mutex_unlock(address)
+    child = os.fork()
+    if child == 0:
+        libc.pthread_mutex_lock(address)
+        os._exit(0)
+    os.waitpid(child, 0)
+    before = bytes(memory)
+    seen += [posix.robust_is_free(address.value), posix.robust_is_free(address.value)]
+    assert bytes(memory) == before
+    assert libc.pthread_mutex_lock(address) == errno.EOWNERDEAD
+    seen.append(posix.robust_is_free(address.value))
+    libc.pthread_mutex_unlock(address)
+    assert libc.pthread_mutex_lock(address) == errno.ENOTRECOVERABLE
+    seen.append(posix.robust_is_free(address.value))
+
+    assert seen == [True, False, False, False, False, False]

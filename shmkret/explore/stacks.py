@@ -262,7 +262,7 @@ class Stacks:
         return answer
 
     def descend(self, budget: int) -> int:
-        """Search on for that many steps; a number of shmkret.explore.engines.states says why it came back."""
+        """Search on for that many steps; a number of shmkret.explore.control says why it came back."""
         return self._busy(control.GOES_ON, self._descend, budget)
 
     def follow(self, choice: int) -> bool:
