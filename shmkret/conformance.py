@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from shmkret import locks
-from shmkret.explore import trials
-from shmkret.explore.bounded import RunsOn, guarded, watched
-from shmkret.explore.cpu import WaitsForever
-from shmkret.explore.machine import ExploredMachine
-from shmkret.explore.rehearsal import rehearse, step_through
+from shmkret.explore.greenlets.bounded import RunsOn, guarded, watched
+from shmkret.explore.greenlets.cpu import WaitsForever
+from shmkret.explore.greenlets.machine import ExploredMachine
+from shmkret.explore.rehearsal import trials
+from shmkret.explore.rehearsal.rehearse import rehearse, step_through
 from shmkret.explore.snapshot import Snapshot
 from shmkret.host import topology
 from shmkret.locks import GATE, LOCK, OWNER, ROBUST
@@ -52,7 +52,7 @@ def lock_suite(lock: str | Path) -> type:
 
 
 def _by_itself(plugin: Plugin) -> Callable[..., None]:
-    """A test of each trial of shmkret.explore.trials that the lock has the ability for, at each size."""
+    """A test of each trial of shmkret.explore.rehearsal.trials that the lock has the ability for, at each size."""
     import pytest
 
     def test_it_does_by_itself_what_it_can(self: Any, trial: str, size: tuple[int, int, int]) -> None:

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shmkret.explore import control
-from shmkret.explore.looked_at import LookedAt
 from shmkret.explore.scene import Scene
-from shmkret.explore.stacks import Stacks, words_at
+from shmkret.explore.stacks import control
+from shmkret.explore.stacks.executor import Stacks, words_at
+from shmkret.explore.stacks.looked_at import LookedAt
 from shmkret.machines.compiled import watched
 from shmkret.machines.sizes import Sizes
 from shmkret.machines.world import World

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shmkret.arena import records
 from shmkret.arena.fields import dtype_of
-from shmkret.explore.machine import ExploredMachine
+from shmkret.explore.greenlets.machine import ExploredMachine
 from shmkret.machines.plain import PlainMachine, PlainWords
 from shmkret.text import arithmetic, atomics
 from shmkret.text.atomics import EQ, NE

@@ -8,10 +8,11 @@ from contextlib import suppress
 import pytest
 
 from shmkret.cli.main import main
-from shmkret.explore import bounded, rehearsal
-from shmkret.explore import by_itself as module
-from shmkret.explore.clock import STEP_NS
-from shmkret.explore.rehearsal import rehearse, rehearse_lock
+from shmkret.explore.greenlets import bounded
+from shmkret.explore.greenlets.clock import STEP_NS
+from shmkret.explore.rehearsal.rehearse import by_itself as module
+from shmkret.explore.rehearsal.rehearse import rehearse, rehearse_lock
+from shmkret.explore.rehearsal.rehearse import rehearse as rehearsal
 from shmkret.explore.scenario import Scenario
 from shmkret.explore.schedule import explore
 from shmkret.locks import LOCK

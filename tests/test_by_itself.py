@@ -2,11 +2,12 @@
 
 import pytest
 
-from shmkret.explore import bounded, trials
-from shmkret.explore import by_itself as module
-from shmkret.explore.alone import Alone, Past
-from shmkret.explore.machine import ExploredMachine
-from shmkret.explore.past import grown_old
+from shmkret.explore.greenlets import bounded
+from shmkret.explore.greenlets.machine import ExploredMachine
+from shmkret.explore.rehearsal import trials
+from shmkret.explore.rehearsal.alone import Alone, Past
+from shmkret.explore.rehearsal.past import grown_old
+from shmkret.explore.rehearsal.rehearse import by_itself as module
 from shmkret.locks import LOCK
 from shmkret.plugins.registry import find, names
 

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shmkret.explore import libc
-from shmkret.explore.cpu import Memory, WaitsForever
 from shmkret.explore.engines import exhaustive
-from shmkret.explore.machine import ExploredMachine
-from shmkret.explore.run import one_run
+from shmkret.explore.greenlets import libc
+from shmkret.explore.greenlets.cpu import Memory, WaitsForever
+from shmkret.explore.greenlets.machine import ExploredMachine
+from shmkret.explore.greenlets.run import one_run
+from shmkret.explore.greenlets.steps import DIES, Place, Step
 from shmkret.explore.scenario import Broken, Scenario
 from shmkret.explore.schedule import explore
-from shmkret.explore.steps import DIES, Place, Step
 from shmkret.text.atomics import (
     EQ,
     NE,

@@ -9,10 +9,11 @@ import pytest
 from shmkret.cli import explore as command
 from shmkret.cli.main import main
 from shmkret.errors import PluginError, RunFailed, UsageError
-from shmkret.explore import apart, lanes, strings
 from shmkret.explore.engines import states
 from shmkret.explore.scenarios import SCENARIO, asked_of, scene_of
-from shmkret.explore.stacks import Stacks
+from shmkret.explore.shown import lanes, strings
+from shmkret.explore.stacks import apart
+from shmkret.explore.stacks.executor import Stacks
 from shmkret.locks import LOCK
 from shmkret.plugins.registry import find, names
 from shmkret.schemes import SCHEME
@@ -258,7 +259,7 @@ def test_a_table_that_grows_forgets_nothing(tmp_path, monkeypatch):
     path = scenario(tmp_path, STORES)
     found = []
     for how in ({"first": 6}, {"first": 16}):
-        monkeypatch.setattr("shmkret.explore.stacks.FIRST_BITS", how["first"])
+        monkeypatch.setattr("shmkret.explore.stacks.executor.FIRST_BITS", how["first"])
         _, stacks = stacks_of(path, 3, 10, bits=16)
         with stacks:
             outcome = states.search(stacks, 1 << 40, 60)

@@ -11,7 +11,7 @@ import pytest
 from shmkret.arena.fields import dtype_of, parts_of
 from shmkret.errors import UnknownName
 from shmkret.explore.engines import ENGINE
-from shmkret.explore.machine import ExploredMachine
+from shmkret.explore.greenlets.machine import ExploredMachine
 from shmkret.explore.monitors import MONITOR
 from shmkret.explore.scenario import Outcome, Scenario
 from shmkret.explore.schedule import explore

@@ -27,9 +27,9 @@ from shmkret.arena.segment import Arena
 from shmkret.audit import arenas
 from shmkret.cli.main import main
 from shmkret.errors import ArenaError, GeometryError, PluginError, UsageError
-from shmkret.explore import trials
-from shmkret.explore.alone import Alone
-from shmkret.explore.machine import ExploredMachine
+from shmkret.explore.greenlets.machine import ExploredMachine
+from shmkret.explore.rehearsal import trials
+from shmkret.explore.rehearsal.alone import Alone
 from shmkret.locks import LOCK
 from shmkret.locks.sem import Sem
 from shmkret.measure import cell as measuring

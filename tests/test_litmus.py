@@ -7,11 +7,11 @@ from functools import partial
 
 import pytest
 
-from shmkret.explore.cpu import Memory
+from shmkret.explore.greenlets.cpu import Memory
+from shmkret.explore.greenlets.run import in_a_sentence, one_run
+from shmkret.explore.greenlets.steps import DIES
 from shmkret.explore.monitors import MONITOR
-from shmkret.explore.run import in_a_sentence, one_run
 from shmkret.explore.schedule import explore
-from shmkret.explore.steps import DIES
 from shmkret.plugins.registry import find, names
 from tests import litmus
 from tests.litmus import DEADLOCK, PRIVATE, RACE, Litmus

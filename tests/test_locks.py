@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from shmkret.cli.main import main
 from shmkret.conformance import lock_suite
 from shmkret.errors import PluginError
-from shmkret.explore import trials
+from shmkret.explore.rehearsal import trials
 from shmkret.explore.scenario import Scenario
 from shmkret.explore.schedule import explore
 from shmkret.explore.snapshot import Snapshot

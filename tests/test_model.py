@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from shmkret.arch import epilogue, prologue
 from shmkret.arena.chains import FREE, THE_SLAB, walk
-from shmkret.explore.machine import ExploredMachine
+from shmkret.explore.greenlets.machine import ExploredMachine
 from shmkret.kernel.kprobes import call, enter, ret
 from shmkret.kernel.kretprobes import kprobe_flush_task
 from shmkret.kernel.registration import ENOMEM, register_kretprobe, unregister_probe

@@ -21,15 +21,15 @@ from hypothesis import strategies as st
 
 from shmkret.arena.fields import dtype_of
 from shmkret.arena.records import Buckets
-from shmkret.explore import futex
-from shmkret.explore.cpu import Memory, WaitsForever
-from shmkret.explore.libc import SEM_VALUE_MAX, NotExplorable
-from shmkret.explore.machine import ExploredMachine
-from shmkret.explore.promises import PROMISES, table
-from shmkret.explore.run import one_run
+from shmkret.explore.greenlets import futex
+from shmkret.explore.greenlets.cpu import Memory, WaitsForever
+from shmkret.explore.greenlets.libc import SEM_VALUE_MAX, NotExplorable
+from shmkret.explore.greenlets.machine import ExploredMachine
+from shmkret.explore.greenlets.promises import PROMISES, table
+from shmkret.explore.greenlets.run import one_run
+from shmkret.explore.greenlets.steps import DIES
 from shmkret.explore.scenario import Scenario
 from shmkret.explore.schedule import explore
-from shmkret.explore.steps import DIES
 from shmkret.host import posix
 from shmkret.host.ptrace import SYS_FUTEX
 from shmkret.machines.plain import PlainMachine, PlainWords

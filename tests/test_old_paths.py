@@ -53,7 +53,7 @@ def nothing_of_then_is_imported(monkeypatch):
 
 def run(source: str, monkeypatch, **plugins):
     """A moment of it, however far its rehearsal comes; each path of then in it warns once and names modules that there are."""
-    monkeypatch.setattr("shmkret.explore.rehearsal.MOST_STATES", 300)
+    monkeypatch.setattr("shmkret.explore.rehearsal.rehearse.MOST_STATES", 300)
     with pytest.warns(DeprecationWarning, match="has moved") as warned:
         result = shmkret.run(seconds=0.02, repeat=1, **plugins)
     told = [str(one.message) for one in warned if "has moved" in str(one.message)]

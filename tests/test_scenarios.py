@@ -12,7 +12,7 @@ from shmkret.arena.hashing import NR_BUCKETS, hash_ptr
 from shmkret.arena.records import BLOCKED
 from shmkret.audit.checks import audit
 from shmkret.audit.findings import sentences
-from shmkret.explore.machine import ExploredMachine
+from shmkret.explore.greenlets.machine import ExploredMachine
 from shmkret.explore.snapshot import REGISTRATION
 from shmkret.kernel import oracle
 from shmkret.kernel import task as probes

@@ -13,11 +13,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shmkret.errors import PluginError, UsageError
-from shmkret.explore import control
 from shmkret.explore.engines import states
 from shmkret.explore.scene import Scene
 from shmkret.explore.snapshot import NOT_SHARED
-from shmkret.explore.stacks import LONGEST_RUN, Stacks, words_at
+from shmkret.explore.stacks import control
+from shmkret.explore.stacks.executor import LONGEST_RUN, Stacks, words_at
 from shmkret.kernel.program import step
 from shmkret.kernel.sched import schedule
 from shmkret.kernel.task import call_and_return

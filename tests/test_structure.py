@@ -150,9 +150,9 @@ QUIET = {
     # Nobody else is there yet, or any more.
     "machines.world": {"create_arena", "_send_home"},
     "machines.plain": {"column"},
-    "explore.rehearsal": {"_has_two_buckets"},
+    "explore.rehearsal.rehearse": {"_has_two_buckets"},
     "explore.scene": {"at_rest"},
-    "explore.trial_scenes": {"wrong", "tried"},
+    "explore.rehearsal.trial_scenes": {"wrong", "tried"},
     "explore.scenarios.death": {"prepare"},
     "explore.snapshot": {"__init__", "audit"},
     "stress.crash_points": {"die_at", "column"},

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shmkret.explore import trial_scenes, trials
+from shmkret.explore.rehearsal import trial_scenes, trials
 from shmkret.locks import LOCK
 from shmkret.plugins.registry import find
 

@@ -10,8 +10,8 @@ import pytest
 from shmkret.arena import records
 from shmkret.arena.fields import dtype_of
 from shmkret.errors import NotAWord
-from shmkret.explore import trials
-from shmkret.explore.machine import ExploredMachine
+from shmkret.explore.greenlets.machine import ExploredMachine
+from shmkret.explore.rehearsal import trials
 from shmkret.locks import LOCK
 from shmkret.machines.compiled import loop
 from shmkret.machines.plain import PlainMachine, PlainWords
@@ -146,10 +146,10 @@ def test_a_lock_by_itself_is_told_the_line_at_which_a_value_leaves_its_word(own)
 @pytest.mark.parametrize(
     ("modules", "named"),
     [
-        (("shmkret.explore.rehearsal", "mine", "shmkret.text.verbs", "shmkret.kernel.handlers"), "mine.py:1: "),
-        (("shmkret.explore.rehearsal", "shmkret.kernel.cpu", "shmkret.text.verbs", "yours", "mine"), "mine.py:1: "),
+        (("shmkret.explore.rehearsal.rehearse", "mine", "shmkret.text.verbs", "shmkret.kernel.handlers"), "mine.py:1: "),
+        (("shmkret.explore.rehearsal.rehearse", "shmkret.kernel.cpu", "shmkret.text.verbs", "yours", "mine"), "mine.py:1: "),
         (
-            ("shmkret.explore.rehearsal", "shmkret.kernel.cpu", "shmkret.text.verbs", "shmkret.locks.a"),
+            ("shmkret.explore.rehearsal.rehearse", "shmkret.kernel.cpu", "shmkret.text.verbs", "shmkret.locks.a"),
             "shmkret.locks.a.py:1: ",
         ),
     ],

@@ -9,12 +9,13 @@ from functools import partial
 import greenlet
 
 from shmkret.arena.fields import fields_of
-from shmkret.explore import control, monitors
-from shmkret.explore.machine import Cpu, ExploredMachine, Memory
-from shmkret.explore.run import DIES, Run
+from shmkret.explore import monitors
+from shmkret.explore.greenlets.machine import Cpu, ExploredMachine, Memory
+from shmkret.explore.greenlets.run import DIES, Run
 from shmkret.explore.scenario import Scenario
 from shmkret.explore.snapshot import NOT_SHARED, Snapshot
-from shmkret.explore.stacks import words_at
+from shmkret.explore.stacks import control
+from shmkret.explore.stacks.executor import words_at
 from shmkret.machines.compiled import watched
 from shmkret.machines.compiled.models import TICK_NS
 from shmkret.plugins.registry import find, names

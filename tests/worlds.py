@@ -8,7 +8,7 @@ import pytest
 
 from shmkret.arch import ARCH
 from shmkret.explore.engines import exhaustive
-from shmkret.explore.machine import ExploredMachine
+from shmkret.explore.greenlets.machine import ExploredMachine
 from shmkret.explore.scenario import Outcome, Scenario
 from shmkret.explore.schedule import explore
 from shmkret.explore.snapshot import Snapshot

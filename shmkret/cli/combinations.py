@@ -8,7 +8,7 @@ from itertools import product
 
 from shmkret.arch import ARCH
 from shmkret.errors import RunFailed, UsageError
-from shmkret.explore.rehearsal import rehearse_lock
+from shmkret.explore.rehearsal.rehearse import rehearse_lock
 from shmkret.kernel.program import WORKER
 from shmkret.locks import LOCK
 from shmkret.machines.build import Build

@@ -15,8 +15,8 @@ from shmkret.errors import UnfitMachine, UsageError
 from shmkret.host import signals
 
 if TYPE_CHECKING:
-    from shmkret.explore.apart import Progress
     from shmkret.explore.scenarios import Asked
+    from shmkret.explore.stacks.apart import Progress
 
 ENGINES, MODELS = ("states",), ("sc",)
 UNITS = {"": 0, "K": 10, "M": 20, "G": 30}
@@ -142,9 +142,9 @@ def _half_of_free() -> int:
 
 def _search(asked: Asked, seconds: float, memory: int, place: TextIO) -> _Searched:
     """One search, told before and after."""
-    from shmkret.explore import apart
     from shmkret.explore.scenarios import scene_of
-    from shmkret.explore.stacks import Stacks
+    from shmkret.explore.stacks import apart
+    from shmkret.explore.stacks.executor import Stacks
 
     said = title(asked)
     print(f"{said}; sequentially consistent, every interleaving", file=place, flush=True)
@@ -200,8 +200,9 @@ def _summary(row: dict[str, Any]) -> str:
 
 def told(asked: Asked, stacks: Any, violation: Any, place: TextIO) -> dict[str, Any]:
     """A violation: what is wrong, its lanes, and the command that runs it again."""
-    from shmkret.explore import lanes, sight
-    from shmkret.explore.strings import spelt
+    from shmkret.explore.shown import lanes
+    from shmkret.explore.shown.strings import spelt
+    from shmkret.explore.stacks import sight
 
     nr, schedule = stacks.scene.nr_cpus, violation.schedule
     followed = lanes.follow_apart(stacks, schedule)

@@ -21,9 +21,9 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace, argv: list[str]) -> int:
     """Follow it; 1 when it goes wrong."""
     from shmkret.cli.explore import title
-    from shmkret.explore import lanes, strings
     from shmkret.explore.scenarios import scene_of
-    from shmkret.explore.stacks import Stacks
+    from shmkret.explore.shown import lanes, strings
+    from shmkret.explore.stacks.executor import Stacks
 
     output.require_writable(options.json)
     place = sys.stderr if options.json == "-" else sys.stdout

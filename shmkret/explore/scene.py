@@ -2,8 +2,8 @@
 
     body(k, cpu)     what CPU `cpu` does, from its first step to its last; a function of the text
 
-The compiled executor (shmkret.explore.stacks) and the plain one (shmkret.explore.machine) do the same steps of it, and come to
-the same states.
+The compiled executor (shmkret.explore.stacks.executor) and the plain one (shmkret.explore.greenlets.machine) do the
+same steps of it, and come to the same states.
 """
 
 from __future__ import annotations

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from itertools import permutations
 
-from shmkret.explore.bounded import RunsOn, watched
-from shmkret.explore.cpu import Memory
 from shmkret.explore.engines import ENGINE
-from shmkret.explore.machine import ExploredMachine
+from shmkret.explore.greenlets.bounded import RunsOn, watched
+from shmkret.explore.greenlets.cpu import Memory
+from shmkret.explore.greenlets.machine import ExploredMachine
+from shmkret.explore.greenlets.run import Run, in_a_sentence, one_run
+from shmkret.explore.greenlets.steps import cpu_of
 from shmkret.explore.monitors import MONITOR
-from shmkret.explore.run import Run, in_a_sentence, one_run
 from shmkret.explore.scenario import Outcome, Scenario, Violation
-from shmkret.explore.steps import cpu_of
 from shmkret.plugins.registry import find, names
 
 LARGEST_SEARCH = 2_000_000
@@ -34,7 +34,7 @@ def explore(
     Args:    scenario: builds a fresh world on the machine it is given; it must do the same each time.
              limit, seconds: the states, and the time, after which the search gives up and is not complete.
              engine: the name of a file in shmkret/explore/engines.
-    Code that runs on without a step, wherever it is called, is a violation: see shmkret.explore.bounded.
+    Code that runs on without a step, wherever it is called, is a violation: see shmkret.explore.greenlets.bounded.
     Raises:  UnknownName for the engine.
     """
     monitors = [find(MONITOR, name).module.watch for name in names(MONITOR)]

@@ -11,8 +11,8 @@ from shmkret.arena.records import Kernel
 from shmkret.arena.segment import Arena
 from shmkret.audit.checks import audit, not_given_back
 from shmkret.audit.findings import BUG, Finding, sentences
-from shmkret.explore.column import ExploredWords
-from shmkret.explore.machine import ExploredMachine
+from shmkret.explore.greenlets.column import ExploredWords
+from shmkret.explore.greenlets.machine import ExploredMachine
 from shmkret.kernel import oracle
 from shmkret.machines.world import World
 from shmkret.text.domains import PER_LOCK_PER_CPU, PER_NODE

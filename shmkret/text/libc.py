@@ -2,7 +2,7 @@
 
 Each call is one row of CALLS, made by its declaration here. Every machine has one way to do a row: compiled code a call into
 libc (shmkret.machines.compiled.libc), the plain machine the same compiled call or Python's (shmkret.machines.plain), the
-explored machine a model (shmkret.explore.libc).
+explored machine a model (shmkret.explore.greenlets.libc).
 
 Source    sem_overview(7), pthread_mutexattr_setpshared(3)
 """

@@ -42,7 +42,7 @@ from functools import partial
 from itertools import chain
 from typing import NamedTuple
 
-from shmkret.explore.machine import ExploredMachine
+from shmkret.explore.greenlets.machine import ExploredMachine
 from shmkret.explore.scenario import Scenario
 
 X, Y, Z = range(3)

@@ -1,9 +1,10 @@
 """Engines: which schedules of a scenario are tried, and in which order. One a file, found by its name.
 
     search(begin, limit, seconds) -> Outcome             `with begin() as run:` is a run that is not yet begun, of
-                                                         shmkret.explore.run
-    search(stacks, limit, seconds, seen) -> Outcome      where EXECUTOR = "stacks": a scene of shmkret.explore.stacks; seen() is
-                                                         called every now and then
+                                                         shmkret.explore.greenlets.run
+    search(stacks, limit, seconds, seen) -> Outcome      where EXECUTOR = "stacks": a scene, as
+                                                         shmkret.explore.stacks.executor runs it; seen() is called every now
+                                                         and then
 
 An engine begins as many runs as it likes, leads each with run.go_on(), asks run.wrong() of every new state and run.check() at
 the end, and gives up after `limit` states or `seconds`: then it is not complete. What run.begin() and run.go_on() raise is a

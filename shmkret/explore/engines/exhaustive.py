@@ -20,9 +20,9 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from shmkret.explore.run import Begin, Run, in_a_sentence
+from shmkret.explore.greenlets.run import Begin, Run, in_a_sentence
+from shmkret.explore.greenlets.steps import Place, Step, cpu_of
 from shmkret.explore.scenario import Outcome, Violation
-from shmkret.explore.steps import Place, Step, cpu_of
 
 
 def search(begin: Begin, limit: int, seconds: float) -> Outcome:

@@ -1,10 +1,11 @@
-"""Every interleaving of compiled code, each state once: shmkret.explore.descent.
+"""Every interleaving of compiled code, each state once: shmkret.explore.stacks.descent.
 
 Private    words that one CPU alone uses are no steps. That no other does is checked at every access; one that does ends the
            search, and it begins again with this word as a step. Who uses a word is not forgotten on the way back: what is
            behind a state that is known counts for every way that leads to it
 Deaths     come before a step, and not after a CPU's last. A store that is no step may be half of what a CPU does when it dies:
-           if another reads that word, it is a step; if the check of an end does, it becomes one (shmkret.explore.looked_at)
+           if another reads that word, it is a step; if the check of an end does, it becomes one:
+           shmkret.explore.stacks.looked_at
 Ends       that have the same words are checked once: a check depends on the arena alone
 Odds       two states are taken for one with a chance of at most n * n / 2**65 in a search of n states
 """
@@ -15,12 +16,12 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from shmkret.explore.control import AT_END, BROKEN, DEADLOCK, ENDS, FINISHED, FULL, LEARNED, MORE, RACE, STATES, TOO_DEEP
 from shmkret.explore.scenario import Outcome, Violation
+from shmkret.explore.stacks.control import AT_END, BROKEN, DEADLOCK, ENDS, FINISHED, FULL, LEARNED, MORE, RACE, STATES, TOO_DEEP
 from shmkret.machines.compiled.watched import NOT_PRIVATE
 
 if TYPE_CHECKING:
-    from shmkret.explore.stacks import Stacks
+    from shmkret.explore.stacks.executor import Stacks
 
 EXECUTOR = "stacks"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from shmkret.explore.run import Run
+from shmkret.explore.greenlets.run import Run
 
 
 def watch(run: Run) -> Callable[[], str]:

@@ -1,7 +1,7 @@
 """A data race: two CPUs are about to access one word, one of them writing, one of them plainly.
 
 Text without races has no other outcomes on weaker machines than under the explorer, if its locks are right there. A relaxed
-access is atomic, and so no race, even where a lock needs an order that it does not give: see shmkret.explore.machine.
+access is atomic, and so no race, even where a lock needs an order that it does not give: see shmkret.explore.greenlets.machine.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import combinations
 
-from shmkret.explore.run import Run
+from shmkret.explore.greenlets.run import Run
 
 
 def watch(run: Run) -> Callable[[], str]:

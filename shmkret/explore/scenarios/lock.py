@@ -1,8 +1,8 @@
 """lock: each CPU takes and releases one lock, `rounds` times. Nothing of the probe path runs: the scheme does not matter."""
 
+from shmkret.explore.rehearsal.trial_scenes import scene_of
 from shmkret.explore.scenarios import Asked
 from shmkret.explore.scene import Scene
-from shmkret.explore.trial_scenes import scene_of
 
 
 def scene(asked: Asked) -> Scene:

@@ -1,9 +1,9 @@
 """lock-death: as `lock`, and CPU 0 may die before any of its steps; what it had is recovered as the lock has it."""
 
 from shmkret.errors import UsageError
+from shmkret.explore.rehearsal.trial_scenes import scene_of
 from shmkret.explore.scenarios import Asked
 from shmkret.explore.scene import Scene
-from shmkret.explore.trial_scenes import scene_of
 from shmkret.locks import FAMILIES, GATE, OWNER, ROBUST, family
 
 DEATHS = 1

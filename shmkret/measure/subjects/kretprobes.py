@@ -17,7 +17,7 @@ from shmkret.arena import hashing, memory
 from shmkret.arena.segment import Arena
 from shmkret.audit import checks
 from shmkret.errors import NotAWord, PluginError, UsageError
-from shmkret.explore.rehearsal import LONGEST_SEARCH, locate, rehearse, rehearse_lock, step_through
+from shmkret.explore.rehearsal.rehearse import LONGEST_SEARCH, locate, rehearse, rehearse_lock, step_through
 from shmkret.explore.scenario import Rehearsal
 from shmkret.host import signals, topology
 from shmkret.host.books import Conditions

@@ -15,13 +15,13 @@ from types import FrameType
 from typing import NamedTuple
 
 from shmkret.errors import RunFailed, ShmkretError
-from shmkret.explore import apart, sight
-from shmkret.explore.machine import ExploredMachine
-from shmkret.explore.run import Run
+from shmkret.explore.greenlets.machine import ExploredMachine
+from shmkret.explore.greenlets.run import Run
+from shmkret.explore.greenlets.steps import DIES, Step
 from shmkret.explore.scenario import Scenario
 from shmkret.explore.snapshot import Snapshot
-from shmkret.explore.stacks import Stacks
-from shmkret.explore.steps import DIES, Step
+from shmkret.explore.stacks import apart, sight
+from shmkret.explore.stacks.executor import Stacks
 from shmkret.plugins.registry import PACKAGE
 from shmkret.text import atomics
 

@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 
 import greenlet
 
-from shmkret.explore import places
+from shmkret.explore.greenlets import places
 from shmkret.plugins.calls import bounded_by_another
 from shmkret.text import atomics
 

@@ -1,7 +1,7 @@
 """The rehearsal: what is the user's own is stepped through before it is measured.
 
 step_through()    rounds on each CPU in turn, every index checked
-rehearse_lock()   a lock of the user's by itself: see shmkret.explore.by_itself
+rehearse_lock()   a lock of the user's by itself: see shmkret.explore.rehearsal.by_itself
 rehearse()        one round each on two CPUs under every interleaving, and once more with their tasks in one bucket, where they
                   are in two
 """
@@ -18,10 +18,10 @@ from shmkret.arena.hashing import hash_ptr
 from shmkret.arena.layout import Geometry
 from shmkret.arena.records import Kernel
 from shmkret.errors import PluginError
-from shmkret.explore.bounded import RunsOn, guarded, watched
-from shmkret.explore.by_itself import by_itself
-from shmkret.explore.cpu import WaitsForever
-from shmkret.explore.machine import ExploredMachine
+from shmkret.explore.greenlets.bounded import RunsOn, guarded, watched
+from shmkret.explore.greenlets.cpu import WaitsForever
+from shmkret.explore.greenlets.machine import ExploredMachine
+from shmkret.explore.rehearsal.by_itself import by_itself
 from shmkret.explore.scenario import Outcome, Rehearsal, Scenario
 from shmkret.explore.schedule import explore
 from shmkret.explore.snapshot import REGISTRATION, Snapshot

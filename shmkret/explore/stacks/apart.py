@@ -26,10 +26,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from shmkret.errors import RunFailed, ShmkretError, UnfitMachine
-from shmkret.explore import control, sight
 from shmkret.explore.engines import states
 from shmkret.explore.scenario import Outcome, Violation
-from shmkret.explore.stacks import Stacks
+from shmkret.explore.stacks import control, sight
+from shmkret.explore.stacks.executor import Stacks
 from shmkret.host import posix, signals
 
 T = TypeVar("T")

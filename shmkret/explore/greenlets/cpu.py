@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import greenlet
 
-from shmkret.explore.bounded import Bounded, RunsOn, leave
-from shmkret.explore.clock import Clock
-from shmkret.explore.steps import Place
+from shmkret.explore.greenlets.bounded import Bounded, RunsOn, leave
+from shmkret.explore.greenlets.clock import Clock
+from shmkret.explore.greenlets.steps import Place
 
 MOST_ENDS = 100
 """How often a CPU that was ended may begin a step more: `finally` does."""

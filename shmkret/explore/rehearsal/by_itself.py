@@ -15,10 +15,10 @@ from functools import partial
 from typing import NamedTuple
 
 from shmkret.errors import PluginError, ShmkretError
-from shmkret.explore import trials
-from shmkret.explore.alone import NONE, Past
-from shmkret.explore.bounded import RunsOn
-from shmkret.explore.past import grown_old
+from shmkret.explore.greenlets.bounded import RunsOn
+from shmkret.explore.rehearsal import trials
+from shmkret.explore.rehearsal.alone import NONE, Past
+from shmkret.explore.rehearsal.past import grown_old
 from shmkret.explore.scenario import Broken, Outcome, Rehearsal, Violation
 from shmkret.plugins.calls import place
 from shmkret.plugins.registry import Plugin

@@ -28,10 +28,10 @@ from shmkret.arena.layout import ARRAYS
 from shmkret.audit.checks import not_given_back
 from shmkret.audit.findings import sentences
 from shmkret.errors import ArenaError, UsageError
-from shmkret.explore import control, descent
-from shmkret.explore.looked_at import LookedAt
 from shmkret.explore.scene import Scene
 from shmkret.explore.snapshot import NOT_SHARED
+from shmkret.explore.stacks import control, descent
+from shmkret.explore.stacks.looked_at import LookedAt
 from shmkret.machines import plain
 from shmkret.machines.compiled import compile_cpu, steps, watched
 from shmkret.machines.compiled.hooks import hooks
@@ -262,7 +262,7 @@ class Stacks:
         return answer
 
     def descend(self, budget: int) -> int:
-        """Search on for that many steps; a number of shmkret.explore.control says why it came back."""
+        """Search on for that many steps; a number of shmkret.explore.stacks.control says why it came back."""
         return self._busy(control.GOES_ON, self._descend, budget)
 
     def follow(self, choice: int) -> bool:

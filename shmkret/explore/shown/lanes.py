@@ -14,9 +14,9 @@ from itertools import takewhile
 from typing import NamedTuple
 
 from shmkret.errors import UsageError
-from shmkret.explore import apart, sight
-from shmkret.explore.followed import NOWHERE, Places, places_of
-from shmkret.explore.stacks import NO_STEP, Stacks
+from shmkret.explore.shown.followed import NOWHERE, Places, places_of
+from shmkret.explore.stacks import apart, sight
+from shmkret.explore.stacks.executor import NO_STEP, Stacks
 
 STEPS, DIES, WAKES = range(3)
 """What a choice is, for a CPU: choice = CPUs * what + CPU."""

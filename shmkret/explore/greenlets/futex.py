@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
-from shmkret.explore.steps import NO_REASON, Place
+from shmkret.explore.greenlets.steps import NO_REASON, Place
 
 LOW_32 = (1 << 32) - 1
 AS_IT_SHOULD = 0

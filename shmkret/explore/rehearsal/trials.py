@@ -11,7 +11,7 @@ gate       as in recovery: CPUs let go and park, or park inside; all locks are r
 take over  one CPU may die at any step; another takes over what it has
 robust     one CPU may die at any step; who comes next is told
 
-Each may begin with locks that have a past: see shmkret.explore.past.
+Each may begin with locks that have a past: see shmkret.explore.rehearsal.past.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from functools import partial
 from typing import NamedTuple
 
 from shmkret import locks
-from shmkret.explore.alone import NONE, Alone, Past
-from shmkret.explore.machine import ExploredMachine
+from shmkret.explore.greenlets.machine import ExploredMachine
+from shmkret.explore.rehearsal.alone import NONE, Alone, Past
 from shmkret.explore.scenario import Broken, Outcome, Scenario, Violation
 from shmkret.explore.schedule import explore
 from shmkret.plugins.registry import Plugin

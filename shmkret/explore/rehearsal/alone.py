@@ -18,9 +18,9 @@ from shmkret import locks
 from shmkret.arena.fields import parts_of
 from shmkret.arena.layout import OF_LOCKS, OTHER_ARRAY, Geometry
 from shmkret.arena.shape import lock_shape, realize
-from shmkret.explore.column import ExploredWords
-from shmkret.explore.cpu import WaitsForever
-from shmkret.explore.machine import ExploredMachine
+from shmkret.explore.greenlets.column import ExploredWords
+from shmkret.explore.greenlets.cpu import WaitsForever
+from shmkret.explore.greenlets.machine import ExploredMachine
 from shmkret.explore.scenario import Broken
 from shmkret.plugins.registry import Plugin
 from shmkret.text.atomics import Words

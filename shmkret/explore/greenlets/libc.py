@@ -1,7 +1,8 @@
 """What libc does, as the explorer has it: one model for each call of shmkret.text.libc.
 
-sem_t is a counter, a mutex is a flag. A robust mutex names its owner: 0 free, n the n-th CPU. shmkret.explore.line has how who
-waits for one sleeps and is woken; shmkret.explore.promises what each call may do, beside what its model does.
+sem_t is a counter, a mutex is a flag. A robust mutex names its owner: 0 free, n the n-th CPU. How who waits
+for one sleeps and is woken has shmkret.explore.greenlets.line; what each call may do, beside what its model does, has
+shmkret.explore.greenlets.promises.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from shmkret.explore import line
+from shmkret.explore.greenlets import line
 from shmkret.text.libc import OWNER_DIED, REFUSED
 
 SEM_VALUE_MAX = (1 << 31) - 1

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from shmkret import locks
-from shmkret.explore.alone import Alone, Past
-from shmkret.explore.bounded import guarded, watched
-from shmkret.explore.cpu import WaitsForever
-from shmkret.explore.machine import ExploredMachine
+from shmkret.explore.greenlets.bounded import guarded, watched
+from shmkret.explore.greenlets.cpu import WaitsForever
+from shmkret.explore.greenlets.machine import ExploredMachine
+from shmkret.explore.rehearsal.alone import Alone, Past
+from shmkret.explore.rehearsal.trials import TRIALS, Adding
 from shmkret.explore.scenario import Broken
-from shmkret.explore.trials import TRIALS, Adding
 from shmkret.plugins.registry import Plugin
 from shmkret.text import atomics
 from shmkret.text.atomics import Words

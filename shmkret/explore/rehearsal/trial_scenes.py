@@ -1,4 +1,4 @@
-"""A lock by itself as scenes: the trials of shmkret.explore.trials, written as the text, for the compiled executor.
+"""A lock by itself as scenes: the trials of shmkret.explore.rehearsal.trials, written as the text, for the compiled executor.
 
 Not here   `combine`, whose section is an object of Python's
 """
@@ -14,10 +14,7 @@ from shmkret.arch import ARCH
 from shmkret.arena.records import Kernel
 from shmkret.arena.segment import Arena
 from shmkret.explore.engines import states
-from shmkret.explore.scenario import Outcome, Violation
-from shmkret.explore.scene import Scene
-from shmkret.explore.stacks import Stacks
-from shmkret.explore.trial_text import (
+from shmkret.explore.rehearsal.trial_text import (
     ADDED,
     COUNTER,
     DIED,
@@ -42,6 +39,9 @@ from shmkret.explore.trial_text import (
     waits,
     writes_two,
 )
+from shmkret.explore.scenario import Outcome, Violation
+from shmkret.explore.scene import Scene
+from shmkret.explore.stacks.executor import Stacks
 from shmkret.kernel.program import WORKER
 from shmkret.machines.build import Build
 from shmkret.machines.sizes import Sizes
@@ -214,7 +214,7 @@ def wrong(arena: Arena, nr_locks: int, *, deadly: bool) -> list[str]:
 
 
 def tried(lock: Plugin, trial: str, cpus: int = 2, rounds: int = 1, nr_locks: int = 1, limit: int = LARGEST) -> Outcome:
-    """As shmkret.explore.trials.tried(), compiled: a lock in one trial, under every interleaving."""
+    """As shmkret.explore.rehearsal.trials.tried(), compiled: a lock in one trial, under every interleaving."""
     met: set[bool] = set()
     scene = scene_of(
         lock, trial, cpus, rounds, nr_locks, lambda arena: met.add(bool(arena.records("script")["word"][MET] >> 16))

@@ -13,8 +13,8 @@ Source     G. Holzmann, "An analysis of bitstate hashing", 1998; M. Musuvathi an
 
 from __future__ import annotations
 
-from shmkret.explore.choices import go, go_back, possible, record
-from shmkret.explore.control import (
+from shmkret.explore.stacks.choices import go, go_back, possible, record
+from shmkret.explore.stacks.control import (
     ANNOUNCES,
     AT_END,
     AT_STATE,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from shmkret.arena.fields import fields_of
-from shmkret.explore import control
-from shmkret.explore.stacks import Stacks, words_at
+from shmkret.explore.stacks import control
+from shmkret.explore.stacks.executor import Stacks, words_at
 from shmkret.machines.compiled import watched
 
 CHANGING = (control.STATES, control.DONE_STEPS, control.DEPTH, control.CURRENT, watched.PRINT, watched.OWN_PRINT)

@@ -1,20 +1,20 @@
 """The explored machine: the same functions under a scheduler that tries every interleaving.
 
 Each CPU is a greenlet. Every access to a shared word, and every step of a lock, is a scheduling point: the CPU says what it
-is about to do and hands control to the scheduler (shmkret.explore.run), which goes on with any CPU whose step is possible. A
-state is the contents of all words, the private ones that the dead had used, who sleeps, and, for each CPU, all that its code
-has been told so far, which determines where it stands.
+is about to do and hands control to the scheduler, shmkret.explore.greenlets.run, which goes on with any CPU whose step is
+possible. A state is the contents of all words, the private ones that the dead had used, who sleeps, and, for each CPU, all
+that its code has been told so far, which determines where it stands.
 
 Model     sequential consistency, of load_relaxed() and store_relaxed(), too. Text without races, whose locks are right on the
           machine that runs it, has no other outcomes there: races are reported. Whether a lock is right is shown for a machine
           without reordering alone. Two kinds of wrong locks are explored as if they were right: one whose release() ends in
           store_relaxed(), which Arm may show before what the lock protects; and one that relies on a store_release() being
           seen before a later load_acquire() of another word (Peterson, Dekker), which x86 and Arm both break: use exchange().
-libc      see shmkret.explore.promises: for each call, what may happen, and what is tried.
-Time      see shmkret.explore.clock. cpu_relax() is no step, and takes no time
+libc      see shmkret.explore.greenlets.promises: for each call, what may happen, and what is tried.
+Time      see shmkret.explore.greenlets.clock. cpu_relax() is no step, and takes no time
 Limits    private words (a CPU's record, a task, its stack) are no scheduling points; that one CPU alone uses each is checked,
           but not against the announcement of a death. A CPU that does LONGEST_RUN steps in one run is a violation: a spin
-          without a bound would be explored for ever. One that does no step is left, see shmkret.explore.bounded
+          without a bound would be explored for ever. One that does no step is left, see shmkret.explore.greenlets.bounded
 Unseen    a step of a CPU on a word of its own that another's wait looks at without saying so; what alone() does in a CPU's
           code beside others; what the dead left in Python objects
 """
@@ -27,13 +27,13 @@ from typing import Any
 
 import greenlet
 
-from shmkret.explore import futex, line
-from shmkret.explore.bounded import RunsOn
-from shmkret.explore.clock import Clock
-from shmkret.explore.column import ExploredWords
-from shmkret.explore.cpu import Cpu, Memory, WaitsForever
-from shmkret.explore.libc import MODELS, NotExplorable, wait_or_stop
-from shmkret.explore.steps import MOST_CPUS, Place, Step, cpu_of, way_of
+from shmkret.explore.greenlets import futex, line
+from shmkret.explore.greenlets.bounded import RunsOn
+from shmkret.explore.greenlets.clock import Clock
+from shmkret.explore.greenlets.column import ExploredWords
+from shmkret.explore.greenlets.cpu import Cpu, Memory, WaitsForever
+from shmkret.explore.greenlets.libc import MODELS, NotExplorable, wait_or_stop
+from shmkret.explore.greenlets.steps import MOST_CPUS, Place, Step, cpu_of, way_of
 from shmkret.text import arithmetic, atomics
 
 LONGEST_RUN = 3_000

@@ -6,7 +6,7 @@ is written back.
 
 from __future__ import annotations
 
-from shmkret.explore.control import (
+from shmkret.explore.stacks.control import (
     ANNOUNCES,
     CPU_WORD,
     CURRENT,

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from shmkret.explore.steps import Place
+from shmkret.explore.greenlets.steps import Place
 
 OWNER, SLEEPERS = (1 << 31) - 1, 1 << 31
 """Of the word of a robust mutex: 1 + the CPU that has it; whether some may sleep."""

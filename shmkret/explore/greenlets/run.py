@@ -1,6 +1,6 @@
 """One run: the CPUs of a scenario along a schedule, step by step.
 
-Schedule  see shmkret.explore.steps
+Schedule  see shmkret.explore.greenlets.steps
 Always    the same schedule leads to the same state: a scenario builds a fresh world, and does the same each time
 """
 
@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from shmkret.errors import NotAWord
-from shmkret.explore import places
-from shmkret.explore.bounded import RunsOn, guarded
-from shmkret.explore.cpu import Memory, WaitsForever
-from shmkret.explore.libc import NotExplorable
-from shmkret.explore.machine import ExploredMachine
+from shmkret.explore.greenlets import places
+from shmkret.explore.greenlets.bounded import RunsOn, guarded
+from shmkret.explore.greenlets.cpu import Memory, WaitsForever
+from shmkret.explore.greenlets.libc import NotExplorable
+from shmkret.explore.greenlets.machine import ExploredMachine
+from shmkret.explore.greenlets.steps import DIES, MOST_CPUS, Place, Step, cpu_of, way_of
 from shmkret.explore.scenario import Broken, Scenario
-from shmkret.explore.steps import DIES, MOST_CPUS, Place, Step, cpu_of, way_of
 from shmkret.text import atomics
 
 SAYS_ALL = (NotExplorable, WaitsForever)
