@@ -368,7 +368,7 @@ def test_quantiles_are_those_of_the_times_within_three_percent():
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
     out = tmp_path_factory.mktemp("measured") / "out"
-    cells = ["--worker", "hot", "--scheme", "global,hashed", "--cpus", "1", "--lock-wait", "--latency"]
+    cells = ["--worker", "hot", "--scheme", "hashed", "--maxactive", "4,8", "--cpus", "1", "--lock-wait", "--latency"]
     assert main(["bench", *cells, *QUICK, "--out", str(out)]) == 0
     return out
 
