@@ -10,11 +10,14 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from shmkret.cli import output
+from shmkret.cli.monitors import add_monitors, chosen_monitors
 from shmkret.cli.options import add_command, add_json, names
 from shmkret.errors import UnfitMachine, UsageError
 from shmkret.host import signals
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from shmkret.explore.scenarios import Asked
     from shmkret.explore.stacks.apart import Progress
 
@@ -50,6 +53,7 @@ def add(commands: Any) -> None:
     explore.add_argument(
         "--memory", type=_bytes, metavar="SIZE", help="for the table of states, such as 4G; default half of what is free"
     )
+    add_monitors(explore)
     explore.add_argument("--require-complete", action="store_true", help="exit 3 when a search is not complete")
     add_json(explore)
 
@@ -68,9 +72,10 @@ def run(options: argparse.Namespace, argv: list[str]) -> int:
     asked = _asked(options)
     place = sys.stderr if options.json == "-" else sys.stdout
     memory = options.memory or _half_of_free()
+    monitors = chosen_monitors(options)
     found: list[_Searched] = []
     for one in asked:
-        found.append(_search(one, options.seconds, memory, place))
+        found.append(_search(one, options.seconds, memory, monitors, place))
         if found[-1].bound == INTERRUPTED:
             break
     result = output.headed("explore", argv)
@@ -140,7 +145,7 @@ def _half_of_free() -> int:
     return int(psutil.virtual_memory().available) // 2
 
 
-def _search(asked: Asked, seconds: float, memory: int, place: TextIO) -> _Searched:
+def _search(asked: Asked, seconds: float, memory: int, monitors: Sequence[str], place: TextIO) -> _Searched:
     """One search, told before and after."""
     from shmkret.explore.scenarios import scene_of
     from shmkret.explore.stacks import apart
@@ -153,7 +158,7 @@ def _search(asked: Asked, seconds: float, memory: int, place: TextIO) -> _Search
     scene, began = scene_of(asked), time.monotonic()
     try:
         with signals.on_the_spot():  # a callback of LLVM's would swallow an interrupt
-            stacks = Stacks(scene, (memory // 8).bit_length() - 1)
+            stacks = Stacks(scene, (memory // 8).bit_length() - 1, monitors=monitors)
     finally:
         live.clear()
     with stacks:
@@ -168,7 +173,8 @@ def _search(asked: Asked, seconds: float, memory: int, place: TextIO) -> _Search
         row = {
             "name": asked.scenario.name, "scheme": asked.scheme.name, "lock": asked.lock.name, "cpus": asked.cpus,
             "rounds": asked.rounds, "deaths": asked.deaths, "maxactive": asked.maxactive, "engine": "states", "model": "sc",
-            "bound": bound, "complete": outcome.complete, "schedules": outcome.schedules, "states": outcome.states,
+            "monitors": list(monitors), "bound": bound, "complete": outcome.complete, "schedules": outcome.schedules,
+            "states": outcome.states,
             "seconds": searched, "compile_seconds": compiled - began, "table_bytes": last.table, "table_share": last.share,
             "odds_of_a_missed_state": outcome.states**2 / 2**65, "violations": [],
         }  # fmt: skip
@@ -216,6 +222,8 @@ def told(asked: Asked, stacks: Any, violation: Any, place: TextIO) -> dict[str, 
         "schedule": schedule,
         "preemptions": violation.preemptions,
         "replay": f"shmkret replay {string}",
+        "holds": lanes.last_held(followed),
+        "inflection": lanes.inflection_of(followed),
     }
 
 

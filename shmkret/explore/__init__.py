@@ -5,9 +5,10 @@ the first that goes wrong; and that the schedule which led there leads there aga
 relaxed accesses are, too: what a lock does wrong on weaker machines alone is not found.
 
 Read `scenario` and `scene` (what is explored, and what a search says of it), then the two executors: `greenlets/`, plain
-Python, which explains, and `stacks/`, the compiled text, which searches a thousand times faster. `monitors/` are asked before
-every step, `engines/` say which schedules are tried, `schedule` has explore(): greenlets with both. `scenarios/` are what
-`shmkret explore` searches, `shown/` is how a failure looks.
+Python, which explains, and `stacks/`, the compiled text, which searches a thousand times faster. `always` is asked of
+every new state of compiled searches, `monitors/` of every one of the others, `engines/` say which schedules are tried,
+`schedule` has explore(): greenlets with both. `scenarios/` are what `shmkret explore` searches, `shown/` is how a failure
+looks.
 
 Then the users: `snapshot` (an arena's words) and `rehearsal/` (a user's plug-ins before they are measured).
 """

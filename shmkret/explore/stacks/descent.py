@@ -16,10 +16,14 @@ from __future__ import annotations
 from shmkret.explore.stacks.choices import go, go_back, possible, record
 from shmkret.explore.stacks.control import (
     ANNOUNCES,
+    ASK,
     AT_END,
     AT_STATE,
     BOUND,
     BROKEN,
+    CLOCK_PRINT,
+    CLOCKS,
+    CROWDED,
     CURRENT,
     DEADLOCK,
     DEATHS,
@@ -44,24 +48,32 @@ from shmkret.explore.stacks.control import (
     FRESH,
     FULL,
     LEARNED,
+    LEARNS,
     MASK,
     MORE,
     MORTAL,
     MOST_FRAMES,
+    OVERCROWDED,
+    PARAMETERS,
     RACE,
+    RACED,
     REASONLESS,
     REDUCED,
     ROOM,
+    SAID,
     SAVED_END,
     SAVED_TOP,
     STATES,
     TABLE,
+    TOLD,
     TOO_DEEP,
+    UNORDERED,
 )  # fmt: skip
 from shmkret.machines.compiled import steps
-from shmkret.machines.compiled.stacks import peek, poke, switch
+from shmkret.machines.compiled.stacks import ask, peek, poke, switch
 from shmkret.machines.compiled.watched import (
     ARENA,
+    FENCED,
     GREW,
     KIND,
     MAIN,
@@ -75,6 +87,7 @@ from shmkret.machines.compiled.watched import (
     SP,
     STACK,
     STOP,
+    UNDO_MOST,
     UNDO_TOP,
     USERS,
     WRITERS,
@@ -84,6 +97,8 @@ from shmkret.text.arithmetic import add64, mul64
 from shmkret.text.marks import inline
 
 RACING = steps.WRITES | steps.PLAIN
+ROOM_FOR_ROWS = 1 << 17
+"""More words than a step can change in all rows of shmkret.explore.stacks.clocks."""
 
 
 @inline
@@ -113,7 +128,7 @@ def race_between(a: int, b: int) -> bool:
 @inline
 def fingerprint(c: int, nr: int, last: int, used: int, died: int, woken: int) -> int:
     """Where all stands, as a number that is not 0."""
-    h = peek(c + PRINT)
+    h = peek(c + PRINT) ^ peek(c + CLOCK_PRINT)
     for i in range(nr):
         h = mix(add64(mul64(h, 7), peek(record(c, i) + PAST)))
     h = mix(add64(h, add64(mul64(died, 31), woken)))
@@ -164,6 +179,11 @@ def arrive(c: int, nr: int) -> int:
             can += 1
     if races(c, nr):
         return RACE
+    if peek(c + ASK) != 0:
+        told = ask(peek(c + ASK), peek(c + PARAMETERS))
+        if told != 0:
+            poke(c + TOLD, told)
+            return SAID
     if ended == nr:
         poke(c + ENDS, peek(c + ENDS) + 1)
         return AT_END
@@ -249,10 +269,14 @@ def begin(c: int) -> int:
     for i in range(peek(c + NR)):
         poke(c + CURRENT, record(c, i))
         switch(c + MAIN, record(c, i) + SP)
+        poke(record(c, i) + FENCED, 0)
     poke(c + UNDO_TOP, 0)
     poke(c + DEPTH, 0)
     poke(c + FRESH, 1)
     poke(c + GREW, 0)
+    poke(c + LEARNS, 0)
+    poke(c + RACED, 0)
+    poke(c + CLOCK_PRINT, 0)
     return 0
 
 
@@ -271,6 +295,8 @@ def rehash(old: int, places: int, table: int, mask: int) -> int:
 @inline
 def is_full(c: int, depth: int, saved: int) -> bool:
     """Whether there is no room for one step more on the path."""
+    if peek(c + CLOCKS) != 0 and peek(c + UNDO_TOP) + ROOM_FOR_ROWS > peek(c + UNDO_MOST):
+        return True
     return depth + 2 >= peek(c + MOST_FRAMES) or saved + STACK > peek(c + SAVED_END)
 
 
@@ -309,7 +335,13 @@ def descend(c: int, budget: int) -> int:
             fresh = 0
             poke(frame + F_NEXT, 3 * nr)
             poke(frame + F_ONLY, 0)
-            if reduced and peek(c + GREW) != 0:
+            if peek(c + RACED) != 0:
+                status = UNORDERED
+                break
+            if peek(c + CROWDED) != 0:
+                status = OVERCROWDED
+                break
+            if (reduced and peek(c + GREW) != 0) or peek(c + LEARNS) != 0:
                 status = LEARNED
                 break
             h = fingerprint(c, nr, peek(frame + F_LAST), peek(frame + F_USED), peek(frame + F_DIED), peek(frame + F_WOKEN))

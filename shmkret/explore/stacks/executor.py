@@ -30,7 +30,7 @@ from shmkret.audit.findings import sentences
 from shmkret.errors import ArenaError, UsageError
 from shmkret.explore.scene import Scene
 from shmkret.explore.snapshot import NOT_SHARED
-from shmkret.explore.stacks import control, descent
+from shmkret.explore.stacks import control, descent, watching
 from shmkret.explore.stacks.looked_at import LookedAt
 from shmkret.machines import plain
 from shmkret.machines.compiled import compile_cpu, steps, watched
@@ -56,6 +56,8 @@ WHY = {
     watched.WAITS: "it waits, and may not, as it does all in one step:",
     watched.NO_STACK: "its stack is used up, at",
     watched.NO_MODEL: "it calls what a search has no model of, on",
+    watched.BOTH_INSIDE: "it has taken",
+    watched.NOT_INSIDE: "it gives back",
     watched.RAISED: "its code raises an exception, after a step on",
 }
 
@@ -72,10 +74,12 @@ class Pending(NamedTuple):
 class Stacks:
     """A scene on stacks. reduced: words that nobody shares as far as is known are no steps; else only those that never are.
 
-    bits: the table of states grows to at most 2**bits places, of 8 bytes each; three of four are used.
+    monitors: of `watching`. bits: the table of states grows to at most 2**bits places, of 8 bytes each; three of four are used.
     """
 
-    def __init__(self, scene: Scene, bits: int = 22, *, reduced: bool = False) -> None:
+    def __init__(
+        self, scene: Scene, bits: int = 22, *, reduced: bool = False, monitors: Collection[str] = watching.USUAL
+    ) -> None:
         self.scene = scene
         if scene.nr_cpus >= watched.QUEUE_END:
             raise UsageError(f"a search has at most {watched.QUEUE_END - 1} CPUs; {scene.name} has {scene.nr_cpus}")
@@ -97,6 +101,7 @@ class Stacks:
         self._control = self._room(watched.CONTROL_BYTES)
         self._first_named: list[int] = []
         self._loop = compile_cpu(scene.body, build.shape, build.strides, place, watched=True)
+        self.watching = watching.Watching(scene, monitors, place)
         self.geometry = world.geometry(scene.nr_recoverers)
         self.arena = world.create_arena(self.geometry)
         machine = _Beginning(self._named, folder)
@@ -125,8 +130,10 @@ class Stacks:
                 c.FRAMES: self._room(c.FRAME * MOST_FRAMES), c.MOST_FRAMES: MOST_FRAMES, c.SAVED_END: saved + SAVED,
                 c.ENDS_TABLE: self._ends, c.MORTAL: sum(1 << cpu for cpu in scene.mortal),
                 c.DEATHS: scene.deaths, c.ANNOUNCES: int(scene.announces),
+                c.PARAMETERS: self._parameters.ctypes.data,
             }
         )  # fmt: skip
+        self._set(self.watching.words(self._room, self.arena))
         self._most_bits = bits
         self._resize(min(bits, FIRST_BITS))
 
@@ -237,6 +244,7 @@ class Stacks:
         self._set(dict.fromkeys(zero, 0) | {control.SAVED_TOP: self._saved, control.REDUCED: int(self._static is None)})
         self._set({getattr(control, name.upper()): value for name, value in values.items()})
         ctypes.memset(self._control + watched.QUEUE, 0, 8 * watched.QUEUE_END)
+        self.watching.begin(self.arena)
         words_at(self._control + watched.NAMED, len(self._first_named) + 1)[:-1] = self._first_named
         entry = entry_of(self._loop)
         for cpu in range(self.scene.nr_cpus + 1):
@@ -271,6 +279,7 @@ class Stacks:
 
     def replay(self, schedule: Sequence[int]) -> Iterator[tuple[int, Pending]]:
         """Follow a schedule from the beginning: each choice, and the step that it was. Raises: ValueError where it is none."""
+        watching.learn(self, schedule)
         self.begin()
         for n, choice in enumerate(schedule):
             step = self.pending(choice % self.scene.nr_cpus)
@@ -284,7 +293,7 @@ class Stacks:
         status = self.descend(1)
         if status == control.AT_END:
             return self.check()
-        return [self.describe(status)] if status in (control.RACE, control.DEADLOCK, control.BROKEN) else []
+        return [self.describe(status)] if status in control.VIOLATIONS else []
 
     def share(self, places: Collection[int]) -> None:
         """From the next beginning on, these words of the arena are steps."""
@@ -329,9 +338,12 @@ class Stacks:
                 f"cpu {cpu} waits in {step.kind} of {step.place}" for cpu, step in steps_of.items() if step.kind not in NO_STEP
             ]
             return f"deadlock: {'; '.join(stuck)}"
+        if status in watching.STATUSES:
+            return watching.described(self, status)
         cpu, why, place = self.culprit() or (0, 0, 0)
         who = f"cpu {cpu}" if cpu < self.scene.nr_cpus else "who announces deaths"
-        return f"{who}: {WHY.get(why, '')} {self.name_of(place)}"
+        whose = watching.whose(self, place) if why in (watched.BOTH_INSIDE, watched.NOT_INSIDE) else ""
+        return f"{who}: {WHY.get(why, '')} {self.name_of(place)}{whose}"
 
     def name_of(self, offset: int) -> str:
         """The word at a place of the arena, as `table_locks[0].locked`."""

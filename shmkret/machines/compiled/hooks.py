@@ -13,10 +13,12 @@ from typing import Any
 import llvmlite.binding as llvm
 
 from shmkret.machines.compiled import models, steps
+from shmkret.machines.compiled.holders import holds
 from shmkret.machines.compiled.loop import INT, address_of, compile_function
 from shmkret.machines.compiled.stacks import peek, poke, prepare, switch
 from shmkret.machines.compiled.watched import (
     CONTROL,
+    FENCED,
     KIND,
     MAIN,
     PLACE,
@@ -131,7 +133,8 @@ def wait_unless(kind: int, place: int, value: int, stop: int) -> int:
 
 @inline
 def fence(kind: int) -> int:
-    """Nothing: every access is in order already."""
+    """No step: every access is in order already. Who follows what happens before what is told."""
+    poke(me() + FENCED, 1)
     return 0
 
 
@@ -152,7 +155,7 @@ def left() -> None:
 
 
 HOOKS: tuple[Callable[..., object], ...] = (
-    load, store, exchange, fetch_add, cmpxchg, wait, wait_unless, fence, finished, left, *models.MODELS,
+    load, store, exchange, fetch_add, cmpxchg, wait, wait_unless, fence, finished, left, holds, *models.MODELS,
 )  # fmt: skip
 
 

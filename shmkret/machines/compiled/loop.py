@@ -25,7 +25,7 @@ from shmkret.arena.records import Script
 from shmkret.arena.shape import Group
 from shmkret.errors import PluginError
 from shmkret.machines.compiled.cache import FolderCache
-from shmkret.machines.compiled.steps import LIBC, NOT_SEARCHED
+from shmkret.machines.compiled.steps import ACCESSES, LIBC, NOT_SEARCHED
 from shmkret.machines.compiled.types import bind, kernel_maker
 from shmkret.machines.compiled.verbs import teach
 from shmkret.machines.compiled.watching import finished
@@ -61,6 +61,25 @@ def compile_cpu(
         return compile_to(searched if watched else loop, types.void(types.int64, types.int64), folder, watched=watched)
     except Exception as error:  # Numba raises more than its own errors
         raise PluginError(f"the CPU's loop does not compile: {_innermost(str(error))}") from error
+
+
+def compile_question(
+    asks: Callable[[Any], int], shape: Group, strides: Mapping[str, int], folder: Path | None
+) -> Callable[[int], int]:
+    """A question about an arena, `asks(k) -> a whole number`, of the text, compiled: it takes the address of the parameters.
+
+    Its accesses are plain ones: it is asked while no CPU runs. Raises: PluginError, as compile_cpu().
+    """
+    teach()
+    make = kernel_maker(shape, strides)
+
+    def question(parameters):  # type: ignore[no-untyped-def]
+        return np.int64(asks(make(parameters)))
+
+    try:
+        return compile_to(question, types.int64(types.int64), folder)
+    except Exception as error:  # Numba raises more than its own errors
+        raise PluginError(f"what is asked of every state does not compile: {_innermost(str(error))}") from error
 
 
 def compile_function(text: Callable[..., Any], kinds: Sequence[str], folder: Path | None) -> Callable[..., int]:
@@ -106,11 +125,25 @@ def entry_of(compiled: Any) -> int:
     return int(result.library.get_pointer_to_function(result.fndesc.llvm_func_name))
 
 
+FENCE = "fence seq_cst"
+
+
+def _call_for_fences(library: Any) -> None:
+    """Let a library call a hook where it has a fence, which is on no word whose type would say that it is watched."""
+    text = str(library._final_module)
+    if FENCE not in text:
+        return
+    hook, kind = ACCESSES["fence"]
+    text = text.replace(FENCE, f"call void @shmkret_{hook}(i64 {kind})")  # an answer would need a number of its own
+    library._final_module = llvm.parse_assembly(f"{text}\ndeclare void @shmkret_{hook}(i64)\n")
+
+
 def _rename_libc(library: Any) -> None:
-    """Before a library is made executable, let it call the models of libc's functions in place of these."""
+    """Before a library is made executable, let it call the models of libc's functions in place of these, and one for fences."""
     finalize = library._finalize_final_module
 
     def renamed() -> None:
+        _call_for_fences(library)
         functions = list(library._final_module.functions)
         called = {function.name for function in functions if function.is_declaration}
         # What is not there would be called at address 0.

@@ -26,18 +26,20 @@ RECORD = 512
 """Bytes of a CPU's record."""
 
 SP, KIND, PLACE, ARG, STOP, PAST, STEPS, CLOCK, NUMBER, CONTROL, PRIVATES, AT_ONCE, SCRATCH = (8 * j for j in range(13))
+FENCED = 8 * 14
 """Where in a CPU's record: its stack's pointer; the step that it is about to do (what, on which word, with which value, and
 the word that ends a wait); a number for all that it has read; how many steps it did, what its clock says, its number, the
 control block, its accesses to words of its own since its last step; whether it does all that it does in one step; two words
-that its code is called with."""
+that its code is called with; whether there was a fence since its last step."""
 
-MAIN, PRINT, OWN_PRINT, UNDO, UNDO_TOP, UNDO_MOST, ARENA, SIZE, USERS, LONGEST, GREW, NR, MOST_STACK = (
-    8 * j for j in range(13)
+MAIN, PRINT, OWN_PRINT, UNDO, UNDO_TOP, UNDO_MOST, ARENA, SIZE, USERS, LONGEST, GREW, NR, MOST_STACK, HOLDERS = (
+    8 * j for j in range(14)
 )
 """Where in the control block: the scheduler's stack pointer; the fingerprints of words that are shared, and of all others; the
 list of what was written (address, how many, most); the arena (address, bytes); who uses each of its words; the most steps of
 a CPU; whether another CPU than before was seen to use a word; how many CPUs there are; the most bytes of
-a stack that a CPU may use, so that a handler of a signal has room below."""
+a stack that a CPU may use, so that a handler of a signal has room below; who holds each lock, or 0:
+shmkret.machines.compiled.holders."""
 
 QUEUE, QUEUE_END = 8 * 240, 16
 """Where in the control block is written who sleeps on a futex, in order: 1 + a CPU's number, or 0."""
@@ -50,11 +52,11 @@ MANY = (1 << WRITERS) - 1
 """Who uses a word: bit c when CPU c does, bit WRITERS + c when it writes, and whether every access is a STEP. It is kept from
 one search to the next, and never less."""
 
-NOT_PRIVATE, OUTSIDE, TOO_LONG, TOO_MUCH, NOT_HELD, RAISED, WAITS, NO_MODEL, NO_STACK = range(1, 10)
+NOT_PRIVATE, OUTSIDE, TOO_LONG, TOO_MUCH, NOT_HELD, RAISED, WAITS, NO_MODEL, NO_STACK, BOTH_INSIDE, NOT_INSIDE = range(1, 12)
 """Why a CPU cannot go on: a word taken for private is not; an access outside the arena; more steps than the longest run; more
 writes than can be noted; it gives back what it does not hold; its code raises an
 exception; it waits and may not, as it does all in one step; it calls what has no model; its stack is used
-up."""
+up; it has taken a lock that another holds; it gives back a lock that it does not hold."""
 
 
 UNLIKELY = 0x1E3779B97F4A7C15
