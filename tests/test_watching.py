@@ -424,7 +424,7 @@ UNORDERED = {
         [("wait", Z, 1), ("write", X, 1)],
     ],
     "a read that comes again": [
-        [("read", X), ("store", Y, 1), ("read", X), ("store relaxed", Z, 1)], [("wait", Y, 1), ("wait", Z, 1), ("write", X, 1)],
+        [("read", X), ("store", Y, 1), ("read", X), ("store relaxed", Z, 1)], [("wait", Z, 1), ("wait", Y, 1), ("write", X, 1)],
     ],
     "an atomic write, then a plain read": [[("store", X, 1), ("store relaxed", Y, 1)], PASSES],
     "an atomic read, then a plain write": [[("load", X), ("store relaxed", Y, 1)], [("wait", Y, 1), ("write", X, 1)]],
