@@ -41,9 +41,10 @@ EVERY_STATE = 1 << 62
 
 
 class Progress(NamedTuple):
-    """Where a search is: states, the length of its path, the share of its table that is full, bytes of that, seconds."""
+    """Where a search is: states, ends, the length of its path, the share of its table that is full, bytes of that, seconds."""
 
     states: int
+    ends: int
     depth: int
     share: float
     table: int
@@ -62,7 +63,7 @@ def progress(stacks: Stacks, seconds: float) -> Progress:
     """Where a search is, which any process that shares the memory may ask."""
     slots = stacks.get(control.MASK) + 1
     found = stacks.get(control.STATES)
-    return Progress(found, stacks.get(control.DEPTH), found / (slots * 3 // 4), 8 * slots, seconds)
+    return Progress(found, stacks.get(control.ENDS), stacks.get(control.DEPTH), found / (slots * 3 // 4), 8 * slots, seconds)
 
 
 def search(
@@ -70,15 +71,17 @@ def search(
     seconds: float = math.inf,
     seen: Callable[[Progress], None] = lambda _: None,
     limit: int = EVERY_STATE,
+    engine: Callable[[Stacks, int, float], Outcome] = states.search,
 ) -> Outcome:
-    """Every interleaving of a scene, in a child. What ends or hangs the child is a violation with its schedule.
+    """The interleavings of a scene that an engine tries, in a child. What ends or hangs it is a violation with its schedule.
 
-    Args:    seconds: after which the search is given up. limit: states, likewise. seen: called a few times a second.
+    Args:    seconds: after which the search is given up. limit: states, or runs, likewise. seen: called a few times a second.
+             engine: search() of a module of shmkret.explore.engines.
     Raises:  ShmkretError that the child has raised; RunFailed for any other error there.
              KeyboardInterrupt never: `gave_up` is INTERRUPTED then.
     """
     try:
-        return run(stacks, lambda: states.search(stacks, limit, seconds), seen, seconds + GRACE_S)
+        return run(stacks, lambda: engine(stacks, limit, seconds), seen, seconds + GRACE_S)
     except Stopped as error:
         outcome = _so_far(stacks)
         if error.blamed:
@@ -97,7 +100,8 @@ INTERRUPTED = "interrupted"
 
 
 def _so_far(stacks: Stacks) -> Outcome:
-    return Outcome(stacks.get(control.STATES), stacks.get(control.ENDS))
+    ends, steps = stacks.get(control.DISTINCT), stacks.get(control.DONE_STEPS)
+    return Outcome(stacks.get(control.STATES), stacks.get(control.ENDS), ends=ends, steps=steps)
 
 
 def run(
@@ -142,7 +146,7 @@ def run(
 
 def _look_new(stacks: Stacks) -> None:
     """Nothing of an earlier search is taken for one of this."""
-    for word in (control.BUSY, control.STATES, control.DEPTH, control.ENDS, control.DONE_STEPS):
+    for word in (control.BUSY, control.STATES, control.DEPTH, control.ENDS, control.DISTINCT, control.DONE_STEPS):
         stacks.put(word, 0)
 
 

@@ -1,0 +1,104 @@
+"""What `shmkret explore` says of a search: before it, meanwhile on a terminal, and after it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, TextIO
+
+from shmkret.cli import output
+from shmkret.errors import UnfitMachine
+from shmkret.explore.search import Watch
+from shmkret.host import signals
+
+if TYPE_CHECKING:
+    from shmkret.explore.scenarios import Asked
+    from shmkret.explore.search import How
+    from shmkret.explore.stacks.apart import Progress
+
+
+def title(asked: Asked) -> str:
+    """What is searched."""
+    rounds = f"{counted(asked.cpus, 'CPU')} x {counted(asked.rounds, 'round')}"
+    deaths = f", {counted(asked.deaths, 'death')} at any step" if asked.deaths else ""
+    return f"{asked.scenario.name}: {asked.scheme.name} with {asked.lock.name}, {rounds}{deaths}"
+
+
+def manner(how: How) -> str:
+    """How it is searched."""
+    drawn = f"interleavings drawn by {how.engine} from the seed {how.seed}"
+    return f"sequentially consistent, {drawn if how.draws else 'every interleaving'}"
+
+
+def counted(n: int, what: str) -> str:
+    """`1 round`, `2 rounds`."""
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
+
+
+def summary(row: dict[str, Any]) -> str:
+    """One line of what a search has found. row: Found.statistics()."""
+    held = "complete" if row["complete"] else f"bounded: {row['bound']}" if row["bound"] else "a violation"
+    seconds = row["seconds"] or 1e-9
+    took = f"compiled in {row['compile_seconds']:.1f} s, searched in {row['seconds']:.1f} s"
+    if row["states"] is None:
+        runs = f"{counted(row['runs'], 'run')} of {row['steps'] / max(1, row['runs']):.0f} steps"
+        return f"{held}; {runs}, {row['distinct_ends']:,} different ends; {took} ({row['runs'] / seconds:,.0f} runs/s)"
+    return (
+        f"{held}; {row['states']:,} states, {row['schedules']:,} ends; {took} "
+        f"({row['states'] / seconds / 1e6:.2f} million states/s); table of {row['table_bytes'] / 2**20:,.0f} MiB "
+        f"{100 * row['table_share']:.0f} % full; odds of a missed state {row['odds_of_a_missed_state']:.0e}"
+    )
+
+
+def violation(wrong: dict[str, Any]) -> str:
+    """What is wrong, its lanes, and the command that runs it again."""
+    preemptions = "" if wrong["preemptions"] is None else f", {counted(wrong['preemptions'], 'preemption')}"
+    again = f"{counted(len(wrong['schedule']), 'step')}{preemptions}; again:"
+    return "\n".join(f"  {line}" for line in [wrong["what"], *wrong["lanes"], again, wrong["replay"]])
+
+
+def tell(row: dict[str, Any], place: TextIO) -> None:
+    """All of a search."""
+    print("\n".join([f"  {summary(row)}", *map(violation, row["violations"])]), file=place, flush=True)
+
+
+def code(rows: list[dict[str, Any]], *, interrupted: bool, require_complete: bool) -> int:
+    """The exit code of several searches."""
+    if interrupted:
+        output.say("shmkret: interrupted; what is known by now is above")
+        return signals.EXIT_INTERRUPTED
+    if any(row["violations"] for row in rows):
+        return output.EXIT_FAILED
+    if require_complete and not all(row["complete"] for row in rows):
+        return UnfitMachine.exit_code
+    return output.EXIT_HELD
+
+
+class Live(Watch):
+    """A line on a terminal that says how far it is; nothing elsewhere."""
+
+    def __init__(self) -> None:
+        self._shown = sys.stderr is not None and sys.stderr.isatty()
+
+    def show(self, words: str) -> None:
+        """This, in the place of what was shown before."""
+        if self._shown:
+            print(f"\r  {words}\x1b[K", end="", file=sys.stderr, flush=True)
+
+    def compiling(self) -> None:
+        self.show("compiling")
+
+    def searching(self, now: Progress) -> None:
+        """States, rate, depth, share of the table; or runs."""
+        if not now.states:
+            self.show(f"{now.ends:,} runs  {now.ends / max(now.seconds, 0.1):,.0f} runs/s  {now.seconds:.0f} s")
+            return
+        rate = now.states / now.seconds / 1e6 if now.seconds else 0.0
+        self.show(
+            f"{now.states:,} states  {rate:.2f} million/s  depth {now.depth}  table of {now.table >> 20:,} MiB "
+            f"{100 * now.share:.0f} % full  {now.seconds:.0f} s"
+        )
+
+    def ended(self) -> None:
+        """Leave nothing of it."""
+        if self._shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
