@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from shmkret.cli import explore as command
+from shmkret.cli import explored as command
 from shmkret.cli.main import main
 from shmkret.errors import PluginError, RunFailed, UsageError
 from shmkret.explore.engines import states
@@ -275,7 +275,7 @@ def interrupt(*_):
 
 
 def test_an_interrupted_search_says_what_is_known_by_then(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(command.Live, "show_progress", interrupt)
+    monkeypatch.setattr(command.Live, "searching", interrupt)
     code, row = explored(scenario(tmp_path, STORES), *MANY)
 
     assert (code, row["complete"], row["bound"]) == (130, False, "interrupted")
@@ -284,7 +284,7 @@ def test_an_interrupted_search_says_what_is_known_by_then(tmp_path, monkeypatch,
 
 def test_a_search_that_somebody_kills_has_shown_nothing(tmp_path, monkeypatch):
     """Neither a violation, nor complete: memory was short."""
-    monkeypatch.setattr(command.Live, "show_progress", lambda *_: [child.kill() for child in psutil.Process().children()])
+    monkeypatch.setattr(command.Live, "searching", lambda *_: [child.kill() for child in psutil.Process().children()])
     code, row = explored(scenario(tmp_path, STORES), *MANY)
 
     assert (code, row["complete"], row["violations"]) == (0, False, [])
@@ -293,14 +293,14 @@ def test_a_search_that_somebody_kills_has_shown_nothing(tmp_path, monkeypatch):
 
 def test_of_several_searches_the_worst_is_told():
     done, bounded, wrong = (
-        command._Searched({"complete": complete, "violations": found}, None)
-        for complete, found in ((True, []), (False, []), (False, ["wrong"]))
+        {"complete": complete, "violations": found} for complete, found in ((True, []), (False, []), (False, ["wrong"]))
     )
+    how = {"interrupted": False, "require_complete": True}
 
-    assert command._code([done, bounded], require_complete=False) == 0
-    assert command._code([done, bounded], require_complete=True) == 3
-    assert command._code([done, wrong, bounded], require_complete=True) == 1
-    assert command._code([done, wrong, bounded._replace(bound="interrupted")], require_complete=True) == 130
+    assert command.code([done, bounded], interrupted=False, require_complete=False) == 0
+    assert command.code([done, bounded], **how) == 3
+    assert command.code([done, wrong, bounded], **how) == 1
+    assert command.code([done, wrong, bounded], **{**how, "interrupted": True}) == 130
 
 
 @pytest.mark.parametrize("error", [ValueError("ours"), PluginError("theirs")])
@@ -340,13 +340,20 @@ def test_a_schedule_that_cannot_be_followed_is_no_result(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["calls", "--engine", "traces"], "there is states"),
+        (["calls", "--engine", "none"], "there is pct, pos, states"),
+        (["calls", "--engine", "exhaustive"], "--engine is 'exhaustive'"),
         (["calls", "--model", "tso"], "there is sc"),
         (["cals"], "did you mean calls"),
         (["calls", "--deaths", "1"], "nobody dies in the scenario calls"),
         (["death", "--scheme", "objpool"], "not recoverable"),
         (["calls", "--cpus", "0"], "0 cpus were asked for"),
         (["calls", "--seconds", "0"], "--seconds is 0"),
+        (["calls", "--engine", "pos"], "the engine pos never ends by itself: give --seconds or --runs"),
+        (["calls", "--engine", "pct", "--runs", "0"], "--runs is 0"),
+        (["calls", "--engine", "pct", "--runs", "1", "--depth", "18"], "--depth is 18: give a number from 1 to 17"),
+        (["calls", "--engine", "pct", "--runs", "1", "--seed", "-1"], "--seed is -1"),
+        (["calls", "--runs", "1"], "--runs are of an engine that draws at random: states does not"),
+        (["calls", "--memory", "1"], "'1' is no memory for a search: give a size such as 512M"),
         (["calls", "--lock", ","], "names nothing"),
     ],
 )
