@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from shmkret.cli import output
 from shmkret.errors import UnfitMachine
-from shmkret.explore.search import Watch
+from shmkret.explore.search import Watch, counted
 from shmkret.host import signals
 
 if TYPE_CHECKING:
@@ -29,11 +29,6 @@ def manner(how: How) -> str:
     return f"sequentially consistent, {drawn if how.draws else 'every interleaving'}"
 
 
-def counted(n: int, what: str) -> str:
-    """`1 round`, `2 rounds`."""
-    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
-
-
 def summary(row: dict[str, Any]) -> str:
     """One line of what a search has found. row: Found.statistics()."""
     held = "complete" if row["complete"] else f"bounded: {row['bound']}" if row["bound"] else "a violation"
@@ -51,9 +46,7 @@ def summary(row: dict[str, Any]) -> str:
 
 def violation(wrong: dict[str, Any]) -> str:
     """What is wrong, its lanes, and the command that runs it again."""
-    preemptions = "" if wrong["preemptions"] is None else f", {counted(wrong['preemptions'], 'preemption')}"
-    again = f"{counted(len(wrong['schedule']), 'step')}{preemptions}; again:"
-    return "\n".join(f"  {line}" for line in [wrong["what"], *wrong["lanes"], again, wrong["replay"]])
+    return "\n".join(f"  {line}" for line in [wrong["what"], *wrong["lanes"], f"{wrong['length']}; again:", wrong["replay"]])
 
 
 def tell(row: dict[str, Any], place: TextIO) -> None:

@@ -92,7 +92,8 @@ class How:
 
 class Wrong(NamedTuple):
     """A violation. what: in a sentence. schedule: its choices. preemptions: how many there are at least; None: that is not
-    known. replay: what `shmkret replay` runs again. lanes: its steps as text, a line a step, a column a CPU.
+    known. replay: what `shmkret replay` runs again. lanes: its steps as text, a line a step, a column a CPU. As a string it is
+    all of that.
     """
 
     what: str
@@ -100,6 +101,25 @@ class Wrong(NamedTuple):
     preemptions: int | None
     replay: str
     lanes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join([self.what, *self.lanes, f"{self.length}; again:", f"shmkret replay {self.replay}"])
+
+    @property
+    def length(self) -> str:
+        """`30 steps, 2 preemptions`."""
+        preemptions = "" if self.preemptions is None else f", {counted(self.preemptions, 'preemption')}"
+        return f"{counted(len(self.schedule), 'step')}{preemptions}"
+
+    def statistics(self) -> dict[str, Any]:
+        """As plain numbers, strings and lists."""
+        again = {"replay": f"shmkret replay {self.replay}", "lanes": list(self.lanes), "length": self.length}
+        return {"what": self.what, "schedule": self.schedule, "preemptions": self.preemptions, **again}
+
+
+def counted(n: int, what: str) -> str:
+    """`1 round`, `2 rounds`."""
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
 
 
 @dataclass(frozen=True)
@@ -142,10 +162,7 @@ class Found:
             row |= {"distinct_ends": self.distinct_ends, "steps": self.steps}
         else:
             row["odds_of_a_missed_state"] = self.states**2 / 2**65
-        wrong = [
-            {**one._asdict(), "replay": f"shmkret replay {one.replay}", "lanes": list(one.lanes)} for one in self.violations
-        ]
-        return {**row, "violations": wrong}
+        return {**row, "violations": [one.statistics() for one in self.violations]}
 
 
 class Watch:
