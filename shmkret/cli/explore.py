@@ -12,6 +12,7 @@ from shmkret.cli.options import add_command, add_json, names
 from shmkret.errors import UsageError
 
 if TYPE_CHECKING:
+    from shmkret.explore.pieces import Folder, Piece
     from shmkret.explore.scenarios import Asked
 
 
@@ -25,7 +26,10 @@ def add(commands: Any) -> None:
         description="Searches every order of the steps of a few CPUs, in compiled code. See `shmkret list scenarios`.",
     )
     explore.add_argument(
-        "scenarios", nargs="*", metavar="SCENARIO", help="a name, or the path of a file; default all there are"
+        "scenarios",
+        nargs="*",
+        metavar="SCENARIO|FILE",
+        help="names, or files: of scenarios, locks, schemes; default every scenario",
     )
     explore.add_argument("--scheme", type=names, default=["hashed"], metavar="A,B", help="schemes; hashed")
     explore.add_argument("--lock", type=names, default=["sem"], metavar="A,B", help="locks; sem")
@@ -44,6 +48,11 @@ def add(commands: Any) -> None:
     explore.add_argument("--seed", type=int, default=0, metavar="N", help="for an engine that draws at random; 0")
     explore.add_argument("--runs", type=int, metavar="N", help="of an engine that draws at random; default as time allows")
     explore.add_argument("--depth", type=int, default=3, metavar="D", help="of pct: that of the bugs it looks for; 3")
+    explore.add_argument(
+        "--processes", type=int, metavar="N", help="search so many combinations at once, with a share of --memory"
+    )
+    explore.add_argument("--out", metavar="DIR", help="a folder for the result of each combination, as JSON")
+    explore.add_argument("--resume", metavar="DIR", help="go on with what was asked there: search what has no result")
     explore.add_argument("--require-complete", action="store_true", help="exit 3 when a search is not complete")
     add_json(explore)
 
@@ -51,24 +60,44 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace, argv: list[str]) -> int:
     """Search each combination; 1 when one has a violation."""
     from shmkret.cli import explored
-    from shmkret.explore.search import search
 
     output.require_writable(options.json)
-    how = _how(options)
-    asked = _asked(options)
     place = sys.stderr if options.json == "-" else sys.stdout
-    rows, interrupted = [], False
-    for one in asked:
-        print(f"{explored.title(one)}; {explored.manner(how)}", file=place, flush=True)
-        found = search(one, how, explored.Live())
-        rows.append(found.statistics())
-        explored.tell(rows[-1], place)
-        interrupted = found.interrupted
-        if interrupted:
-            break
-    result = output.headed("explore", argv, how.seed if how.draws else None)
-    output.write_json(options.json, {**result, "scenarios": rows})
-    return explored.code(rows, interrupted=interrupted, require_complete=options.require_complete)
+    folder, pieces = _pieces(options)
+    if folder is None and options.processes is None:
+        found = explored.one_by_one(pieces, place)
+    else:
+        processes = 1 if options.processes is None else options.processes
+        found = explored.at_once(pieces, processes, folder, place)
+    seed = pieces[0].how.seed if pieces and pieces[0].how.draws else None
+    output.write_json(options.json, {**output.headed("explore", argv, seed), "scenarios": found.rows})
+    return explored.code(found.rows, interrupted=found.interrupted, require_complete=options.require_complete)
+
+
+MAY_DIFFER = {"run", "resume", "processes", "json", "require_complete"}
+"""What may be given beside --resume."""
+
+
+def _pieces(options: argparse.Namespace) -> tuple[Folder | None, list[Piece]]:
+    """What is searched, and where the results lie. Raises UsageError and its kinds."""
+    from shmkret.explore.pieces import Folder, Piece
+
+    if options.resume is None:
+        how = _how(options)
+        pieces = [Piece(asked, how) for asked in _asked(options)]
+        folder = None if options.out is None else Folder(options.out)
+        if folder:
+            folder.make(pieces)
+        return folder, pieces
+    parser = argparse.ArgumentParser()
+    add(parser.add_subparsers())
+    usual = vars(parser.parse_args(["explore"]))
+    given = [name for name, value in vars(options).items() if name not in MAY_DIFFER and value != usual[name]]
+    if given:
+        said = "scenarios" if given[0] == "scenarios" else f"--{given[0].replace('_', '-')}"
+        raise UsageError(f"--resume goes on with what was asked before: leave out {said}")
+    folder = Folder(options.resume)
+    return folder, folder.pieces()
 
 
 def _how(options: argparse.Namespace) -> Any:
@@ -82,29 +111,8 @@ def _how(options: argparse.Namespace) -> Any:
 
 
 def _asked(options: argparse.Namespace) -> list[Asked]:
-    """The searches, every scene tried to be made before the first. Raises UsageError and its kinds."""
-    from itertools import product
+    """The searches. Raises UsageError and its kinds."""
+    from shmkret.explore.combinations import With, combinations
 
-    from shmkret.explore.scenarios import SCENARIO, asked_of, scene_of
-    from shmkret.locks import LOCK
-    from shmkret.plugins import registry
-    from shmkret.schemes import SCHEME
-
-    schemes = [registry.find(SCHEME, name) for name in options.scheme]
-    locks = [registry.find(LOCK, name) for name in options.lock]
-    if not schemes or not locks:
-        raise UsageError("--scheme or --lock names nothing: give one value or several, with commas between them")
-    chosen = []
-    for name, scheme, lock in product(options.scenarios or registry.names(SCENARIO), schemes, locks):
-        dies = registry.find(SCENARIO, name).constants.deaths
-        deaths = options.deaths if options.scenarios or dies else None
-        try:
-            one = asked_of(name, scheme, lock, options.cpus, options.rounds, deaths, options.maxactive)
-            scene_of(one)
-        except UsageError as error:
-            if options.scenarios or not dies:
-                raise
-            output.say(f"{name} is left out: {error}")
-            continue
-        chosen.append(one)
-    return chosen
+    beside = With(options.scheme, options.lock, options.cpus, options.rounds, options.deaths, options.maxactive)
+    return combinations(options.scenarios, beside, output.say)

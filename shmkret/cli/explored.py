@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, TextIO
+from collections.abc import Sequence, Sized
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from shmkret.cli import output
 from shmkret.errors import UnfitMachine
-from shmkret.explore.search import Watch, counted
+from shmkret.explore.pieces import Folder, Piece, Pool
+from shmkret.explore.search import Watch, counted, search
 from shmkret.host import signals
 
 if TYPE_CHECKING:
@@ -52,6 +54,57 @@ def violation(wrong: dict[str, Any]) -> str:
 def tell(row: dict[str, Any], place: TextIO) -> None:
     """All of a search."""
     print("\n".join([f"  {summary(row)}", *map(violation, row["violations"])]), file=place, flush=True)
+
+
+class Searched(NamedTuple):
+    """The rows of several searches, in the order in which they were asked for; whether they were interrupted."""
+
+    rows: list[dict[str, Any]]
+    interrupted: bool
+
+
+def one_by_one(pieces: Sequence[Piece], place: TextIO) -> Searched:
+    """Search here, each told before and after."""
+    rows = []
+    for asked, how in pieces:
+        print(f"{title(asked)}; {manner(how)}", file=place, flush=True)
+        found = search(asked, how, Live())
+        rows.append(found.statistics())
+        tell(rows[-1], place)
+        if found.interrupted:
+            return Searched(rows, interrupted=True)
+    return Searched(rows, interrupted=False)
+
+
+def at_once(pieces: Sequence[Piece], processes: int, folder: Folder | None, place: TextIO) -> Searched:
+    """Search in processes, each told when it has ended; those that have a result in the folder are not searched again."""
+    rows = {piece.name: row for piece in pieces if folder and (row := folder.row(piece))}
+    for piece in pieces:
+        if piece.name in rows:
+            _tell_piece(piece, rows[piece.name], len(pieces), rows, place, "as before: ")
+    pool, live = Pool([piece for piece in pieces if piece.name not in rows], processes), Live()
+    interrupted = False
+    try:
+        live.show(f"{len(rows)} of {len(pieces)} searches have ended")
+        for piece, row, searched in pool.rows():
+            live.ended()
+            if searched and folder:
+                folder.keep(piece, row)
+            rows[piece.name] = row
+            _tell_piece(piece, row, len(pieces), rows, place)
+            if not searched:
+                output.say(f"shmkret: {title(piece.asked)} was not searched: {row['bound']}")
+            live.show(f"{len(rows)} of {len(pieces)} searches have ended, {pool.running} go on")
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        live.ended()
+    return Searched([rows[piece.name] for piece in pieces if piece.name in rows], interrupted)
+
+
+def _tell_piece(piece: Piece, row: dict[str, Any], nr: int, rows: Sized, place: TextIO, how: str = "") -> None:
+    print(f"{how}{title(piece.asked)}; {manner(piece.how)} ({len(rows)} of {nr})", file=place)
+    tell(row, place)
 
 
 def code(rows: list[dict[str, Any]], *, interrupted: bool, require_complete: bool) -> int:

@@ -61,7 +61,7 @@ class How:
 
     def require_right(self) -> None:
         """Raises UsageError."""
-        for option, value, known in (("engine", self.engine, engines.on_stacks()), ("model", self.model, MODELS)):
+        for option, value, known in (("engine", self.engine, engines.of_stacks()), ("model", self.model, MODELS)):
             if value not in known:
                 raise UsageError(f"`{option}` is {value!r}: there is {', '.join(known)}")
         if not self.seconds > 0:

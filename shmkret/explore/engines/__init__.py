@@ -41,6 +41,6 @@ ENGINE = Contract(
 )
 
 
-def on_stacks() -> tuple[str, ...]:
+def of_stacks() -> tuple[str, ...]:
     """The names of the engines that search on stacks."""
     return tuple(name for name in registry.names(ENGINE) if registry.find(ENGINE, name).constants.executor == "stacks")

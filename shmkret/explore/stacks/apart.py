@@ -124,7 +124,7 @@ def run(
         with signals.held_back():
             pid = os.fork()
             if pid == 0:
-                _child(parent, answer, job)
+                child(parent, answer, job)
         os.close(answer)
         answer = -1
         pidfd = os.pidfd_open(pid)
@@ -134,14 +134,19 @@ def run(
     finally:
         with signals.held_back():
             gc.unfreeze()
-            _end(pid)
+            end(pid)
             for opened in (answers, answer, pidfd):
                 if opened >= 0:
                     os.close(opened)
+    return result(words)  # type: ignore[no-any-return]
+
+
+def result(words: bytes) -> Any:
+    """What a child's job has returned. Raises: what it has raised."""
     held, value = pickle.loads(words)  # noqa: S301 (our own child wrote it)
     if not held:
         raise value
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _look_new(stacks: Stacks) -> None:
@@ -150,8 +155,8 @@ def _look_new(stacks: Stacks) -> None:
         stacks.put(word, 0)
 
 
-def _child(parent: int, answer: int, job: Callable[[], Any]) -> NoReturn:
-    """Do the job, and write what came of it."""
+def child(parent: int, answer: int, job: Callable[[], Any]) -> NoReturn:
+    """In a child: do the job, and write what came of it: result() reads it."""
     status = 1
     try:
         posix.die_with_parent(parent)
@@ -174,7 +179,8 @@ def _child(parent: int, answer: int, job: Callable[[], Any]) -> NoReturn:
         os._exit(status)
 
 
-def _end(pid: int) -> None:
+def end(pid: int) -> None:
+    """Nothing is left of a child that is not yet reaped."""
     if pid > 0:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)  # it is not yet reaped: the number is still its own
@@ -230,11 +236,15 @@ class _Watch:
         return f"{name}, after its step {step.kind} of {step.place}," if step.place else f"{name}, before its first step,"
 
     def _crashed(self, number: int) -> NoReturn:
-        names = {one.value: one.name for one in signal.Signals}
-        name = names.get(number, f"signal {number}")
+        name = signal_name(number)
         if self._stacks.get(control.BUSY) and number in CRASHES:
             raise Stopped(f"{self._who()} crashes: {name}", blamed=True)
         raise Stopped(f"the search was killed by {name}: is memory short? give the table less", blamed=False)
+
+
+def signal_name(number: int) -> str:
+    """`SIGKILL`."""
+    return {one.value: one.name for one in signal.Signals}.get(number, f"signal {number}")
 
 
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP)

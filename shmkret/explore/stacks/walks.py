@@ -44,6 +44,7 @@ from shmkret.explore.stacks.control import (
     TOO_DEEP,
 )  # fmt: skip
 from shmkret.explore.stacks.descent import arrive, is_full, is_new, next_choice
+from shmkret.machines.compiled.cache import cache_folder
 from shmkret.machines.compiled.loop import INT, compile_function
 from shmkret.machines.compiled.stacks import copy, peek, poke
 from shmkret.machines.compiled.watched import KIND, NR, OWN_PRINT, PRINT, RECORD, SP, STACK, mix
@@ -217,7 +218,7 @@ class Walk(NamedTuple):
 
     def compiled(self, stacks: Stacks) -> Callable[[int, int], int]:
         """walk(c, budget), compiled, or read from where it is kept."""
-        return _compiled(self, stacks.scene.world.build.cache())
+        return _compiled(self, stacks.scene.world.build.cache() and cache_folder(()))
 
     def search(self, stacks: Stacks, runs: int, seconds: float, seen: Callable[[], None]) -> Outcome:
         """Runs, up to the first violation, which is then shown with as few preemptions as there are any with, where a search
