@@ -212,9 +212,9 @@ def test_the_promise_of_pct():
         assert hit >= RUNS / (4 * k)
 
 
-def last_of_seven(tier, word):
-    """How often CPU 1 stores after CPU 0 has done all of its 6 steps, of which the last is on the word that CPU 1 uses."""
-    program = [[("add", word, 1)] * 5 + [("add", X, 1)], [("add", X, 1)]]
+def last_of_seven(tier, word, one=("add", X, 1), other=("add", X, 1)):
+    """How often CPU 1 does its step after CPU 0 has done all of its 6. word: of the first 5 steps; None: as the last."""
+    program = [[one if word is None else ("add", word, 1)] * 5 + [one], [other]]
     runs, _ = walked(tier, prepared(program), RUNS)
     return sum(run.index(1) == 6 for run in runs)
 
@@ -226,6 +226,25 @@ def test_pos_draws_anew_for_those_in_conflict_and_for_nobody_else():
     assert about(last_of_seven(pos, Y), RUNS, 1 / 7)
     assert about(last_of_seven(pos, X), RUNS, 2**-6)
     assert about(last_of_seven(uniform, Y), RUNS, 2**-6)
+
+
+STOPS_AT_X = ("wait unless", Y, 0)
+CONFLICTS = [
+    (("wake", X, 1), ("wake", Y, 1), True),
+    (("add", X, 1), STOPS_AT_X, True),
+    (STOPS_AT_X, ("add", X, 1), True),
+    (("add", X, 1), ("load", X), True),
+    (("load", X), ("add", X, 1), True),
+    (("load", X), ("load", X), False),
+    (("wake", X, 1), ("load", X), False),
+    (STOPS_AT_X, ("load", X), False),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "conflict"), CONFLICTS)
+def test_what_is_in_conflict_for_pos(one, other, conflict):
+    """One that may write a word that the other uses, or is stopped by; two on a futex, which sleep in one queue."""
+    assert about(last_of_seven(pos, None, one, other), RUNS, 2**-6 if conflict else 1 / 7)
 
 
 def test_pos_draws_the_death_of_a_cpu_once():

@@ -9,8 +9,9 @@ Python, which explains, and `stacks/`, the compiled text, which searches a thous
 every step, `engines/` say which schedules are tried, `schedule` has explore(): greenlets with both. `scenarios/` are what
 `shmkret explore` searches, `shown/` is how a failure looks.
 
-The package can be called: shmkret.explore(...) is explore() of `library`. It asks `search`, which does one search from what
-was asked to what is shown of it, as the command line does.
+`search` does one search, from what was asked to what is shown of it; `combinations` and `pieces` make several of what a user
+asks for. The package can be called: shmkret.explore(...) is explore() of `library`, which asks `search` as the command line
+does.
 
 Then the users: `snapshot` (an arena's words) and `rehearsal/` (a user's plug-ins before they are measured).
 """

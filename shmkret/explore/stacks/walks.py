@@ -5,7 +5,7 @@ A run is not gone back on: the first state is kept, and each run begins from a c
     start(c, nr)                   a run begins
     choose(c, nr, nr_listed) -> i  of the choices that are possible, listed by listed(c, i), the one to be made
 
-Seed       all is drawn from one number: the same seed gives the same runs, in the same order, on every machine
+Seed       all is drawn from one number: the same seed gives the same runs, in the same order
 Ends       that have the same words are checked once, and counted once
 Source     the numbers: G. Steele, D. Lea and C. Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014
 """
