@@ -92,6 +92,7 @@ CASES = {
     "unregister": (2, 1),
     "death": (1, 1),
     "lock": (2, 2),
+    "rounds": (2, 1),
     "lock-death": (2, 1),
 }
 
@@ -363,6 +364,34 @@ def test_what_cannot_be_searched_is_refused_before_anything_runs(words, said, ca
     assert said in capsys.readouterr().err
 
 
+def test_a_workers_file_is_searched_in_its_rounds_and_a_string_says_which(tmp_path, capsys):
+    """One whose step() reads what another writes, both plainly."""
+    (tmp_path / "mine.py").write_text(
+        "from shmkret.kernel import Kretprobe, call_and_return\n\n\ndef probes(nr_cpus):\n    return [Kretprobe(0)]\n\n\n"
+        "def step(worker, k, cpu, task, n):\n    k.script.word[0] = k.script.word[0] + cpu\n    call_and_return(k, cpu, task, 0, n)\n"
+        "\n\ndef script(nr_cpus, rng):\n    return [0]\n"
+    )
+    code, row = explored(str(tmp_path / "mine.py"), "--lock", "ttas")
+    (violation,) = row["violations"]
+
+    assert (code, row["name"], row["worker"]) == (1, "rounds", "mine")
+    assert violation["what"] == "data race on script[0].word: cpu 0 is at store, cpu 1 at load"
+    assert violation["replay"].split()[2].startswith(f"rounds={str(tmp_path).replace('/', '%2F')}%2Fmine.py:hashed:ttas:")
+    assert "rounds of mine: hashed with ttas" in capsys.readouterr().out
+    assert main(violation["replay"].split()[1:]) == 1
+    assert violation["what"] in capsys.readouterr().out
+
+
+def test_a_scenario_of_no_worker_program_takes_none():
+    asked = asked_of("rounds", find(SCHEME, "hashed"), find(LOCK, "sem"), 2, 1, None, None, "spread")
+
+    assert asked.worker.name == "spread"
+    assert asked.world().build.worker is asked.worker
+    assert strings.parsed(strings.spelt(asked, [], [0], 2)).asked == asked
+    with pytest.raises(UsageError, match="leave out `worker`"):
+        asked_of("calls", find(SCHEME, "hashed"), find(LOCK, "sem"), 2, 1, None, None, "spread")
+
+
 def pairs(names, **beside):
     said = []
     found = combinations(names, With(**{"schemes": ["hashed"], "locks": ["ttas", "sem"], **beside}), said.append)
@@ -418,8 +447,8 @@ def test_a_users_lock_is_refused_by_a_violation(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("x = 1", "is none of these: give a scenario, which defines scene()"),
-        ("def step(worker, k, cpu, task, n): pass", "is a worker program: `shmkret bench` rehearses it"),
+        ("x = 1", "is none of these: a scenario, which defines scene()"),
+        ("def step(worker, k, cpu, task, n): pass", "a worker defines probes()"),
         ("def acquire(lock, i): pass", "is none of these"),
         ("from shmkret.locks.ttas import *\ndef release(lock, i): pass\ndef acquire(lock): pass", "acquire()"),
         ("x = (", "SyntaxError"),

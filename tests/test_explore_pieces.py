@@ -17,6 +17,7 @@ from shmkret.explore import pieces as pieces_of
 from shmkret.explore.pieces import Folder, Piece, Pool, piece_of
 from shmkret.explore.scenarios import asked_of
 from shmkret.explore.search import Found, How
+from shmkret.kernel.program import WORKER
 from shmkret.locks import LOCK
 from shmkret.plugins.registry import find
 from shmkret.schemes import SCHEME
@@ -126,6 +127,9 @@ def test_what_was_asked_comes_back_out_of_json(tmp_path):
     for how in (How(), How("pct", "sc", 2.0, 1 << 20, 7, 100, 2)):
         for piece in pieces(how, locks=[str(own), "sem"]):
             assert piece_of(json.loads(json.dumps(piece.words()))) == piece
+    (worker,) = pieces(locks=["sem"], scenario="rounds")
+    worker = worker._replace(asked=replace(worker.asked, worker=find(WORKER, "spread")))
+    assert piece_of(json.loads(json.dumps(worker.words()))) == worker
     assert len({piece.name for piece in [*pieces(), *pieces(How(seed=1)), *pieces(scenario="calls")]}) == 12
 
 

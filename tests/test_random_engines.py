@@ -44,21 +44,22 @@ def searched(tier, stacks, runs=RUNS, seed=1, points=2):
 
 
 def walked(tier, stacks, runs, seed=1, points=0):
-    """The schedule of each run, and the priorities that it began with."""
+    """The schedule of each run, the priorities that it began with, and the steps at which these change."""
     stacks.begin()
     for word, value in ((walks.DRAWN, seed), (walks.POINTS, points), (walks.KEPT, 0), (walks.MOST_RUNS, runs)):
         stacks.put(word, value)
     walk = tier.WALK.compiled(stacks)
-    found, drawn = [], []
+    found, drawn, changes = [], [], []
     nr = stacks.scene.nr_cpus
     while stacks.get(control.ENDS) < runs:
         status = stacks._busy(control.GOES_ON, walk, 1)
         assert status in (control.MORE, control.AT_END)
         if stacks.get(control.DEPTH) == 1:
             drawn.append([stacks.get(walks.PRIORITIES + 8 * choice) for choice in range(3 * nr)])
+            changes += [stacks.get(walks.POINT + 8 * i) for i in range(points)]
             found.append([])
         found[-1] = stacks.path()
-    return found, drawn
+    return found, drawn, changes
 
 
 def test_the_engines_that_draw_say_so():
@@ -138,7 +139,7 @@ def test_uniform_makes_each_choice_alike_a_death_too():
     """CPUs 0 to 2 have a step each, CPU 0 may die, too: a quarter each. Then whoever is left."""
     program = [[("add", X, 1)], [("add", X, 1)], [("add", X, 1)]]
     stacks = prepared(program, [[]] * NR_CPUS, mortal=(0,), deaths=1)
-    runs, _ = walked(uniform, stacks, RUNS)
+    runs, *_ = walked(uniform, stacks, RUNS)
     first = Counter(run[0] for run in runs)
     second = Counter(run[1] for run in runs if run[0] == 1)
 
@@ -158,7 +159,7 @@ def test_a_sleep_that_ends_for_no_reason_is_a_choice(tier):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stacks, "begin", begin)
-        runs, _ = walked(tier, stacks, 400, points=2)
+        runs, *_ = walked(tier, stacks, 400, points=2)
 
     woken = sum(2 * NR_CPUS in run for run in runs)
     assert 0 < woken < 400
@@ -168,7 +169,7 @@ def test_the_priorities_of_pct_are_a_permutation_each_as_likely():
     program = [[("add", X, 1)], [("add", X, 1)], [("add", X, 1)]]
     stacks = prepared(program, [[]] * NR_CPUS, mortal=(0,), deaths=1)
     for points in (0, 2):
-        runs, drawn = walked(pct, stacks, RUNS, points=points)
+        runs, drawn, _ = walked(pct, stacks, RUNS, points=points)
         actors = [0, 1, 2, 3, NR_CPUS]
         if not points:
             orders = Counter(tuple(one[a] for a in actors) for one in drawn)
@@ -190,7 +191,10 @@ def test_pct_without_points_lets_one_run_to_its_end_and_each_point_takes_over_on
     """Three CPUs of 6 steps: d - 1 points are d - 1 preemptions at most; where they are, each step has the same chance."""
     program = [[("add", word, 1)] * STEPS for word in (X, Y, Z)]
     for points in (0, 1, 2):
-        runs, _ = walked(pct, prepared(program), RUNS, points=points)
+        runs, _, changes = walked(pct, prepared(program), RUNS, points=points)
+        at = Counter(changes[points:])  # of the first run, k is not known
+        assert at.keys() == (set(range(1, 19)) if points else set())
+        assert all(about(nr, (RUNS - 1) * points, 1 / 18) for nr in at.values())
         switches = [sum(a != b for a, b in pairwise(run)) for run in runs]
         assert min(switches) == 2
         assert max(switches) <= 2 + 2 * points
@@ -205,7 +209,7 @@ def test_pct_without_points_lets_one_run_to_its_end_and_each_point_takes_over_on
 def test_the_promise_of_pct():
     """A bug of depth 2 on 2 CPUs that act, beside 2 that have ended at once: 1 / (4 k) at least; the seed is fixed."""
     program = [[("add", X, 1)] * 5, [("add", X, 1)] * 5]
-    runs, _ = walked(pct, prepared(program), RUNS, points=1)
+    runs, *_ = walked(pct, prepared(program), RUNS, points=1)
     k = 10
     for order in ([0, 1, 0], [1, 0, 1]):
         hit = sum([c for n, c in enumerate(run) if n == 0 or run[n - 1] != c] == order for run in runs)
@@ -215,7 +219,7 @@ def test_the_promise_of_pct():
 def last_of_seven(tier, word, one=("add", X, 1), other=("add", X, 1)):
     """How often CPU 1 does its step after CPU 0 has done all of its 6. word: of the first 5 steps; None: as the last."""
     program = [[one if word is None else ("add", word, 1)] * 5 + [one], [other]]
-    runs, _ = walked(tier, prepared(program), RUNS)
+    runs, *_ = walked(tier, prepared(program), RUNS)
     return sum(run.index(1) == 6 for run in runs)
 
 
@@ -250,7 +254,7 @@ def test_what_is_in_conflict_for_pos(one, other, conflict):
 def test_pos_draws_the_death_of_a_cpu_once():
     """It comes after all of six steps with a chance of 1/7 again, and not of 2**-6."""
     stacks = prepared([[("add", X, 1)] * 6], [[]] * NR_CPUS, mortal=(0,), deaths=1)
-    runs, _ = walked(pos, stacks, RUNS)
+    runs, *_ = walked(pos, stacks, RUNS)
 
     assert about(sum(NR_CPUS not in run for run in runs), RUNS, 1 / 7)
 

@@ -29,10 +29,11 @@ def add(commands: Any) -> None:
         "scenarios",
         nargs="*",
         metavar="SCENARIO|FILE",
-        help="names, or files: of scenarios, locks, schemes; default every scenario",
+        help="names, or files: of scenarios, locks, schemes, workers; default every scenario",
     )
     explore.add_argument("--scheme", type=names, default=["hashed"], metavar="A,B", help="schemes; hashed")
     explore.add_argument("--lock", type=names, default=["sem"], metavar="A,B", help="locks; sem")
+    explore.add_argument("--worker", metavar="NAME", help="the worker program of the scenario rounds; hot")
     explore.add_argument("--cpus", type=int, default=2, metavar="N", help="CPUs, more than cores if you like; 2")
     explore.add_argument("--rounds", type=int, default=1, metavar="N", help="what each CPU does, so many times; 1")
     explore.add_argument("--deaths", type=int, metavar="N", help="how many may die in one run; default as the scenario has it")
@@ -114,5 +115,6 @@ def _asked(options: argparse.Namespace) -> list[Asked]:
     """The searches. Raises UsageError and its kinds."""
     from shmkret.explore.combinations import With, combinations
 
-    beside = With(options.scheme, options.lock, options.cpus, options.rounds, options.deaths, options.maxactive)
+    numbers = (options.cpus, options.rounds, options.deaths, options.maxactive)
+    beside = With(options.scheme, options.lock, *numbers, options.worker)
     return combinations(options.scenarios, beside, output.say)

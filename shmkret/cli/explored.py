@@ -22,7 +22,8 @@ def title(asked: Asked) -> str:
     """What is searched."""
     rounds = f"{counted(asked.cpus, 'CPU')} x {counted(asked.rounds, 'round')}"
     deaths = f", {counted(asked.deaths, 'death')} at any step" if asked.deaths else ""
-    return f"{asked.scenario.name}: {asked.scheme.name} with {asked.lock.name}, {rounds}{deaths}"
+    worker = f" of {asked.worker.name}" if asked.worker else ""
+    return f"{asked.scenario.name}{worker}: {asked.scheme.name} with {asked.lock.name}, {rounds}{deaths}"
 
 
 def manner(how: How) -> str:

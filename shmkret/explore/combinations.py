@@ -1,9 +1,12 @@
 """What is searched: scenarios with schemes with locks; what stands in a file of the user's, and with what it is searched.
 
-a scenario's name or file    it, with each scheme and each lock
-a lock's file                the lock by itself, in OF_LOCKS as its abilities allow
-a scheme's file              all other scenarios with it, and with each lock
-nothing                      every scenario there is, with each scheme and each lock
+    a scenario's name or file    it, with each scheme and each lock
+    a lock's file                the lock by itself, in OF_LOCKS as its abilities allow
+    a scheme's file              all other scenarios with it, and with each lock
+    a worker's file              the scenarios of a worker program with it, with each scheme and each lock
+    nothing                      every scenario there is, with each scheme and each lock
+
+Always    what cannot be searched is refused, or left out and named, before the first search
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ OF_LOCKS = ("lock", "lock-death")
 
 
 class With(NamedTuple):
-    """What scenarios are searched with. schemes, locks: names or paths. deaths, maxactive: None: as the scenario has it."""
+    """What scenarios are searched with. schemes, locks: names or paths. The others None: as the scenario has it."""
 
     schemes: Sequence[str]
     locks: Sequence[str]
@@ -36,6 +39,7 @@ class With(NamedTuple):
     rounds: int = 1
     deaths: int | None = None
     maxactive: int | None = None
+    worker: str | None = None
 
 
 class _Chosen(NamedTuple):
@@ -45,6 +49,7 @@ class _Chosen(NamedTuple):
     schemes: list[Plugin]
     locks: list[Plugin]
     named: bool
+    worker: str | None = None
 
 
 def combinations(names: Sequence[str], beside: With, left_out: Callable[[str], None] = lambda _: None) -> list[Asked]:
@@ -62,7 +67,7 @@ def combinations(names: Sequence[str], beside: With, left_out: Callable[[str], N
         asked
         for one in chosen or [_Chosen(registry.names(SCENARIO), schemes, locks, named=False)]
         for name, scheme, lock in product(one.scenarios, one.schemes, one.locks)
-        for asked in _asked(name, scheme, lock, beside, left_out, named=one.named)
+        for asked in _asked(name, scheme, lock, beside._replace(worker=one.worker or beside.worker), left_out, named=one.named)
     ]
 
 
@@ -73,17 +78,25 @@ def _chosen(name: str, schemes: list[Plugin], locks: list[Plugin]) -> _Chosen:
     if kind is SCHEME:
         others = [one for one in registry.names(SCENARIO) if one not in OF_LOCKS]
         return _Chosen(others, [find(SCHEME, name)], locks, named=False)
+    if kind is WORKER:
+        return _Chosen(_of_workers(), schemes, locks, named=True, worker=name)
     return _Chosen([name], schemes, locks, named=True)
+
+
+def _of_workers() -> list[str]:
+    return [name for name in registry.names(SCENARIO) if find(SCENARIO, name).constants.worker]
 
 
 def _asked(
     name: str, scheme: Plugin, lock: Plugin, beside: With, left_out: Callable[[str], None], *, named: bool
 ) -> list[Asked]:
     """The one that this is, or none. Where nobody has named it, it has deaths if it can, and is left out where it cannot be."""
-    dies = find(SCENARIO, name).constants.deaths
+    can = find(SCENARIO, name).constants
+    dies = can.deaths
     deaths = beside.deaths if named or dies else None
+    worker = beside.worker if named or can.worker else None
     try:
-        asked = asked_of(name, scheme, lock, beside.cpus, beside.rounds, deaths, beside.maxactive)
+        asked = asked_of(name, scheme, lock, beside.cpus, beside.rounds, deaths, beside.maxactive, worker)
         scene_of(asked)
     except UsageError as error:
         if named or not dies:
@@ -103,7 +116,8 @@ NEEDS = {
 
 
 def kind_of(path: Path) -> Contract:
-    """Whether a file is a scenario, a lock or a scheme; a scenario, where it cannot be read: who loads it says why not.
+    """Whether a file is a scenario, a lock, a scheme or a worker program; a scenario, where it cannot be read: who loads it
+    says why not.
 
     Raises:  UsageError for any other.
     """
@@ -113,11 +127,9 @@ def kind_of(path: Path) -> Contract:
         return SCENARIO
     defined = source.names.union(source.functions)
     kinds = [kind for kind, functions in NEEDS.items() if defined.issuperset(functions)]
-    if not kinds or kinds[0] is WORKER:
-        is_worker = (
-            f"{path} is a worker program: `shmkret.run()` rehearses it; here, " if kinds else f"{path} is none of these: "
-        )
+    if not kinds:
         raise UsageError(
-            f"{is_worker}give a scenario, which defines scene(), a lock, which defines acquire() and release(), or a scheme"
+            f"{path} is none of these: a scenario, which defines scene(), a lock, which defines acquire() and release(), a "
+            "worker program, which defines step(), or a scheme"
         )
     return kinds[0]

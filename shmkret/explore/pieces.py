@@ -52,6 +52,7 @@ class Piece(NamedTuple):
         asked, how = self.asked, asdict(self.how)
         named = {name: getattr(asked, name).reference for name in ("scenario", "scheme", "lock")}
         numbers = {name: getattr(asked, name) for name in ("cpus", "rounds", "deaths", "maxactive")}
+        named["worker"] = self.asked.worker.reference if self.asked.worker else None
         return {**named, **numbers, "how": {**how, "seconds": None if math.isinf(self.how.seconds) else self.how.seconds}}
 
     @property
@@ -65,7 +66,8 @@ class Piece(NamedTuple):
     @property
     def digest(self) -> str:
         """Of our sources, and of the files that are searched."""
-        files = [one.digest for one in (self.asked.scenario, self.asked.scheme, self.asked.lock)]
+        used = (self.asked.scenario, self.asked.scheme, self.asked.lock, self.asked.worker)
+        files = [one.digest for one in used if one]
         return hashlib.sha256("\0".join([_sources(), *files]).encode()).hexdigest()[:16]
 
 
@@ -82,7 +84,7 @@ def piece_of(words: Row) -> Piece:
     how = {**words["how"], "seconds": math.inf if words["how"]["seconds"] is None else words["how"]["seconds"]}
     asked = asked_of(
         words["scenario"], find(SCHEME, words["scheme"]), find(LOCK, words["lock"]), words["cpus"], words["rounds"],
-        words["deaths"], words["maxactive"],
+        words["deaths"], words["maxactive"], words["worker"],
     )  # fmt: skip
     return Piece(asked, How(**how))
 

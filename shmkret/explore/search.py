@@ -151,11 +151,12 @@ class Found:
         """All of it as plain numbers, strings, lists and dicts, named as in the JSON of `shmkret explore`."""
         asked, how = self.asked, self.how
         row = {
-            "name": asked.scenario.name, "scheme": asked.scheme.name, "lock": asked.lock.name, "cpus": asked.cpus,
-            "rounds": asked.rounds, "deaths": asked.deaths, "maxactive": asked.maxactive, "engine": how.engine,
-            "model": how.model, "bound": self.bound, "complete": self.complete, "schedules": self.schedules,
-            "states": self.states, "seconds": self.seconds, "compile_seconds": self.compile_seconds,
-            "table_bytes": self.table_bytes, "table_share": self.table_share,
+            "name": asked.scenario.name, "scheme": asked.scheme.name, "lock": asked.lock.name,
+            "worker": asked.worker.name if asked.worker else None, "cpus": asked.cpus, "rounds": asked.rounds,
+            "deaths": asked.deaths, "maxactive": asked.maxactive, "engine": how.engine, "model": how.model,
+            "bound": self.bound, "complete": self.complete, "schedules": self.schedules, "states": self.states,
+            "seconds": self.seconds, "compile_seconds": self.compile_seconds, "table_bytes": self.table_bytes,
+            "table_share": self.table_share,
         }  # fmt: skip
         if self.states is None:
             row |= {"seed": how.seed, "depth": how.depth, "runs": self.schedules}

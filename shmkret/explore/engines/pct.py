@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from shmkret.explore.scenario import Outcome
 from shmkret.explore.stacks.control import DEATHS, DEEPEST, DEPTH, MORTAL, REASONLESS
-from shmkret.explore.stacks.walks import LISTED, POINT, POINTS, PRIORITIES, Walk, below, highest, listed
+from shmkret.explore.stacks.walks import KINDS, LISTED, POINT, POINTS, PRIORITIES, Walk, below, highest, listed
 from shmkret.machines.compiled.stacks import peek, poke
 from shmkret.text.marks import inline
 
@@ -45,7 +45,7 @@ def start(c: int, nr: int) -> None:
     """Shuffle the actors, each of whom comes to a place among those before it; draw the points."""
     points = peek(c + POINTS)
     n = 0
-    for choice in range(3 * nr):
+    for choice in range(KINDS * nr):
         if acts(c, nr, choice):
             at = below(c, n + 1)
             poke(c + LISTED + 8 * n, listed(c, at))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from shmkret.explore.scenario import Outcome
 from shmkret.explore.stacks.choices import record
-from shmkret.explore.stacks.walks import PRIORITIES, Walk, drawn, highest
+from shmkret.explore.stacks.walks import KINDS, PRIORITIES, Walk, drawn, highest
 from shmkret.machines.compiled import steps
 from shmkret.machines.compiled.stacks import peek, poke
 from shmkret.machines.compiled.watched import KIND, PLACE, STOP
@@ -38,7 +38,7 @@ def draw(c: int, choice: int) -> None:
 @inline
 def start(c: int, nr: int) -> None:
     """A priority for each choice that there may be."""
-    for choice in range(3 * nr):
+    for choice in range(KINDS * nr):
         draw(c, choice)
 
 

@@ -58,9 +58,11 @@ SEED, DRAWN, KEPT, KEPT_PRINT, KEPT_OWN_PRINT, MOST_RUNS, POINTS = (8 * (100 + j
 """Where in the control block: what all is drawn from; the last number drawn; whether the first state is kept, and its
 fingerprints; after how many runs to stop; how many priority change points a run has (shmkret.explore.engines.pct)."""
 
-LISTED, PRIORITIES, POINT = 8 * 112, 8 * 160, 8 * 208
-"""Where in the control block: the choices that are possible, and a priority for each choice that there may be, of which there
-are 3 for each CPU; at which steps the change points are."""
+KINDS = 3
+"""Of choices: for each CPU, that it does its step, that it dies, that it sleeps no more."""
+POINT, LISTED, PRIORITIES = 8 * 80, 8 * 112, 8 * 176
+"""Where in the control block: at which steps the change points are; the choices that are possible, and a priority for each that
+there may be: room for 4 kinds, of 16 CPUs."""
 MOST_POINTS = 16
 
 GAMMA = -0x61C8864680B583EB
@@ -108,7 +110,7 @@ def list_choices(c: int, nr: int, frame: int) -> int:
     count = 0
     poke(frame + F_NEXT, 0)
     choice = next_choice(c, nr, frame)
-    while choice < 3 * nr:
+    while choice < KINDS * nr:
         poke(c + LISTED + 8 * count, choice)
         count += 1
         poke(frame + F_NEXT, choice + 1)
