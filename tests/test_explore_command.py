@@ -368,7 +368,8 @@ def test_a_workers_file_is_searched_in_its_rounds_and_a_string_says_which(tmp_pa
     """One whose step() reads what another writes, both plainly."""
     (tmp_path / "mine.py").write_text(
         "from shmkret.kernel import Kretprobe, call_and_return\n\n\ndef probes(nr_cpus):\n    return [Kretprobe(0)]\n\n\n"
-        "def step(worker, k, cpu, task, n):\n    k.script.word[0] = k.script.word[0] + cpu\n    call_and_return(k, cpu, task, 0, n)\n"
+        "def step(worker, k, cpu, task, n):\n    k.script.word[0] = k.script.word[0] + cpu\n"
+        "    call_and_return(k, cpu, task, 0, n)\n"
         "\n\ndef script(nr_cpus, rng):\n    return [0]\n"
     )
     code, row = explored(str(tmp_path / "mine.py"), "--lock", "ttas")
@@ -409,7 +410,7 @@ def test_a_locks_file_is_searched_by_itself_as_its_abilities_allow(tmp_path):
 
     assert pairs([ttas, busted]) == (
         [("lock", "hashed", "my-ttas", 0), ("lock-death", "hashed", "my-ttas", 1), ("lock", "hashed", "my-busted", 0)],
-        ["lock-death is left out: the lock my-busted is not recoverable: it has the functions of none of gate, owner, robust"],
+        ["lock-death is left out: the lock my-busted is not recoverable: it has the functions of none of owner, robust, gate"],
     )
     with pytest.raises(UsageError, match="9 cpus"):
         pairs([ttas], cpus=9)
