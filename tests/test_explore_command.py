@@ -364,6 +364,7 @@ def test_what_cannot_be_searched_is_refused_before_anything_runs(words, said, ca
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.full  # compiles the path for a file of a user's
 def test_a_workers_file_is_searched_in_its_rounds_and_a_string_says_which(tmp_path, capsys):
     """One whose step() reads what another writes, both plainly."""
     (tmp_path / "mine.py").write_text(
@@ -438,6 +439,7 @@ def test_scenarios_that_are_named_are_searched_with_each_scheme_and_lock(tmp_pat
         pairs(["death"], schemes=["objpool"])
 
 
+@pytest.mark.full  # the fixture shmkret_explore is tried with such a file always
 def test_a_users_lock_is_refused_by_a_violation(tmp_path, capsys):
     path = copied(tmp_path, LOCK, "busted")
 

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +23,8 @@ from shmkret.kernel.program import WORKER
 from shmkret.locks import LOCK
 from shmkret.plugins.registry import find
 from shmkret.schemes import SCHEME
+
+from .test_explore_command import MANY, STORES, scenario
 
 pytestmark = pytest.mark.usefixtures("shmkret_leaks")
 
@@ -242,6 +246,34 @@ def test_an_interrupt_leaves_no_process_and_what_had_ended(tmp_path, capsys, mon
     assert psutil.Process().children() == []
     assert folder.row(asked[0])["lock"] == "ttas"
     assert [folder.row(piece) for piece in asked[1:]] == [None] * 3
+
+
+def runs(process):
+    """Whether it is there, and more than what is left of one whose parent has ended, until init reaps it."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.mark.full  # the same without a command runs always
+def test_a_command_that_is_interrupted_leaves_no_process(tmp_path):
+    paths = [scenario(tmp_path, STORES, name) for name in ("one", "other")]
+    words = [*paths, *MANY, "--processes", "2", "--out", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "shmkret", "explore", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+        family = []
+        while len(family) < 4 and started.poll() is None:  # a piece, and its search, each twice
+            family = psutil.Process(started.pid).children(recursive=True)
+            time.sleep(0.02)
+        started.send_signal(signal.SIGINT)
+        _, said = started.communicate()
+
+    assert (started.returncode, "interrupted" in said) == (130, True), said
+    assert len(family) == 4
+    while any(map(runs, family)):  # a search ends with its piece, which this command has waited for; a watchdog is around us
+        time.sleep(0.02)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["asked.json"]
 
 
 def test_one_that_was_lost_is_named_and_has_no_file(tmp_path, capsys, monkeypatch):
