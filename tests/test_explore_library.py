@@ -16,7 +16,11 @@ from shmkret import pytest_plugin
 from shmkret.cli.main import main
 from shmkret.errors import PluginError, UnknownName, UsageError
 from shmkret.explore import library, search
+from shmkret.explore.scenarios import asked_of
 from shmkret.explore.stacks import apart, walks
+from shmkret.locks import LOCK
+from shmkret.plugins.registry import find
+from shmkret.schemes import SCHEME
 
 from .conftest import REPOSITORY
 from .test_library import plugin_is_installed, pytest_run
@@ -122,13 +126,20 @@ def test_what_is_asked_for_reaches_the_engine(monkeypatch):
     assert seen == [(7, 4, 9.0, 11, 17, pct), (0, 2, math.inf, apart.EVERY_STATE, 18, states)]
 
 
-def test_an_interrupt_is_one(monkeypatch):
+def test_an_interrupt_is_one_and_what_is_known_by_then_is_there(monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(search.Watch, "searching", interrupted)
     with pytest.raises(KeyboardInterrupt):
         shmkret.explore("lock", engine="uniform", seconds=600)
+    asked = asked_of("lock", find(SCHEME, "hashed"), find(LOCK, "sem"), 2, 1, None, None)
+    found = search.search(asked, search.How("uniform", seconds=600))
+
+    assert (found.interrupted, found.bound, found.complete) == (True, "interrupted", False)
+    assert found.schedules > 0
+    assert found.distinct_ends > 0
+    assert found.steps > found.schedules
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,6 @@ from shmkret.explore.engines import states
 from shmkret.explore.scenario import Outcome
 from shmkret.explore.stacks.choices import go, record, undo
 from shmkret.explore.stacks.control import (
-    ANNOUNCES,
     AT_END,
     DEEPEST,
     DEPTH,
@@ -47,7 +46,7 @@ from shmkret.explore.stacks.descent import arrive, is_full, is_new, next_choice
 from shmkret.machines.compiled.cache import cache_folder
 from shmkret.machines.compiled.loop import INT, compile_function
 from shmkret.machines.compiled.stacks import copy, peek, poke
-from shmkret.machines.compiled.watched import KIND, NR, OWN_PRINT, PRINT, RECORD, SP, STACK, mix
+from shmkret.machines.compiled.watched import NR, OWN_PRINT, PRINT, RECORD, SP, STACK, mix
 from shmkret.text.arithmetic import add64, shr64
 from shmkret.text.marks import inline
 
@@ -142,8 +141,6 @@ def begin_again(c: int, nr: int) -> None:
     for i in range(nr):
         n = record(c, i) + RECORD - peek(kept(c, i) - RECORD + SP)
         copy(record(c, i) + RECORD - n, kept(c, i) - n, n)
-    if peek(c + ANNOUNCES) != 0:
-        poke(record(c, nr) + KIND, 0)
     poke(c + PRINT, peek(c + KEPT_PRINT))
     poke(c + OWN_PRINT, peek(c + KEPT_OWN_PRINT))
     poke(c + DEPTH, 0)
@@ -189,6 +186,7 @@ def walk_of(start: Callable[[int, int], None], choose: Callable[[int, int, int],
                     break
                 poke(c + DEPTH, depth)
                 go(c, nr, frame, choose(c, nr, list_choices(c, nr, frame)), saved)
+                poke(c + DONE_STEPS, peek(c + DONE_STEPS) + 1)
                 done += 1
                 depth += 1
             elif status == AT_END:
@@ -201,7 +199,6 @@ def walk_of(start: Callable[[int, int], None], choose: Callable[[int, int, int],
             else:
                 break
         poke(c + DEPTH, depth)
-        poke(c + DONE_STEPS, peek(c + DONE_STEPS) + done)
         return status
 
     return walk
