@@ -23,12 +23,12 @@ ROUNDS = {
 
 
 QUICK = [("hashed", "owner", "nested"), ("global", "mcs", "nested"), ("global", "clh", "nested")]
-ALL = [
-    (scheme, lock, worker)
-    for scheme in ("global", "hashed")
-    for lock in ("owner", "pthread-robust", "sem", "mcs", "clh")
-    for worker in ROUNDS
+LOCKS = ("owner", "pthread-robust", "sem", "mcs", "clh")
+TURNS = [
+    (("global", "hashed")[(i + j) % 2], lock, worker) for i, lock in enumerate(LOCKS) for j, worker in enumerate(sorted(ROUNDS))
 ]
+"""Each lock with each worker, the schemes in turn, so that each scheme has every lock and every worker, too."""
+ALL = [*QUICK, *(one for one in TURNS if one not in QUICK)]
 
 
 @pytest.mark.timeout(600)
