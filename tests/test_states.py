@@ -17,12 +17,9 @@ from .programs import X, Y, Z
 from .test_stacks import CODE, find, one_call
 from .worlds import build_of
 
+PART = st.one_of(CODE, st.just([("forget",)]))
 FORGETFUL = st.lists(
-    st.lists(st.one_of(CODE, st.just([("forget",)])), min_size=1, max_size=4).map(
-        lambda parts: [one for part in parts for one in part]
-    ),
-    min_size=2,
-    max_size=3,
+    st.lists(PART, min_size=1, max_size=4).map(lambda parts: [one for part in parts for one in part]), min_size=2, max_size=3
 ).filter(lambda program: sum(map(len, program)) <= 9)
 
 
