@@ -1,12 +1,15 @@
 """The descent: a search of compiled code, depth first, each state once, as it is compiled itself.
 
 Each CPU is a stack in this process; going back is a copy of one stack, and an undo of what was written. A state is a
-fingerprint of 64 bits, of all words that CPUs share and of what each CPU has read, which determines where its code stands:
-that is a function of its number and of what accesses, clocks and libc have answered; words of its own, and its clock, are too.
+fingerprint of 64 bits, of all words of the arena and of where each CPU's code stands: its stack, on which its registers lie
+while another runs, its step and its clock. What a stack has kept and needs no more makes more states of one, and never one of
+more.
 
+By past    what a CPU has read determines where its code stands, too, and the words of its own. States of the words that CPUs
+           share and of all that each has read are many more; greenlets can be compared with these
 Choices    in each state: which CPU does its step; which CPU dies before its step; whose sleep ends for no reason
-No cycles  every step adds to what its CPU has read, so that no state is on a way to itself
-Dead       the number of deaths follows from what the dead have read, to which their death was added
+Cycles     a way that comes back to a state on it can be gone for ever: a livelock. By past there is none: every step adds to
+           what its CPU has read
 Bound      with a bound of preemptions, who ran last and how many there were are part of the state
 Source     G. Holzmann, "An analysis of bitstate hashing", 1998; M. Musuvathi and S. Qadeer, "Iterative context bounding", 2007
 """
