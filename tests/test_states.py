@@ -6,8 +6,10 @@ from hypothesis import strategies as st
 
 from shmkret.explore.engines import states
 from shmkret.explore.scene import Scene
-from shmkret.explore.stacks import control
-from shmkret.explore.stacks.executor import Stacks
+from shmkret.explore.stacks import choices, control
+from shmkret.explore.stacks.executor import Stacks, words_at
+from shmkret.machines.compiled import watched
+from shmkret.machines.compiled.loop import INT, compile_function
 from shmkret.machines.sizes import Sizes
 from shmkret.machines.world import World
 from shmkret.text.atomics import load_acquire, monotonic_ns, store_release
@@ -125,6 +127,38 @@ def test_what_a_cpus_clock_says_is_part_of_a_state(looping):
         assert status == control.AT_END
         times.add(int(word[Z]))
     assert times == {1000, 2000}
+
+
+def test_where_a_cpus_code_stands_is_its_step_its_clock_and_its_stack(looping):
+    stacks = looping(COUNTED)
+    stacks.begin()
+    again = compile_function(choices.stand, [INT, INT], None)
+    record = stacks._record(1)
+    top = int(words_at(record + watched.SP, 1)[0])
+    places = [record + offset for offset in (watched.KIND, watched.PLACE, watched.ARG, watched.STOP, watched.CLOCK)]
+
+    def stands():
+        again(stacks._control, record)
+        return int(words_at(record + control.STANDS, 1)[0])
+
+    seen = {stands()}
+    assert stands() in seen
+    for place in (*places, top, top + 8, record - 8):
+        words_at(place, 1)[0] += 4
+        seen.add(stands())
+        words_at(place, 1)[0] -= 4
+    assert len(seen) == 9
+    assert stands() in seen
+
+
+def test_who_went_back_from_every_state_has_none_on_its_path(looping):
+    stacks = looping(COUNTED)
+    stacks.begin()
+    while (status := stacks.descend(3)) != control.FINISHED:
+        assert status in (control.MORE, control.AT_END)
+        on_path = words_at(stacks._on_path, control.PATH_MASK + 1)
+        assert 0 <= stacks.get(control.DEPTH) - on_path.sum() <= 1
+    assert not on_path.any()
 
 
 @pytest.mark.parametrize(("which", "steps"), [(SPIN, 1), (GIVE_WAY, 3)])
