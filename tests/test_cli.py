@@ -25,6 +25,8 @@ from shmkret.host import signals
 from shmkret.locks import LOCK
 from shmkret.measure import suite
 from shmkret.measure.knobs import OPTIONS
+from shmkret.plugins import registry
+from shmkret.schemes import SCHEME
 
 from .conftest import TWO_CORES, needs_two_cores
 
@@ -126,7 +128,11 @@ def test_more_workers_than_cores_are_suspect(tmp_path):
 @pytest.mark.parametrize("padding", ["cacheline", "packed"])
 def test_the_c_peer_does_the_same_work_on_the_same_arena(tmp_path, padding):
     """The oracle and the audit judge the C program's lists as they judge ours."""
-    suites = ["parity", "--scheme", "global,objpool"] if padding == "packed" else ["parity-handlers", "--scheme", "hashed"]
+    suites = (
+        ["parity", "--scheme", ",".join(registry.names(SCHEME))]
+        if padding == "packed"
+        else ["parity-handlers", "--scheme", "hashed"]
+    )
     options = ["--lock", "ttas", "--padding", padding, "--cpus", "2" if TWO_CORES else "1"]
     code, result = bench(tmp_path, *suites, *options)
 
