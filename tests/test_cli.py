@@ -19,8 +19,8 @@ from shmkret.cli.list import LISTS
 from shmkret.cli.main import main
 from shmkret.cli.output import replay
 from shmkret.errors import PluginError
+from shmkret.explore.rehearsal import by_itself
 from shmkret.explore.rehearsal import rehearse as rehearsal
-from shmkret.explore.rehearsal.rehearse import by_itself
 from shmkret.host import signals
 from shmkret.locks import LOCK
 from shmkret.measure import suite
@@ -128,14 +128,18 @@ def test_more_workers_than_cores_are_suspect(tmp_path):
 @pytest.mark.parametrize("padding", ["cacheline", "packed"])
 def test_the_c_peer_does_the_same_work_on_the_same_arena(tmp_path, padding):
     """The oracle and the audit judge the C program's lists as they judge ours."""
-    suites = ["parity"] if padding == "packed" else ["parity-handlers", "--scheme", "hashed"]
+    suites = (
+        ["parity", "--scheme", ",".join(registry.names(SCHEME))]
+        if padding == "packed"
+        else ["parity-handlers", "--scheme", "hashed"]
+    )
     options = ["--lock", "ttas", "--padding", padding, "--cpus", "2" if TWO_CORES else "1"]
     code, result = bench(tmp_path, *suites, *options)
 
     assert code == 0
     parity = [ratio for ratio in result["ratios"] if ratio["by"] == "peer"]
     assert len(result["cells"]) == 2 * len(parity)
-    assert {r["scheme"] for r in parity} == ({"hashed"} if len(suites) > 1 else set(registry.names(SCHEME)))
+    assert {r["scheme"] for r in parity} == set(suites[2].split(","))
     assert all((r["over"], r["under"]) == ("shmkret", "c") and r["median"] > 0 for r in parity)
 
 
@@ -586,6 +590,63 @@ def test_an_interrupted_run_ends_with_a_clear_word(number, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+INTERRUPTED = """
+import os, signal, time
+from shmkret.host import signals
+signals.install()
+signals.TIDY_S = 0.5
+
+class Swallows:
+    def __del__(self):
+        signal.raise_signal({number})
+
+def waits(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_an_interrupt_that_is_swallowed_comes_again(number):
+    """As where compiled code calls back, or an object goes: Python drops what is raised there."""
+    waits = "try:\n    waits(60)\nexcept KeyboardInterrupt:\n    print('again')"
+    script = f"{INTERRUPTED.format(number=int(number))}\nSwallows()\n{waits}"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+    assert (done.stdout, done.stderr) == ("again\n", "")
+
+
+def test_interrupts_count_once_while_one_is_tidied_up_and_again_later():
+    tries = "try:\n    signal.raise_signal(2)\n    print('dropped')\nexcept KeyboardInterrupt:\n    print('came')\n"
+    script = f"{INTERRUPTED.format(number=2)}\n{tries}{tries}waits(0.6)\n{tries}"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+    assert done.stdout.split() == ["came", "dropped", "came"]
+
+
+def test_what_else_is_dropped_is_shown_as_ever():
+    script = f"{INTERRUPTED.format(number=2)}\nSwallows.__del__ = lambda self: 1 // 0\nSwallows()"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+    assert "ZeroDivisionError" in done.stderr
+
+
 def test_ctrl_c_at_a_terminal_reaches_the_workers_too_and_the_parent_still_owns_it(tmp_path):
     process = long_run(tmp_path)
     workers = workers_of(process)
@@ -724,6 +785,19 @@ def test_what_was_ignored_stays_ignored(monkeypatch):
         signal.signal(signal.SIGHUP, before)
 
 
+ONE_LOOP = ["--worker", "hot", "--scheme", "hashed", "--lock", "ttas", "--cpus", "1"]
+
+
+@pytest.fixture(scope="module")
+def whole_cache(tmp_path_factory):
+    """A cache of one loop, as a run leaves it."""
+    place = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHMKRET_CACHE_DIR", str(place / "cache"))
+        assert bench(place / "run", *ONE_LOOP)[0] == 0
+    return place / "cache"
+
+
 DAMAGES = [lambda f: f.write_bytes(b""), lambda f: f.write_bytes(b"\0" * 99), lambda f: (f.unlink(), f.mkdir())]
 
 
@@ -735,14 +809,15 @@ DAMAGES = [lambda f: f.write_bytes(b""), lambda f: f.write_bytes(b"\0" * 99), la
         for j, damage in enumerate(DAMAGES)
     ],
 )
-def test_a_damaged_cache_heals(which, damage, tmp_path, monkeypatch):
-    monkeypatch.setenv("SHMKRET_CACHE_DIR", str(tmp_path / "cache"))
-    options = ["--worker", "hot", "--scheme", "hashed", "--lock", "ttas", "--cpus", "1"]
-    assert bench(tmp_path / "a", *options)[0] == 0
-    for file in list((tmp_path / "cache").rglob(which)):
+def test_a_damaged_cache_heals(which, damage, whole_cache, tmp_path, monkeypatch):
+    shutil.copytree(whole_cache, tmp_path / "cache")
+    files = list((tmp_path / "cache").rglob(which))
+    assert files
+    for file in files:
         damage(file)
+    monkeypatch.setenv("SHMKRET_CACHE_DIR", str(tmp_path / "cache"))
 
-    assert bench(tmp_path / "b", *options)[0] == 0
+    assert bench(tmp_path / "a", *ONE_LOOP)[0] == 0
 
 
 def test_closed_and_full_outputs_end_in_a_sentence(tmp_path):

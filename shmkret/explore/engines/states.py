@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from shmkret.explore.scenario import Outcome, Violation
-from shmkret.explore.stacks.control import AT_END, BROKEN, DEADLOCK, ENDS, FINISHED, FULL, LEARNED, MORE, RACE, STATES, TOO_DEEP
+from shmkret.explore.stacks.control import AT_END, BROKEN, ENDS, FINISHED, FULL, LEARNED, MORE, STATES, TOO_DEEP, WRONG
 from shmkret.machines.compiled.watched import NOT_PRIVATE
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def searched(
             continue
         if status == LEARNED:
             continue
-        if status in (RACE, DEADLOCK, BROKEN):
+        if status in WRONG:
             outcome.violations.append(Violation(stacks.describe(status), stacks.path()))
         if status in (FULL, TOO_DEEP):
             outcome.gave_up = "the table is full" if status == FULL else "the path is too long"

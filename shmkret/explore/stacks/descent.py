@@ -1,26 +1,31 @@
 """The descent: a search of compiled code, depth first, each state once, as it is compiled itself.
 
 Each CPU is a stack in this process; going back is a copy of one stack, and an undo of what was written. A state is a
-fingerprint of 64 bits, of all words that CPUs share and of what each CPU has read, which determines where its code stands:
-that is a function of its number and of what accesses, clocks and libc have answered; words of its own, and its clock, are too.
+fingerprint of 64 bits, of all words of the arena and of where each CPU's code stands: its stack, on which its registers lie
+while another runs, its step and its clock. What a stack has kept and needs no more makes more states of one, and never one of
+more.
 
+By past    what a CPU has read determines where its code stands, too, and the words of its own. States of the words that CPUs
+           share and of all that each has read are many more; greenlets can be compared with these
 Choices    in each state: which CPU does its step; which CPU dies before its step; whose sleep ends for no reason
-No cycles  every step adds to what its CPU has read, so that no state is on a way to itself
-Dead       the number of deaths follows from what the dead have read, to which their death was added
+Cycles     a way that comes back to a state on it can be gone for ever: a livelock. By past there is none: every step adds to
+           what its CPU has read
 Bound      with a bound of preemptions, who ran last and how many there were are part of the state
 Source     G. Holzmann, "An analysis of bitstate hashing", 1998; M. Musuvathi and S. Qadeer, "Iterative context bounding", 2007
 """
 
 from __future__ import annotations
 
-from shmkret.explore.stacks.choices import go, go_back, possible, record
+from shmkret.explore.stacks.choices import go, go_back, possible, record, stand
 from shmkret.explore.stacks.control import (
     ANNOUNCES,
     AT_END,
     AT_STATE,
     BOUND,
     BROKEN,
+    BY_PAST,
     CURRENT,
+    CYCLE,
     DEADLOCK,
     DEATHS,
     DEEPEST,
@@ -36,6 +41,7 @@ from shmkret.explore.stacks.control import (
     F_NEXT,
     F_ONLY,
     F_SAVED,
+    F_STATE,
     F_USED,
     F_WOKEN,
     FINISHED,
@@ -48,12 +54,15 @@ from shmkret.explore.stacks.control import (
     MORE,
     MORTAL,
     MOST_FRAMES,
+    ON_PATH,
+    PATH_MASK,
     RACE,
     REASONLESS,
     REDUCED,
     ROOM,
     SAVED_END,
     SAVED_TOP,
+    STANDS,
     STATES,
     TABLE,
     TOO_DEEP,
@@ -114,8 +123,12 @@ def race_between(a: int, b: int) -> bool:
 def fingerprint(c: int, nr: int, last: int, used: int, died: int, woken: int) -> int:
     """Where all stands, as a number that is not 0."""
     h = peek(c + PRINT)
+    which = PAST
+    if peek(c + BY_PAST) == 0:
+        h = h ^ mix(peek(c + OWN_PRINT))
+        which = STANDS
     for i in range(nr):
-        h = mix(add64(mul64(h, 7), peek(record(c, i) + PAST)))
+        h = mix(add64(mul64(h, 7), peek(record(c, i) + which)))
     h = mix(add64(h, add64(mul64(died, 31), woken)))
     if peek(c + BOUND) >= 0:
         h = mix(add64(h, add64(mul64(last, 1009), used)))
@@ -134,6 +147,42 @@ def is_new(table: int, mask: int, h: int) -> bool:
             poke(table + 8 * i, h)
             return True
         i = (i + 1) & mask
+
+
+@inline
+def is_on_path(c: int, frame: int, h: int) -> bool:
+    """Whether the path that leads to this frame has been in that state before."""
+    if peek(peek(c + ON_PATH) + 8 * (h & PATH_MASK)) != 0:
+        at = peek(c + FRAMES)
+        while at < frame:
+            if peek(at + F_STATE) == h:
+                return True
+            at += FRAME
+    return False
+
+
+@inline
+def put_on_path(c: int, frame: int, h: int) -> None:
+    """The path has come to this state, from which it goes on."""
+    poke(frame + F_STATE, h)
+    place = peek(c + ON_PATH) + 8 * (h & PATH_MASK)
+    poke(place, peek(place) + 1)
+
+
+@inline
+def take_off_path(c: int, frame: int) -> None:
+    """The path goes back from the state of this frame."""
+    h = peek(frame + F_STATE)
+    if h != 0:
+        poke(frame + F_STATE, 0)
+        place = peek(c + ON_PATH) + 8 * (h & PATH_MASK)
+        poke(place, peek(place) - 1)
+
+
+@inline
+def state_of(c: int, nr: int, frame: int) -> int:
+    """The fingerprint of the state to which the path has come."""
+    return fingerprint(c, nr, peek(frame + F_LAST), peek(frame + F_USED), peek(frame + F_DIED), peek(frame + F_WOKEN))
 
 
 @inline
@@ -249,6 +298,7 @@ def begin(c: int) -> int:
     for i in range(peek(c + NR)):
         poke(c + CURRENT, record(c, i))
         switch(c + MAIN, record(c, i) + SP)
+        stand(c, record(c, i))
     poke(c + UNDO_TOP, 0)
     poke(c + DEPTH, 0)
     poke(c + FRESH, 1)
@@ -284,6 +334,7 @@ def follow(c: int, choice: int) -> int:
     poke(frame + F_NEXT, choice)
     if next_choice(c, nr, frame) != choice:
         return 0
+    put_on_path(c, frame, state_of(c, nr, frame))
     poke(c + SAVED_TOP, go(c, nr, frame, choice, peek(c + SAVED_TOP)))
     poke(c + DEPTH, peek(c + DEPTH) + 1)
     return 1
@@ -312,11 +363,17 @@ def descend(c: int, budget: int) -> int:
             if reduced and peek(c + GREW) != 0:
                 status = LEARNED
                 break
-            h = fingerprint(c, nr, peek(frame + F_LAST), peek(frame + F_USED), peek(frame + F_DIED), peek(frame + F_WOKEN))
+            poke(frame + F_STATE, 0)
+            h = state_of(c, nr, frame)
+            if is_on_path(c, frame, h):
+                poke(frame + F_STATE, h)
+                status = CYCLE
+                break
             if is_new(table, mask, h):
                 states += 1
                 status = arrive(c, nr)
                 if status == MORE:
+                    put_on_path(c, frame, h)
                     poke(frame + F_NEXT, 0)
                     if reduced:
                         one = alone(c, nr, peek(frame + F_DIED))
@@ -347,6 +404,7 @@ def descend(c: int, budget: int) -> int:
             if depth > peek(c + DEEPEST):
                 poke(c + DEEPEST, depth)
         else:
+            take_off_path(c, frame)
             if depth == 0:
                 status = FINISHED
                 break

@@ -115,6 +115,7 @@ class Stacks:
         self._table = 0
         self._in_table: mmap.mmap | None = None
         self._ends = self._room(8 * (control.ENDS_MASK + 1), shared=False)
+        self._on_path = self._room(8 * (control.PATH_MASK + 1), shared=False)
         saved = self._room(SAVED)
         self._saved = saved
         c = control
@@ -124,7 +125,7 @@ class Stacks:
                 watched.ARENA: self.arena.address, watched.SIZE: self.arena.size, watched.LONGEST: LONGEST_RUN,
                 watched.NR: scene.nr_cpus, watched.MOST_STACK: MOST_STACK, c.STACKS: self._stacks,
                 c.FRAMES: self._room(c.FRAME * MOST_FRAMES), c.MOST_FRAMES: MOST_FRAMES, c.SAVED_END: saved + SAVED,
-                c.ENDS_TABLE: self._ends, c.MORTAL: sum(1 << cpu for cpu in scene.mortal),
+                c.ENDS_TABLE: self._ends, c.ON_PATH: self._on_path, c.MORTAL: sum(1 << cpu for cpu in scene.mortal),
                 c.DEATHS: scene.deaths, c.ANNOUNCES: int(scene.announces),
             }
         )  # fmt: skip
@@ -215,9 +216,10 @@ class Stacks:
 
     def begin(self, **values: int) -> None:
         """Every CPU comes to its first step. values: words of the control block by their names, in small letters."""
-        values = {"bound": -1, "every": 0, "reasonless": self.scene.reasonless, **values}
+        values = {"bound": -1, "every": 0, "by_past": 0, "reasonless": self.scene.reasonless, **values}
         self._resize(self._bits)
         ctypes.memset(self._ends, 0, 8 * (control.ENDS_MASK + 1))
+        ctypes.memset(self._on_path, 0, 8 * (control.PATH_MASK + 1))
         self.arena._map[:] = self._first
         users = words_at(self._users, self.arena.size // 8)
         if self._static is not None:
@@ -285,7 +287,7 @@ class Stacks:
         status = self.descend(1)
         if status == control.AT_END:
             return self.check()
-        return [self.describe(status)] if status in (control.RACE, control.DEADLOCK, control.BROKEN) else []
+        return [self.describe(status)] if status in control.WRONG else []
 
     def share(self, places: Collection[int]) -> None:
         """From the next beginning on, these words of the arena are steps."""
@@ -330,9 +332,20 @@ class Stacks:
                 f"cpu {cpu} waits in {step.kind} of {step.place}" for cpu, step in steps_of.items() if step.kind not in NO_STEP
             ]
             return f"deadlock: {'; '.join(stuck)}"
+        if status == control.CYCLE:
+            return self._cycle()
         cpu, why, place = self.culprit() or (0, 0, 0)
         who = f"cpu {cpu}" if cpu < self.scene.nr_cpus else "who announces deaths"
         return f"{who}: {WHY.get(why, '')} {self.name_of(place)}"
+
+    def _cycle(self) -> str:
+        """Who goes round, and where."""
+        path, words = self.path(), control.FRAME // 8
+        states = words_at(self.get(control.FRAMES), words * (len(path) + 1))[control.F_STATE // 8 :: words]
+        since = int(np.flatnonzero(states[:-1] == states[-1])[-1])
+        who = sorted({choice % self.scene.nr_cpus for choice in path[since:]})
+        at = "; ".join(f"cpu {cpu} is at {step.kind} of {step.place}" for cpu in who if (step := self.pending(cpu)))
+        return f"livelock: after {len(path) - since} steps all is as it was, and can go on so for ever: {at}"
 
     def name_of(self, offset: int) -> str:
         """The word at a place of the arena, as `table_locks[0].locked`."""
