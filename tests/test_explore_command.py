@@ -341,7 +341,7 @@ def test_a_schedule_that_cannot_be_followed_is_no_result(tmp_path, capsys):
     ("words", "said"),
     [
         (["calls", "--engine", "traces"], "there is states"),
-        (["calls", "--model", "tso"], "there is sc"),
+        (["calls", "--model", "ra"], "there is sc, tso"),
         (["cals"], "did you mean calls"),
         (["calls", "--deaths", "1"], "nobody dies in the scenario calls"),
         (["death", "--scheme", "objpool"], "not recoverable"),

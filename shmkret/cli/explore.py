@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from shmkret.explore.scenarios import Asked
     from shmkret.explore.stacks.apart import Progress
 
-ENGINES, MODELS = ("states",), ("sc",)
+ENGINES = ("states",)
 UNITS = {"": 0, "K": 10, "M": 20, "G": 30}
 LEAST_BITS = 12
 """The smallest table has 2**12 places."""
@@ -43,7 +43,9 @@ def add(commands: Any) -> None:
     explore.add_argument("--deaths", type=int, metavar="N", help="how many may die in one run; default as the scenario has it")
     explore.add_argument("--maxactive", type=int, metavar="N", help="instances a probe; default as the scenario has it")
     explore.add_argument("--engine", default="states", metavar="NAME", help="which schedules are tried: states")
-    explore.add_argument("--model", default="sc", metavar="NAME", help="how memory behaves: sc, sequentially consistent")
+    explore.add_argument(
+        "--model", default="sc", metavar="NAME", help="how memory behaves: sc, sequentially consistent, or tso, as x86; sc"
+    )
     explore.add_argument(
         "--seconds", type=float, default=math.inf, metavar="S", help="give up after that long, for each search"
     )
@@ -109,9 +111,8 @@ def _asked(options: argparse.Namespace) -> list[Asked]:
     from shmkret.plugins import registry
     from shmkret.schemes import SCHEME
 
-    for option, value, known in (("engine", options.engine, ENGINES), ("model", options.model, MODELS)):
-        if value not in known:
-            raise UsageError(f"--{option} is {value!r}: there is {', '.join(known)}")
+    if options.engine not in ENGINES:
+        raise UsageError(f"--engine is {options.engine!r}: there is {', '.join(ENGINES)}")
     if not options.seconds > 0:
         raise UsageError(f"--seconds is {options.seconds:g}: give more than 0")
     schemes = [registry.find(SCHEME, name) for name in options.scheme]
@@ -123,7 +124,7 @@ def _asked(options: argparse.Namespace) -> list[Asked]:
         dies = registry.find(SCENARIO, name).constants.deaths
         deaths = options.deaths if options.scenarios or dies else None
         try:
-            one = asked_of(name, scheme, lock, options.cpus, options.rounds, deaths, options.maxactive)
+            one = asked_of(name, scheme, lock, options.cpus, options.rounds, deaths, options.maxactive, options.model)
             scene_of(one)
         except UsageError as error:
             if options.scenarios or not dies:
@@ -143,17 +144,18 @@ def _half_of_free() -> int:
 def _search(asked: Asked, seconds: float, memory: int, place: TextIO) -> _Searched:
     """One search, told before and after."""
     from shmkret.explore.scenarios import scene_of
+    from shmkret.explore.scene import MODELS
     from shmkret.explore.stacks import apart
     from shmkret.explore.stacks.executor import Stacks
 
     said = title(asked)
-    print(f"{said}; sequentially consistent, every interleaving", file=place, flush=True)
+    print(f"{said}; {MODELS[asked.model]}, every interleaving", file=place, flush=True)
     live = Live()
     live.show("compiling")
     scene, began = scene_of(asked), time.monotonic()
     try:
         with signals.on_the_spot():  # a callback of LLVM's would swallow an interrupt
-            stacks = Stacks(scene, (memory // 8).bit_length() - 1)
+            stacks = Stacks(scene, (memory // 8).bit_length() - 1, model=asked.model)
     finally:
         live.clear()
     with stacks:
@@ -167,8 +169,9 @@ def _search(asked: Asked, seconds: float, memory: int, place: TextIO) -> _Search
         last = apart.progress(stacks, searched)
         row = {
             "name": asked.scenario.name, "scheme": asked.scheme.name, "lock": asked.lock.name, "cpus": asked.cpus,
-            "rounds": asked.rounds, "deaths": asked.deaths, "maxactive": asked.maxactive, "engine": "states", "model": "sc",
-            "bound": bound, "complete": outcome.complete, "schedules": outcome.schedules, "states": outcome.states,
+            "rounds": asked.rounds, "deaths": asked.deaths, "maxactive": asked.maxactive, "engine": "states",
+            "model": asked.model, "bound": bound, "complete": outcome.complete, "schedules": outcome.schedules,
+            "states": outcome.states,
             "seconds": searched, "compile_seconds": compiled - began, "table_bytes": last.table, "table_share": last.share,
             "odds_of_a_missed_state": outcome.states**2 / 2**65, "violations": [],
         }  # fmt: skip

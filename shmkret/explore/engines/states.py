@@ -7,6 +7,7 @@ Deaths     come before a step, and not after a CPU's last. A store that is no st
            if another reads that word, it is a step; if the check of an end does, it becomes one:
            shmkret.explore.stacks.looked_at
 Ends       that have the same words are checked once: a check depends on the arena alone
+Buffers    under x86-TSO a CPU does no store while its buffer is full: a search in which one was is bounded by that
 Odds       two states are taken for one with a chance of at most n * n / 2**65 in a search of n states
 """
 
@@ -17,7 +18,21 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from shmkret.explore.scenario import Outcome, Violation
-from shmkret.explore.stacks.control import AT_END, BROKEN, DEADLOCK, ENDS, FINISHED, FULL, LEARNED, MORE, RACE, STATES, TOO_DEEP
+from shmkret.explore.stacks.control import (
+    AT_END,
+    BROKEN,
+    BUFFERED,
+    DEADLOCK,
+    ENDS,
+    FINISHED,
+    FULL,
+    LEARNED,
+    MORE,
+    OVERFLOWED,
+    RACE,
+    STATES,
+    TOO_DEEP,
+)  # fmt: skip
 from shmkret.machines.compiled.watched import NOT_PRIVATE
 
 if TYPE_CHECKING:
@@ -81,6 +96,8 @@ def _searched(stacks: Stacks, limit: int, end: float, seen: Callable[[], None], 
             outcome.violations.append(Violation(stacks.describe(status), stacks.path()))
         if status in (FULL, TOO_DEEP):
             outcome.gave_up = "the table is full" if status == FULL else "the path is too long"
-        outcome.complete = status == FINISHED
+        if status == FINISHED and stacks.get(OVERFLOWED):
+            outcome.gave_up = f"a store buffer was full, of {stacks.get(BUFFERED)} stores"
+        outcome.complete = status == FINISHED and not outcome.gave_up
         outcome.states, outcome.schedules = stacks.get(STATES), stacks.get(ENDS)
         return outcome

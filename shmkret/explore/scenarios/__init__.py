@@ -14,7 +14,7 @@ from pathlib import Path
 
 from shmkret.arch import ARCH
 from shmkret.errors import PluginError, UsageError
-from shmkret.explore.scene import Scene
+from shmkret.explore.scene import MODELS, SC, Scene
 from shmkret.kernel.program import WORKER
 from shmkret.machines.build import Build
 from shmkret.machines.sizes import Sizes
@@ -37,7 +37,9 @@ SCENARIO = Contract(
 
 @dataclass(frozen=True)
 class Asked:
-    """What a scene is made for. maxactive: instances a probe; None: as the scenario has it. deaths: how many in one run."""
+    """What a scene is made for. maxactive: instances a probe; None: as the scenario has it. deaths: how many in one run.
+    model: how memory behaves as it is searched.
+    """
 
     scenario: Plugin
     scheme: Plugin
@@ -46,6 +48,7 @@ class Asked:
     rounds: int
     deaths: int
     maxactive: int | None = None
+    model: str = SC
 
     def world(self, worker: str = "hot", *, one_bucket: bool = False, recoverable: bool = False, maxactive: int = 2) -> World:
         """With the probes of a worker program. one_bucket: the tasks of all CPUs are in one; else each is in its own."""
@@ -65,7 +68,14 @@ class Asked:
 
 
 def asked_of(
-    name: str, scheme: Plugin, lock: Plugin, cpus: int, rounds: int, deaths: int | None, maxactive: int | None
+    name: str,
+    scheme: Plugin,
+    lock: Plugin,
+    cpus: int,
+    rounds: int,
+    deaths: int | None,
+    maxactive: int | None,
+    model: str = SC,
 ) -> Asked:
     """What was asked for, checked; deaths: None: as the scenario has it. Raises UsageError and its kinds."""
     scenario = find(SCENARIO, name)
@@ -78,7 +88,9 @@ def asked_of(
             raise UsageError(f"{value} {option} were asked for: give a number from 1 to {most}")
     if deaths is not None and not 0 <= deaths <= MOST_DEATHS:
         raise UsageError(f"{deaths} deaths were asked for: give a number from 0 to {MOST_DEATHS}")
-    return Asked(scenario, scheme, lock, cpus, rounds, own if deaths is None else deaths, maxactive)
+    if model not in MODELS:
+        raise UsageError(f"the model {model!r} was asked for: there is {', '.join(MODELS)}")
+    return Asked(scenario, scheme, lock, cpus, rounds, own if deaths is None else deaths, maxactive, model)
 
 
 def scene_of(asked: Asked) -> Scene:

@@ -28,7 +28,7 @@ from shmkret.arena.layout import ARRAYS
 from shmkret.audit.checks import not_given_back
 from shmkret.audit.findings import sentences
 from shmkret.errors import ArenaError, UsageError
-from shmkret.explore.scene import Scene
+from shmkret.explore.scene import SC, TSO, Scene
 from shmkret.explore.snapshot import NOT_SHARED
 from shmkret.explore.stacks import control, descent
 from shmkret.explore.stacks.looked_at import LookedAt
@@ -40,6 +40,8 @@ from shmkret.machines.compiled.stacks import fresh_stack
 
 MOST_FRAMES = 20_000
 MOST_WRITES = 1 << 20
+ROOM_TO_UNDO = 16 * (MOST_WRITES + 2 * watched.QUEUE_END * MOST_FRAMES)
+"""In bytes: a choice writes words beside those that a CPU's step does, 2 * QUEUE_END of them at most."""
 LONGEST_RUN = 3_000
 SAVED = MOST_FRAMES * 2048
 MOST_STACK = watched.STACK - (24 << 10)
@@ -72,11 +74,13 @@ class Pending(NamedTuple):
 class Stacks:
     """A scene on stacks. reduced: words that nobody shares as far as is known are no steps; else only those that never are.
 
-    bits: the table of states grows to at most 2**bits places, of 8 bytes each; three of four are used.
+    bits: the table of states grows to at most 2**bits places, of 8 bytes each; three of four are used. model: how memory
+    behaves, a name of shmkret.explore.scene.
     """
 
-    def __init__(self, scene: Scene, bits: int = 22, *, reduced: bool = False) -> None:
+    def __init__(self, scene: Scene, bits: int = 22, *, reduced: bool = False, model: str = SC) -> None:
         self.scene = scene
+        self._buffered = {SC: 0, TSO: watched.MOST_BUFFERED}[model]
         if scene.nr_cpus >= watched.QUEUE_END:
             raise UsageError(f"a search has at most {watched.QUEUE_END - 1} CPUs; {scene.name} has {scene.nr_cpus}")
         world, build = scene.world, scene.world.build
@@ -119,7 +123,7 @@ class Stacks:
         c = control
         self._set(
             {
-                watched.UNDO: self._room(16 * MOST_WRITES), watched.UNDO_MOST: MOST_WRITES, watched.USERS: self._users,
+                watched.UNDO: self._room(ROOM_TO_UNDO), watched.UNDO_MOST: MOST_WRITES, watched.USERS: self._users,
                 watched.ARENA: self.arena.address, watched.SIZE: self.arena.size, watched.LONGEST: LONGEST_RUN,
                 watched.NR: scene.nr_cpus, watched.MOST_STACK: MOST_STACK, c.STACKS: self._stacks,
                 c.FRAMES: self._room(c.FRAME * MOST_FRAMES), c.MOST_FRAMES: MOST_FRAMES, c.SAVED_END: saved + SAVED,
@@ -214,7 +218,7 @@ class Stacks:
 
     def begin(self, **values: int) -> None:
         """Every CPU comes to its first step. values: words of the control block by their names, in small letters."""
-        values = {"bound": -1, "every": 0, "reasonless": self.scene.reasonless, **values}
+        values = {"bound": -1, "every": 0, "reasonless": self.scene.reasonless, "buffered": self._buffered, **values}
         self._resize(self._bits)
         ctypes.memset(self._ends, 0, 8 * (control.ENDS_MASK + 1))
         self.arena._map[:] = self._first
@@ -233,6 +237,7 @@ class Stacks:
             watched.PRINT,
             watched.OWN_PRINT,
             watched.UNDO_TOP,
+            watched.OVERFLOWED,
         )
         self._set(dict.fromkeys(zero, 0) | {control.SAVED_TOP: self._saved, control.REDUCED: int(self._static is None)})
         self._set({getattr(control, name.upper()): value for name, value in values.items()})
