@@ -14,7 +14,8 @@ Odds       two states are taken for one with a chance of at most n * n / 2**65 i
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import product
 from typing import TYPE_CHECKING
 
 from shmkret.explore.scenario import Outcome, Violation
@@ -47,15 +48,16 @@ BOUNDS = range(8)
 
 
 def search(stacks: Stacks, limit: int, seconds: float, seen: Callable[[], None] = lambda: None) -> Outcome:
-    """Every interleaving, up to the first violation, which is then shown with as few preemptions as there are any with.
+    """Every interleaving, up to the first violation, which is then shown with as few preemptions as there are any with, and
+    with so few stores in a buffer at once.
 
     seen: called every now and then.
     """
     end = time.monotonic() + seconds
     outcome = _searched(stacks, limit, end, seen, -1)
     if outcome.violations:
-        for bound in BOUNDS:
-            smaller = _searched(stacks, limit, end, seen, bound)
+        for bound, late in product(BOUNDS, _late(stacks.get(BUFFERED))):
+            smaller = _searched(stacks, limit, end, seen, bound, buffered=late)
             if smaller.violations:
                 outcome.violations = smaller.violations
                 outcome.violations[0].preemptions = bound
@@ -63,10 +65,19 @@ def search(stacks: Stacks, limit: int, seconds: float, seen: Callable[[], None] 
     return outcome
 
 
-def _searched(stacks: Stacks, limit: int, end: float, seen: Callable[[], None], bound: int) -> Outcome:
+def _late(most: int) -> Iterator[int]:
+    """How many stores a buffer may hold back: 1, 2, 4 ... and at last as many as there may be; of none, none."""
+    late = min(1, most)
+    while late < most:
+        yield late
+        late *= 2
+    yield most
+
+
+def _searched(stacks: Stacks, limit: int, end: float, seen: Callable[[], None], bound: int, **smaller: int) -> Outcome:
     while True:
         outcome = Outcome()
-        stacks.begin(bound=bound) if bound < 0 else stacks.begin(bound=bound, reduced=0)
+        stacks.begin(bound=bound) if bound < 0 else stacks.begin(bound=bound, reduced=0, **smaller)
         status = MORE
         while status == MORE:
             status = stacks.descend(BUDGET)
