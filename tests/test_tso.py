@@ -1,17 +1,25 @@
 """The compiled search under x86-TSO: the same ends as a machine of a few lines has, and as the tables of tests/litmus say."""
 
+import json
 from functools import cache
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from shmkret.cli.main import main
+from shmkret.errors import UsageError
 from shmkret.explore.engines import states
-from shmkret.explore.scene import TSO
-from shmkret.explore.shown import lanes
+from shmkret.explore.scenarios import asked_of, scene_of
+from shmkret.explore.scene import SC, TSO
+from shmkret.explore.shown import lanes, strings
 from shmkret.explore.stacks import control, sight
 from shmkret.explore.stacks.executor import Stacks
+from shmkret.locks import LOCK
 from shmkret.machines.compiled import watched
+from shmkret.plugins.registry import find as find_plugin
+from shmkret.schemes import SCHEME
 
 from . import programs
 from .programs import MUTEX, NR_CPUS, ROBUST, Programs, W, X, Y, Z
@@ -36,6 +44,12 @@ def sb(between):
     return [[("store", X, 1), *between, ("load", Y)], [("store", Y, 1), *between, ("load", X)]]
 
 
+def of_its_own(between):
+    """Each CPU does that to a word that no other uses."""
+    name, *values = between
+    return [sb([(name, word, *values)])[cpu] for cpu, word in enumerate((Z, W))]
+
+
 PASSES = [("store", X, 1), ("store", Y, 1)]
 STRONG = {
     "sb-fence": sb([("fence",)]),
@@ -43,6 +57,10 @@ STRONG = {
     "sb-add": [[("add", X, 1), ("load", Y)], [("add", Y, 1), ("load", X)]],
     "sb-cmpxchg-elsewhere": sb([("cmpxchg", Z, 0, 1)]),
     "sb-cmpxchg-fails": sb([("cmpxchg", Z, 7, 1)]),
+    "sb-exchange-of-its-own": of_its_own(("exchange", 1)),
+    "sb-add-of-its-own": of_its_own(("add", 1)),
+    "sb-cmpxchg-of-its-own": of_its_own(("cmpxchg", 0, 1)),
+    "sb-up-of-its-own": of_its_own(("up",)),
     "sb-up": sb([("up", Z)]),
     "sb-wake": sb([("wake", Z, 1)]),
     "sb-sleep-that-does-not": sb([("sleep", Z, 9)]),
@@ -250,6 +268,10 @@ def test_a_search_in_which_a_buffer_was_full_is_bounded_by_that():
         own._buffered = 3
         outcome = states.search(own, 1 << 40, 60.0)
         assert (outcome.complete, outcome.gave_up) == (True, "")
+        searches().load([[("store", X, 1), ("store", X, 2), ("init", MUTEX)], [("load", X)]])
+        own.begin()
+        assert [own.follow(choice) for choice in (0, 0, 0, 3 * NR_CPUS, 0)] == [True, True, False, True, True]
+        assert len(sight.held_back(own, 0)) == 3
     finally:
         own._buffered = before
 
@@ -343,3 +365,72 @@ def test_a_schedule_is_judged_and_shown_with_its_commits():
         assert (after.lines[-1].kind, after.lines[-1].before, after.lines[-1].after) == ("commit", 0, 1)
         assert after.lines[-1].place == "buckets[0].first"
         assert after.lines[-1].conflicts  # the other has looked at it since
+
+
+# From the command line.
+
+LOCKS = Path(__file__).parent / "locks"
+
+
+def explored(folder, *options):
+    """The exit code, and the row of the only search."""
+    place = folder / "found.json"
+    code = main(["explore", "lock", "--json", str(place), *options])
+    (row,) = json.loads(place.read_text())["scenarios"]
+    return code, row
+
+
+def without_fences(folder, name):
+    """A copy of a lock's file, without its fences; its path."""
+    lines = (LOCKS / f"{name}.py").read_text().splitlines(keepends=True)
+    kept = [line for line in lines if line.strip() != "fence()"]
+    assert len(kept) < len(lines)
+    path = folder / f"{name}.py"
+    path.write_text("".join(kept).replace("fence, ", ""))
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["dekker", pytest.param("peterson", marks=pytest.mark.full)])
+def test_without_its_fence_a_lock_is_right_under_sc_and_wrong_under_tso_and_with_it_right_under_both(name, tmp_path, capsys):
+    for model in (SC, TSO):
+        code, row = explored(tmp_path, "--lock", str(LOCKS / f"{name}.py"), "--rounds", "2", "--model", model)
+        assert (code, row["complete"], row["violations"], row["model"]) == (0, True, [], model)
+    bare = without_fences(tmp_path, name)
+    code, row = explored(tmp_path, "--lock", bare, "--rounds", "2")
+    assert (code, row["complete"], row["model"]) == (0, True, SC)
+    capsys.readouterr()
+    code, row = explored(tmp_path, "--lock", bare, "--rounds", "2", "--model", TSO)
+    (violation,) = row["violations"]
+    said = capsys.readouterr().out
+    assert (code, violation["preemptions"]) == (1, 1)
+    assert violation["what"].startswith("data race on script[0].word")  # the counter in the critical section: both are inside
+    assert "x86-TSO, every interleaving" in said
+    assert "store_release locks[0]." in said
+    assert f"{bare}:" in said  # lines, though plain Python knows nothing of buffers
+    assert ("in its store buffer" in said) == (name == "dekker")
+    assert ("commit locks[0].turn" in said) == (name == "peterson")
+    assert main(violation["replay"].split()[1:]) == 1
+    again = capsys.readouterr().out
+    assert "x86-TSO" in again
+    assert violation["what"] in again
+    spelt = strings.parsed(violation["replay"].split()[-1])
+    with Stacks(scene_of(spelt.asked), 12, model=spelt.asked.model) as own:
+        followed = [lanes.follow(own, violation["schedule"]) for _ in range(100)]
+        further = [*violation["schedule"], 1, 1]  # on to words that it would not come to, had it seen the other's stores
+        lines = lanes.follow_apart(own, further).places.steps
+        assert [line == "" for line in lines] == [choice >= 2 for choice in further]
+    assert [one.wrong for one in followed] == [[violation["what"]]] * 100
+
+
+def test_a_string_says_the_model_where_it_is_not_sc():
+    of = (find_plugin(SCHEME, "hashed"), find_plugin(LOCK, "sem"), 2, 1, None, None)
+    late, strong = (asked_of("calls", *of, model) for model in (TSO, SC))
+    schedule = [0, 0, 6, 6, 7, 1, 5]
+    string = strings.spelt(late, [], schedule, 2)
+    assert string.split(":")[3:-1] == ["2x1", "d0", "m-", "s-", "tso", "a2+a2+bb~b"]
+    assert (strings.parsed(string).asked, strings.parsed(string).schedule(2)) == (late, schedule)
+    assert strings.parsed("calls:hashed:sem:2x1:d0:m-:s-:a2b:7c26417c").asked == strong
+    with pytest.raises(UsageError, match="no schedule"):
+        strings.parsed(string.replace("tso", "ra"))
+    with pytest.raises(UsageError, match="there is sc, tso"):
+        asked_of("calls", *of, "ra")
