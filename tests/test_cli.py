@@ -19,8 +19,8 @@ from shmkret.cli.list import LISTS
 from shmkret.cli.main import main
 from shmkret.cli.output import replay
 from shmkret.errors import PluginError
+from shmkret.explore.rehearsal import by_itself
 from shmkret.explore.rehearsal import rehearse as rehearsal
-from shmkret.explore.rehearsal.rehearse import by_itself
 from shmkret.host import signals
 from shmkret.locks import LOCK
 from shmkret.measure import suite
@@ -724,6 +724,19 @@ def test_what_was_ignored_stays_ignored(monkeypatch):
         signal.signal(signal.SIGHUP, before)
 
 
+ONE_LOOP = ["--worker", "hot", "--scheme", "hashed", "--lock", "ttas", "--cpus", "1"]
+
+
+@pytest.fixture(scope="module")
+def whole_cache(tmp_path_factory):
+    """A cache of one loop, as a run leaves it."""
+    place = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHMKRET_CACHE_DIR", str(place / "cache"))
+        assert bench(place / "run", *ONE_LOOP)[0] == 0
+    return place / "cache"
+
+
 DAMAGES = [lambda f: f.write_bytes(b""), lambda f: f.write_bytes(b"\0" * 99), lambda f: (f.unlink(), f.mkdir())]
 
 
@@ -735,14 +748,15 @@ DAMAGES = [lambda f: f.write_bytes(b""), lambda f: f.write_bytes(b"\0" * 99), la
         for j, damage in enumerate(DAMAGES)
     ],
 )
-def test_a_damaged_cache_heals(which, damage, tmp_path, monkeypatch):
-    monkeypatch.setenv("SHMKRET_CACHE_DIR", str(tmp_path / "cache"))
-    options = ["--worker", "hot", "--scheme", "hashed", "--lock", "ttas", "--cpus", "1"]
-    assert bench(tmp_path / "a", *options)[0] == 0
-    for file in list((tmp_path / "cache").rglob(which)):
+def test_a_damaged_cache_heals(which, damage, whole_cache, tmp_path, monkeypatch):
+    shutil.copytree(whole_cache, tmp_path / "cache")
+    files = list((tmp_path / "cache").rglob(which))
+    assert files
+    for file in files:
         damage(file)
+    monkeypatch.setenv("SHMKRET_CACHE_DIR", str(tmp_path / "cache"))
 
-    assert bench(tmp_path / "b", *options)[0] == 0
+    assert bench(tmp_path / "a", *ONE_LOOP)[0] == 0
 
 
 def test_closed_and_full_outputs_end_in_a_sentence(tmp_path):
