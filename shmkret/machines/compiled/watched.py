@@ -32,7 +32,7 @@ from shmkret.text.marks import inline
 
 STACK = 1 << 16
 CONTROL_BYTES = 1 << 14
-BUFFER, MOST_BUFFERED = 512, 32
+BUFFER, MOST_BUFFERED = 512, 128
 """Where in a CPU's record its store buffer lies, and how many stores it has room for: two words each, a ring."""
 RECORD = BUFFER + 16 * MOST_BUFFERED
 """Bytes of a CPU's record."""
