@@ -16,7 +16,6 @@ from shmkret.explore.stacks.control import (
     COMMITS,
     CPU_WORD,
     CURRENT,
-    DIES,
     F_ARG,
     F_BYTES,
     F_CHOICE,
@@ -39,10 +38,8 @@ from shmkret.explore.stacks.control import (
     FIRST_SP,
     FRAME,
     STACKS,
+    WAKES,
 )  # fmt: skip
-from shmkret.explore.stacks.control import (
-    STEPS as DOES_STEPS,
-)
 from shmkret.machines.compiled import steps
 from shmkret.machines.compiled.stacks import copy, peek, poke, switch
 from shmkret.machines.compiled.watched import (
@@ -244,8 +241,7 @@ def go(c: int, nr: int, frame: int, choice: int, saved: int) -> int:
     poke(after + F_USED, peek(frame + F_USED))
     poke(after + F_DIED, peek(frame + F_DIED))
     poke(after + F_WOKEN, peek(frame + F_WOKEN))
-    what = choice // nr
-    if what == DOES_STEPS:
+    if choice < nr:
         if last >= 0 and last != cpu and comes(c, last):
             poke(after + F_USED, peek(frame + F_USED) + 1)
         poke(after + F_LAST, cpu)
@@ -256,11 +252,11 @@ def go(c: int, nr: int, frame: int, choice: int, saved: int) -> int:
         switch(c + MAIN, r + SP)
         return saved + n
     poke(frame + F_BYTES, 0)
-    if what == COMMITS:
+    if choice >= COMMITS * nr:
         commit(c, cpu)
         return saved
     leave_queue(c, cpu)
-    if what == DIES:
+    if choice < WAKES * nr:
         poke(after + F_DIED, peek(frame + F_DIED) + 1)
         poke(r + KIND, steps.DEAD)
         poke(r + STOP, 0)
