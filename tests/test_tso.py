@@ -277,18 +277,16 @@ def test_a_search_in_which_a_buffer_was_full_is_bounded_by_that():
 
 
 def test_a_buffer_is_a_ring_and_forgets_nothing_as_it_comes_round():
-    """More stores than it has room for, and loads of them on the way."""
-    many = [[("store", X, 1), ("load", X), ("again", 0, 2 * DEEP + 6), ("load", X)], [("load", X)]]
+    """More stores than it has room for, each of another value, and back to before the first."""
+    rounds = DEEP + 10
     own = searches().stacks
-    searches().load(many)
-    own.begin(buffered=2)
-    commit = control.COMMITS * NR_CPUS
-    for _ in range(DEEP + 3):
-        assert own.follow(0)
-        assert own.follow(0)
-        assert own.follow(commit)
-    assert own.get(control.OVERFLOWED) == 0
-    assert find(many, buffered=2).seen == find(many, buffered=0).seen
+    searches().load([[("clock",), ("tell", X), ("again", 0, 2 * rounds)]])
+    own.begin(buffered=2, every=1)
+    seen = set()
+    while (status := own.descend(1 << 40)) != control.FINISHED:
+        assert status in (control.AT_STATE, control.AT_END)
+        seen.add((sight.value_at(own._record(0) + watched.COMMITTED), searches().words()[X]))
+    assert seen == {(n, 1000 * n) for n in range(rounds + 1)}
 
 
 def test_a_cpu_dies_with_an_empty_buffer_and_before_any_of_its_steps():

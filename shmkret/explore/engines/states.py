@@ -23,16 +23,15 @@ from shmkret.explore.stacks.control import (
     AT_END,
     BROKEN,
     BUFFERED,
-    DEADLOCK,
     ENDS,
     FINISHED,
     FULL,
     LEARNED,
     MORE,
     OVERFLOWED,
-    RACE,
     STATES,
     TOO_DEEP,
+    WRONG,
 )  # fmt: skip
 from shmkret.machines.compiled.watched import NOT_PRIVATE
 
@@ -103,7 +102,7 @@ def _searched(stacks: Stacks, limit: int, end: float, seen: Callable[[], None], 
             continue
         if status == LEARNED:
             continue
-        if status in (RACE, DEADLOCK, BROKEN):
+        if status in WRONG:
             outcome.violations.append(Violation(stacks.describe(status), stacks.path()))
         if status in (FULL, TOO_DEEP):
             outcome.gave_up = "the table is full" if status == FULL else "the path is too long"

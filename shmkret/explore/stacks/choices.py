@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from shmkret.explore.stacks.control import (
     ANNOUNCES,
+    BY_PAST,
     COMMITS,
     CPU_WORD,
     CURRENT,
@@ -29,6 +30,7 @@ from shmkret.explore.stacks.control import (
     F_PRINT,
     F_SAVED,
     F_SP,
+    F_STANDS,
     F_STEPS,
     F_STOP,
     F_UNDO,
@@ -38,6 +40,7 @@ from shmkret.explore.stacks.control import (
     FIRST_SP,
     FRAME,
     STACKS,
+    STANDS,
     WAKES,
 )  # fmt: skip
 from shmkret.machines.compiled import steps
@@ -74,6 +77,7 @@ from shmkret.machines.compiled.watched import (
     mix,
     view,
 )  # fmt: skip
+from shmkret.text.arithmetic import mul64, shr64
 from shmkret.text.marks import inline
 
 
@@ -216,6 +220,30 @@ def announce(c: int, nr: int, dead: int) -> None:
 
 
 @inline
+def stand(c: int, r: int) -> None:
+    """Note where a CPU's code stands: its stack, on which its registers lie, the step that it is about to do, its clock."""
+    if peek(c + BY_PAST) != 0:
+        return
+    h = peek(r + KIND)
+    if h < steps.DONE:
+        h = mix(h ^ peek(r + CLOCK))
+        for offset in (PLACE, ARG, STOP):
+            h = over(h, peek(r + offset))
+        at = peek(r + SP)
+        while at < r:
+            h = over(h, peek(at))
+            at += 8
+    poke(r + STANDS, mix(h))
+
+
+@inline
+def over(h: int, value: int) -> int:
+    """A hash of one word more."""
+    h = mul64(h ^ value, -0x61C8864680B583EB)
+    return h ^ shr64(h, 32)
+
+
+@inline
 def go(c: int, nr: int, frame: int, choice: int, saved: int) -> int:
     """Do what was chosen, after what is needed to go back is put into the frame; returns the end of what is saved."""
     cpu = choice % nr
@@ -229,6 +257,7 @@ def go(c: int, nr: int, frame: int, choice: int, saved: int) -> int:
     poke(frame + F_ARG, peek(r + ARG))
     poke(frame + F_STOP, peek(r + STOP))
     poke(frame + F_PAST, peek(r + PAST))
+    poke(frame + F_STANDS, peek(r + STANDS))
     poke(frame + F_STEPS, peek(r + STEPS))
     poke(frame + F_CLOCK, peek(r + CLOCK))
     poke(frame + F_PRINT, peek(c + PRINT))
@@ -250,6 +279,7 @@ def go(c: int, nr: int, frame: int, choice: int, saved: int) -> int:
         poke(c + CURRENT, r)
         poke(r + PRIVATES, 0)
         switch(c + MAIN, r + SP)
+        stand(c, r)
         return saved + n
     poke(frame + F_BYTES, 0)
     if choice >= COMMITS * nr:
@@ -261,6 +291,7 @@ def go(c: int, nr: int, frame: int, choice: int, saved: int) -> int:
         poke(r + KIND, steps.DEAD)
         poke(r + STOP, 0)
         poke(r + PAST, mix(peek(r + PAST) ^ steps.DEAD))
+        stand(c, r)
         if peek(c + ANNOUNCES) != 0:
             announce(c, nr, cpu)
     else:
@@ -292,6 +323,7 @@ def go_back(c: int, nr: int, frame: int) -> None:
     poke(r + ARG, peek(frame + F_ARG))
     poke(r + STOP, peek(frame + F_STOP))
     poke(r + PAST, peek(frame + F_PAST))
+    poke(r + STANDS, peek(frame + F_STANDS))
     poke(r + STEPS, peek(frame + F_STEPS))
     poke(r + CLOCK, peek(frame + F_CLOCK))
     poke(c + PRINT, peek(frame + F_PRINT))

@@ -1,16 +1,18 @@
 """The descent: a search of compiled code, depth first, each state once, as it is compiled itself.
 
 Each CPU is a stack in this process; going back is a copy of one stack, and an undo of what was written. A state is a
-fingerprint of 64 bits, of all words that CPUs share and of what each CPU has read, which determines where its code stands:
-that is a function of its number and of what accesses, clocks and libc have answered; words of its own, and its clock, are too.
+fingerprint of 64 bits, of all words of the arena and of where each CPU's code stands: its stack, on which its registers lie
+while another runs, its step and its clock. What a stack has kept and needs no more makes more states of one, and never one of
+more.
 
+By past    what a CPU has read determines where its code stands, too, and the words of its own. States of the words that CPUs
+           share and of all that each has read are many more; greenlets can be compared with these
 Choices    in each state: which CPU does its step; which CPU dies before its step; whose sleep ends for no reason; under
            x86-TSO, whose oldest store goes to memory
-No cycles  every step adds to what its CPU has read, so that no state is on a way to itself
-Buffers    what is in one is a function of what its CPU has read and of how many of its stores are committed, which is part of
-           the state. At an end all are empty. A data race is seen before the first of its stores is in a buffer: a store that
-           is held back was a step when the others were as far, for none can have learned that it was done
-Dead       the number of deaths follows from what the dead have read, to which their death was added
+Buffers    are part of the state. At an end all are empty. A data race is seen before the first of its stores is in a buffer: a
+           store that is held back was a step when the others were as far, for none can have learned that it was done
+Cycles     a way that comes back to a state on it can be gone for ever: a livelock. By past there is none: every step adds to
+           what its CPU has read
 Bound      with a bound of preemptions, who ran last and how many there were are part of the state. A commit is none; that a
            CPU waits until its own stores are committed does not give its turn away
 Source     G. Holzmann, "An analysis of bitstate hashing", 1998; M. Musuvathi and S. Qadeer, "Iterative context bounding", 2007
@@ -18,7 +20,7 @@ Source     G. Holzmann, "An analysis of bitstate hashing", 1998; M. Musuvathi an
 
 from __future__ import annotations
 
-from shmkret.explore.stacks.choices import comes, go, go_back, possible, record
+from shmkret.explore.stacks.choices import comes, go, go_back, possible, record, stand
 from shmkret.explore.stacks.control import (
     ANNOUNCES,
     AT_END,
@@ -27,6 +29,7 @@ from shmkret.explore.stacks.control import (
     BROKEN,
     COMMITS,
     CURRENT,
+    CYCLE,
     DEADLOCK,
     DEATHS,
     DEEPEST,
@@ -43,6 +46,7 @@ from shmkret.explore.stacks.control import (
     F_NEXT,
     F_ONLY,
     F_SAVED,
+    F_STATE,
     F_USED,
     F_WOKEN,
     FINISHED,
@@ -67,18 +71,17 @@ from shmkret.explore.stacks.control import (
     TOO_DEEP,
     WAKES,
 )  # fmt: skip
+from shmkret.explore.stacks.state import is_new, is_on_path, put_on_path, state_of, take_off_path
 from shmkret.machines.compiled import steps
 from shmkret.machines.compiled.stacks import peek, poke, switch
 from shmkret.machines.compiled.watched import (
     ARENA,
-    COMMITTED,
     GREW,
     KIND,
     MAIN,
     MANY,
     NR,
     OWN_PRINT,
-    PAST,
     PLACE,
     PRINT,
     SIZE,
@@ -91,7 +94,6 @@ from shmkret.machines.compiled.watched import (
     drained,
     mix,
 )  # fmt: skip
-from shmkret.text.arithmetic import add64, mul64
 from shmkret.text.marks import inline
 
 RACING = steps.WRITES | steps.PLAIN
@@ -119,33 +121,6 @@ def race_between(a: int, b: int) -> bool:
     if at == beside:
         return True
     return (one & steps.WRITES != 0 and at == peek(b + STOP)) or (other & steps.WRITES != 0 and beside == peek(a + STOP))
-
-
-@inline
-def fingerprint(c: int, nr: int, last: int, used: int, died: int, woken: int) -> int:
-    """Where all stands, as a number that is not 0."""
-    h = peek(c + PRINT)
-    for i in range(nr):
-        r = record(c, i)
-        h = mix(add64(mul64(h, 7), add64(peek(r + PAST), mul64(peek(r + COMMITTED), 0x2545F4914F6CDD1D))))
-    h = mix(add64(h, add64(mul64(died, 31), woken)))
-    if peek(c + BOUND) >= 0:
-        h = mix(add64(h, add64(mul64(last, 1009), used)))
-    return h if h != 0 else 1
-
-
-@inline
-def is_new(table: int, mask: int, h: int) -> bool:
-    """Put a fingerprint into a table, if it is not there."""
-    i = h & mask
-    while True:
-        there = peek(table + 8 * i)
-        if there == h:
-            return False
-        if there == 0:
-            poke(table + 8 * i, h)
-            return True
-        i = (i + 1) & mask
 
 
 @inline
@@ -269,6 +244,7 @@ def begin(c: int) -> int:
     for i in range(peek(c + NR)):
         poke(c + CURRENT, record(c, i))
         switch(c + MAIN, record(c, i) + SP)
+        stand(c, record(c, i))
     poke(c + UNDO_TOP, 0)
     poke(c + DEPTH, 0)
     poke(c + FRESH, 1)
@@ -304,6 +280,7 @@ def follow(c: int, choice: int) -> int:
     poke(frame + F_NEXT, choice)
     if next_choice(c, nr, frame) != choice:
         return 0
+    put_on_path(c, frame, state_of(c, nr, frame))
     poke(c + SAVED_TOP, go(c, nr, frame, choice, peek(c + SAVED_TOP)))
     poke(c + DEPTH, peek(c + DEPTH) + 1)
     return 1
@@ -332,11 +309,17 @@ def descend(c: int, budget: int) -> int:
             if reduced and peek(c + GREW) != 0:
                 status = LEARNED
                 break
-            h = fingerprint(c, nr, peek(frame + F_LAST), peek(frame + F_USED), peek(frame + F_DIED), peek(frame + F_WOKEN))
+            poke(frame + F_STATE, 0)
+            h = state_of(c, nr, frame)
+            if is_on_path(c, frame, h):
+                poke(frame + F_STATE, h)
+                status = CYCLE
+                break
             if is_new(table, mask, h):
                 states += 1
                 status = arrive(c, nr)
                 if status == MORE:
+                    put_on_path(c, frame, h)
                     poke(frame + F_NEXT, 0)
                     if reduced:
                         one = alone(c, nr, peek(frame + F_DIED))
@@ -367,6 +350,7 @@ def descend(c: int, budget: int) -> int:
             if depth > peek(c + DEEPEST):
                 poke(c + DEEPEST, depth)
         else:
+            take_off_path(c, frame)
             if depth == 0:
                 status = FINISHED
                 break

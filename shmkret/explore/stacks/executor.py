@@ -40,14 +40,11 @@ from shmkret.machines.compiled.stacks import fresh_stack
 
 MOST_FRAMES = 20_000
 MOST_WRITES = 1 << 20
-ROOM_TO_UNDO = 16 * (MOST_WRITES + 2 * watched.QUEUE_END * MOST_FRAMES)
-"""In bytes: a choice writes words beside those that a CPU's step does, 2 * QUEUE_END of them at most."""
+ROOM_TO_UNDO = 16 * (MOST_WRITES + 2 * watched.QUEUE_END * MOST_FRAMES)  # a choice writes some, beside a CPU's step
 LONGEST_RUN = 3_000
 SAVED = MOST_FRAMES * 2048
 MOST_STACK = watched.STACK - (24 << 10)
 FIRST_BITS = 20
-
-
 NO_STEP = ("done", "dead", "broken")
 WHY = {
     watched.NOT_PRIVATE: "another uses what was its own:",
@@ -74,8 +71,7 @@ class Pending(NamedTuple):
 class Stacks:
     """A scene on stacks. reduced: words that nobody shares as far as is known are no steps; else only those that never are.
 
-    bits: the table of states grows to at most 2**bits places, of 8 bytes each; three of four are used. model: how memory
-    behaves, a name of shmkret.explore.scene.
+    bits: the table of states grows to at most 2**bits places, of 8 bytes each; three of four are used. model: of MODELS.
     """
 
     def __init__(self, scene: Scene, bits: int = 22, *, reduced: bool = False, model: str = SC) -> None:
@@ -118,6 +114,7 @@ class Stacks:
         self._table = 0
         self._in_table: mmap.mmap | None = None
         self._ends = self._room(8 * (control.ENDS_MASK + 1), shared=False)
+        self._on_path = self._room(8 * (control.PATH_MASK + 1), shared=False)
         saved = self._room(SAVED)
         self._saved = saved
         c = control
@@ -127,7 +124,7 @@ class Stacks:
                 watched.ARENA: self.arena.address, watched.SIZE: self.arena.size, watched.LONGEST: LONGEST_RUN,
                 watched.NR: scene.nr_cpus, watched.MOST_STACK: MOST_STACK, c.STACKS: self._stacks,
                 c.FRAMES: self._room(c.FRAME * MOST_FRAMES), c.MOST_FRAMES: MOST_FRAMES, c.SAVED_END: saved + SAVED,
-                c.ENDS_TABLE: self._ends, c.MORTAL: sum(1 << cpu for cpu in scene.mortal),
+                c.ENDS_TABLE: self._ends, c.ON_PATH: self._on_path, c.MORTAL: sum(1 << cpu for cpu in scene.mortal),
                 c.DEATHS: scene.deaths, c.ANNOUNCES: int(scene.announces),
             }
         )  # fmt: skip
@@ -218,9 +215,17 @@ class Stacks:
 
     def begin(self, **values: int) -> None:
         """Every CPU comes to its first step. values: words of the control block by their names, in small letters."""
-        values = {"bound": -1, "every": 0, "reasonless": self.scene.reasonless, "buffered": self._buffered, **values}
+        values = {
+            "bound": -1,
+            "every": 0,
+            "by_past": 0,
+            "reasonless": self.scene.reasonless,
+            "buffered": self._buffered,
+            **values,
+        }
         self._resize(self._bits)
         ctypes.memset(self._ends, 0, 8 * (control.ENDS_MASK + 1))
+        ctypes.memset(self._on_path, 0, 8 * (control.PATH_MASK + 1))
         self.arena._map[:] = self._first
         users = words_at(self._users, self.arena.size // 8)
         if self._static is not None:
@@ -228,17 +233,9 @@ class Stacks:
             users[[place // 8 for place in self._static]] &= ~watched.STEP
         users[[place // 8 for place in self._shared]] |= watched.STEP
         zero = (
-            control.STATES,
-            control.DONE_STEPS,
-            control.ENDS,
-            control.DEEPEST,
-            control.DISTINCT,
-            control.DEPTH,
-            watched.PRINT,
-            watched.OWN_PRINT,
-            watched.UNDO_TOP,
-            watched.OVERFLOWED,
-        )
+            control.STATES, control.DONE_STEPS, control.ENDS, control.DEEPEST, control.DISTINCT, control.DEPTH, watched.PRINT,
+            watched.OWN_PRINT, watched.UNDO_TOP, watched.OVERFLOWED,
+        )  # fmt: skip
         self._set(dict.fromkeys(zero, 0) | {control.SAVED_TOP: self._saved, control.REDUCED: int(self._static is None)})
         self._set({getattr(control, name.upper()): value for name, value in values.items()})
         ctypes.memset(self._control + watched.QUEUE, 0, 8 * watched.QUEUE_END)
@@ -247,9 +244,8 @@ class Stacks:
         for cpu in range(self.scene.nr_cpus + 1):
             r = self._record(cpu)
             ctypes.memset(r, 0, watched.RECORD)
-            sp, frame, number = fresh_stack(
-                r, entry, self._parameters.ctypes.data, cpu, self._hooks["left"], r + watched.SCRATCH
-            )
+            parameters, left = self._parameters.ctypes.data, self._hooks["left"]
+            sp, frame, number = fresh_stack(r, entry, parameters, cpu, left, r + watched.SCRATCH)
             ctypes.memmove(sp, frame, len(frame))
             for offset, value in ((watched.SP, sp), (watched.NUMBER, cpu), (watched.CONTROL, self._control)):
                 _word(r + offset).value = value
@@ -289,7 +285,7 @@ class Stacks:
         status = self.descend(1)
         if status == control.AT_END:
             return self.check()
-        return [self.describe(status)] if status in (control.RACE, control.DEADLOCK, control.BROKEN) else []
+        return [self.describe(status)] if status in control.WRONG else []
 
     def share(self, places: Collection[int]) -> None:
         """From the next beginning on, these words of the arena are steps."""
@@ -334,9 +330,20 @@ class Stacks:
                 f"cpu {cpu} waits in {step.kind} of {step.place}" for cpu, step in steps_of.items() if step.kind not in NO_STEP
             ]
             return f"deadlock: {'; '.join(stuck)}"
+        if status == control.CYCLE:
+            return self._cycle()
         cpu, why, place = self.culprit() or (0, 0, 0)
         who = f"cpu {cpu}" if cpu < self.scene.nr_cpus else "who announces deaths"
         return f"{who}: {WHY.get(why, '')} {self.name_of(place)}"
+
+    def _cycle(self) -> str:
+        """Who goes round, and where."""
+        path, words = self.path(), control.FRAME // 8
+        states = words_at(self.get(control.FRAMES), words * (len(path) + 1))[control.F_STATE // 8 :: words]
+        since = int(np.flatnonzero(states[:-1] == states[-1])[-1])
+        who = sorted({choice % self.scene.nr_cpus for choice in path[since:]})
+        at = "; ".join(f"cpu {cpu} is at {step.kind} of {step.place}" for cpu in who if (step := self.pending(cpu)))
+        return f"livelock: after {len(path) - since} steps all is as it was, and can go on so for ever: {at}"
 
     def name_of(self, offset: int) -> str:
         """The word at a place of the arena, as `table_locks[0].locked`."""

@@ -8,8 +8,7 @@ A word that one CPU alone uses is no step; that no other does is checked at ever
 x86-TSO   where the control block has BUFFERED, each CPU has a buffer of stores, first in, first out, in its record. A store
           goes into it; a commit, which is the search's choice, takes the oldest to memory; a load sees the CPU's own newest
           store of that word, else memory. What is locked, fenced or a call that succeeds is done when the buffer is empty.
-          What is in it is a function of what the CPU has read, which determines its stores, and of how many were COMMITTED:
-          that is all of it that is part of a state
+          What is in it is part of a state
 Own       words that one CPU alone uses are written at once: nobody else can tell
 
 Always    what is here runs on a CPU's stack, and nowhere else: it finds the CPU's record by the address of that stack
@@ -42,7 +41,7 @@ SP, KIND, PLACE, ARG, STOP, PAST, STEPS, CLOCK, NUMBER, CONTROL, PRIVATES, AT_ON
 the word that ends a wait); a number for all that it has read; how many steps it did, what its clock says, its number, the
 control block, its accesses to words of its own since its last step; whether it does all that it does in one step; two words
 that its code is called with."""
-ISSUED, COMMITTED = 8 * 14, 8 * 15
+ISSUED, COMMITTED = 8 * 40, 8 * 41
 """Where in a CPU's record: how many stores have gone into its buffer, and how many of them to memory."""
 
 (
