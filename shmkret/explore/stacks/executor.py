@@ -44,8 +44,6 @@ LONGEST_RUN = 3_000
 SAVED = MOST_FRAMES * 2048
 MOST_STACK = watched.STACK - (24 << 10)
 FIRST_BITS = 20
-
-
 NO_STEP = ("done", "dead", "broken")
 WHY = {
     watched.NOT_PRIVATE: "another uses what was its own:",
