@@ -45,7 +45,7 @@ def searched(tier, stacks, runs=RUNS, seed=1, points=2):
 
 def walked(tier, stacks, runs, seed=1, points=0):
     """The schedule of each run, the priorities that it began with, and the steps at which these change."""
-    stacks.begin()
+    stacks.begin(by_past=1)
     for word, value in ((walks.DRAWN, seed), (walks.POINTS, points), (walks.KEPT, 0), (walks.MOST_RUNS, runs)):
         stacks.put(word, value)
     walk = tier.WALK.compiled(stacks)

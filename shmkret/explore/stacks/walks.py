@@ -228,7 +228,7 @@ class Walk(NamedTuple):
         walk = self.compiled(stacks)
 
         def begin() -> None:
-            stacks.begin(reduced=0)
+            stacks.begin(reduced=0, by_past=1)  # no state is looked up, and so none is made
             for word, value in ((DRAWN, stacks.get(SEED)), (KEPT, 0), (MOST_RUNS, runs)):
                 stacks.put(word, value)
 
