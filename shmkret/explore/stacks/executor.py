@@ -312,7 +312,7 @@ class Stacks:
         """What a CPU is about to do."""
         kind, place, value = (
             int(_word(self._record(cpu) + offset).value) for offset in (watched.KIND, watched.PLACE, watched.ARG)
-        )  # fmt: skip
+        )
         named = self.name_of(place - self.arena.address) if place else ""
         return Pending(steps.NAMES[kind // 4], named, value, kind & steps.WRITES != 0)
 
