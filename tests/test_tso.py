@@ -434,7 +434,7 @@ def test_without_its_fence_a_lock_is_right_under_sc_and_wrong_under_tso_and_with
 
 def test_a_string_says_the_model_where_it_is_not_sc():
     of = (find_plugin(SCHEME, "hashed"), find_plugin(LOCK, "sem"), 2, 1, None, None)
-    late, strong = (asked_of("calls", *of, model) for model in (TSO, SC))
+    late, strong = (asked_of("calls", *of, model=model) for model in (TSO, SC))
     schedule = [0, 0, 6, 6, 7, 1, 5]
     string = strings.spelt(late, [], schedule, 2)
     assert string.split(":")[3:-1] == ["2x1", "d0", "m-", "s-", "tso", "a2+a2+bb~b"]
@@ -443,4 +443,4 @@ def test_a_string_says_the_model_where_it_is_not_sc():
     with pytest.raises(UsageError, match="no schedule"):
         strings.parsed(string.replace("tso", "ra"))
     with pytest.raises(UsageError, match="there is sc, tso"):
-        asked_of("calls", *of, "ra")
+        asked_of("calls", *of, model="ra")

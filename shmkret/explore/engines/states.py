@@ -38,7 +38,7 @@ from shmkret.machines.compiled.watched import NOT_PRIVATE
 if TYPE_CHECKING:
     from shmkret.explore.stacks.executor import Stacks
 
-EXECUTOR = "stacks"
+EXECUTOR, MODELS = "stacks", ("sc", "tso")
 
 
 BUDGET = 100_000
@@ -53,15 +53,28 @@ def search(stacks: Stacks, limit: int, seconds: float, seen: Callable[[], None] 
     seen: called every now and then.
     """
     end = time.monotonic() + seconds
-    outcome = _searched(stacks, limit, end, seen, -1)
+    outcome = _bounded(stacks, limit, end, seen, -1)
     if outcome.violations:
-        for bound, late in product(BOUNDS, _late(stacks.get(BUFFERED))):
-            smaller = _searched(stacks, limit, end, seen, bound, buffered=late)
-            if smaller.violations:
-                outcome.violations = smaller.violations
-                outcome.violations[0].preemptions = bound
-                break
+        _with_fewest(stacks, outcome, limit, end, seen)
     return outcome
+
+
+def shortened(stacks: Stacks, outcome: Outcome, limit: int, end: float, seen: Callable[[], None]) -> None:
+    """A violation that was found otherwise, with the fewest preemptions, if there is one within these limits."""
+    _with_fewest(stacks, outcome, limit, end, seen, complete=True)
+
+
+def _with_fewest(
+    stacks: Stacks, outcome: Outcome, limit: int, end: float, seen: Callable[[], None], *, complete: bool = False
+) -> None:
+    """complete: a search with so few that is not complete is the last: one with more has more to do."""
+    for bound, late in product(BOUNDS, _late(stacks.get(BUFFERED))):
+        smaller = _bounded(stacks, limit, end, seen, bound, buffered=late)
+        if smaller.violations:
+            outcome.violations = smaller.violations
+            outcome.violations[0].preemptions = bound
+        if smaller.violations or (complete and not smaller.complete):
+            break
 
 
 def _late(most: int) -> Iterator[int]:
@@ -73,13 +86,35 @@ def _late(most: int) -> Iterator[int]:
     yield most
 
 
-def _searched(stacks: Stacks, limit: int, end: float, seen: Callable[[], None], bound: int, **smaller: int) -> Outcome:
+def _bounded(stacks: Stacks, limit: int, end: float, seen: Callable[[], None], bound: int, **smaller: int) -> Outcome:
+    """With at most so many preemptions; -1: with any number."""
+
+    def begin() -> None:
+        stacks.begin(bound=bound) if bound < 0 else stacks.begin(bound=bound, reduced=0, **smaller)
+
+    return searched(stacks, begin, stacks.descend, (STATES, limit, "states"), end, seen)
+
+
+def searched(
+    stacks: Stacks,
+    begin: Callable[[], None],
+    advance: Callable[[int], int],
+    limit: tuple[int, int, str],
+    end: float,
+    seen: Callable[[], None],
+) -> Outcome:
+    """What is found from one beginning; from another, when a word turns out to be shared that was taken for one CPU's own.
+
+    begin: every CPU comes to its first step. advance: do so many steps, and say why it came back, as stacks.descend() does.
+    limit: a word of the control block, the most that it may count, and of what. Complete where advance() says FINISHED.
+    """
+    counted, most, what = limit
     while True:
         outcome = Outcome()
-        stacks.begin(bound=bound) if bound < 0 else stacks.begin(bound=bound, reduced=0, **smaller)
+        begin()
         status = MORE
         while status == MORE:
-            status = stacks.descend(BUDGET)
+            status = advance(BUDGET)
             seen()
             if status == AT_END:
                 found = stacks.check()
@@ -93,8 +128,8 @@ def _searched(stacks: Stacks, limit: int, end: float, seen: Callable[[], None], 
                     status = MORE
             if status == FULL and stacks.grow():
                 status = MORE
-            if status == MORE and (stacks.get(STATES) > limit or time.monotonic() > end):
-                outcome.gave_up = f"{limit:,} states" if stacks.get(STATES) > limit else "time"
+            if status == MORE and (stacks.get(counted) >= most or time.monotonic() > end):
+                outcome.gave_up = f"{most:,} {what}" if stacks.get(counted) >= most else "time"
                 break
         culprit = stacks.culprit() if status == BROKEN else None
         if culprit and culprit[1] == NOT_PRIVATE:

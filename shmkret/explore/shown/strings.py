@@ -2,7 +2,7 @@
 
 calls:hashed:sem:2x1:d0:m-:s-:a12b3Aa:8d1f0c2e
 
-scenario, scheme, lock    names, or paths; quoted as in a URL
+scenario, scheme, lock    names, or paths; quoted as in a URL. rounds=hot: a scenario of a worker program, and that
 2x1, d0, m-, s-           CPUs x rounds; deaths; instances a probe; words that have turned out to be shared, by number
 tso                       the memory model; left out where it is sc
 a12b3A~b+b2               CPU 0 does 12 steps, CPU 1 does 3; CPU 0 dies; CPU 1 wakes for no reason, and has its two oldest
@@ -51,6 +51,7 @@ class Spelt(NamedTuple):
 def spelt(asked: Asked, shared: Iterable[int], schedule: Sequence[int], nr_cpus: int) -> str:
     """The string."""
     named = [quote(plugin.reference, safe="") for plugin in (asked.scenario, asked.scheme, asked.lock)]
+    named[0] += f"={quote(asked.worker.reference, safe='')}" if asked.worker else ""
     words = ".".join(f"{place // 8:x}" for place in shared) or NONE
     runs = ((choice, len(list(run))) for choice, run in groupby(schedule))
     steps = "".join(f"{_letter(*divmod(choice, nr_cpus))}{n if n > 1 else ''}" for choice, n in runs)
@@ -77,14 +78,16 @@ def parsed(string: str) -> Spelt:
         raise UsageError(
             f"{string!r} is no schedule, or a part of it is missing: its checksum is wrong; give it as it was printed"
         )
-    scenario, scheme, lock = (unquote(part) for part in parts[:3])
+    first, _, program = parts[0].partition("=")
+    scenario, scheme, lock, worker = (unquote(part) for part in (first, *parts[1:3], program))
     try:
         cpus, rounds = map(int, parts[3].split("x"))
         deaths, maxactive = (None if part[1:] == NONE else int(part[1:]) for part in parts[4:6])
         shared = [8 * int(word, 16) for word in parts[6][1:].split(".") if word != NONE]
     except ValueError:
         raise UsageError(f"{string!r} is no schedule: its numbers cannot be read") from None
-    asked = asked_of(scenario, find(SCHEME, scheme), find(LOCK, lock), cpus, rounds, deaths, maxactive, model)
+    locks = (find(SCHEME, scheme), find(LOCK, lock))
+    asked = asked_of(scenario, *locks, cpus, rounds, deaths, maxactive, worker or None, model)
     found = re.findall(r"([~+]?)([a-zA-Z])(\d*)", parts[-1])
     steps = [
         (DIES if letter.isupper() else MARKS[mark], LETTERS.index(letter.lower()))

@@ -33,7 +33,7 @@ from shmkret.explore.snapshot import NOT_SHARED
 from shmkret.explore.stacks import control, descent
 from shmkret.explore.stacks.looked_at import LookedAt
 from shmkret.machines import plain
-from shmkret.machines.compiled import compile_cpu, steps, watched
+from shmkret.machines.compiled import cache_folder, compile_cpu, steps, watched
 from shmkret.machines.compiled.hooks import hooks
 from shmkret.machines.compiled.loop import INT, compile_function, entry_of
 from shmkret.machines.compiled.stacks import fresh_stack
@@ -81,9 +81,10 @@ class Stacks:
             raise UsageError(f"a search has at most {watched.QUEUE_END - 1} CPUs; {scene.name} has {scene.nr_cpus}")
         world, build = scene.world, scene.world.build
         folder = build.cache()
-        self._hooks = hooks(folder and folder / "search")
+        own = folder and cache_folder(())  # nothing of a user's file is in what is compiled here
+        self._hooks = hooks(own and own / "search")
         self._begin, self._follow, self._descend, self._rehash, self._races = (
-            compile_function(function, [INT] * nr, folder and folder / f"search-{function.__name__}")
+            compile_function(function, [INT] * nr, own and own / f"search-{function.__name__}")
             for function, nr in (
                 (descent.begin, 1),
                 (descent.follow, 2),
@@ -311,7 +312,7 @@ class Stacks:
         """What a CPU is about to do."""
         kind, place, value = (
             int(_word(self._record(cpu) + offset).value) for offset in (watched.KIND, watched.PLACE, watched.ARG)
-        )
+        )  # fmt: skip
         named = self.name_of(place - self.arena.address) if place else ""
         return Pending(steps.NAMES[kind // 4], named, value, kind & steps.WRITES != 0)
 
