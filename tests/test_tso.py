@@ -335,6 +335,17 @@ def test_a_search_goes_all_the_way_back():
     assert [sight.value_at(own._record(cpu) + watched.ISSUED) for cpu in range(NR_CPUS)] == [0] * NR_CPUS
 
 
+def test_what_is_in_a_buffer_is_part_of_a_state_and_in_which_order():
+    """CPU 0 has these in its buffer, or those, and has forgotten which."""
+    looks = [("store", Z, 1)], [("exchange", W, 1), ("load", Y), ("load", Y), ("load", X)]
+    orders = [("store", X, 1), ("store", Y, 1), ("unless seen", 7, 9), ("store", Y, 1), ("store", X, 1)]
+    found = find([[("load", Z), ("unless seen", 5, 0), *orders, ("forget",), ("load", W)], *looks])
+    assert (0, (0, 1, 0)) in {(seen[0][4], seen[2][1:]) for seen in found.seen}  # both are late, and Y comes first
+    values = [("store", X, 1), ("unless seen", 5, 9), ("store", X, 2)]
+    found = find([[("load", Z), ("unless seen", 4, 0), *values, ("forget",), ("load", W)], *looks])
+    assert {(seen[0][3], seen[2][3]) for seen in found.seen} >= {(0, 0), (0, 1), (0, 2)}
+
+
 def test_ends_of_the_same_words_are_told_once_however_the_stores_came_there():
     program = [[("store", X, 1), ("store", X, 1)], [("store", Y, 1)]]
     assert find(program, every=0).told == find(program, every=0, buffered=0).told == 1
@@ -388,7 +399,8 @@ def without_fences(folder, name):
     return str(path)
 
 
-@pytest.mark.parametrize("name", ["dekker", pytest.param("peterson", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["dekker", "peterson"])
 def test_without_its_fence_a_lock_is_right_under_sc_and_wrong_under_tso_and_with_it_right_under_both(name, tmp_path, capsys):
     for model in (SC, TSO):
         code, row = explored(tmp_path, "--lock", str(LOCKS / f"{name}.py"), "--rounds", "2", "--model", model)
