@@ -451,7 +451,7 @@ def test_a_users_lock_is_refused_by_a_violation(tmp_path, capsys):
     ("text", "words"),
     [
         ("x = 1", "is none of these: a scenario, which defines scene()"),
-        ("def step(worker, k, cpu, task, n): pass", "a worker defines probes()"),
+        ("def step(worker, k, cpu, task, n): pass", "a worker defines nr_probes()"),
         ("def acquire(lock, i): pass", "is none of these"),
         ("from shmkret.locks.ttas import *\ndef release(lock, i): pass\ndef acquire(lock): pass", "acquire()"),
         ("x = (", "SyntaxError"),
