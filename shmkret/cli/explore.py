@@ -41,7 +41,9 @@ def add(commands: Any) -> None:
     explore.add_argument(
         "--engine", default="states", metavar="NAME", help="which schedules are tried: `shmkret list engines`; states"
     )
-    explore.add_argument("--model", default="sc", metavar="NAME", help="how memory behaves: sc, sequentially consistent")
+    explore.add_argument(
+        "--model", default="sc", metavar="NAME", help="how memory behaves: sc, sequentially consistent, or tso, as x86; sc"
+    )
     explore.add_argument(
         "--seconds", type=float, default=math.inf, metavar="S", help="give up after that long, for each search"
     )
@@ -116,5 +118,5 @@ def _asked(options: argparse.Namespace) -> list[Asked]:
     from shmkret.explore.combinations import With, combinations
 
     numbers = (options.cpus, options.rounds, options.deaths, options.maxactive)
-    beside = With(options.scheme, options.lock, *numbers, options.worker)
+    beside = With(options.scheme, options.lock, *numbers, options.worker, options.model)
     return combinations(options.scenarios, beside, output.say)

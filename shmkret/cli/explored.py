@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 from shmkret.cli import output
 from shmkret.errors import UnfitMachine
 from shmkret.explore.pieces import Folder, Piece, Pool
+from shmkret.explore.scene import MODELS
 from shmkret.explore.search import Watch, counted, search
 from shmkret.host import signals
 
@@ -29,7 +30,7 @@ def title(asked: Asked) -> str:
 def manner(how: How) -> str:
     """How it is searched."""
     drawn = f"interleavings drawn by {how.engine} from the seed {how.seed}"
-    return f"sequentially consistent, {drawn if how.draws else 'every interleaving'}"
+    return f"{MODELS[how.model]}, {drawn if how.draws else 'every interleaving'}"
 
 
 def summary(row: dict[str, Any]) -> str:

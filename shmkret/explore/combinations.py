@@ -40,6 +40,7 @@ class With(NamedTuple):
     deaths: int | None = None
     maxactive: int | None = None
     worker: str | None = None
+    model: str = "sc"
 
 
 class _Chosen(NamedTuple):
@@ -94,9 +95,10 @@ def _asked(
     can = find(SCENARIO, name).constants
     dies = can.deaths
     deaths = beside.deaths if named or dies else None
+    numbers = (beside.cpus, beside.rounds, deaths, beside.maxactive)
     worker = beside.worker if named or can.worker else None
     try:
-        asked = asked_of(name, scheme, lock, beside.cpus, beside.rounds, deaths, beside.maxactive, worker)
+        asked = asked_of(name, scheme, lock, *numbers, worker, beside.model)
         scene_of(asked)
     except UsageError as error:
         if named or not dies:

@@ -84,7 +84,7 @@ def piece_of(words: Row) -> Piece:
     how = {**words["how"], "seconds": math.inf if words["how"]["seconds"] is None else words["how"]["seconds"]}
     asked = asked_of(
         words["scenario"], find(SCHEME, words["scheme"]), find(LOCK, words["lock"]), words["cpus"], words["rounds"],
-        words["deaths"], words["maxactive"], words["worker"],
+        words["deaths"], words["maxactive"], words["worker"], how["model"],
     )  # fmt: skip
     return Piece(asked, How(**how))
 

@@ -20,6 +20,7 @@ from shmkret.errors import UsageError
 from shmkret.explore import engines
 from shmkret.explore.scenario import Outcome, Violation
 from shmkret.explore.scenarios import Asked, scene_of
+from shmkret.explore.scene import MODELS
 from shmkret.explore.shown import lanes
 from shmkret.explore.shown.strings import spelt
 from shmkret.explore.stacks import apart, sight, walks
@@ -27,7 +28,6 @@ from shmkret.explore.stacks.executor import Stacks
 from shmkret.host import signals
 from shmkret.plugins import registry
 
-MODELS = ("sc",)
 UNITS = {"": 0, "K": 10, "M": 20, "G": 30}
 LEAST_BITS = 12
 """The smallest table has 2**12 places."""
@@ -64,6 +64,8 @@ class How:
         for option, value, known in (("engine", self.engine, engines.of_stacks()), ("model", self.model, MODELS)):
             if value not in known:
                 raise UsageError(f"`{option}` is {value!r}: there is {', '.join(known)}")
+        if self.model not in self.module_constants.models:
+            raise UsageError(f"the engine {self.engine} searches under {', '.join(self.module_constants.models)} alone")
         if not self.seconds > 0:
             raise UsageError(f"`seconds` is {self.seconds:g}: give more than 0")
         if self.memory is not None and self.memory < 8 << LEAST_BITS:
@@ -85,9 +87,14 @@ class How:
         return registry.find(engines.ENGINE, self.engine).module
 
     @property
+    def module_constants(self) -> Any:
+        """What the engine says of itself."""
+        return registry.find(engines.ENGINE, self.engine).constants
+
+    @property
     def draws(self) -> bool:
         """Whether the engine draws at random, and so is never complete."""
-        return bool(registry.find(engines.ENGINE, self.engine).constants.draws)
+        return bool(self.module_constants.draws)
 
 
 class Wrong(NamedTuple):
@@ -190,7 +197,7 @@ def search(asked: Asked, how: How, watch: Watch | None = None) -> Found:
     scene, began = scene_of(asked), time.monotonic()
     try:
         with signals.on_the_spot():  # a callback of LLVM's would swallow an interrupt
-            stacks = Stacks(scene, ((how.memory or half_of_free()) // 8).bit_length() - 1)
+            stacks = Stacks(scene, ((how.memory or half_of_free()) // 8).bit_length() - 1, model=asked.model)
             vars(how.module).get("prepare", lambda _: None)(stacks)
     finally:
         watch.ended()

@@ -9,6 +9,7 @@
     prepare(stacks)                                      it may have: compiles what search() will run
     DRAWS                                                whether it draws at random, from a seed: it is never complete, and its
                                                          limit is one of runs
+    MODELS                                               how memory may behave in its searches, of shmkret.explore.scene; sc
 
 An engine begins as many runs as it likes, leads each with run.go_on(), asks run.wrong() of every new state and run.check() at
 the end, and gives up after `limit` states or `seconds`: then it is not complete. What run.begin() and run.go_on() raise is a
@@ -30,6 +31,11 @@ def one_of(*names: str) -> Callable[[Any], str]:
     return lambda value: "" if value in names else f"give one of {', '.join(names)}"
 
 
+def some_of(*names: str) -> Callable[[Any], str]:
+    """The check of several names."""
+    return lambda value: "" if isinstance(value, tuple) and {*value} <= {*names} else f"give a tuple of {', '.join(names)}"
+
+
 ENGINE = Contract(
     name="engine",
     folder=Path(__file__).parent,
@@ -37,7 +43,11 @@ ENGINE = Contract(
     record=lambda _contract, _path, _module: object,
     signatures=(Signature("search", ("begin", "limit", "seconds", "seen"), 1),),
     outside=(Signature("prepare", ("stacks",)),),
-    constants=(Constant("EXECUTOR", "greenlets", one_of("greenlets", "stacks")), Constant("DRAWS", False, truth)),
+    constants=(
+        Constant("EXECUTOR", "greenlets", one_of("greenlets", "stacks")),
+        Constant("DRAWS", False, truth),
+        Constant("MODELS", ("sc",), some_of("sc", "tso")),
+    ),
 )
 
 

@@ -7,23 +7,38 @@ Deaths     come before a step, and not after a CPU's last. A store that is no st
            if another reads that word, it is a step; if the check of an end does, it becomes one:
            shmkret.explore.stacks.looked_at
 Ends       that have the same words are checked once: a check depends on the arena alone
+Buffers    under x86-TSO a CPU does no store while its buffer is full: a search in which one was is bounded by that
 Odds       two states are taken for one with a chance of at most n * n / 2**65 in a search of n states
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import product
 from typing import TYPE_CHECKING
 
 from shmkret.explore.scenario import Outcome, Violation
-from shmkret.explore.stacks.control import AT_END, BROKEN, ENDS, FINISHED, FULL, LEARNED, MORE, STATES, TOO_DEEP, WRONG
+from shmkret.explore.stacks.control import (
+    AT_END,
+    BROKEN,
+    BUFFERED,
+    ENDS,
+    FINISHED,
+    FULL,
+    LEARNED,
+    MORE,
+    OVERFLOWED,
+    STATES,
+    TOO_DEEP,
+    WRONG,
+)  # fmt: skip
 from shmkret.machines.compiled.watched import NOT_PRIVATE
 
 if TYPE_CHECKING:
     from shmkret.explore.stacks.executor import Stacks
 
-EXECUTOR = "stacks"
+EXECUTOR, MODELS = "stacks", ("sc", "tso")
 
 
 BUDGET = 100_000
@@ -32,7 +47,8 @@ BOUNDS = range(8)
 
 
 def search(stacks: Stacks, limit: int, seconds: float, seen: Callable[[], None] = lambda: None) -> Outcome:
-    """Every interleaving, up to the first violation, which is then shown with as few preemptions as there are any with.
+    """Every interleaving, up to the first violation, which is then shown with as few preemptions as there are any with, and
+    with so few stores in a buffer at once.
 
     seen: called every now and then.
     """
@@ -52,8 +68,8 @@ def _with_fewest(
     stacks: Stacks, outcome: Outcome, limit: int, end: float, seen: Callable[[], None], *, complete: bool = False
 ) -> None:
     """complete: a search with so few that is not complete is the last: one with more has more to do."""
-    for bound in BOUNDS:
-        smaller = _bounded(stacks, limit, end, seen, bound)
+    for bound, late in product(BOUNDS, _late(stacks.get(BUFFERED))):
+        smaller = _bounded(stacks, limit, end, seen, bound, buffered=late)
         if smaller.violations:
             outcome.violations = smaller.violations
             outcome.violations[0].preemptions = bound
@@ -61,11 +77,20 @@ def _with_fewest(
             break
 
 
-def _bounded(stacks: Stacks, limit: int, end: float, seen: Callable[[], None], bound: int) -> Outcome:
+def _late(most: int) -> Iterator[int]:
+    """How many stores a buffer may hold back: 1, 2, 4 ... and at last as many as there may be; of none, none."""
+    late = min(1, most)
+    while late < most:
+        yield late
+        late *= 2
+    yield most
+
+
+def _bounded(stacks: Stacks, limit: int, end: float, seen: Callable[[], None], bound: int, **smaller: int) -> Outcome:
     """With at most so many preemptions; -1: with any number."""
 
     def begin() -> None:
-        stacks.begin(bound=bound) if bound < 0 else stacks.begin(bound=bound, reduced=0)
+        stacks.begin(bound=bound) if bound < 0 else stacks.begin(bound=bound, reduced=0, **smaller)
 
     return searched(stacks, begin, stacks.descend, (STATES, limit, "states"), end, seen)
 
@@ -116,6 +141,8 @@ def searched(
             outcome.violations.append(Violation(stacks.describe(status), stacks.path()))
         if status in (FULL, TOO_DEEP):
             outcome.gave_up = "the table is full" if status == FULL else "the path is too long"
-        outcome.complete = status == FINISHED
+        if status == FINISHED and stacks.get(OVERFLOWED):
+            outcome.gave_up = f"a store buffer was full, of {stacks.get(BUFFERED)} stores"
+        outcome.complete = status == FINISHED and not outcome.gave_up
         outcome.states, outcome.schedules = stacks.get(STATES), stacks.get(ENDS)
         return outcome

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from shmkret.arch import ARCH
 from shmkret.errors import PluginError, UsageError
-from shmkret.explore.scene import Scene
+from shmkret.explore.scene import MODELS, SC, Scene
 from shmkret.kernel.program import WORKER
 from shmkret.machines.build import Build
 from shmkret.machines.sizes import Sizes
@@ -43,7 +43,7 @@ SCENARIO = Contract(
 @dataclass(frozen=True)
 class Asked:
     """What a scene is made for. maxactive: instances a probe; None: as the scenario has it. deaths: how many in one run.
-    worker: the program that is searched, where the scenario is of one.
+    worker: the program that is searched, where the scenario is of one. model: how memory behaves as it is searched.
     """
 
     scenario: Plugin
@@ -54,6 +54,7 @@ class Asked:
     deaths: int
     maxactive: int | None = None
     worker: Plugin | None = None
+    model: str = SC
 
     def world(self, worker: str = "hot", *, one_bucket: bool = False, recoverable: bool = False, maxactive: int = 2) -> World:
         """With the probes of a worker program. one_bucket: the tasks of all CPUs are in one; else each is in its own."""
@@ -81,6 +82,7 @@ def asked_of(
     deaths: int | None,
     maxactive: int | None,
     worker: str | None = None,
+    model: str = SC,
 ) -> Asked:
     """What was asked for, checked; deaths, worker: None: as the scenario has it. Raises UsageError and its kinds."""
     scenario = find(SCENARIO, name)
@@ -95,8 +97,11 @@ def asked_of(
         raise UsageError(f"{deaths} deaths were asked for: give a number from 0 to {MOST_DEATHS}")
     if worker and not scenario.constants.worker:
         raise UsageError(f"the scenario {scenario.name} is of no worker program: leave out `worker`, or take rounds")
+    if model not in MODELS:
+        raise UsageError(f"the model {model!r} was asked for: there is {', '.join(MODELS)}")
     program = find(WORKER, worker or scenario.constants.worker) if scenario.constants.worker else None
-    return Asked(scenario, scheme, lock, cpus, rounds, own if deaths is None else deaths, maxactive, worker=program)
+    deaths = own if deaths is None else deaths
+    return Asked(scenario, scheme, lock, cpus, rounds, deaths, maxactive, worker=program, model=model)
 
 
 def scene_of(asked: Asked) -> Scene:

@@ -3,6 +3,7 @@
       1  exchange table_locks[3].locked 0 -> 1
       2                                            * exchange table_locks[3].locked 1
 
+x86-TSO  a store's line says what its CPU sees from then on, a line `commit` when all others do
 *    another CPU has used that word since this one did; one of the two may change it
 !    what a CPU is about to do as the schedule ends
 """
@@ -16,10 +17,8 @@ from typing import NamedTuple
 from shmkret.errors import UsageError
 from shmkret.explore.shown.followed import NOWHERE, Places, places_of
 from shmkret.explore.stacks import apart, sight
+from shmkret.explore.stacks.control import COMMITS, DIES, STEPS
 from shmkret.explore.stacks.executor import NO_STEP, Stacks
-
-STEPS, DIES, WAKES = range(3)
-"""What a choice is, for a CPU: choice = CPUs * what + CPU."""
 
 
 class Line(NamedTuple):
@@ -34,14 +33,15 @@ class Line(NamedTuple):
 
 
 class Followed(NamedTuple):
-    """A schedule that was followed: its steps; what each CPU is about to do then; what is wrong (empty: nothing); and where
-    all of that stands.
+    """A schedule that was followed: its steps; what each CPU is about to do then; what is wrong (empty: nothing); where all of
+    that stands; and, a line a CPU, the stores that are in buffers then.
     """
 
     lines: list[Line]
     pending: dict[int, str]
     wrong: list[str]
     places: Places = NOWHERE
+    held_back: tuple[str, ...] = ()
 
 
 def follow(stacks: Stacks, schedule: Sequence[int], *, judged: bool = True) -> Followed:
@@ -53,18 +53,32 @@ def follow(stacks: Stacks, schedule: Sequence[int], *, judged: bool = True) -> F
     for n, choice in enumerate(schedule):
         what, cpu = divmod(choice, nr)
         step = stacks.pending(cpu)
-        address, before = sight.word_of(stacks, cpu)
+        late = sight.held_back(stacks, cpu)
+        address = late[0][0] if what == COMMITS and late else sight.word_of(stacks, cpu)
+        before = sight.value_at(address) if what == COMMITS and address else sight.seen_by(stacks, cpu, address)
         if not stacks.follow(choice):
             raise UsageError(f"step {n + 1} of the schedule cannot be done: the scenario has changed, or the code that it runs")
+        if what == COMMITS:
+            conflicts = _conflicts(uses.setdefault(address, []), cpu, writes=True)
+            place = stacks.name_of(address - stacks.arena.address)
+            lines.append(Line(cpu, "commit", place, before, sight.value_at(address), conflicts))
+            continue
         if what != STEPS:
             lines.append(Line(cpu, "dies" if what == DIES else "wakes for no reason", "", 0, 0, False))
             continue
-        after = sight.value_at(address) if address else 0
-        conflicts = address != 0 and _conflicts(uses.setdefault(address, []), cpu, writes=step.writes)
+        after = sight.seen_by(stacks, cpu, address)
+        is_held_back = len(sight.held_back(stacks, cpu)) > len(late)  # then nobody else can tell yet
+        conflicts = bool(address) and not is_held_back and _conflicts(uses.setdefault(address, []), cpu, writes=step.writes)
         lines.append(Line(cpu, step.kind, step.place, before, after, conflicts))
     found = {cpu: stacks.pending(cpu) for cpu in range(nr)}
     pending = {cpu: f"{step.kind} {step.place}".strip() for cpu, step in found.items() if step.kind not in NO_STEP}
-    return Followed(lines, pending, stacks.judge() if judged else [])
+    held_back = tuple(_held_back(stacks, cpu) for cpu in range(nr) if sight.held_back(stacks, cpu))
+    return Followed(lines, pending, stacks.judge() if judged else [], held_back=held_back)
+
+
+def _held_back(stacks: Stacks, cpu: int) -> str:
+    stores = [(stacks.name_of(place - stacks.arena.address), value) for place, value in sight.held_back(stacks, cpu)]
+    return f"cpu {cpu} has in its store buffer: {', '.join(f'{name} {_value(value)}' for name, value in stores)}"
 
 
 def _conflicts(uses: list[tuple[int, bool]], cpu: int, *, writes: bool) -> bool:
@@ -79,12 +93,12 @@ def follow_apart(stacks: Stacks, schedule: Sequence[int]) -> Followed:
     """The same in a process of its own: where the last step never ends, or crashes, that is what is wrong."""
     try:
         followed = apart.run(stacks, lambda: follow(stacks, schedule))
-        places = places_of(stacks, schedule, [line.place for line in followed.lines])
+        places = places_of(stacks, schedule, [line[1:3] for line in followed.lines])
     except apart.Stopped as error:
         followed = Followed([], {}, [])
         if schedule:
             followed = apart.run(stacks, lambda: follow(stacks, schedule[:-1], judged=False))
-        places = places_of(stacks, schedule, [line.place for line in followed.lines])
+        places = places_of(stacks, schedule, [line[1:3] for line in followed.lines])
         followed = followed._replace(wrong=[f"{error}, at {places.runs_on}" if places.runs_on else str(error)])
     return followed._replace(places=places)
 
@@ -109,7 +123,11 @@ def drawn(followed: Followed, nr_cpus: int) -> list[str]:
         "  ".join([f"{number:>5}", *(f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)), place]).rstrip()
         for (number, cells), place in zip(rows, ends_at, strict=True)
     ]
-    return [*drawn, *(f"cpu {cpu} is at {place}" for cpu, place in followed.places.pending.items() if place)]
+    return [
+        *drawn,
+        *followed.held_back,
+        *(f"cpu {cpu} is at {place}" for cpu, place in followed.places.pending.items() if place),
+    ]
 
 
 def _text(line: Line) -> str:

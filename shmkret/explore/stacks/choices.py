@@ -2,6 +2,11 @@
 
 A CPU's step runs on that CPU's stack until its next one. To go back, the stack is copied to where it was, and what was written
 is written back.
+
+x86-TSO   a step may have to wait until its CPU's buffer is empty, or has room; by what the CPU sees, else. A CPU dies with an
+          empty buffer: a signal is taken as the kernel is left, an interrupt or an exception drains the buffer, and the exit
+          takes locks before anybody is told. That it might die before it is drained, is the same as that it is drained later:
+          nobody can tell until the death is announced
 """
 
 from __future__ import annotations
@@ -9,6 +14,7 @@ from __future__ import annotations
 from shmkret.explore.stacks.control import (
     ANNOUNCES,
     BY_PAST,
+    COMMITS,
     CPU_WORD,
     CURRENT,
     F_ARG,
@@ -35,15 +41,20 @@ from shmkret.explore.stacks.control import (
     FRAME,
     STACKS,
     STANDS,
+    WAKES,
 )  # fmt: skip
 from shmkret.machines.compiled import steps
 from shmkret.machines.compiled.stacks import copy, peek, poke, switch
 from shmkret.machines.compiled.watched import (
     ARG,
+    BUFFERED,
     CLOCK,
+    COMMITTED,
+    ISSUED,
     KIND,
     MAIN,
     NR,
+    OVERFLOWED,
     OWN_PRINT,
     PAST,
     PLACE,
@@ -58,10 +69,13 @@ from shmkret.machines.compiled.watched import (
     STOP,
     UNDO,
     UNDO_TOP,
-    cell,
+    change,
+    drained,
+    entry_of,
+    keep,
     low,
     mix,
-    offset_of,
+    view,
 )  # fmt: skip
 from shmkret.text.arithmetic import mul64, shr64
 from shmkret.text.marks import inline
@@ -87,37 +101,92 @@ def possible(c: int, cpu: int) -> bool:
     """Whether the step that a CPU is about to do can be done."""
     r = record(c, cpu)
     kind = peek(r + KIND)
+    if kind < steps.EXCHANGE:
+        return kind & steps.WRITES == 0 or has_room(c, r, 1)
+    if kind >= steps.DONE:
+        return False
+    if drained(r):
+        return comes(c, cpu)
+    if kind == steps.SEM_RESET:
+        return has_room(c, r, 1)
+    if kind == steps.MUTEX_INIT:
+        return has_room(c, r, 2)
+    if steps.WAIT_EQUAL <= kind < steps.SEM_WAIT:
+        return comes(c, cpu)
+    return fails(c, cpu)
+
+
+@inline
+def has_room(c: int, r: int, stores: int) -> bool:
+    """Whether so many go into a CPU's buffer. An empty one has room for any step's."""
+    held_back = peek(r + ISSUED) - peek(r + COMMITTED)
+    if held_back == 0 or held_back + stores <= peek(c + BUFFERED):
+        return True
+    poke(c + OVERFLOWED, 1)
+    return False
+
+
+@inline
+def comes(c: int, cpu: int) -> bool:
+    """Whether what a CPU's step waits for has come, as that CPU sees it; stores in its buffer apart."""
+    r = record(c, cpu)
+    kind = peek(r + KIND)
     if kind < steps.WAIT_EQUAL:
         return True
     if kind >= steps.DONE:
         return False
     if kind == steps.ASLEEP:
         return not sleeps(c, cpu)
-    word = peek(peek(r + PLACE))
-    stopped = peek(r + STOP) != 0 and peek(peek(r + STOP)) != 0
+    word = view(r, peek(r + PLACE))
+    if is_told(r):
+        return True
     if kind == steps.WAIT_EQUAL or kind == steps.WAIT_EQUAL_UNLESS:
-        return word == peek(r + ARG) or stopped
+        return word == peek(r + ARG)
     if kind == steps.WAIT_NOT_EQUAL or kind == steps.WAIT_NOT_EQUAL_UNLESS:
-        return word != peek(r + ARG) or stopped
+        return word != peek(r + ARG)
     if kind == steps.SEM_WAIT or kind == steps.SEM_WAIT_UNLESS:
-        return low(word) > 0 or stopped
-    if kind == steps.MUTEX_LOCK or kind == steps.MUTEX_LOCK_UNLESS:
-        robust = kind == steps.MUTEX_LOCK and peek(r + ARG) != 0 and low(word) <= peek(c + NR)
-        return low(word) == 0 or stopped or (robust and peek(record(c, low(word) - 1) + KIND) == steps.DEAD)
-    return True
+        return low(word) > 0
+    return can_be_had(c, r, kind, word)
+
+
+@inline
+def is_told(r: int) -> bool:
+    """Whether the word that ends a CPU's wait says so."""
+    return peek(r + STOP) != 0 and view(r, peek(r + STOP)) != 0
+
+
+@inline
+def can_be_had(c: int, r: int, kind: int, word: int) -> bool:
+    """Whether a mutex is free, or robust and its owner dead."""
+    robust = kind != steps.MUTEX_LOCK_UNLESS and peek(r + ARG) != 0 and low(word) <= peek(c + NR)
+    return low(word) == 0 or (robust and peek(record(c, low(word) - 1) + KIND) == steps.DEAD)
+
+
+@inline
+def fails(c: int, cpu: int) -> bool:
+    """Whether a CPU's step is a call of libc that does not get what it asks for: then it may leave stores in the buffer."""
+    r = record(c, cpu)
+    kind = peek(r + KIND)
+    if kind == steps.SEM_TRYWAIT or (kind == steps.SEM_WAIT_UNLESS and is_told(r)):
+        return low(view(r, peek(r + PLACE))) == 0
+    if kind == steps.MUTEX_TRYLOCK or (kind == steps.MUTEX_LOCK_UNLESS and is_told(r)):
+        return not can_be_had(c, r, kind, view(r, peek(r + PLACE)))
+    return False
 
 
 @inline
 def note(c: int, place: int, value: int) -> None:
     """The scheduler itself writes a word."""
-    n = peek(c + UNDO_TOP)
-    before = peek(place)
-    entry = peek(c + UNDO) + 16 * n
-    poke(entry, place)
-    poke(entry + 8, before)
-    poke(c + UNDO_TOP, n + 1)
-    poke(c + PRINT, peek(c + PRINT) ^ cell(offset_of(c, place), before) ^ cell(offset_of(c, place), value))
-    poke(place, value)
+    change(c, PRINT, place, value)
+
+
+@inline
+def commit(c: int, cpu: int) -> None:
+    """A CPU's oldest store goes to memory."""
+    r = record(c, cpu)
+    n = peek(r + COMMITTED)
+    note(c, peek(entry_of(r, n)), peek(entry_of(r, n) + 8))
+    keep(c, r + COMMITTED, n + 1)
 
 
 @inline
@@ -202,7 +271,7 @@ def go(c: int, nr: int, frame: int, choice: int, saved: int) -> int:
     poke(after + F_DIED, peek(frame + F_DIED))
     poke(after + F_WOKEN, peek(frame + F_WOKEN))
     if choice < nr:
-        if last >= 0 and last != cpu and possible(c, last):
+        if last >= 0 and last != cpu and comes(c, last):
             poke(after + F_USED, peek(frame + F_USED) + 1)
         poke(after + F_LAST, cpu)
         copy(saved, sp, n)
@@ -213,8 +282,11 @@ def go(c: int, nr: int, frame: int, choice: int, saved: int) -> int:
         stand(c, r)
         return saved + n
     poke(frame + F_BYTES, 0)
+    if choice >= COMMITS * nr:
+        commit(c, cpu)
+        return saved
     leave_queue(c, cpu)
-    if choice < 2 * nr:
+    if choice < WAKES * nr:
         poke(after + F_DIED, peek(frame + F_DIED) + 1)
         poke(r + KIND, steps.DEAD)
         poke(r + STOP, 0)

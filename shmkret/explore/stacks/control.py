@@ -5,6 +5,10 @@ The control block begins with what CPUs need of it: shmkret.machines.compiled.wa
 
 from __future__ import annotations
 
+from shmkret.machines.compiled.watched import BUFFERED, OVERFLOWED
+
+__all__ = ["BUFFERED", "OVERFLOWED"]  # they are set as the others are
+
 (
     STACKS, TABLE, MASK, ROOM, FRAMES, MOST_FRAMES, SAVED_TOP, SAVED_END, ENDS_TABLE, DEPTH, FRESH, STATES, DONE_STEPS,
     ENDS, DEEPEST, MORTAL, DEATHS, ANNOUNCES, REASONLESS, BOUND, EVERY, CURRENT, DISTINCT, REDUCED,
@@ -42,6 +46,8 @@ FINISHED, MORE, AT_END, AT_STATE, RACE, DEADLOCK, BROKEN, FULL, TOO_DEEP, LEARNE
 WRONG = (RACE, DEADLOCK, BROKEN, CYCLE)
 """Of these, where something is wrong in the state to which it has come."""
 BEGINS, GOES_ON = 1, 2
+STEPS, DIES, WAKES, COMMITS, KINDS = range(5)
+"""What a choice is, for a CPU: choice = CPUs * what + CPU. How many of these there are."""
 ENDS_MASK = (1 << 16) - 1
 """The table of ends has one place more."""
 PATH_MASK = (1 << 12) - 1

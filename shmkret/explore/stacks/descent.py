@@ -7,29 +7,34 @@ more.
 
 By past    what a CPU has read determines where its code stands, too, and the words of its own. States of the words that CPUs
            share and of all that each has read are many more; greenlets can be compared with these
-Choices    in each state: which CPU does its step; which CPU dies before its step; whose sleep ends for no reason
+Choices    in each state: which CPU does its step; which CPU dies before its step; whose sleep ends for no reason; under
+           x86-TSO, whose oldest store goes to memory
+Buffers    are part of the state. At an end all are empty. A data race is seen before the first of its stores is in a buffer: a
+           store that is held back was a step when the others were as far, for none can have learned that it was done
 Cycles     a way that comes back to a state on it can be gone for ever: a livelock. By past there is none: every step adds to
            what its CPU has read
-Bound      with a bound of preemptions, who ran last and how many there were are part of the state
+Bound      with a bound of preemptions, who ran last and how many there were are part of the state. A commit is none; that a
+           CPU waits until its own stores are committed does not give its turn away
 Source     G. Holzmann, "An analysis of bitstate hashing", 1998; M. Musuvathi and S. Qadeer, "Iterative context bounding", 2007
 """
 
 from __future__ import annotations
 
-from shmkret.explore.stacks.choices import go, go_back, possible, record, stand
+from shmkret.explore.stacks.choices import comes, go, go_back, possible, record, stand
 from shmkret.explore.stacks.control import (
     ANNOUNCES,
     AT_END,
     AT_STATE,
     BOUND,
     BROKEN,
-    BY_PAST,
+    COMMITS,
     CURRENT,
     CYCLE,
     DEADLOCK,
     DEATHS,
     DEEPEST,
     DEPTH,
+    DIES,
     DISTINCT,
     DONE_STEPS,
     ENDS,
@@ -49,24 +54,24 @@ from shmkret.explore.stacks.control import (
     FRAMES,
     FRESH,
     FULL,
+    KINDS,
     LEARNED,
     MASK,
     MORE,
     MORTAL,
     MOST_FRAMES,
-    ON_PATH,
-    PATH_MASK,
     RACE,
     REASONLESS,
     REDUCED,
     ROOM,
     SAVED_END,
     SAVED_TOP,
-    STANDS,
     STATES,
     TABLE,
     TOO_DEEP,
+    WAKES,
 )  # fmt: skip
+from shmkret.explore.stacks.state import is_new, is_on_path, put_on_path, state_of, take_off_path
 from shmkret.machines.compiled import steps
 from shmkret.machines.compiled.stacks import peek, poke, switch
 from shmkret.machines.compiled.watched import (
@@ -77,7 +82,6 @@ from shmkret.machines.compiled.watched import (
     MANY,
     NR,
     OWN_PRINT,
-    PAST,
     PLACE,
     PRINT,
     SIZE,
@@ -87,9 +91,9 @@ from shmkret.machines.compiled.watched import (
     UNDO_TOP,
     USERS,
     WRITERS,
+    drained,
     mix,
 )  # fmt: skip
-from shmkret.text.arithmetic import add64, mul64
 from shmkret.text.marks import inline
 
 RACING = steps.WRITES | steps.PLAIN
@@ -120,72 +124,6 @@ def race_between(a: int, b: int) -> bool:
 
 
 @inline
-def fingerprint(c: int, nr: int, last: int, used: int, died: int, woken: int) -> int:
-    """Where all stands, as a number that is not 0."""
-    h = peek(c + PRINT)
-    which = PAST
-    if peek(c + BY_PAST) == 0:
-        h = h ^ mix(peek(c + OWN_PRINT))
-        which = STANDS
-    for i in range(nr):
-        h = mix(add64(mul64(h, 7), peek(record(c, i) + which)))
-    h = mix(add64(h, add64(mul64(died, 31), woken)))
-    if peek(c + BOUND) >= 0:
-        h = mix(add64(h, add64(mul64(last, 1009), used)))
-    return h if h != 0 else 1
-
-
-@inline
-def is_new(table: int, mask: int, h: int) -> bool:
-    """Put a fingerprint into a table, if it is not there."""
-    i = h & mask
-    while True:
-        there = peek(table + 8 * i)
-        if there == h:
-            return False
-        if there == 0:
-            poke(table + 8 * i, h)
-            return True
-        i = (i + 1) & mask
-
-
-@inline
-def is_on_path(c: int, frame: int, h: int) -> bool:
-    """Whether the path that leads to this frame has been in that state before."""
-    if peek(peek(c + ON_PATH) + 8 * (h & PATH_MASK)) != 0:
-        at = peek(c + FRAMES)
-        while at < frame:
-            if peek(at + F_STATE) == h:
-                return True
-            at += FRAME
-    return False
-
-
-@inline
-def put_on_path(c: int, frame: int, h: int) -> None:
-    """The path has come to this state, from which it goes on."""
-    poke(frame + F_STATE, h)
-    place = peek(c + ON_PATH) + 8 * (h & PATH_MASK)
-    poke(place, peek(place) + 1)
-
-
-@inline
-def take_off_path(c: int, frame: int) -> None:
-    """The path goes back from the state of this frame."""
-    h = peek(frame + F_STATE)
-    if h != 0:
-        poke(frame + F_STATE, 0)
-        place = peek(c + ON_PATH) + 8 * (h & PATH_MASK)
-        poke(place, peek(place) - 1)
-
-
-@inline
-def state_of(c: int, nr: int, frame: int) -> int:
-    """The fingerprint of the state to which the path has come."""
-    return fingerprint(c, nr, peek(frame + F_LAST), peek(frame + F_USED), peek(frame + F_DIED), peek(frame + F_WOKEN))
-
-
-@inline
 def ends_anew(c: int) -> bool:
     """Whether no end before had the same words, as far as that can be remembered."""
     if peek(c + DISTINCT) <= ENDS_MASK // 2 and not is_new(
@@ -207,7 +145,9 @@ def arrive(c: int, nr: int) -> int:
         kind = peek(record(c, i) + KIND)
         if kind == steps.BROKEN:
             return BROKEN
-        if kind == steps.DONE or kind == steps.DEAD:
+        if not drained(record(c, i)):
+            can += 1
+        elif kind == steps.DONE or kind == steps.DEAD:
             ended += 1
         elif possible(c, i):
             can += 1
@@ -221,24 +161,28 @@ def arrive(c: int, nr: int) -> int:
 
 @inline
 def next_choice(c: int, nr: int, frame: int) -> int:
-    """The next choice in a state that is possible; 3 * nr when there is none. CPU i does its step (i), dies (nr + i), or sleeps
-    no more (2 * nr + i).
+    """The next choice in a state that is possible; KINDS * nr when there is none. CPU i does its step (i), dies (nr + i),
+    sleeps no more (2 * nr + i), or has its oldest store committed (3 * nr + i).
     """
     choice = peek(frame + F_NEXT)
     last = peek(frame + F_LAST)
     bound = peek(c + BOUND)
-    while choice < 3 * nr:
+    while choice < KINDS * nr:
         if choice < nr:
             if possible(c, choice):
-                preempts = bound >= 0 and last >= 0 and choice != last and possible(c, last)
+                preempts = bound >= 0 and last >= 0 and choice != last and comes(c, last)
                 if not (preempts and peek(frame + F_USED) >= bound):
                     break
-        elif choice < 2 * nr:
-            kind = peek(record(c, choice - nr) + KIND)
-            if peek(c + DEATHS) > peek(frame + F_DIED) and (peek(c + MORTAL) >> (choice - nr)) & 1 != 0 and kind < steps.DONE:
+        elif choice < (DIES + 1) * nr:
+            r = record(c, choice - DIES * nr)
+            may_die = peek(c + DEATHS) > peek(frame + F_DIED) and (peek(c + MORTAL) >> (choice - DIES * nr)) & 1 != 0
+            if may_die and peek(r + KIND) < steps.DONE and drained(r):
+                break
+        elif choice >= COMMITS * nr:
+            if not drained(record(c, choice - COMMITS * nr)):
                 break
         elif peek(c + REASONLESS) > peek(frame + F_WOKEN):
-            cpu = choice - 2 * nr
+            cpu = choice - WAKES * nr
             if peek(record(c, cpu) + KIND) == steps.ASLEEP and not possible(c, cpu):
                 break
         choice += 1
@@ -247,11 +191,13 @@ def next_choice(c: int, nr: int, frame: int) -> int:
 
 @inline
 def alone(c: int, nr: int, died: int) -> int:
-    """The lowest CPU whose step commutes with all that others will ever do; -1: there is none. Nobody does so who may die."""
+    """The lowest CPU whose step commutes with all that others will ever do, and with every commit, its own among them; -1:
+    there is none. Nobody does so who may die. Who has ended, and has stores in its buffer, is yet to write.
+    """
     may_die = peek(c + DEATHS) > died
     others = 1 << nr if may_die else 0
     for i in range(nr):
-        if peek(record(c, i) + KIND) < steps.DONE:
+        if peek(record(c, i) + KIND) < steps.DONE or not drained(record(c, i)):
             others |= 1 << i
     for i in range(nr):
         if not (may_die and (peek(c + MORTAL) >> i) & 1 != 0) and possible(c, i) and is_alone(c, i, others & ~(1 << i)):
@@ -328,7 +274,7 @@ def is_full(c: int, depth: int, saved: int) -> bool:
 def follow(c: int, choice: int) -> int:
     """Make a choice, if it is possible, and nothing else: 1, or 0."""
     nr = peek(c + NR)
-    if choice < 0 or choice >= 3 * nr or is_full(c, peek(c + DEPTH), peek(c + SAVED_TOP)):
+    if choice < 0 or choice >= KINDS * nr or is_full(c, peek(c + DEPTH), peek(c + SAVED_TOP)):
         return 0
     frame = peek(c + FRAMES) + peek(c + DEPTH) * FRAME
     poke(frame + F_NEXT, choice)
@@ -358,7 +304,7 @@ def descend(c: int, budget: int) -> int:
     while done < budget:
         if fresh != 0:
             fresh = 0
-            poke(frame + F_NEXT, 3 * nr)
+            poke(frame + F_NEXT, KINDS * nr)
             poke(frame + F_ONLY, 0)
             if reduced and peek(c + GREW) != 0:
                 status = LEARNED
@@ -390,11 +336,11 @@ def descend(c: int, budget: int) -> int:
                     break
                 status = MORE
         choice = next_choice(c, nr, frame)
-        if choice < 3 * nr:
+        if choice < KINDS * nr:
             if is_full(c, depth, saved):
                 status = TOO_DEEP
                 break
-            poke(frame + F_NEXT, 3 * nr if peek(frame + F_ONLY) != 0 else choice + 1)
+            poke(frame + F_NEXT, KINDS * nr if peek(frame + F_ONLY) != 0 else choice + 1)
             poke(c + DEPTH, depth)
             saved = go(c, nr, frame, choice, saved)
             done += 1

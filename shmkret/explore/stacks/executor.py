@@ -28,7 +28,7 @@ from shmkret.arena.layout import ARRAYS
 from shmkret.audit.checks import not_given_back
 from shmkret.audit.findings import sentences
 from shmkret.errors import ArenaError, UsageError
-from shmkret.explore.scene import Scene
+from shmkret.explore.scene import SC, TSO, Scene
 from shmkret.explore.snapshot import NOT_SHARED
 from shmkret.explore.stacks import control, descent
 from shmkret.explore.stacks.looked_at import LookedAt
@@ -40,6 +40,7 @@ from shmkret.machines.compiled.stacks import fresh_stack
 
 MOST_FRAMES = 20_000
 MOST_WRITES = 1 << 20
+ROOM_TO_UNDO = 16 * (MOST_WRITES + 2 * watched.QUEUE_END * MOST_FRAMES)  # a choice writes some, beside a CPU's step
 LONGEST_RUN = 3_000
 SAVED = MOST_FRAMES * 2048
 MOST_STACK = watched.STACK - (24 << 10)
@@ -70,11 +71,12 @@ class Pending(NamedTuple):
 class Stacks:
     """A scene on stacks. reduced: words that nobody shares as far as is known are no steps; else only those that never are.
 
-    bits: the table of states grows to at most 2**bits places, of 8 bytes each; three of four are used.
+    bits: the table of states grows to at most 2**bits places, of 8 bytes each; three of four are used. model: of MODELS.
     """
 
-    def __init__(self, scene: Scene, bits: int = 22, *, reduced: bool = False) -> None:
+    def __init__(self, scene: Scene, bits: int = 22, *, reduced: bool = False, model: str = SC) -> None:
         self.scene = scene
+        self._buffered = {SC: 0, TSO: watched.MOST_BUFFERED}[model]
         if scene.nr_cpus >= watched.QUEUE_END:
             raise UsageError(f"a search has at most {watched.QUEUE_END - 1} CPUs; {scene.name} has {scene.nr_cpus}")
         world, build = scene.world, scene.world.build
@@ -119,7 +121,7 @@ class Stacks:
         c = control
         self._set(
             {
-                watched.UNDO: self._room(16 * MOST_WRITES), watched.UNDO_MOST: MOST_WRITES, watched.USERS: self._users,
+                watched.UNDO: self._room(ROOM_TO_UNDO), watched.UNDO_MOST: MOST_WRITES, watched.USERS: self._users,
                 watched.ARENA: self.arena.address, watched.SIZE: self.arena.size, watched.LONGEST: LONGEST_RUN,
                 watched.NR: scene.nr_cpus, watched.MOST_STACK: MOST_STACK, c.STACKS: self._stacks,
                 c.FRAMES: self._room(c.FRAME * MOST_FRAMES), c.MOST_FRAMES: MOST_FRAMES, c.SAVED_END: saved + SAVED,
@@ -214,7 +216,14 @@ class Stacks:
 
     def begin(self, **values: int) -> None:
         """Every CPU comes to its first step. values: words of the control block by their names, in small letters."""
-        values = {"bound": -1, "every": 0, "by_past": 0, "reasonless": self.scene.reasonless, **values}
+        values = {
+            "bound": -1,
+            "every": 0,
+            "by_past": 0,
+            "reasonless": self.scene.reasonless,
+            "buffered": self._buffered,
+            **values,
+        }
         self._resize(self._bits)
         ctypes.memset(self._ends, 0, 8 * (control.ENDS_MASK + 1))
         ctypes.memset(self._on_path, 0, 8 * (control.PATH_MASK + 1))
@@ -225,16 +234,9 @@ class Stacks:
             users[[place // 8 for place in self._static]] &= ~watched.STEP
         users[[place // 8 for place in self._shared]] |= watched.STEP
         zero = (
-            control.STATES,
-            control.DONE_STEPS,
-            control.ENDS,
-            control.DEEPEST,
-            control.DISTINCT,
-            control.DEPTH,
-            watched.PRINT,
-            watched.OWN_PRINT,
-            watched.UNDO_TOP,
-        )
+            control.STATES, control.DONE_STEPS, control.ENDS, control.DEEPEST, control.DISTINCT, control.DEPTH, watched.PRINT,
+            watched.OWN_PRINT, watched.UNDO_TOP, watched.OVERFLOWED,
+        )  # fmt: skip
         self._set(dict.fromkeys(zero, 0) | {control.SAVED_TOP: self._saved, control.REDUCED: int(self._static is None)})
         self._set({getattr(control, name.upper()): value for name, value in values.items()})
         ctypes.memset(self._control + watched.QUEUE, 0, 8 * watched.QUEUE_END)
@@ -243,9 +245,8 @@ class Stacks:
         for cpu in range(self.scene.nr_cpus + 1):
             r = self._record(cpu)
             ctypes.memset(r, 0, watched.RECORD)
-            sp, frame, number = fresh_stack(
-                r, entry, self._parameters.ctypes.data, cpu, self._hooks["left"], r + watched.SCRATCH
-            )
+            parameters, left = self._parameters.ctypes.data, self._hooks["left"]
+            sp, frame, number = fresh_stack(r, entry, parameters, cpu, left, r + watched.SCRATCH)
             ctypes.memmove(sp, frame, len(frame))
             for offset, value in ((watched.SP, sp), (watched.NUMBER, cpu), (watched.CONTROL, self._control)):
                 _word(r + offset).value = value
@@ -311,7 +312,7 @@ class Stacks:
         """What a CPU is about to do."""
         kind, place, value = (
             int(_word(self._record(cpu) + offset).value) for offset in (watched.KIND, watched.PLACE, watched.ARG)
-        )
+        )  # fmt: skip
         named = self.name_of(place - self.arena.address) if place else ""
         return Pending(steps.NAMES[kind // 4], named, value, kind & steps.WRITES != 0)
 

@@ -26,10 +26,22 @@ def running(stacks: Stacks) -> tuple[int, list[int]]:
     return cpu, [*stacks.path(), value_at(frame + control.F_CHOICE)]
 
 
-def word_of(stacks: Stacks, cpu: int) -> tuple[int, int]:
-    """The address of the word that a CPU is about to use, and what is there; (0, 0) where it uses none."""
-    place = value_at(stacks._record(cpu) + watched.PLACE)
-    return place, value_at(place) if place else 0
+def word_of(stacks: Stacks, cpu: int) -> int:
+    """The address of the word that a CPU is about to use; 0 where it uses none."""
+    return value_at(stacks._record(cpu) + watched.PLACE)
+
+
+def seen_by(stacks: Stacks, cpu: int, place: int) -> int:
+    """What a CPU sees at an address: its own newest store there that is held back, else what is in memory."""
+    return next((value for at, value in reversed(held_back(stacks, cpu)) if at == place), value_at(place) if place else 0)
+
+
+def held_back(stacks: Stacks, cpu: int) -> list[tuple[int, int]]:
+    """The stores in a CPU's buffer, the oldest first: addresses, and values."""
+    record = stacks._record(cpu)
+    numbers = range(value_at(record + watched.COMMITTED), value_at(record + watched.ISSUED))
+    entries = [record + watched.BUFFER + 16 * (n % watched.MOST_BUFFERED) for n in numbers]
+    return [(value_at(entry), value_at(entry + 8)) for entry in entries]
 
 
 def value_at(address: int) -> int:

@@ -42,7 +42,8 @@ from shmkret.explore.stacks.control import (
     TABLE,
     TOO_DEEP,
 )  # fmt: skip
-from shmkret.explore.stacks.descent import arrive, is_full, is_new, next_choice
+from shmkret.explore.stacks.descent import arrive, is_full, next_choice
+from shmkret.explore.stacks.state import is_new
 from shmkret.machines.compiled.cache import cache_folder
 from shmkret.machines.compiled.loop import INT, compile_function
 from shmkret.machines.compiled.stacks import copy, peek, poke

@@ -23,10 +23,13 @@ from shmkret.machines.compiled.watched import (
     RAISED,
     SP,
     give_up,
+    has_buffer,
     me,
+    put,
     saw,
     step,
     uses,
+    view,
     was_possible,
     write,
 )
@@ -41,7 +44,7 @@ def load(kind: int, place: int) -> int:
     if not uses(r, place, 0):
         return peek(place)
     step(r, kind, place, 0, 0)
-    value = peek(place)
+    value = view(r, place)
     saw(r, value)
     return value
 
@@ -53,7 +56,7 @@ def store(kind: int, place: int, value: int) -> int:
     shared = uses(r, place, 1)
     if shared:
         step(r, kind, place, value, 0)
-    write(r, place, value, shared)
+    put(r, place, value, shared)
     if shared:
         saw(r, 0)
     return 0
@@ -64,11 +67,12 @@ def exchange(kind: int, place: int, value: int) -> int:
     """What was there before."""
     r = me()
     shared = uses(r, place, 1)
-    if shared:
+    is_step = shared or has_buffer(r)
+    if is_step:
         step(r, kind, place, value, 0)
     before = peek(place)
     write(r, place, value, shared)
-    if shared:
+    if is_step:
         saw(r, before)
     return before
 
@@ -78,11 +82,12 @@ def fetch_add(kind: int, place: int, value: int) -> int:
     """What was there before; it wraps."""
     r = me()
     shared = uses(r, place, 1)
-    if shared:
+    is_step = shared or has_buffer(r)
+    if is_step:
         step(r, kind, place, value, 0)
     before = peek(place)
     write(r, place, add64(before, value), shared)
-    if shared:
+    if is_step:
         saw(r, before)
     return before
 
@@ -92,12 +97,13 @@ def cmpxchg(kind: int, place: int, old: int, new: int) -> int:
     """What was there before: it was written if that is `old`."""
     r = me()
     shared = uses(r, place, 1)
-    if shared:
+    is_step = shared or has_buffer(r)
+    if is_step:
         step(r, kind, place, old, 0)
     before = peek(place)
     if before == old:
         write(r, place, new, shared)
-    if shared:
+    if is_step:
         saw(r, before)
     return before
 
@@ -109,7 +115,7 @@ def wait(kind: int, place: int, value: int) -> int:
     shared = uses(r, place, 0)
     if shared or (peek(place) == value) != (kind == steps.WAIT_EQUAL):
         step(r, kind, place, value, 0)
-        seen = peek(place)
+        seen = view(r, place)
         was_possible(r, place, (seen == value) == (kind == steps.WAIT_EQUAL))
         saw(r, seen)
     return 0
@@ -122,16 +128,20 @@ def wait_unless(kind: int, place: int, value: int, stop: int) -> int:
     uses(r, place, 0)
     uses(r, stop, 0)
     step(r, kind, place, value, stop)
-    seen = peek(place)
+    seen = view(r, place)
     saw(r, seen)
     come = (seen == value) == (kind == steps.WAIT_EQUAL_UNLESS)
-    was_possible(r, place, come or peek(stop) != 0)
+    was_possible(r, place, come or view(r, stop) != 0)
     return 1 if come else 0
 
 
 @inline
 def fence(kind: int) -> int:
-    """Nothing: every access is in order already."""
+    """Every store before it is in memory. Where none is held back, it is nothing."""
+    r = me()
+    if has_buffer(r):
+        step(r, kind, 0, 0, 0)
+        saw(r, 0)
     return 0
 
 

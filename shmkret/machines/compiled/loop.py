@@ -25,7 +25,7 @@ from shmkret.arena.records import Script
 from shmkret.arena.shape import Group
 from shmkret.errors import PluginError
 from shmkret.machines.compiled.cache import FolderCache
-from shmkret.machines.compiled.steps import LIBC, NOT_SEARCHED
+from shmkret.machines.compiled.steps import ACCESSES, LIBC, NOT_SEARCHED
 from shmkret.machines.compiled.types import bind, kernel_maker
 from shmkret.machines.compiled.verbs import teach
 from shmkret.machines.compiled.watching import finished
@@ -106,11 +106,25 @@ def entry_of(compiled: Any) -> int:
     return int(result.library.get_pointer_to_function(result.fndesc.llvm_func_name))
 
 
+FENCE = "fence seq_cst"
+
+
+def _call_for_fences(library: Any) -> None:
+    """Let a library call a hook where it has a fence, which is on no word whose type would say that it is watched."""
+    text = str(library._final_module)
+    if FENCE not in text:
+        return
+    hook, kind = ACCESSES["fence"]
+    text = text.replace(FENCE, f"call void @shmkret_{hook}(i64 {kind})")  # an answer would need a number of its own
+    library._final_module = llvm.parse_assembly(f"{text}\ndeclare void @shmkret_{hook}(i64)\n")
+
+
 def _rename_libc(library: Any) -> None:
-    """Before a library is made executable, let it call the models of libc's functions in place of these."""
+    """Before a library is made executable, let it call the models of libc's functions in place of these, and one for fences."""
     finalize = library._finalize_final_module
 
     def renamed() -> None:
+        _call_for_fences(library)
         functions = list(library._final_module.functions)
         called = {function.name for function in functions if function.is_declaration}
         # What is not there would be called at address 0.
