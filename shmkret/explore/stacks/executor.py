@@ -80,8 +80,7 @@ class Stacks:
         if scene.nr_cpus >= watched.QUEUE_END:
             raise UsageError(f"a search has at most {watched.QUEUE_END - 1} CPUs; {scene.name} has {scene.nr_cpus}")
         world, build = scene.world, scene.world.build
-        folder = build.cache()
-        own = folder and cache_folder(())  # nothing of a user's file is in what is compiled here
+        folder, own = build.cache(), cache_folder(())  # own: what is compiled of ours alone
         self._hooks = hooks(own and own / "search")
         self._begin, self._follow, self._descend, self._rehash, self._races = (
             compile_function(function, [INT] * nr, own and own / f"search-{function.__name__}")

@@ -218,7 +218,7 @@ class Walk(NamedTuple):
 
     def compiled(self, stacks: Stacks) -> Callable[[int, int], int]:
         """walk(c, budget), compiled, or read from where it is kept."""
-        return _compiled(self, stacks.scene.world.build.cache() and cache_folder(()))
+        return _compiled(self, cache_folder(()))
 
     def search(self, stacks: Stacks, runs: int, seconds: float, seen: Callable[[], None]) -> Outcome:
         """Runs, up to the first violation, which is then shown with as few preemptions as there are any with, where a search
