@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from shmkret.explore.scenarios import Asked
     from shmkret.explore.stacks.apart import Progress
 
-ENGINES, MODELS = ("states",), ("sc",)
+MODELS = ("sc",)
+TRACES = "traces"
+"""The engine that counts runs, and has no table."""
 UNITS = {"": 0, "K": 10, "M": 20, "G": 30}
 LEAST_BITS = 12
 """The smallest table has 2**12 places."""
@@ -42,7 +44,7 @@ def add(commands: Any) -> None:
     explore.add_argument("--rounds", type=int, default=1, metavar="N", help="what each CPU does, so many times; 1")
     explore.add_argument("--deaths", type=int, metavar="N", help="how many may die in one run; default as the scenario has it")
     explore.add_argument("--maxactive", type=int, metavar="N", help="instances a probe; default as the scenario has it")
-    explore.add_argument("--engine", default="states", metavar="NAME", help="which schedules are tried: states")
+    explore.add_argument("--engine", default="states", metavar="NAME", help="which schedules are tried: states, traces; states")
     explore.add_argument("--model", default="sc", metavar="NAME", help="how memory behaves: sc, sequentially consistent")
     explore.add_argument(
         "--seconds", type=float, default=math.inf, metavar="S", help="give up after that long, for each search"
@@ -70,7 +72,7 @@ def run(options: argparse.Namespace, argv: list[str]) -> int:
     memory = options.memory or _half_of_free()
     found: list[_Searched] = []
     for one in asked:
-        found.append(_search(one, options.seconds, memory, place))
+        found.append(_search(one, options.engine, options.seconds, memory, place))
         if found[-1].bound == INTERRUPTED:
             break
     result = output.headed("explore", argv)
@@ -104,12 +106,13 @@ def _asked(options: argparse.Namespace) -> list[Asked]:
     """The searches, every scene tried to be made before the first. Raises UsageError and its kinds."""
     from itertools import product
 
+    from shmkret.explore.engines import of_stacks
     from shmkret.explore.scenarios import SCENARIO, asked_of, scene_of
     from shmkret.locks import LOCK
     from shmkret.plugins import registry
     from shmkret.schemes import SCHEME
 
-    for option, value, known in (("engine", options.engine, ENGINES), ("model", options.model, MODELS)):
+    for option, value, known in (("engine", options.engine, of_stacks()), ("model", options.model, MODELS)):
         if value not in known:
             raise UsageError(f"--{option} is {value!r}: there is {', '.join(known)}")
     if not options.seconds > 0:
@@ -140,26 +143,30 @@ def _half_of_free() -> int:
     return int(psutil.virtual_memory().available) // 2
 
 
-def _search(asked: Asked, seconds: float, memory: int, place: TextIO) -> _Searched:
+def _search(asked: Asked, engine: str, seconds: float, memory: int, place: TextIO) -> _Searched:
     """One search, told before and after."""
+    from shmkret.explore.engines import ENGINE
     from shmkret.explore.scenarios import scene_of
     from shmkret.explore.stacks import apart
     from shmkret.explore.stacks.executor import Stacks
+    from shmkret.plugins.registry import find
 
-    said = title(asked)
+    said, plugin = title(asked), find(ENGINE, engine)
     print(f"{said}; sequentially consistent, every interleaving", file=place, flush=True)
-    live = Live()
+    live = Live(engine)
     live.show("compiling")
     scene, began = scene_of(asked), time.monotonic()
     try:
         with signals.on_the_spot():  # a callback of LLVM's would swallow an interrupt
             stacks = Stacks(scene, (memory // 8).bit_length() - 1)
+            if prepare := plugin.own("prepare"):
+                prepare(stacks)
     finally:
         live.clear()
     with stacks:
         compiled = time.monotonic()
         try:
-            outcome = apart.search(stacks, seconds, live.show_progress)
+            outcome = apart.search(stacks, seconds, live.show_progress, engine=plugin.module.search)
         finally:
             live.clear()
         searched = time.monotonic() - compiled
@@ -167,11 +174,14 @@ def _search(asked: Asked, seconds: float, memory: int, place: TextIO) -> _Search
         last = apart.progress(stacks, searched)
         row = {
             "name": asked.scenario.name, "scheme": asked.scheme.name, "lock": asked.lock.name, "cpus": asked.cpus,
-            "rounds": asked.rounds, "deaths": asked.deaths, "maxactive": asked.maxactive, "engine": "states", "model": "sc",
+            "rounds": asked.rounds, "deaths": asked.deaths, "maxactive": asked.maxactive, "engine": engine, "model": "sc",
             "bound": bound, "complete": outcome.complete, "schedules": outcome.schedules, "states": outcome.states,
             "seconds": searched, "compile_seconds": compiled - began, "table_bytes": last.table, "table_share": last.share,
             "odds_of_a_missed_state": outcome.states**2 / 2**65, "violations": [],
         }  # fmt: skip
+        if engine == TRACES:
+            row |= {"retried": outcome.retried, "blocked": outcome.blocked, "pruned": outcome.pruned}
+            row |= {"table_bytes": 0, "table_share": 0.0, "odds_of_a_missed_state": 0.0}
         print(f"  {_summary(row)}", file=place, flush=True)
         row["violations"] = [told(asked, stacks, violation, place) for violation in outcome.violations]
     return _Searched(row, INTERRUPTED if outcome.gave_up == apart.INTERRUPTED else bound)
@@ -185,12 +195,19 @@ def title(asked: Asked) -> str:
 
 
 def _counted(n: int, what: str) -> str:
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
 
 
 def _summary(row: dict[str, Any]) -> str:
     held = "complete" if row["complete"] else f"bounded: {row['bound']}" if row["bound"] else "a violation"
     rate = row["states"] / row["seconds"] / 1e6
+    if row["engine"] == TRACES:
+        return (
+            f"{held}; {_counted(row['schedules'], 'complete run')} of a trace each, {row['retried']:,} with a step done again; "
+            f"{row['blocked']:,} blocked, {row['pruned']:,} pruned; {row['states']:,} steps; compiled in "
+            f"{row['compile_seconds']:.1f} s, searched in {row['seconds']:.1f} s ({row['schedules'] / row['seconds']:,.0f} "
+            f"runs/s, {rate:.2f} million steps/s)"
+        )
     return (
         f"{held}; {row['states']:,} states, {row['schedules']:,} ends; compiled in {row['compile_seconds']:.1f} s, searched in "
         f"{row['seconds']:.1f} s ({rate:.2f} million states/s); table of {row['table_bytes'] / 2**20:,.0f} MiB "
@@ -222,7 +239,8 @@ def told(asked: Asked, stacks: Any, violation: Any, place: TextIO) -> dict[str, 
 class Live:
     """A line on a terminal that says how far it is; nothing elsewhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, engine: str = "states") -> None:
+        self._engine = engine
         self._shown = sys.stderr is not None and sys.stderr.isatty()
 
     def show(self, words: str) -> None:
@@ -233,6 +251,9 @@ class Live:
     def show_progress(self, now: Progress) -> None:
         """States, rate, depth, share of the table."""
         rate = now.states / now.seconds / 1e6 if now.seconds else 0.0
+        if self._engine == TRACES:
+            self.show(f"{now.ends:,} runs  {now.states:,} steps  {rate:.2f} million/s  depth {now.depth}  {now.seconds:.0f} s")
+            return
         self.show(
             f"{now.states:,} states  {rate:.2f} million/s  depth {now.depth}  table of {now.table >> 20:,} MiB "
             f"{100 * now.share:.0f} % full  {now.seconds:.0f} s"

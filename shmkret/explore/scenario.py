@@ -25,7 +25,8 @@ class Violation:
 @dataclass
 class Outcome:
     """What a search found. complete: every interleaving was covered, with as many deaths, and as many waits that end for no
-    reason, as the scenario grants a run; and none was wrong. gave_up: the limit that it reached.
+    reason, as the scenario grants a run; and none was wrong. gave_up: the limit that it reached. schedules: runs that came to an
+    end. A search by traces counts those, too, that were blocked or pruned, and of the complete ones those that were retried.
     """
 
     states: int = 0
@@ -33,6 +34,9 @@ class Outcome:
     complete: bool = False
     gave_up: str = ""
     violations: list[Violation] = field(default_factory=list)
+    blocked: int = 0
+    pruned: int = 0
+    retried: int = 0
 
 
 class Scenario(NamedTuple):

@@ -6,6 +6,8 @@
                                                          shmkret.explore.stacks.executor runs it; seen() is called every now
                                                          and then
 
+    prepare(stacks)                                      optional: compile what it needs, before it is given a process
+
 An engine begins as many runs as it likes, leads each with run.go_on(), asks run.wrong() of every new state and run.check() at
 the end, and gives up after `limit` states or `seconds`: then it is not complete. What run.begin() and run.go_on() raise is a
 violation.
@@ -18,11 +20,17 @@ from pathlib import Path
 from typing import Any
 
 from shmkret.plugins.contract import Constant, Contract, Signature
+from shmkret.plugins.registry import find, names
 
 
-def one_of(*names: str) -> Callable[[Any], str]:
+def of_stacks() -> list[str]:
+    """The names of those that search compiled code."""
+    return [name for name in names(ENGINE) if find(ENGINE, name).constants.executor == "stacks"]
+
+
+def one_of(*known: str) -> Callable[[Any], str]:
     """The check of a name."""
-    return lambda value: "" if value in names else f"give one of {', '.join(names)}"
+    return lambda value: "" if value in known else f"give one of {', '.join(known)}"
 
 
 ENGINE = Contract(
@@ -31,5 +39,6 @@ ENGINE = Contract(
     package="shmkret.explore.engines",
     record=lambda _contract, _path, _module: object,
     signatures=(Signature("search", ("begin", "limit", "seconds", "seen"), 1),),
+    outside=(Signature("prepare", ("stacks",)),),
     constants=(Constant("EXECUTOR", "greenlets", one_of("greenlets", "stacks")),),
 )

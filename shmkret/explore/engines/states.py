@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 from shmkret.explore.scenario import Outcome, Violation
 from shmkret.explore.stacks.control import AT_END, BROKEN, DEADLOCK, ENDS, FINISHED, FULL, LEARNED, MORE, RACE, STATES, TOO_DEEP
+from shmkret.explore.stacks.descent import descend
+from shmkret.explore.stacks.nodes import COUNTS
 from shmkret.machines.compiled.watched import NOT_PRIVATE
 
 if TYPE_CHECKING:
@@ -37,10 +39,15 @@ def search(stacks: Stacks, limit: int, seconds: float, seen: Callable[[], None] 
     seen: called every now and then.
     """
     end = time.monotonic() + seconds
-    outcome = _searched(stacks, limit, end, seen, -1)
+    outcome = searched(stacks, limit, end, seen, descend, bound=-1)
+    return shortened(stacks, outcome, limit, end, seen)
+
+
+def shortened(stacks: Stacks, outcome: Outcome, limit: int, end: float, seen: Callable[[], None]) -> Outcome:
+    """What a search has found, its violation in the place of one with as few preemptions as there are any with."""
     if outcome.violations:
         for bound in BOUNDS:
-            smaller = _searched(stacks, limit, end, seen, bound)
+            smaller = searched(stacks, limit, end, seen, descend, bound=bound, reduced=0)
             if smaller.violations:
                 outcome.violations = smaller.violations
                 outcome.violations[0].preemptions = bound
@@ -48,13 +55,29 @@ def search(stacks: Stacks, limit: int, seconds: float, seen: Callable[[], None] 
     return outcome
 
 
-def _searched(stacks: Stacks, limit: int, end: float, seen: Callable[[], None], bound: int) -> Outcome:
+def wrong(stacks: Stacks, status: int) -> Violation:
+    """What is wrong where a search has stopped."""
+    return Violation(stacks.describe(status), stacks.path())
+
+
+def searched(
+    stacks: Stacks,
+    limit: int,
+    end: float,
+    seen: Callable[[], None],
+    text: Callable[[int, int], int],
+    told: Callable[[Stacks, int], Violation] = wrong,
+    **values: int,
+) -> Outcome:
+    """One search, up to the first violation. text: what is compiled of it. told: how a violation is told, by why the search has
+    stopped. values: words of the control block at its beginning.
+    """
     while True:
         outcome = Outcome()
-        stacks.begin(bound=bound) if bound < 0 else stacks.begin(bound=bound, reduced=0)
+        stacks.begin(**values)
         status = MORE
         while status == MORE:
-            status = stacks.descend(BUDGET)
+            status = stacks.descend(BUDGET, text)
             seen()
             if status == AT_END:
                 found = stacks.check()
@@ -77,10 +100,17 @@ def _searched(stacks: Stacks, limit: int, end: float, seen: Callable[[], None], 
             continue
         if status == LEARNED:
             continue
+        counted(stacks, outcome)
         if status in (RACE, DEADLOCK, BROKEN):
-            outcome.violations.append(Violation(stacks.describe(status), stacks.path()))
+            outcome.violations.append(told(stacks, status))
         if status in (FULL, TOO_DEEP):
             outcome.gave_up = "the table is full" if status == FULL else "the path is too long"
         outcome.complete = status == FINISHED
-        outcome.states, outcome.schedules = stacks.get(STATES), stacks.get(ENDS)
         return outcome
+
+
+def counted(stacks: Stacks, outcome: Outcome) -> Outcome:
+    """With what the search has counted."""
+    outcome.states, outcome.schedules = stacks.get(STATES), stacks.get(ENDS)
+    outcome.blocked, outcome.pruned, outcome.retried = map(stacks.get, COUNTS)
+    return outcome

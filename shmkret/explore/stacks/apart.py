@@ -33,6 +33,7 @@ from shmkret.explore.stacks.executor import Stacks
 from shmkret.host import posix, signals
 
 T = TypeVar("T")
+Engine = Callable[[Stacks, int, float], Outcome]
 PATIENCE_S = 3.0
 GRACE_S = 20.0
 """After its time is over, a search ends by itself; later than that it is ended."""
@@ -41,13 +42,14 @@ EVERY_STATE = 1 << 62
 
 
 class Progress(NamedTuple):
-    """Where a search is: states, the length of its path, the share of its table that is full, bytes of that, seconds."""
+    """Where a search is: states, the length of its path, the share of its table that is full, bytes of that, seconds, ends."""
 
     states: int
     depth: int
     share: float
     table: int
     seconds: float
+    ends: int
 
 
 class Stopped(Exception):
@@ -62,7 +64,7 @@ def progress(stacks: Stacks, seconds: float) -> Progress:
     """Where a search is, which any process that shares the memory may ask."""
     slots = stacks.get(control.MASK) + 1
     found = stacks.get(control.STATES)
-    return Progress(found, stacks.get(control.DEPTH), found / (slots * 3 // 4), 8 * slots, seconds)
+    return Progress(found, stacks.get(control.DEPTH), found / (slots * 3 // 4), 8 * slots, seconds, stacks.get(control.ENDS))
 
 
 def search(
@@ -70,15 +72,17 @@ def search(
     seconds: float = math.inf,
     seen: Callable[[Progress], None] = lambda _: None,
     limit: int = EVERY_STATE,
+    engine: Engine = states.search,
 ) -> Outcome:
     """Every interleaving of a scene, in a child. What ends or hangs the child is a violation with its schedule.
 
-    Args:    seconds: after which the search is given up. limit: states, likewise. seen: called a few times a second.
+    Args:    seconds: after which the search is given up. limit: states, likewise. seen: called a few times a second. engine:
+             search() of one of shmkret.explore.engines that is for stacks.
     Raises:  ShmkretError that the child has raised; RunFailed for any other error there.
              KeyboardInterrupt never: `gave_up` is INTERRUPTED then.
     """
     try:
-        return run(stacks, lambda: states.search(stacks, limit, seconds), seen, seconds + GRACE_S)
+        return run(stacks, lambda: engine(stacks, limit, seconds), seen, seconds + GRACE_S)
     except Stopped as error:
         outcome = _so_far(stacks)
         if error.blamed:
@@ -97,7 +101,7 @@ INTERRUPTED = "interrupted"
 
 
 def _so_far(stacks: Stacks) -> Outcome:
-    return Outcome(stacks.get(control.STATES), stacks.get(control.ENDS))
+    return states.counted(stacks, Outcome())
 
 
 def run(

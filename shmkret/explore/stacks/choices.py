@@ -10,6 +10,7 @@ from shmkret.explore.stacks.control import (
     ANNOUNCES,
     CPU_WORD,
     CURRENT,
+    DEATHS,
     F_ARG,
     F_BYTES,
     F_CHOICE,
@@ -31,6 +32,8 @@ from shmkret.explore.stacks.control import (
     FIRST_FRAME,
     FIRST_SP,
     FRAME,
+    MORTAL,
+    REASONLESS,
     STACKS,
 )  # fmt: skip
 from shmkret.machines.compiled import steps
@@ -101,6 +104,20 @@ def possible(c: int, cpu: int) -> bool:
         robust = kind == steps.MUTEX_LOCK and peek(r + ARG) != 0 and low(word) <= peek(c + NR)
         return low(word) == 0 or stopped or (robust and peek(record(c, low(word) - 1) + KIND) == steps.DEAD)
     return True
+
+
+@inline
+def is_choice(c: int, nr: int, frame: int, choice: int) -> bool:
+    """Whether a choice is possible in a state: CPU i does its step (i), dies (nr + i), or sleeps no more (2 * nr + i)."""
+    if choice < nr:
+        return possible(c, choice)
+    if choice < 2 * nr:
+        kind = peek(record(c, choice - nr) + KIND)
+        mortal = (peek(c + MORTAL) >> (choice - nr)) & 1 != 0
+        return mortal and peek(c + DEATHS) > peek(frame + F_DIED) and kind < steps.DONE
+    cpu = choice - 2 * nr
+    asleep = peek(record(c, cpu) + KIND) == steps.ASLEEP and not possible(c, cpu)
+    return asleep and peek(c + REASONLESS) > peek(frame + F_WOKEN)
 
 
 @inline

@@ -13,7 +13,7 @@ Source     G. Holzmann, "An analysis of bitstate hashing", 1998; M. Musuvathi an
 
 from __future__ import annotations
 
-from shmkret.explore.stacks.choices import go, go_back, possible, record
+from shmkret.explore.stacks.choices import go, go_back, is_choice, possible, record
 from shmkret.explore.stacks.control import (
     ANNOUNCES,
     AT_END,
@@ -49,7 +49,6 @@ from shmkret.explore.stacks.control import (
     MORTAL,
     MOST_FRAMES,
     RACE,
-    REASONLESS,
     REDUCED,
     ROOM,
     SAVED_END,
@@ -172,25 +171,14 @@ def arrive(c: int, nr: int) -> int:
 
 @inline
 def next_choice(c: int, nr: int, frame: int) -> int:
-    """The next choice in a state that is possible; 3 * nr when there is none. CPU i does its step (i), dies (nr + i), or sleeps
-    no more (2 * nr + i).
-    """
+    """The next choice in a state that is possible; 3 * nr when there is none."""
     choice = peek(frame + F_NEXT)
     last = peek(frame + F_LAST)
     bound = peek(c + BOUND)
     while choice < 3 * nr:
-        if choice < nr:
-            if possible(c, choice):
-                preempts = bound >= 0 and last >= 0 and choice != last and possible(c, last)
-                if not (preempts and peek(frame + F_USED) >= bound):
-                    break
-        elif choice < 2 * nr:
-            kind = peek(record(c, choice - nr) + KIND)
-            if peek(c + DEATHS) > peek(frame + F_DIED) and (peek(c + MORTAL) >> (choice - nr)) & 1 != 0 and kind < steps.DONE:
-                break
-        elif peek(c + REASONLESS) > peek(frame + F_WOKEN):
-            cpu = choice - 2 * nr
-            if peek(record(c, cpu) + KIND) == steps.ASLEEP and not possible(c, cpu):
+        if is_choice(c, nr, frame, choice):
+            preempts = bound >= 0 and choice < nr and last >= 0 and choice != last and possible(c, last)
+            if not (preempts and peek(frame + F_USED) >= bound):
                 break
         choice += 1
     return choice

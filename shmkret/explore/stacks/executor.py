@@ -30,7 +30,7 @@ from shmkret.audit.findings import sentences
 from shmkret.errors import ArenaError, UsageError
 from shmkret.explore.scene import Scene
 from shmkret.explore.snapshot import NOT_SHARED
-from shmkret.explore.stacks import control, descent
+from shmkret.explore.stacks import control, descent, nodes
 from shmkret.explore.stacks.looked_at import LookedAt
 from shmkret.machines import plain
 from shmkret.machines.compiled import compile_cpu, steps, watched
@@ -82,16 +82,18 @@ class Stacks:
         world, build = scene.world, scene.world.build
         folder = build.cache()
         self._hooks = hooks(folder and folder / "search")
-        self._begin, self._follow, self._descend, self._rehash, self._races = (
+        self._folder = folder
+        self._searches: dict[Callable[[int, int], int], Callable[..., int]] = {}
+        self._begin, self._follow, self._rehash, self._races = (
             compile_function(function, [INT] * nr, folder and folder / f"search-{function.__name__}")
             for function, nr in (
                 (descent.begin, 1),
                 (descent.follow, 2),
-                (descent.descend, 2),
                 (descent.rehash, 4),
                 (descent.race, 3),
             )
         )
+        self.able(descent.descend)
         place = folder and folder / f"{build.digest}-{scene.name}-watched"
         self._maps: list[mmap.mmap] = []
         self._control = self._room(watched.CONTROL_BYTES)
@@ -123,6 +125,7 @@ class Stacks:
                 watched.ARENA: self.arena.address, watched.SIZE: self.arena.size, watched.LONGEST: LONGEST_RUN,
                 watched.NR: scene.nr_cpus, watched.MOST_STACK: MOST_STACK, c.STACKS: self._stacks,
                 c.FRAMES: self._room(c.FRAME * MOST_FRAMES), c.MOST_FRAMES: MOST_FRAMES, c.SAVED_END: saved + SAVED,
+                nodes.NODES: self._room(nodes.NODE * (MOST_FRAMES + 3)),
                 c.ENDS_TABLE: self._ends, c.MORTAL: sum(1 << cpu for cpu in scene.mortal),
                 c.DEATHS: scene.deaths, c.ANNOUNCES: int(scene.announces),
             }
@@ -230,11 +233,13 @@ class Stacks:
             control.DEEPEST,
             control.DISTINCT,
             control.DEPTH,
+            *nodes.COUNTS,
             watched.PRINT,
             watched.OWN_PRINT,
             watched.UNDO_TOP,
         )
         self._set(dict.fromkeys(zero, 0) | {control.SAVED_TOP: self._saved, control.REDUCED: int(self._static is None)})
+        self.put(nodes.RACE_AT, -1)
         self._set({getattr(control, name.upper()): value for name, value in values.items()})
         ctypes.memset(self._control + watched.QUEUE, 0, 8 * watched.QUEUE_END)
         words_at(self._control + watched.NAMED, len(self._first_named) + 1)[:-1] = self._first_named
@@ -261,9 +266,16 @@ class Stacks:
         busy.value = 0
         return answer
 
-    def descend(self, budget: int) -> int:
+    def able(self, search: Callable[[int, int], int]) -> Callable[..., int]:
+        """A function of the text that searches, compiled."""
+        if search not in self._searches:
+            place = self._folder and self._folder / f"search-{search.__name__}"
+            self._searches[search] = compile_function(search, [INT, INT], place)
+        return self._searches[search]
+
+    def descend(self, budget: int, search: Callable[[int, int], int] = descent.descend) -> int:
         """Search on for that many steps; a number of shmkret.explore.stacks.control says why it came back."""
-        return self._busy(control.GOES_ON, self._descend, budget)
+        return self._busy(control.GOES_ON, self.able(search), budget)
 
     def follow(self, choice: int) -> bool:
         """Make a choice, and say whether it was possible."""
