@@ -19,10 +19,8 @@ from __future__ import annotations
 from shmkret.explore.stacks.choices import go, go_back, is_choice, possible, record, sleeps
 from shmkret.explore.stacks.conflicts import conflict, describe, node
 from shmkret.explore.stacks.control import (
-    ANNOUNCES,
     AT_END,
     DEADLOCK,
-    DEATHS,
     DEEPEST,
     DEPTH,
     DONE_STEPS,
@@ -195,8 +193,8 @@ def reach(c: int, nr: int, depth: int, frame: int) -> int:
             return MORE
         count(c, PRUNED)
     racing = look_back_at_end(c, nr, depth)
-    if peek(c + GREW) != 0 and peek(c + DEATHS) != 0 and peek(c + ANNOUNCES) != 0:
-        return LEARNED  # what does not commute with a death may be more than was known
+    if (peek(c + GREW) >> nr) & 1 != 0:
+        return LEARNED  # who announces uses more words than was known: more does not commute with a death
     if racing >= 0:
         poke(c + RACE_OF, racing)
         return RACE
