@@ -10,9 +10,9 @@ import pytest
 from shmkret.cli.main import main
 from shmkret.explore.greenlets import bounded
 from shmkret.explore.greenlets.clock import STEP_NS
-from shmkret.explore.rehearsal.rehearse import by_itself as module
+from shmkret.explore.rehearsal import by_itself as module
+from shmkret.explore.rehearsal import rehearse as rehearsal
 from shmkret.explore.rehearsal.rehearse import rehearse, rehearse_lock
-from shmkret.explore.rehearsal.rehearse import rehearse as rehearsal
 from shmkret.explore.scenario import Scenario
 from shmkret.explore.schedule import explore
 from shmkret.locks import LOCK

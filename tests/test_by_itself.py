@@ -4,10 +4,10 @@ import pytest
 
 from shmkret.explore.greenlets import bounded
 from shmkret.explore.greenlets.machine import ExploredMachine
+from shmkret.explore.rehearsal import by_itself as module
 from shmkret.explore.rehearsal import trials
 from shmkret.explore.rehearsal.alone import Alone, Past
 from shmkret.explore.rehearsal.past import grown_old
-from shmkret.explore.rehearsal.rehearse import by_itself as module
 from shmkret.locks import LOCK
 from shmkret.plugins.registry import find, names
 

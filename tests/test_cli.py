@@ -19,8 +19,8 @@ from shmkret.cli.list import LISTS
 from shmkret.cli.main import main
 from shmkret.cli.output import replay
 from shmkret.errors import PluginError
+from shmkret.explore.rehearsal import rehearse as rehearsal
 from shmkret.explore.rehearsal.rehearse import by_itself
-from shmkret.explore.rehearsal.rehearse import rehearse as rehearsal
 from shmkret.host import signals
 from shmkret.locks import LOCK
 from shmkret.measure import suite

@@ -11,7 +11,7 @@ import pytest
 
 from shmkret.arena.records import Cpus
 from shmkret.conformance import lock_suite
-from shmkret.explore.rehearsal.rehearse import rehearse as rehearsal
+from shmkret.explore.rehearsal import rehearse as rehearsal
 from shmkret.host import books as conditions
 from shmkret.host import description as machine
 from shmkret.host import topology

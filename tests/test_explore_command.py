@@ -6,9 +6,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from shmkret.cli import explore as command
+from shmkret.cli import explored as command
 from shmkret.cli.main import main
 from shmkret.errors import PluginError, RunFailed, UsageError
+from shmkret.explore.combinations import With, combinations
 from shmkret.explore.engines import states
 from shmkret.explore.scenarios import SCENARIO, asked_of, scene_of
 from shmkret.explore.shown import lanes, strings
@@ -275,7 +276,7 @@ def interrupt(*_):
 
 
 def test_an_interrupted_search_says_what_is_known_by_then(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(command.Live, "show_progress", interrupt)
+    monkeypatch.setattr(command.Live, "searching", interrupt)
     code, row = explored(scenario(tmp_path, STORES), *MANY)
 
     assert (code, row["complete"], row["bound"]) == (130, False, "interrupted")
@@ -284,7 +285,7 @@ def test_an_interrupted_search_says_what_is_known_by_then(tmp_path, monkeypatch,
 
 def test_a_search_that_somebody_kills_has_shown_nothing(tmp_path, monkeypatch):
     """Neither a violation, nor complete: memory was short."""
-    monkeypatch.setattr(command.Live, "show_progress", lambda *_: [child.kill() for child in psutil.Process().children()])
+    monkeypatch.setattr(command.Live, "searching", lambda *_: [child.kill() for child in psutil.Process().children()])
     code, row = explored(scenario(tmp_path, STORES), *MANY)
 
     assert (code, row["complete"], row["violations"]) == (0, False, [])
@@ -293,14 +294,14 @@ def test_a_search_that_somebody_kills_has_shown_nothing(tmp_path, monkeypatch):
 
 def test_of_several_searches_the_worst_is_told():
     done, bounded, wrong = (
-        command._Searched({"complete": complete, "violations": found}, None)
-        for complete, found in ((True, []), (False, []), (False, ["wrong"]))
+        {"complete": complete, "violations": found} for complete, found in ((True, []), (False, []), (False, ["wrong"]))
     )
+    how = {"interrupted": False, "require_complete": True}
 
-    assert command._code([done, bounded], require_complete=False) == 0
-    assert command._code([done, bounded], require_complete=True) == 3
-    assert command._code([done, wrong, bounded], require_complete=True) == 1
-    assert command._code([done, wrong, bounded._replace(bound="interrupted")], require_complete=True) == 130
+    assert command.code([done, bounded], interrupted=False, require_complete=False) == 0
+    assert command.code([done, bounded], **how) == 3
+    assert command.code([done, wrong, bounded], **how) == 1
+    assert command.code([done, wrong, bounded], **{**how, "interrupted": True}) == 130
 
 
 @pytest.mark.parametrize("error", [ValueError("ours"), PluginError("theirs")])
@@ -340,19 +341,100 @@ def test_a_schedule_that_cannot_be_followed_is_no_result(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["calls", "--engine", "traces"], "there is states"),
+        (["calls", "--engine", "none"], "there is pct, pos, states"),
+        (["calls", "--engine", "exhaustive"], "--engine is 'exhaustive'"),
         (["calls", "--model", "tso"], "there is sc"),
         (["cals"], "did you mean calls"),
         (["calls", "--deaths", "1"], "nobody dies in the scenario calls"),
         (["death", "--scheme", "objpool"], "not recoverable"),
         (["calls", "--cpus", "0"], "0 cpus were asked for"),
         (["calls", "--seconds", "0"], "--seconds is 0"),
-        (["calls", "--lock", ","], "names nothing"),
+        (["calls", "--engine", "pos"], "the engine pos never ends by itself: give --seconds or --runs"),
+        (["calls", "--engine", "pct", "--runs", "0"], "--runs is 0"),
+        (["calls", "--engine", "pct", "--runs", "1", "--depth", "18"], "--depth is 18: give a number from 1 to 17"),
+        (["calls", "--engine", "pct", "--runs", "1", "--seed", "-1"], "--seed is -1"),
+        (["calls", "--runs", "1"], "--runs are of an engine that draws at random: states does not"),
+        (["calls", "--memory", "1"], "'1' is no memory for a search: give a size such as 512M"),
+        (["calls", "--lock", ","], "no scheme or no lock is named"),
     ],
 )
 def test_what_cannot_be_searched_is_refused_before_anything_runs(words, said, capsys):
     assert main(["explore", *words]) == 2
     assert said in capsys.readouterr().err
+
+
+def pairs(names, **beside):
+    said = []
+    found = combinations(names, With(**{"schemes": ["hashed"], "locks": ["ttas", "sem"], **beside}), said.append)
+    return [(one.scenario.name, one.scheme.name, one.lock.name, one.deaths) for one in found], said
+
+
+def copied(folder, kind, name):
+    path = folder / f"my_{name}.py"
+    path.write_text(find(kind, name).path.read_text())
+    return str(path)
+
+
+def test_a_locks_file_is_searched_by_itself_as_its_abilities_allow(tmp_path):
+    busted, ttas = (copied(tmp_path, LOCK, name) for name in ("busted", "ttas"))
+
+    assert pairs([ttas, busted]) == (
+        [("lock", "hashed", "my-ttas", 0), ("lock-death", "hashed", "my-ttas", 1), ("lock", "hashed", "my-busted", 0)],
+        ["lock-death is left out: the lock my-busted is not recoverable: it has the functions of none of gate, owner, robust"],
+    )
+    with pytest.raises(UsageError, match="9 cpus"):
+        pairs([ttas], cpus=9)
+
+
+def test_a_schemes_file_is_searched_in_all_scenarios_of_the_path(tmp_path):
+    objpool = copied(tmp_path, SCHEME, "objpool")
+    found, said = pairs([objpool], locks=["ttas"], deaths=1)
+
+    others = set(names(SCENARIO)) - {"lock", "lock-death"}
+    left_out = {words.split()[0] for words in said}
+    assert {one[0] for one in found} | left_out == others
+    assert {one[1:] for one in found} == {("my-objpool", "ttas", 0)}
+    assert "death" in left_out
+
+
+def test_scenarios_that_are_named_are_searched_with_each_scheme_and_lock(tmp_path):
+    path = scenario(tmp_path, STORES)
+
+    assert pairs([path, "calls"], schemes=["hashed", "global"], locks=["ttas"])[0] == [
+        (name, scheme, "ttas", 0) for name in ("mine", "calls") for scheme in ("hashed", "global")
+    ]
+    assert {one[0] for one in pairs([], locks=["ttas"])[0]} == set(names(SCENARIO))
+    with pytest.raises(UsageError, match="not recoverable"):
+        pairs(["death"], schemes=["objpool"])
+
+
+def test_a_users_lock_is_refused_by_a_violation(tmp_path, capsys):
+    path = copied(tmp_path, LOCK, "busted")
+
+    assert main(["explore", path]) == 1
+    assert "shmkret replay lock:hashed:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x = 1", "is none of these: give a scenario, which defines scene()"),
+        ("def step(worker, k, cpu, task, n): pass", "is a worker program: `shmkret bench` rehearses it"),
+        ("def acquire(lock, i): pass", "is none of these"),
+        ("from shmkret.locks.ttas import *\ndef release(lock, i): pass\ndef acquire(lock): pass", "acquire()"),
+        ("x = (", "SyntaxError"),
+        (None, "there is no such scenario file"),
+    ],
+)
+def test_a_file_that_is_none_of_these_is_told_in_one_sentence(text, words, tmp_path, capsys):
+    if text is not None:
+        (tmp_path / "file.py").write_text(text)
+
+    assert main(["explore", str(tmp_path / "file.py")]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert f"{tmp_path}/file.py" in said
+    assert said.count("\n") == 1
 
 
 def test_a_users_scenario_is_blamed_by_its_file(tmp_path, capsys):

@@ -368,7 +368,7 @@ def test_quantiles_are_those_of_the_times_within_three_percent():
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
     out = tmp_path_factory.mktemp("measured") / "out"
-    cells = ["--worker", "hot", "--scheme", "global,hashed", "--cpus", "1", "--lock-wait", "--latency"]
+    cells = ["--worker", "hot", "--scheme", "hashed", "--maxactive", "4,8", "--cpus", "1", "--lock-wait", "--latency"]
     assert main(["bench", *cells, *QUICK, "--out", str(out)]) == 0
     return out
 
@@ -402,10 +402,10 @@ def test_a_report_is_written_again_from_its_results(measured, tmp_path):
 
 
 def slowed(measured, tmp_path, factor):
-    """The same results, the cells of `hashed` slower by a factor."""
+    """The same results, the cell of 8 instances slower by a factor."""
     result = folder.load(measured)
     for cell in result["cells"]:
-        if cell["scheme"] == "hashed":
+        if cell["params"]["maxactive"] == 8:
             cell["samples"] = [rate * factor for rate in cell["samples"]]
     (tmp_path / "slow").mkdir()
     (tmp_path / "slow" / "results.json").write_text(json.dumps(result))
@@ -427,7 +427,7 @@ def test_a_regression_fails_where_that_is_asked_for(measured, tmp_path, capsys):
     assert main(["compare", str(measured), slow, "--fail-on", "regression>=5%", "--json", str(tmp_path / "c.json")]) == 1
     compared = json.loads((tmp_path / "c.json").read_text())
     assert compared["regressions"] == 1
-    assert {c["scheme"] for c in compared["cells"] if c["significance"] == "slower, significant"} == {"hashed"}
+    assert [c["params"]["maxactive"] for c in compared["cells"] if c["significance"] == "slower, significant"] == [8]
     assert "1 of 2 cells are slower by 5.0% or more" in capsys.readouterr().err
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from shmkret.errors import UnfitMachine
-from shmkret.explore.rehearsal.rehearse import rehearse as rehearsal
+from shmkret.explore.rehearsal import rehearse as rehearsal
 from shmkret.host import posix
 from shmkret.host.crew import Crew, WorkerHung, WorkerLost
 from shmkret.measure.cell import Cell, Params, Sample

@@ -20,7 +20,7 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace, argv: list[str]) -> int:
     """Follow it; 1 when it goes wrong."""
-    from shmkret.cli.explore import title
+    from shmkret.cli.explored import title
     from shmkret.explore.scenarios import scene_of
     from shmkret.explore.shown import lanes, strings
     from shmkret.explore.stacks.executor import Stacks

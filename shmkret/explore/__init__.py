@@ -9,5 +9,25 @@ Python, which explains, and `stacks/`, the compiled text, which searches a thous
 every step, `engines/` say which schedules are tried, `schedule` has explore(): greenlets with both. `scenarios/` are what
 `shmkret explore` searches, `shown/` is how a failure looks.
 
+The package can be called: shmkret.explore(...) is explore() of `library`. It asks `search`, which does one search from what
+was asked to what is shown of it, as the command line does.
+
 Then the users: `snapshot` (an arena's words) and `rehearsal/` (a user's plug-ins before they are measured).
 """
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import Any
+
+
+class _Called(ModuleType):
+    """A package that is a function, too. Its type is shmkret.explore.library.Explore, which is imported when it is called."""
+
+    def __call__(self, *args: Any, **more: Any) -> Any:
+        return importlib.import_module("shmkret.explore.library").explore(*args, **more)
+
+
+sys.modules[__name__].__class__ = _Called

@@ -6,7 +6,10 @@
                                                          shmkret.explore.stacks.executor runs it; seen() is called every now
                                                          and then
 
-    prepare(stacks)                                      optional: compile what it needs, before it is given a process
+    prepare(stacks)                                      it may have: compiles what search() will run
+    TABLE                                                whether it keeps a table of states; else it counts runs
+    DRAWS                                                whether it draws at random, from a seed: it is never complete, and its
+                                                         limit is one of runs
 
 An engine begins as many runs as it likes, leads each with run.go_on(), asks run.wrong() of every new state and run.check() at
 the end, and gives up after `limit` states or `seconds`: then it is not complete. What run.begin() and run.go_on() raise is a
@@ -19,18 +22,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from shmkret.plugins.contract import Constant, Contract, Signature
-from shmkret.plugins.registry import find, names
+from shmkret.plugins import registry
+from shmkret.plugins.contract import Constant, Contract, Signature, truth
 
 
-def of_stacks() -> list[str]:
-    """The names of those that search compiled code."""
-    return [name for name in names(ENGINE) if find(ENGINE, name).constants.executor == "stacks"]
-
-
-def one_of(*known: str) -> Callable[[Any], str]:
+def one_of(*names: str) -> Callable[[Any], str]:
     """The check of a name."""
-    return lambda value: "" if value in known else f"give one of {', '.join(known)}"
+    return lambda value: "" if value in names else f"give one of {', '.join(names)}"
 
 
 ENGINE = Contract(
@@ -40,5 +38,10 @@ ENGINE = Contract(
     record=lambda _contract, _path, _module: object,
     signatures=(Signature("search", ("begin", "limit", "seconds", "seen"), 1),),
     outside=(Signature("prepare", ("stacks",)),),
-    constants=(Constant("EXECUTOR", "greenlets", one_of("greenlets", "stacks")),),
+    constants=(Constant("EXECUTOR", "greenlets", one_of("greenlets", "stacks")), Constant("DRAWS", False, truth), Constant("TABLE", True, truth)),
 )
+
+
+def of_stacks() -> tuple[str, ...]:
+    """The names of the engines that search on stacks."""
+    return tuple(name for name in registry.names(ENGINE) if registry.find(ENGINE, name).constants.executor == "stacks")

@@ -17,8 +17,21 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from shmkret.explore.scenario import Outcome, Violation
-from shmkret.explore.stacks.control import AT_END, BROKEN, DEADLOCK, ENDS, FINISHED, FULL, LEARNED, MORE, RACE, STATES, TOO_DEEP
-from shmkret.explore.stacks.descent import descend
+from shmkret.explore.stacks.control import (
+    AT_END,
+    BROKEN,
+    DEADLOCK,
+    DISTINCT,
+    DONE_STEPS,
+    ENDS,
+    FINISHED,
+    FULL,
+    LEARNED,
+    MORE,
+    RACE,
+    STATES,
+    TOO_DEEP,
+)
 from shmkret.explore.stacks.nodes import COUNTS
 from shmkret.machines.compiled.watched import NOT_PRIVATE
 
@@ -39,45 +52,66 @@ def search(stacks: Stacks, limit: int, seconds: float, seen: Callable[[], None] 
     seen: called every now and then.
     """
     end = time.monotonic() + seconds
-    outcome = searched(stacks, limit, end, seen, descend, bound=-1)
-    return shortened(stacks, outcome, limit, end, seen)
-
-
-def shortened(stacks: Stacks, outcome: Outcome, limit: int, end: float, seen: Callable[[], None]) -> Outcome:
-    """What a search has found, its violation in the place of one with as few preemptions as there are any with."""
+    outcome = _bounded(stacks, limit, end, seen, -1)
     if outcome.violations:
-        for bound in BOUNDS:
-            smaller = searched(stacks, limit, end, seen, descend, bound=bound, reduced=0)
-            if smaller.violations:
-                outcome.violations = smaller.violations
-                outcome.violations[0].preemptions = bound
-                break
+        _with_fewest(stacks, outcome, limit, end, seen)
     return outcome
 
 
-def wrong(stacks: Stacks, status: int) -> Violation:
-    """What is wrong where a search has stopped."""
+def shortened(stacks: Stacks, outcome: Outcome, limit: int, end: float, seen: Callable[[], None]) -> None:
+    """A violation that was found otherwise, with the fewest preemptions, if there is one within these limits."""
+    _with_fewest(stacks, outcome, limit, end, seen, complete=True)
+
+
+def _with_fewest(
+    stacks: Stacks, outcome: Outcome, limit: int, end: float, seen: Callable[[], None], *, complete: bool = False
+) -> None:
+    """complete: a search with so few that is not complete is the last: one with more has more to do."""
+    for bound in BOUNDS:
+        smaller = _bounded(stacks, limit, end, seen, bound)
+        if smaller.violations:
+            outcome.violations = smaller.violations
+            outcome.violations[0].preemptions = bound
+        if smaller.violations or (complete and not smaller.complete):
+            break
+
+
+def _bounded(stacks: Stacks, limit: int, end: float, seen: Callable[[], None], bound: int) -> Outcome:
+    """With at most so many preemptions; -1: with any number."""
+
+    def begin() -> None:
+        stacks.begin(bound=bound) if bound < 0 else stacks.begin(bound=bound, reduced=0)
+
+    return searched(stacks, begin, stacks.descend, (STATES, limit, "states"), end, seen)
+
+
+def told(stacks: Stacks, status: int) -> Violation:
+    """What is wrong where a search has stopped, and the way there."""
     return Violation(stacks.describe(status), stacks.path())
 
 
 def searched(
     stacks: Stacks,
-    limit: int,
+    begin: Callable[[], None],
+    advance: Callable[[int], int],
+    limit: tuple[int, int, str],
     end: float,
     seen: Callable[[], None],
-    text: Callable[[int, int], int],
-    told: Callable[[Stacks, int], Violation] = wrong,
-    **values: int,
+    tell: Callable[[Stacks, int], Violation] = told,
 ) -> Outcome:
-    """One search, up to the first violation. text: what is compiled of it. told: how a violation is told, by why the search has
-    stopped. values: words of the control block at its beginning.
+    """What is found from one beginning; from another, when a word turns out to be shared that was taken for one CPU's own.
+
+    begin: every CPU comes to its first step. advance: do so many steps, and say why it came back, as stacks.descend() does.
+    limit: a word of the control block, the most that it may count, and of what. tell: what is wrong, and the way there, by why
+    it came back. Complete where advance() says FINISHED.
     """
+    counted, most, what = limit
     while True:
         outcome = Outcome()
-        stacks.begin(**values)
+        begin()
         status = MORE
         while status == MORE:
-            status = stacks.descend(BUDGET, text)
+            status = advance(BUDGET)
             seen()
             if status == AT_END:
                 found = stacks.check()
@@ -91,8 +125,8 @@ def searched(
                     status = MORE
             if status == FULL and stacks.grow():
                 status = MORE
-            if status == MORE and (stacks.get(STATES) > limit or time.monotonic() > end):
-                outcome.gave_up = f"{limit:,} states" if stacks.get(STATES) > limit else "time"
+            if status == MORE and (stacks.get(counted) >= most or time.monotonic() > end):
+                outcome.gave_up = f"{most:,} {what}" if stacks.get(counted) >= most else "time"
                 break
         culprit = stacks.culprit() if status == BROKEN else None
         if culprit and culprit[1] == NOT_PRIVATE:
@@ -100,17 +134,18 @@ def searched(
             continue
         if status == LEARNED:
             continue
-        counted(stacks, outcome)
+        so_far(stacks, outcome)
         if status in (RACE, DEADLOCK, BROKEN):
-            outcome.violations.append(told(stacks, status))
+            outcome.violations.append(tell(stacks, status))
         if status in (FULL, TOO_DEEP):
             outcome.gave_up = "the table is full" if status == FULL else "the path is too long"
         outcome.complete = status == FINISHED
         return outcome
 
 
-def counted(stacks: Stacks, outcome: Outcome) -> Outcome:
-    """With what the search has counted."""
+def so_far(stacks: Stacks, outcome: Outcome) -> Outcome:
+    """With what has been counted."""
     outcome.states, outcome.schedules = stacks.get(STATES), stacks.get(ENDS)
+    outcome.ends, outcome.steps = stacks.get(DISTINCT), stacks.get(DONE_STEPS)
     outcome.blocked, outcome.pruned, outcome.retried = map(stacks.get, COUNTS)
     return outcome

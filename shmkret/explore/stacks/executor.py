@@ -33,7 +33,7 @@ from shmkret.explore.snapshot import NOT_SHARED
 from shmkret.explore.stacks import control, descent, nodes
 from shmkret.explore.stacks.looked_at import LookedAt
 from shmkret.machines import plain
-from shmkret.machines.compiled import compile_cpu, steps, watched
+from shmkret.machines.compiled import cache_folder, compile_cpu, steps, watched
 from shmkret.machines.compiled.hooks import hooks
 from shmkret.machines.compiled.loop import INT, compile_function, entry_of
 from shmkret.machines.compiled.stacks import fresh_stack
@@ -81,19 +81,18 @@ class Stacks:
             raise UsageError(f"a search has at most {watched.QUEUE_END - 1} CPUs; {scene.name} has {scene.nr_cpus}")
         world, build = scene.world, scene.world.build
         folder = build.cache()
-        self._hooks = hooks(folder and folder / "search")
-        self._folder = folder
-        self._searches: dict[Callable[[int, int], int], Callable[..., int]] = {}
-        self._begin, self._follow, self._rehash, self._races = (
-            compile_function(function, [INT] * nr, folder and folder / f"search-{function.__name__}")
+        own = folder and cache_folder(())  # nothing of a user's file is in what is compiled here
+        self._hooks = hooks(own and own / "search")
+        self._begin, self._follow, self._descend, self._rehash, self._races = (
+            compile_function(function, [INT] * nr, own and own / f"search-{function.__name__}")
             for function, nr in (
                 (descent.begin, 1),
                 (descent.follow, 2),
+                (descent.descend, 2),
                 (descent.rehash, 4),
                 (descent.race, 3),
             )
         )
-        self.able(descent.descend)
         place = folder and folder / f"{build.digest}-{scene.name}-watched"
         self._maps: list[mmap.mmap] = []
         self._control = self._room(watched.CONTROL_BYTES)
@@ -266,16 +265,9 @@ class Stacks:
         busy.value = 0
         return answer
 
-    def able(self, search: Callable[[int, int], int]) -> Callable[..., int]:
-        """A function of the text that searches, compiled."""
-        if search not in self._searches:
-            place = self._folder and self._folder / f"search-{search.__name__}"
-            self._searches[search] = compile_function(search, [INT, INT], place)
-        return self._searches[search]
-
-    def descend(self, budget: int, search: Callable[[int, int], int] = descent.descend) -> int:
+    def descend(self, budget: int) -> int:
         """Search on for that many steps; a number of shmkret.explore.stacks.control says why it came back."""
-        return self._busy(control.GOES_ON, self.able(search), budget)
+        return self._busy(control.GOES_ON, self._descend, budget)
 
     def follow(self, choice: int) -> bool:
         """Make a choice, and say whether it was possible."""
