@@ -221,8 +221,8 @@ def search(asked: Asked, how: How, watch: Watch | None = None) -> Found:
     runs = (outcome.retried, outcome.blocked, outcome.pruned) if how.by_traces else ()
     return Found(
         asked, how, outcome.complete, _bound(outcome), outcome.states if tabled else None, outcome.schedules, ends, steps, took,
-        compiled - began, 0 if how.by_traces else last.table, 0.0 if how.by_traces else last.share, outcome.gave_up == apart.INTERRUPTED,
-        found, *runs,
+        compiled - began, 0 if how.by_traces else last.table, 0.0 if how.by_traces else last.share,
+        outcome.gave_up == apart.INTERRUPTED, found, *runs,
     )  # fmt: skip
 
 

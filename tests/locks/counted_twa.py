@@ -10,7 +10,7 @@ Source    Dice and Kogan, 2019
 
 from typing import Annotated, NamedTuple
 
-from shmkret.text import EQ, NE, NR_SLOTS, PER_CPU, Words, add64, fetch_add, load_acquire, load_relaxed, store_release, wait_until
+from shmkret.text import EQ, NE, NR_SLOTS, PER_CPU, Words, add64, fetch_add, load_acquire, store_release, wait_until
 
 
 class Slot(NamedTuple):
@@ -38,6 +38,6 @@ def acquire(lock: CountedTwa, i: int) -> None:
 
 
 def release(lock: CountedTwa, i: int) -> None:
-    granted = add64(load_relaxed(lock.grant, i), 1)
+    granted = add64(load_acquire(lock.grant, i), 1)
     store_release(lock.grant, i, granted)
     fetch_add(lock.slot.word, add64(granted, 1) % lock.slots, 1)

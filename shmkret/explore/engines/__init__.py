@@ -38,7 +38,11 @@ ENGINE = Contract(
     record=lambda _contract, _path, _module: object,
     signatures=(Signature("search", ("begin", "limit", "seconds", "seen"), 1),),
     outside=(Signature("prepare", ("stacks",)),),
-    constants=(Constant("EXECUTOR", "greenlets", one_of("greenlets", "stacks")), Constant("DRAWS", False, truth), Constant("TABLE", True, truth)),
+    constants=(
+        Constant("EXECUTOR", "greenlets", one_of("greenlets", "stacks")),
+        Constant("DRAWS", False, truth),
+        Constant("TABLE", True, truth),
+    ),
 )
 
 

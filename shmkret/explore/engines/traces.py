@@ -42,16 +42,17 @@ def _compiled(folder: Path | None) -> Callable[[int, int], int]:
     return compile_function(traverse, [INT, INT], folder and folder / "search-traverse")
 
 
-def advance(stacks: Stacks, budget: int) -> int:
-    """Search on for that many steps; a number of shmkret.explore.stacks.control says why it came back."""
-    return stacks._busy(GOES_ON, prepare(stacks), budget)
+def advancing(stacks: Stacks) -> Callable[[int], int]:
+    """What searches on for so many steps; a number of shmkret.explore.stacks.control says why it came back."""
+    text = prepare(stacks)
+    return lambda budget: stacks._busy(GOES_ON, text, budget)
 
 
 def search(stacks: Stacks, limit: int, seconds: float, seen: Callable[[], None] = lambda: None) -> Outcome:
     """Every trace, up to the first violation. limit: steps. seen: called every now and then."""
     end = time.monotonic() + seconds
     most = (DONE_STEPS, limit, "steps")
-    outcome = states.searched(stacks, stacks.begin, lambda budget: advance(stacks, budget), most, end, seen, _told)
+    outcome = states.searched(stacks, stacks.begin, advancing(stacks), most, end, seen, _told)
     if outcome.violations:
         states.shortened(stacks, outcome, SHORTENED_IN, end, seen)
     return outcome

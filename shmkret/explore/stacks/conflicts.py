@@ -134,7 +134,7 @@ def waits_for_two(kind: int) -> bool:
 
 @inline
 def possible_before(nr: int, e: int, q: int) -> bool:
-    """Whether a choice may be possible just before another in a run, with which it is in conflict. True where that is not known."""
+    """Whether a choice may be possible just before another, with which it is in conflict. True where that is not known."""
     kind = peek(q + N_KIND)
     if peek(q + N_CHOICE) >= nr or kind < steps.WAIT_EQUAL:
         return True

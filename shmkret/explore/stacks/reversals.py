@@ -52,7 +52,7 @@ def is_data_race(nr: int, a: int, b: int) -> bool:
 
 @inline
 def look_back(c: int, nr: int, n: int, at: int, done: bool) -> int:
-    """Where what a node describes, which comes after n steps, must be tried before one of these; its clock is put into the node.
+    """Have what a node describes, which comes after n steps, tried before those that it races with; put its clock there.
 
     done: it is the next step; else it is not possible. Returns a step with which it is in a data race; -1: there is none.
     """
@@ -105,10 +105,7 @@ def reverse(c: int, nr: int, j: int, n: int, at: int, last: int, direct: bool) -
     for k in range(j + 1, n):
         f = node(c, k)
         other = peek(f + N_CPU)
-        if direct:
-            kept = peek(f + N_CLOCK + 8 * peek(e + N_CPU)) < j
-        else:
-            kept = k <= peek(node(c, last) + N_CLOCK + 8 * other)
+        kept = peek(f + N_CLOCK + 8 * peek(e + N_CPU)) < j if direct else k <= peek(node(c, last) + N_CLOCK + 8 * other)
         if kept and peek(room + 8 * other) < 0:
             if comes_first(nr, room, f):
                 initials |= 1 << peek(f + N_CHOICE)
