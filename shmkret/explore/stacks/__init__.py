@@ -1,5 +1,6 @@
 """CPUs as stacks: the compiled text in one process, each access a call that hands the stack to the search.
 
 Read `executor` (an arena, the stacks, and what a search needs), `descent` with `choices` and `control` (a search depth first,
-as it is compiled itself), `looked_at` (what the check of an end reads), `apart` with `sight` (in a process of its own).
+as it is compiled itself), `traces` with `conflicts`, `reversals` and `nodes` (one run of each trace), `looked_at` (what the
+check of an end reads), `apart` with `sight` (in a process of its own).
 """
