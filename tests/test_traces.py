@@ -109,6 +109,10 @@ CASES = {
     **{name: (program, ()) for name, (program, _, _) in OUTCOMES.items()},
     **{name: (program, first) for name, (program, first) in RIGHT.items()},
     **{name: (program, ()) for name, (program, _) in WRONG.items() if "without end" not in name},
+    "who sleeps first is woken first": (
+        [[("sleep", X, 0), ("load", Y)]] * 2 + [[("store", X, 1), ("wake", X, 1), ("store", Y, 1), ("wake", X, 2)]],
+        (),
+    ),
     "what is waited for ends another's wait": ([[("wait unless", Y, 2)], [("down", X)]], (1,)),
 }
 
@@ -148,6 +152,11 @@ DEATHS = {
         "announcements": [[("store", X, 1)]] * NR_CPUS,
     },
     "of one for whom nobody waits": {"program": [[("store", X, 1), ("store", X, 2)], [("load", X)], [("load", X)]]},
+    "that comes last": {
+        "program": [[("load", X)], [("load", Z)]],
+        "announcements": [[("store", X, 1)]] * NR_CPUS,
+        "mortal": (1,),
+    },
     "ends a wait": {
         "program": [[("load", Z)], [("wait unless", Y, 1), ("load", Z)], [("load", X), ("store", Y, 1)]],
         "announcements": [[("store", X, 1)]] * NR_CPUS,
@@ -175,6 +184,7 @@ def test_deaths_by_traces_are_those_by_states(asked, reduced):
 SLEEPS = {
     "once": ([[("sleep", X, 0), ("load", Y)], [("store", Y, 1), ("wake", X, 1)]], 1),
     "two sleep, one may end so": ([[("sleep", X, 0)], [("sleep", X, 0), ("load", Y)], [("wake", X, 2), ("store", Y, 1)]], 1),
+    "before it is woken": ([[("sleep", X, 0), ("load", Y)], [("store", X, 1), ("store", Y, 1), ("wake", X, 1)]], 1),
     "on two words": ([[("sleep", X, 0)], [("sleep", Y, 0)], [("wake", X, 1)], [("wake", Y, 1)]], 1),
 }
 
@@ -347,18 +357,22 @@ def test_a_lock_has_as_many_runs_as_another_model_checker_counts(name):
 
 # What is wrong.
 
-FAR_APART = [[("read", X)], [("load", Z), ("load", Z), ("write", X, 1)]]
+FAR_APART = {
+    "one writes": ([[("read", X)], [("load", Z), ("load", Z), ("write", X, 1)]], "store", [1, 1]),
+    "one would not write": ([[("read", X), ("store", W, 1)], [("load", Z), ("cmpxchg", X, 5, 1)]], "cmpxchg", [1]),
+}
 
 
-def test_a_race_is_found_in_a_run_in_which_its_accesses_are_never_pending_together(monkeypatch):
+@pytest.mark.parametrize(("program", "kind", "schedule"), FAR_APART.values(), ids=FAR_APART)
+def test_a_race_is_found_in_a_run_in_which_its_accesses_are_never_pending_together(program, kind, schedule, monkeypatch):
     own = searches()
     monkeypatch.setattr(traces, "SHORTENED_IN", 0)
     monkeypatch.setattr(states, "BOUNDS", ())
-    own.load(FAR_APART)
+    own.load(program)
     (found,) = traces.search(own.stacks, 1 << 40, 60.0).violations
 
-    assert found.what == "data race on buckets[0].first: cpu 0 is at load, cpu 1 at store"
-    assert found.schedule == [1, 1]
+    assert found.what == f"data race on buckets[0].first: cpu 0 is at load, cpu 1 at {kind}"
+    assert found.schedule == schedule
     assert own.stacks.get(nodes.RACE_AT) == -1  # it was followed again
 
 
