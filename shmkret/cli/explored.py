@@ -30,7 +30,8 @@ def title(asked: Asked) -> str:
 def manner(how: How) -> str:
     """How it is searched."""
     drawn = f"interleavings drawn by {how.engine} from the seed {how.seed}"
-    return f"{MODELS[how.model]}, {drawn if how.draws else 'every interleaving'}"
+    every = "every interleaving, one run of each trace" if how.by_traces else "every interleaving"
+    return f"{MODELS[how.model]}, {drawn if how.draws else every}"
 
 
 def summary(row: dict[str, Any]) -> str:
@@ -38,6 +39,13 @@ def summary(row: dict[str, Any]) -> str:
     held = "complete" if row["complete"] else f"bounded: {row['bound']}" if row["bound"] else "a violation"
     seconds = row["seconds"] or 1e-9
     took = f"compiled in {row['compile_seconds']:.1f} s, searched in {row['seconds']:.1f} s"
+    if "pruned" in row:
+        return (
+            f"{held}; {counted(row['schedules'], 'complete run')}, {row['retried']:,} of them with a step done again; "
+            f"{row['blocked']:,} blocked, {row['pruned']:,} pruned; {row['distinct_ends']:,} different ends; "
+            f"{row['steps']:,} steps; {took} ({row['schedules'] / seconds:,.0f} runs/s, "
+            f"{row['steps'] / seconds / 1e6:.2f} million steps/s)"
+        )
     if row["states"] is None:
         runs = f"{counted(row['runs'], 'run')} of {row['steps'] / max(1, row['runs']):.0f} steps"
         return f"{held}; {runs}, {row['distinct_ends']:,} different ends; {took} ({row['runs'] / seconds:,.0f} runs/s)"

@@ -229,6 +229,9 @@ class Pool:
 
 def _lost(piece: Piece, bound: str) -> Row:
     """The row of a piece that was not searched."""
-    none = None if piece.how.draws else 0
-    drawn = 0 if piece.how.draws else None
-    return Found(piece.asked, piece.how, False, bound, none, 0, drawn, drawn, 0.0, 0.0, 0, 0.0).statistics()
+    tabled = not piece.how.draws and not piece.how.by_traces
+    states, runs = (0, None) if tabled else (None, 0)
+    none = 0 if piece.how.by_traces else None
+    return Found(
+        piece.asked, piece.how, False, bound, states, 0, runs, runs, 0.0, 0.0, 0, 0.0, retried=none, blocked=none, pruned=none
+    ).statistics()

@@ -96,6 +96,11 @@ class How:
         """Whether the engine draws at random, and so is never complete."""
         return bool(self.module_constants.draws)
 
+    @property
+    def by_traces(self) -> bool:
+        """Whether the engine tries every interleaving without a table of states."""
+        return not self.draws and not registry.find(engines.ENGINE, self.engine).constants.table
+
 
 class Wrong(NamedTuple):
     """A violation. what: in a sentence. schedule: its choices. preemptions: how many there are at least; None: that is not
@@ -134,9 +139,10 @@ class Found:
     """What a search has found.
 
     complete: every interleaving was looked at, and none was wrong. bound: why it is not; None: it is, or has a violation.
-    states: how many were looked at, each once; None for an engine that draws at random. schedules: how many ends were come to,
-    which are runs then. distinct_ends, steps: of such an engine, how many ends differ in a word, and how many steps it did.
-    seconds, compile_seconds: how long it took. table_bytes, table_share: the table of states.
+    states: how many were looked at, each once; None for an engine without a table of them. schedules: how many ends were come
+    to, which are runs then. distinct_ends, steps: of such an engine, how many ends differ in a word, and how many steps it did.
+    seconds, compile_seconds: how long it took. table_bytes, table_share: the table of states. retried, blocked, pruned: of
+    `traces`, how many complete runs had a step done again, and how many more runs were blocked, or pruned.
     """
 
     asked: Asked
@@ -153,6 +159,9 @@ class Found:
     table_share: float
     interrupted: bool = False
     violations: list[Wrong] = field(default_factory=list)
+    retried: int | None = None
+    blocked: int | None = None
+    pruned: int | None = None
 
     def statistics(self) -> dict[str, Any]:
         """All of it as plain numbers, strings, lists and dicts, named as in the JSON of `shmkret explore`."""
@@ -165,10 +174,13 @@ class Found:
             "seconds": self.seconds, "compile_seconds": self.compile_seconds, "table_bytes": self.table_bytes,
             "table_share": self.table_share,
         }  # fmt: skip
-        if self.states is None:
+        if how.by_traces:
+            row |= {"steps": self.steps, "distinct_ends": self.distinct_ends}
+            row |= {"retried": self.retried, "blocked": self.blocked, "pruned": self.pruned}
+        elif how.draws:
             row |= {"seed": how.seed, "depth": how.depth, "runs": self.schedules}
             row |= {"distinct_ends": self.distinct_ends, "steps": self.steps}
-        else:
+        elif self.states is not None:
             row["odds_of_a_missed_state"] = self.states**2 / 2**65
         return {**row, "violations": [one.statistics() for one in self.violations]}
 
@@ -212,10 +224,13 @@ def search(asked: Asked, how: How, watch: Watch | None = None) -> Found:
         took = time.monotonic() - compiled
         last = apart.progress(stacks, took)
         found = [_wrong(asked, stacks, violation) for violation in outcome.violations]
+    tabled = not how.draws and not how.by_traces
+    ends, steps = (None, None) if tabled else (outcome.ends, outcome.steps)
+    runs = (outcome.retried, outcome.blocked, outcome.pruned) if how.by_traces else ()
     return Found(
-        asked, how, outcome.complete, _bound(outcome), None if how.draws else outcome.states, outcome.schedules,
-        outcome.ends if how.draws else None, outcome.steps if how.draws else None, took, compiled - began, last.table,
-        last.share, outcome.gave_up == apart.INTERRUPTED, found,
+        asked, how, outcome.complete, _bound(outcome), outcome.states if tabled else None, outcome.schedules, ends, steps, took,
+        compiled - began, 0 if how.by_traces else last.table, 0.0 if how.by_traces else last.share,
+        outcome.gave_up == apart.INTERRUPTED, found, *runs,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@
                                                          and then
 
     prepare(stacks)                                      it may have: compiles what search() will run
+    TABLE                                                whether it keeps a table of states; else it counts runs
     DRAWS                                                whether it draws at random, from a seed: it is never complete, and its
                                                          limit is one of runs
     MODELS                                               how memory may behave in its searches, of shmkret.explore.scene; sc
@@ -47,6 +48,7 @@ ENGINE = Contract(
         Constant("EXECUTOR", "greenlets", one_of("greenlets", "stacks")),
         Constant("DRAWS", False, truth),
         Constant("MODELS", ("sc",), some_of("sc", "tso")),
+        Constant("TABLE", True, truth),
     ),
 )
 

@@ -23,6 +23,8 @@ from shmkret.explore.stacks.control import (
     AT_END,
     BROKEN,
     BUFFERED,
+    DISTINCT,
+    DONE_STEPS,
     ENDS,
     FINISHED,
     FULL,
@@ -33,6 +35,7 @@ from shmkret.explore.stacks.control import (
     TOO_DEEP,
     WRONG,
 )  # fmt: skip
+from shmkret.explore.stacks.nodes import COUNTS
 from shmkret.machines.compiled.watched import NOT_PRIVATE
 
 if TYPE_CHECKING:
@@ -95,6 +98,11 @@ def _bounded(stacks: Stacks, limit: int, end: float, seen: Callable[[], None], b
     return searched(stacks, begin, stacks.descend, (STATES, limit, "states"), end, seen)
 
 
+def told(stacks: Stacks, status: int) -> Violation:
+    """What is wrong where a search has stopped, and the way there."""
+    return Violation(stacks.describe(status), stacks.path())
+
+
 def searched(
     stacks: Stacks,
     begin: Callable[[], None],
@@ -102,11 +110,13 @@ def searched(
     limit: tuple[int, int, str],
     end: float,
     seen: Callable[[], None],
+    tell: Callable[[Stacks, int], Violation] = told,
 ) -> Outcome:
     """What is found from one beginning; from another, when a word turns out to be shared that was taken for one CPU's own.
 
     begin: every CPU comes to its first step. advance: do so many steps, and say why it came back, as stacks.descend() does.
-    limit: a word of the control block, the most that it may count, and of what. Complete where advance() says FINISHED.
+    limit: a word of the control block, the most that it may count, and of what. tell: what is wrong, and the way there, by why
+    it came back. Complete where advance() says FINISHED.
     """
     counted, most, what = limit
     while True:
@@ -137,12 +147,20 @@ def searched(
             continue
         if status == LEARNED:
             continue
+        so_far(stacks, outcome)
         if status in WRONG:
-            outcome.violations.append(Violation(stacks.describe(status), stacks.path()))
+            outcome.violations.append(tell(stacks, status))
         if status in (FULL, TOO_DEEP):
             outcome.gave_up = "the table is full" if status == FULL else "the path is too long"
         if status == FINISHED and stacks.get(OVERFLOWED):
             outcome.gave_up = f"a store buffer was full, of {stacks.get(BUFFERED)} stores"
         outcome.complete = status == FINISHED and not outcome.gave_up
-        outcome.states, outcome.schedules = stacks.get(STATES), stacks.get(ENDS)
         return outcome
+
+
+def so_far(stacks: Stacks, outcome: Outcome) -> Outcome:
+    """With what has been counted."""
+    outcome.states, outcome.schedules = stacks.get(STATES), stacks.get(ENDS)
+    outcome.ends, outcome.steps = stacks.get(DISTINCT), stacks.get(DONE_STEPS)
+    outcome.blocked, outcome.pruned, outcome.retried = map(stacks.get, COUNTS)
+    return outcome

@@ -100,8 +100,7 @@ INTERRUPTED = "interrupted"
 
 
 def _so_far(stacks: Stacks) -> Outcome:
-    ends, steps = stacks.get(control.DISTINCT), stacks.get(control.DONE_STEPS)
-    return Outcome(stacks.get(control.STATES), stacks.get(control.ENDS), ends=ends, steps=steps)
+    return states.so_far(stacks, Outcome())
 
 
 def run(

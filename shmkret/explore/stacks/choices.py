@@ -17,6 +17,7 @@ from shmkret.explore.stacks.control import (
     COMMITS,
     CPU_WORD,
     CURRENT,
+    DEATHS,
     F_ARG,
     F_BYTES,
     F_CHOICE,
@@ -39,6 +40,8 @@ from shmkret.explore.stacks.control import (
     FIRST_FRAME,
     FIRST_SP,
     FRAME,
+    MORTAL,
+    REASONLESS,
     STACKS,
     STANDS,
     WAKES,
@@ -172,6 +175,24 @@ def fails(c: int, cpu: int) -> bool:
     if kind == steps.MUTEX_TRYLOCK or (kind == steps.MUTEX_LOCK_UNLESS and is_told(r)):
         return not can_be_had(c, r, kind, view(r, peek(r + PLACE)))
     return False
+
+
+@inline
+def is_choice(c: int, nr: int, frame: int, choice: int) -> bool:
+    """Whether a choice is possible in a state: CPU i does its step (i), dies (nr + i), sleeps no more (2 * nr + i), or has its
+    oldest store committed (3 * nr + i).
+    """
+    cpu = choice % nr
+    r = record(c, cpu)
+    if choice < nr:
+        return possible(c, cpu)
+    if choice < WAKES * nr:
+        mortal = (peek(c + MORTAL) >> cpu) & 1 != 0
+        return mortal and peek(c + DEATHS) > peek(frame + F_DIED) and peek(r + KIND) < steps.DONE and drained(r)
+    if choice < COMMITS * nr:
+        asleep = peek(r + KIND) == steps.ASLEEP and not possible(c, cpu)
+        return asleep and peek(c + REASONLESS) > peek(frame + F_WOKEN)
+    return not drained(r)
 
 
 @inline

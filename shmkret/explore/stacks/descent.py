@@ -20,21 +20,19 @@ Source     G. Holzmann, "An analysis of bitstate hashing", 1998; M. Musuvathi an
 
 from __future__ import annotations
 
-from shmkret.explore.stacks.choices import comes, go, go_back, possible, record, stand
+from shmkret.explore.stacks.choices import comes, go, go_back, is_choice, possible, record, stand
 from shmkret.explore.stacks.control import (
     ANNOUNCES,
     AT_END,
     AT_STATE,
     BOUND,
     BROKEN,
-    COMMITS,
     CURRENT,
     CYCLE,
     DEADLOCK,
     DEATHS,
     DEEPEST,
     DEPTH,
-    DIES,
     DISTINCT,
     DONE_STEPS,
     ENDS,
@@ -61,7 +59,6 @@ from shmkret.explore.stacks.control import (
     MORTAL,
     MOST_FRAMES,
     RACE,
-    REASONLESS,
     REDUCED,
     ROOM,
     SAVED_END,
@@ -69,7 +66,6 @@ from shmkret.explore.stacks.control import (
     STATES,
     TABLE,
     TOO_DEEP,
-    WAKES,
 )  # fmt: skip
 from shmkret.explore.stacks.state import is_new, is_on_path, put_on_path, state_of, take_off_path
 from shmkret.machines.compiled import steps
@@ -161,29 +157,14 @@ def arrive(c: int, nr: int) -> int:
 
 @inline
 def next_choice(c: int, nr: int, frame: int) -> int:
-    """The next choice in a state that is possible; KINDS * nr when there is none. CPU i does its step (i), dies (nr + i),
-    sleeps no more (2 * nr + i), or has its oldest store committed (3 * nr + i).
-    """
+    """The next choice in a state that is possible; KINDS * nr when there is none."""
     choice = peek(frame + F_NEXT)
     last = peek(frame + F_LAST)
     bound = peek(c + BOUND)
     while choice < KINDS * nr:
-        if choice < nr:
-            if possible(c, choice):
-                preempts = bound >= 0 and last >= 0 and choice != last and comes(c, last)
-                if not (preempts and peek(frame + F_USED) >= bound):
-                    break
-        elif choice < (DIES + 1) * nr:
-            r = record(c, choice - DIES * nr)
-            may_die = peek(c + DEATHS) > peek(frame + F_DIED) and (peek(c + MORTAL) >> (choice - DIES * nr)) & 1 != 0
-            if may_die and peek(r + KIND) < steps.DONE and drained(r):
-                break
-        elif choice >= COMMITS * nr:
-            if not drained(record(c, choice - COMMITS * nr)):
-                break
-        elif peek(c + REASONLESS) > peek(frame + F_WOKEN):
-            cpu = choice - WAKES * nr
-            if peek(record(c, cpu) + KIND) == steps.ASLEEP and not possible(c, cpu):
+        if is_choice(c, nr, frame, choice):
+            preempts = bound >= 0 and choice < nr and last >= 0 and choice != last and comes(c, last)
+            if not (preempts and peek(frame + F_USED) >= bound):
                 break
         choice += 1
     return choice

@@ -30,7 +30,7 @@ from shmkret.audit.findings import sentences
 from shmkret.errors import ArenaError, UsageError
 from shmkret.explore.scene import SC, TSO, Scene
 from shmkret.explore.snapshot import NOT_SHARED
-from shmkret.explore.stacks import control, descent
+from shmkret.explore.stacks import control, descent, nodes
 from shmkret.explore.stacks.looked_at import LookedAt
 from shmkret.machines import plain
 from shmkret.machines.compiled import cache_folder, compile_cpu, steps, watched
@@ -124,6 +124,7 @@ class Stacks:
                 watched.ARENA: self.arena.address, watched.SIZE: self.arena.size, watched.LONGEST: LONGEST_RUN,
                 watched.NR: scene.nr_cpus, watched.MOST_STACK: MOST_STACK, c.STACKS: self._stacks,
                 c.FRAMES: self._room(c.FRAME * MOST_FRAMES), c.MOST_FRAMES: MOST_FRAMES, c.SAVED_END: saved + SAVED,
+                nodes.NODES: self._room(nodes.NODE * (MOST_FRAMES + 3)),
                 c.ENDS_TABLE: self._ends, c.ON_PATH: self._on_path, c.MORTAL: sum(1 << cpu for cpu in scene.mortal),
                 c.DEATHS: scene.deaths, c.ANNOUNCES: int(scene.announces),
             }
@@ -233,10 +234,11 @@ class Stacks:
             users[[place // 8 for place in self._static]] &= ~watched.STEP
         users[[place // 8 for place in self._shared]] |= watched.STEP
         zero = (
-            control.STATES, control.DONE_STEPS, control.ENDS, control.DEEPEST, control.DISTINCT, control.DEPTH, watched.PRINT,
-            watched.OWN_PRINT, watched.UNDO_TOP, watched.OVERFLOWED,
+            control.STATES, control.DONE_STEPS, control.ENDS, control.DEEPEST, control.DISTINCT, control.DEPTH, *nodes.COUNTS,
+            watched.PRINT, watched.OWN_PRINT, watched.UNDO_TOP, watched.OVERFLOWED,
         )  # fmt: skip
         self._set(dict.fromkeys(zero, 0) | {control.SAVED_TOP: self._saved, control.REDUCED: int(self._static is None)})
+        self.put(nodes.RACE_AT, -1)
         self._set({getattr(control, name.upper()): value for name, value in values.items()})
         ctypes.memset(self._control + watched.QUEUE, 0, 8 * watched.QUEUE_END)
         words_at(self._control + watched.NAMED, len(self._first_named) + 1)[:-1] = self._first_named

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from shmkret.arena.fields import fields_of
-from shmkret.explore.stacks import control
+from shmkret.explore.stacks import control, nodes
 from shmkret.explore.stacks.executor import Stacks, words_at
 from shmkret.machines.compiled import watched
 
@@ -53,6 +53,24 @@ def shared(stacks: Stacks) -> list[int]:
     """The places in the arena of words that have turned out to be shared, in whatever process that was."""
     users = words_at(stacks._users, stacks.arena.size // 8)
     return sorted(place for place in stacks._static or stacks._shared if users[place // 8] & watched.STEP)
+
+
+def pending_together(stacks: Stacks) -> list[int] | None:
+    """The choices that lead to where both accesses of a data race are about to be done, when a search by traces has found it in
+    a run where they are not; None: it has not.
+
+    These are, in order, all steps that happen before one of the two, and not the first of the two itself.
+    """
+    first, cpu, nr = stacks.get(nodes.RACE_AT), stacks.get(nodes.RACE_OF) % stacks.scene.nr_cpus, stacks.scene.nr_cpus
+    if first < 0:
+        return None
+
+    def row(n: int, part: int) -> list[int]:
+        return words_at(stacks.get(nodes.NODES) + (n + 2) * nodes.NODE + part, nr).tolist()  # type: ignore[no-any-return]
+
+    last = row(stacks.get(control.DEPTH), nodes.N_LAST)[cpu]
+    before = [max(pair) for pair in zip(row(first, nodes.N_CLOCK), row(last, nodes.N_CLOCK), strict=True)]
+    return [choice for n, choice in enumerate(stacks.path()) if n != first and n <= before[choice % nr]]
 
 
 def columns(stacks: Stacks) -> Iterator[tuple[str, frozenset[int]]]:

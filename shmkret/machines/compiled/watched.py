@@ -49,7 +49,7 @@ ISSUED, COMMITTED = 8 * 40, 8 * 41
 ) = (8 * j for j in range(15))  # fmt: skip
 """Where in the control block: the scheduler's stack pointer; the fingerprints of words that are shared, and of all others; the
 list of what was written (address, how many, most); the arena (address, bytes); who uses each of its words; the most steps of
-a CPU; whether another CPU than before was seen to use a word; how many CPUs there are; the most bytes of
+a CPU; a bit for each CPU that was seen to use, or write, a word for the first time; how many CPUs there are; the most bytes of
 a stack that a CPU may use, so that a handler of a signal has room below; how many stores a buffer holds back, 0 for none:
 memory is sequentially consistent then; whether one was full."""
 
@@ -121,7 +121,7 @@ def uses(r: int, place: int, writes: int) -> bool:
     after = before | mine | (mine << WRITERS if writes != 0 else 0)
     if after != before:
         poke(user, after)
-        poke(c + GREW, 1)
+        poke(c + GREW, peek(c + GREW) | mine)
     if before & STEP != 0:
         return True
     if (after & ~mine) & MANY != 0 and after >> WRITERS != 0:
