@@ -48,7 +48,7 @@ def walked(tier, stacks, runs, seed=1, points=0):
     stacks.begin(by_past=1)
     for word, value in ((walks.DRAWN, seed), (walks.POINTS, points), (walks.KEPT, 0), (walks.MOST_RUNS, runs)):
         stacks.put(word, value)
-    walk = tier.WALK.compiled(stacks)
+    walk = tier.WALK.compiled()
     found, drawn, changes = [], [], []
     nr = stacks.scene.nr_cpus
     while stacks.get(control.ENDS) < runs:

@@ -73,7 +73,7 @@ WALK = Walk("pct", start, choose)
 
 def prepare(stacks: Stacks) -> None:
     """Compile the walk."""
-    WALK.compiled(stacks)
+    WALK.compiled()
 
 
 def search(stacks: Stacks, limit: int, seconds: float, seen: Callable[[], None] = lambda: None) -> Outcome:

@@ -81,7 +81,7 @@ WALK = Walk("pos", start, choose)
 
 def prepare(stacks: Stacks) -> None:
     """Compile the walk."""
-    WALK.compiled(stacks)
+    WALK.compiled()
 
 
 def search(stacks: Stacks, limit: int, seconds: float, seen: Callable[[], None] = lambda: None) -> Outcome:

@@ -216,7 +216,7 @@ class Walk(NamedTuple):
     start: Callable[[int, int], None]
     choose: Callable[[int, int, int], int]
 
-    def compiled(self, stacks: Stacks) -> Callable[[int, int], int]:
+    def compiled(self) -> Callable[[int, int], int]:
         """walk(c, budget), compiled, or read from where it is kept."""
         return _compiled(self, cache_folder(()))
 
@@ -225,7 +225,7 @@ class Walk(NamedTuple):
         for that ends soon. SEED and POINTS are in the control block.
         """
         end = time.monotonic() + seconds
-        walk = self.compiled(stacks)
+        walk = self.compiled()
 
         def begin() -> None:
             stacks.begin(reduced=0, by_past=1)  # no state is looked up, and so none is made
