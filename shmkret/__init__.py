@@ -19,11 +19,27 @@ if TYPE_CHECKING:
     from shmkret.arena.layout import Geometry
     from shmkret.arena.segment import Arena
     from shmkret.audit.arenas import attach
+    from shmkret.explore.library import Explore
+    from shmkret.explore.search import Found
     from shmkret.host.books import Conditions
     from shmkret.measure.latency import Histogram
 
+    explore: Explore
+
 __version__ = "0.1.0"
-__all__ = ["Arena", "Conditions", "Geometry", "Histogram", "Knobs", "Result", "__version__", "attach", "run"]
+__all__ = [
+    "Arena",
+    "Conditions",
+    "Found",
+    "Geometry",
+    "Histogram",
+    "Knobs",
+    "Result",
+    "__version__",
+    "attach",
+    "explore",
+    "run",
+]
 
 _HOMES = {
     "Knobs": "api",
@@ -34,6 +50,7 @@ _HOMES = {
     "Conditions": "host.books",
     "Histogram": "measure.latency",
     "attach": "audit.arenas",
+    "Found": "explore.search",
 }
 
 _MOVED = {
@@ -98,6 +115,8 @@ _FACES = ("text", "arena", "moves", "kernel", "audit")
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for only then: matplotlib and Numba are slow to come."""
+    if name == "explore":  # a package that can be called
+        return importlib.import_module("shmkret.explore")
     if name not in _HOMES:
         raise AttributeError(f"module 'shmkret' has no attribute {name!r}")
     return getattr(importlib.import_module(f"shmkret.{_HOMES[name]}"), name)

@@ -1,17 +1,22 @@
 """Fixtures for pytest, there as soon as shmkret is installed.
 
-    shmkret_leaks    what this test leaves behind of ours fails it: processes, arenas, semaphores
+    shmkret_leaks      what this test leaves behind of ours fails it: processes, arenas, semaphores
+    shmkret_explore    shmkret.explore(), which fails the test with the lanes of a violation, and when it is not complete
 
-Use it by name, or for all tests of a file with `pytestmark = pytest.mark.usefixtures("shmkret_leaks")`.
+Use them by name, or the first for all tests of a file with `pytestmark = pytest.mark.usefixtures("shmkret_leaks")`.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
+
+if TYPE_CHECKING:
+    from shmkret.explore.search import Found
 
 PYTHONS_OWN = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 """Processes that Python starts once, and keeps."""
@@ -55,3 +60,32 @@ def shmkret_leaks() -> Iterator[None]:
         left = left_behind() - before
         looks += 1
     assert not left, f"left behind: {', '.join(sorted(left))}"
+
+
+class Explore:
+    """What the fixture shmkret_explore is."""
+
+    def __call__(self, scenario: str = "calls", *, complete: bool | None = None, **asked: Any) -> Found:
+        """shmkret.explore(scenario, **asked), which must find no violation.
+
+        Args:    complete: whether it must be complete, too; None: it must, with an engine that can be.
+        Returns: what it has found.
+        Raises:  what shmkret.explore() raises, and pytest's failure, with the lanes of each violation and the command that
+                 runs it again.
+        """
+        __tracebackhide__ = True
+        from shmkret.explore.library import explore
+
+        found = explore(scenario, **asked)
+        if found.violations:
+            pytest.fail("\n\n".join(map(str, found.violations)), pytrace=False)
+        if not found.complete and (not found.how.draws if complete is None else complete):
+            counts = f"{found.schedules:,} runs" if found.states is None else f"{found.states:,} states"
+            pytest.fail(f"{scenario} was not searched to the end: {found.bound}, after {counts}", pytrace=False)
+        return found
+
+
+@pytest.fixture
+def shmkret_explore() -> Explore:
+    """shmkret.explore(): a violation fails the test, and a search that is not complete."""
+    return Explore()

@@ -136,8 +136,12 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what the short selection leaves out."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what the short selection leaves out; leave out what is for a record, unless it is asked for."""
+    if "record" not in config.option.markexpr:
+        kept_back = [item for item in items if item.get_closest_marker("record")]
+        items[:] = [item for item in items if item not in kept_back]
+        config.hook.pytest_deselected(items=kept_back)
     kept: dict[str, int] = {}
     for item in items:
         name = getattr(item, "originalname", item.name)

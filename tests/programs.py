@@ -55,12 +55,14 @@ NAMES = (
     "lock unless",
     "unlock", "robust", "try robust", "unlock robust", "reset", "fence", "clock", "own", "read own", "write own", "outside",
     "divide", "hold", "again", "unless seen", "init", "down own", "look", "run", "tell", "down named", "up named", "beside",
+    "forget",
 )  # fmt: skip
 (
     END, READ, WRITE, LOAD, STORE, LOAD_RELAXED, STORE_RELAXED, EXCHANGE, ADD, CMPXCHG, WAIT, WAIT_NOT,
     WAIT_UNLESS, WAIT_NOT_UNLESS, SLEEP, WAKE, DOWN, UP, TRY_DOWN, DOWN_UNLESS, LOCK, TRY_LOCK, LOCK_UNLESS,
     UNLOCK, ROBUST_LOCK, TRY_ROBUST, UNLOCK_ROBUST, RESET, FENCE, CLOCK, OWN, READ_OWN, WRITE_OWN, OUTSIDE,
     DIVIDE, HOLD, AGAIN, UNLESS_SEEN, INIT, DOWN_OWN, LOOK, RUN, TELL, DOWN_NAMED, UP_NAMED, BESIDE,
+    FORGET,
 ) = range(len(NAMES))  # fmt: skip
 
 
@@ -180,6 +182,10 @@ def run_program(k, cpu):
             libc.sem_wait(i)
         elif op == UP_NAMED:
             libc.sem_post(i)
+        elif op == FORGET:  # all that it has seen
+            for j in range(answers):
+                k.stack.word[mine + (j & 31)] = 0
+            seen = 0
         else:
             libc.sem_post(address_of(words, i) + 4)
         if cpu < NR_CPUS and op != AGAIN and op != UNLESS_SEEN:

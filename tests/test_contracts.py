@@ -373,13 +373,14 @@ THROUGH = (
 
 
 @pytest.mark.parametrize("handler", [signal.default_int_handler, signals._interrupt])
-def test_an_interrupt_while_a_file_runs_is_no_fault_of_the_file(handler, tmp_path):
+def test_an_interrupt_while_a_file_runs_is_no_fault_of_the_file(handler, tmp_path, monkeypatch):
     """Nor is one that it lets through; what it raises itself is (tests/test_cli.py)."""
     path = tmp_path / "mine.py"
     before = signal.signal(signal.SIGINT, handler)
     try:
         for statement in THROUGH:
             signal.signal(signal.SIGINT, handler)
+            monkeypatch.setattr(signals, "_came_s", None)
             path.write_text(f"try:\n    __import__('signal').raise_signal(2)\n{statement}\n")
             with pytest.raises(KeyboardInterrupt):
                 find(LOCK, str(path))

@@ -6,9 +6,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from shmkret.cli import explore as command
+from shmkret.cli import explored as command
 from shmkret.cli.main import main
 from shmkret.errors import PluginError, RunFailed, UsageError
+from shmkret.explore.combinations import With, combinations
 from shmkret.explore.engines import states
 from shmkret.explore.scenarios import SCENARIO, asked_of, scene_of
 from shmkret.explore.shown import lanes, strings
@@ -91,6 +92,7 @@ CASES = {
     "unregister": (2, 1),
     "death": (1, 1),
     "lock": (2, 2),
+    "rounds": (2, 1),
     "lock-death": (2, 1),
 }
 
@@ -275,7 +277,7 @@ def interrupt(*_):
 
 
 def test_an_interrupted_search_says_what_is_known_by_then(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(command.Live, "show_progress", interrupt)
+    monkeypatch.setattr(command.Live, "searching", interrupt)
     code, row = explored(scenario(tmp_path, STORES), *MANY)
 
     assert (code, row["complete"], row["bound"]) == (130, False, "interrupted")
@@ -284,7 +286,7 @@ def test_an_interrupted_search_says_what_is_known_by_then(tmp_path, monkeypatch,
 
 def test_a_search_that_somebody_kills_has_shown_nothing(tmp_path, monkeypatch):
     """Neither a violation, nor complete: memory was short."""
-    monkeypatch.setattr(command.Live, "show_progress", lambda *_: [child.kill() for child in psutil.Process().children()])
+    monkeypatch.setattr(command.Live, "searching", lambda *_: [child.kill() for child in psutil.Process().children()])
     code, row = explored(scenario(tmp_path, STORES), *MANY)
 
     assert (code, row["complete"], row["violations"]) == (0, False, [])
@@ -293,14 +295,14 @@ def test_a_search_that_somebody_kills_has_shown_nothing(tmp_path, monkeypatch):
 
 def test_of_several_searches_the_worst_is_told():
     done, bounded, wrong = (
-        command._Searched({"complete": complete, "violations": found}, None)
-        for complete, found in ((True, []), (False, []), (False, ["wrong"]))
+        {"complete": complete, "violations": found} for complete, found in ((True, []), (False, []), (False, ["wrong"]))
     )
+    how = {"interrupted": False, "require_complete": True}
 
-    assert command._code([done, bounded], require_complete=False) == 0
-    assert command._code([done, bounded], require_complete=True) == 3
-    assert command._code([done, wrong, bounded], require_complete=True) == 1
-    assert command._code([done, wrong, bounded._replace(bound="interrupted")], require_complete=True) == 130
+    assert command.code([done, bounded], interrupted=False, require_complete=False) == 0
+    assert command.code([done, bounded], **how) == 3
+    assert command.code([done, wrong, bounded], **how) == 1
+    assert command.code([done, wrong, bounded], **{**how, "interrupted": True}) == 130
 
 
 @pytest.mark.parametrize("error", [ValueError("ours"), PluginError("theirs")])
@@ -340,19 +342,132 @@ def test_a_schedule_that_cannot_be_followed_is_no_result(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["calls", "--engine", "traces"], "there is states"),
-        (["calls", "--model", "tso"], "there is sc"),
+        (["calls", "--engine", "none"], "there is pct, pos, states"),
+        (["calls", "--engine", "exhaustive"], "--engine is 'exhaustive'"),
+        (["calls", "--model", "ra"], "there is sc, tso"),
+        (["calls", "--model", "tso", "--engine", "pct", "--runs", "9"], "the engine pct searches under sc alone"),
         (["cals"], "did you mean calls"),
         (["calls", "--deaths", "1"], "nobody dies in the scenario calls"),
         (["death", "--scheme", "objpool"], "not recoverable"),
         (["calls", "--cpus", "0"], "0 cpus were asked for"),
         (["calls", "--seconds", "0"], "--seconds is 0"),
-        (["calls", "--lock", ","], "names nothing"),
+        (["calls", "--engine", "pos"], "the engine pos never ends by itself: give --seconds or --runs"),
+        (["calls", "--engine", "pct", "--runs", "0"], "--runs is 0"),
+        (["calls", "--engine", "pct", "--runs", "1", "--depth", "18"], "--depth is 18: give a number from 1 to 17"),
+        (["calls", "--engine", "pct", "--runs", "1", "--seed", "-1"], "--seed is -1"),
+        (["calls", "--runs", "1"], "--runs are of an engine that draws at random: states does not"),
+        (["calls", "--memory", "1"], "'1' is no memory for a search: give a size such as 512M"),
+        (["calls", "--lock", ","], "no scheme or no lock is named"),
     ],
 )
 def test_what_cannot_be_searched_is_refused_before_anything_runs(words, said, capsys):
     assert main(["explore", *words]) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.full  # compiles the path for a file of a user's
+def test_a_workers_file_is_searched_in_its_rounds_and_a_string_says_which(tmp_path, capsys):
+    """One whose step() reads what another writes, both plainly."""
+    (tmp_path / "mine.py").write_text(
+        "from shmkret.kernel import Kretprobe, call_and_return\n\n\ndef probes(nr_cpus):\n    return [Kretprobe(0)]\n\n\n"
+        "def step(worker, k, cpu, task, n):\n    k.script.word[0] = k.script.word[0] + cpu\n"
+        "    call_and_return(k, cpu, task, 0, n)\n"
+        "\n\ndef script(nr_cpus, rng):\n    return [0]\n"
+    )
+    code, row = explored(str(tmp_path / "mine.py"), "--lock", "ttas")
+    (violation,) = row["violations"]
+
+    assert (code, row["name"], row["worker"]) == (1, "rounds", "mine")
+    assert violation["what"] == "data race on script[0].word: cpu 0 is at store, cpu 1 at load"
+    assert violation["replay"].split()[2].startswith(f"rounds={str(tmp_path).replace('/', '%2F')}%2Fmine.py:hashed:ttas:")
+    assert "rounds of mine: hashed with ttas" in capsys.readouterr().out
+    assert main(violation["replay"].split()[1:]) == 1
+    assert violation["what"] in capsys.readouterr().out
+
+
+def test_a_scenario_of_no_worker_program_takes_none():
+    asked = asked_of("rounds", find(SCHEME, "hashed"), find(LOCK, "sem"), 2, 1, None, None, "spread")
+
+    assert asked.worker.name == "spread"
+    assert asked.world().build.worker is asked.worker
+    assert strings.parsed(strings.spelt(asked, [], [0], 2)).asked == asked
+    with pytest.raises(UsageError, match="leave out `worker`"):
+        asked_of("calls", find(SCHEME, "hashed"), find(LOCK, "sem"), 2, 1, None, None, "spread")
+
+
+def pairs(names, **beside):
+    said = []
+    found = combinations(names, With(**{"schemes": ["hashed"], "locks": ["ttas", "sem"], **beside}), said.append)
+    return [(one.scenario.name, one.scheme.name, one.lock.name, one.deaths) for one in found], said
+
+
+def copied(folder, kind, name):
+    path = folder / f"my_{name}.py"
+    path.write_text(find(kind, name).path.read_text())
+    return str(path)
+
+
+def test_a_locks_file_is_searched_by_itself_as_its_abilities_allow(tmp_path):
+    busted, ttas = (copied(tmp_path, LOCK, name) for name in ("busted", "ttas"))
+
+    assert pairs([ttas, busted]) == (
+        [("lock", "hashed", "my-ttas", 0), ("lock-death", "hashed", "my-ttas", 1), ("lock", "hashed", "my-busted", 0)],
+        ["lock-death is left out: the lock my-busted is not recoverable: it has the functions of none of owner, robust, gate"],
+    )
+    with pytest.raises(UsageError, match="9 cpus"):
+        pairs([ttas], cpus=9)
+
+
+def test_a_schemes_file_is_searched_in_all_scenarios_of_the_path(tmp_path):
+    objpool = copied(tmp_path, SCHEME, "objpool")
+    found, said = pairs([objpool], locks=["ttas"], deaths=1)
+
+    others = set(names(SCENARIO)) - {"lock", "lock-death"}
+    left_out = {words.split()[0] for words in said}
+    assert {one[0] for one in found} | left_out == others
+    assert {one[1:] for one in found} == {("my-objpool", "ttas", 0)}
+    assert "death" in left_out
+
+
+def test_scenarios_that_are_named_are_searched_with_each_scheme_and_lock(tmp_path):
+    path = scenario(tmp_path, STORES)
+
+    assert pairs([path, "calls"], schemes=["hashed", "global"], locks=["ttas"])[0] == [
+        (name, scheme, "ttas", 0) for name in ("mine", "calls") for scheme in ("hashed", "global")
+    ]
+    assert {one[0] for one in pairs([], locks=["ttas"])[0]} == set(names(SCENARIO))
+    with pytest.raises(UsageError, match="not recoverable"):
+        pairs(["death"], schemes=["objpool"])
+
+
+@pytest.mark.full  # the fixture shmkret_explore is tried with such a file always
+def test_a_users_lock_is_refused_by_a_violation(tmp_path, capsys):
+    path = copied(tmp_path, LOCK, "busted")
+
+    assert main(["explore", path]) == 1
+    assert "shmkret replay lock:hashed:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x = 1", "is none of these: a scenario, which defines scene()"),
+        ("def step(worker, k, cpu, task, n): pass", "a worker defines nr_probes()"),
+        ("def acquire(lock, i): pass", "is none of these"),
+        ("from shmkret.locks.ttas import *\ndef release(lock, i): pass\ndef acquire(lock): pass", "acquire()"),
+        ("x = (", "SyntaxError"),
+        (None, "there is no such scenario file"),
+    ],
+)
+def test_a_file_that_is_none_of_these_is_told_in_one_sentence(text, words, tmp_path, capsys):
+    if text is not None:
+        (tmp_path / "file.py").write_text(text)
+
+    assert main(["explore", str(tmp_path / "file.py")]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert f"{tmp_path}/file.py" in said
+    assert said.count("\n") == 1
 
 
 def test_a_users_scenario_is_blamed_by_its_file(tmp_path, capsys):

@@ -764,7 +764,7 @@ KINDS = {"anderson": "--lock", "pausing": "--lock", "coarse": "--scheme", "riscv
 
 
 def test_the_pages_show_a_lock_a_scheme_an_architecture_and_the_library():
-    assert set(shown()) == {*KINDS, "library", "arena"}
+    assert set(shown()) == {*KINDS, "library", "arena", "explored"}
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -820,7 +820,7 @@ def test_who_comes_first_to_the_lock_that_is_called_anderson_has_it_first(tmp_pa
             lock.module.release(array, 1)
 
 
-@pytest.mark.parametrize("name", ["library", "arena"])
+@pytest.mark.parametrize("name", ["library", "arena", "explored"])
 def test_a_program_that_a_page_shows_runs(name, tmp_path):
     (tmp_path / f"{name}.py").write_text(shown()[name])
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
@@ -829,7 +829,12 @@ def test_a_program_that_a_page_shows_runs(name, tmp_path):
     )
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert {"library": "suspect" in done.stdout or "valid" in done.stdout, "arena": "shmkret." in done.stdout}[name]
+    said = {
+        "library": "suspect|valid",
+        "arena": r"shmkret\.",
+        "explored": r"sem True None \d+\nbusted False None \d+\ndata race",
+    }
+    assert re.search(said[name], done.stdout)
 
 
 def test_the_suite_that_a_page_shows_is_one(tmp_path):

@@ -35,6 +35,8 @@ def test_what_a_record_names_is_there(name):
     for command in record["commands"]:
         program, flag, module, *_ = shlex.split(command)
         assert (program, flag) == ("python", "-m")
+        if module == "pytest":
+            continue
         path = records.REPOSITORY / module.replace(".", "/")
         assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), command
     for part in record["part"]:

@@ -486,8 +486,8 @@ def test_what_is_no_choice_is_refused():
 
 def test_an_end_of_the_same_words_is_told_once():
     """CPU 0 may have read 1 or 2, which only the number of what it has read knows. What it has seen is in words of its own."""
-    assert find([[("wait not", X, 0)], [("store", X, 1), ("store", X, 2)]], every=0).told == 1
-    assert find([[("wait not", X, 0)], [("store", X, 1), ("store", X, 2)]], every=1).told == 2
+    assert find([[("wait not", X, 0)], [("store", X, 1), ("store", X, 2)]], every=0, by_past=1).told == 1
+    assert find([[("wait not", X, 0)], [("store", X, 1), ("store", X, 2)]], every=1, by_past=1).told == 2
     assert find([[("load", X)], [("store", X, 1)]], every=0).told == 2
     assert find([[("store", X, 1)], [("store", X, 2)]], every=0).told == 2
 

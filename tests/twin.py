@@ -183,7 +183,7 @@ def told(stacks, columns, same=lambda column, values: values):
 def states_of(stacks, columns, same=lambda column, values: values, **values):
     """All states that stacks visit. Words that were taken for one CPU's own are steps from then on."""
     while True:
-        stacks.begin(every=1, **values)
+        stacks.begin(every=1, by_past=1, **values)
         states = set()
         while (status := stacks.descend(1 << 40)) != control.FINISHED:
             if status == control.BROKEN and stacks.culprit()[1] == watched.NOT_PRIVATE:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 
 from shmkret.cli.options import names
-from shmkret.errors import UsageError
 
-ALL, NONE = "all", "none"
+NAMED = ("usual", "all", "none")
 
 
 def add_monitors(command: argparse.ArgumentParser) -> None:
@@ -15,22 +14,19 @@ def add_monitors(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--monitors",
         type=names,
-        default=[ALL],
+        default=["usual"],
         metavar="A,B",
-        help="what watches beside the usual: always, holders, clocks; all",
+        help="what watches beside: always, holders, clocks; usual, which is always,holders; all; none",
     )
 
 
 def chosen_monitors(options: argparse.Namespace) -> tuple[str, ...]:
     """What was asked for. Raises UsageError for what there is not."""
-    from shmkret.explore.stacks.watching import MONITORS
+    from shmkret.explore.stacks.watching import MONITORS, USUAL, require_monitors
 
+    named = dict(zip(NAMED, (USUAL, MONITORS, ()), strict=True))
     asked = options.monitors
-    if asked == [ALL]:
-        return MONITORS
-    if asked == [NONE]:
-        return ()
-    for name in asked:
-        if name not in MONITORS:
-            raise UsageError(f"--monitors names {name!r}: there is {', '.join((*MONITORS, ALL, NONE))}")
-    return tuple(asked)
+    if len(asked) == 1 and asked[0] in named:
+        return named[asked[0]]
+    require_monitors(asked, NAMED)
+    return tuple(name for name in MONITORS if name in asked)

@@ -22,8 +22,9 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace, argv: list[str]) -> int:
     """Follow it; 1 when it goes wrong."""
-    from shmkret.cli.explore import title
+    from shmkret.cli.explored import title
     from shmkret.explore.scenarios import scene_of
+    from shmkret.explore.scene import MODELS
     from shmkret.explore.shown import lanes, strings
     from shmkret.explore.stacks.executor import Stacks
 
@@ -31,11 +32,11 @@ def run(options: argparse.Namespace, argv: list[str]) -> int:
     monitors = chosen_monitors(options)
     place = sys.stderr if options.json == "-" else sys.stdout
     asked = (spelt := strings.parsed(options.schedule)).asked
-    print(title(asked), file=place, flush=True)
+    print(f"{title(asked)}; {MODELS[asked.model]}", file=place, flush=True)
     scene = scene_of(asked)
     schedule = spelt.schedule(scene.nr_cpus)
     with signals.on_the_spot():  # a callback of LLVM's would swallow an interrupt
-        stacks = Stacks(scene, 12, monitors=monitors)
+        stacks = Stacks(scene, 12, model=asked.model, monitors=monitors)
     with stacks:
         stacks.share(spelt.shared)
         followed = lanes.follow_apart(stacks, schedule)

@@ -30,13 +30,21 @@ class Violation:
 @dataclass
 class Outcome:
     """What a search found. complete: every interleaving was covered, with as many deaths, and as many waits that end for no
-    reason, as the scenario grants a run; and none was wrong. gave_up: the limit that it reached.
+    reason, as the scenario grants a run; and none was wrong. gave_up: the limit that it reached. schedules: how many ends
+    it has come to; ends, steps: how many ends differ in a word, and how many steps it did. A search that draws at random does
+    not count states. One by traces counts runs: those that were blocked, or pruned, and the complete ones with a step that was
+    done again.
     """
 
     states: int = 0
     schedules: int = 0
     complete: bool = False
     gave_up: str = ""
+    ends: int = 0
+    steps: int = 0
+    blocked: int = 0
+    pruned: int = 0
+    retried: int = 0
     violations: list[Violation] = field(default_factory=list)
 
 

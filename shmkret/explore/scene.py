@@ -19,6 +19,10 @@ from shmkret.kernel import oracle
 from shmkret.machines.world import World
 from shmkret.text.marks import inline
 
+SC, TSO = "sc", "tso"
+MODELS = {SC: "sequentially consistent", TSO: "x86-TSO"}
+"""How memory behaves in a search, by name."""
+
 
 def at_rest(world: World, arena: Arena) -> list[str]:
     """What a CPU has seen that must not be, and what the audit of an arena at rest finds."""

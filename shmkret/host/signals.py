@@ -1,25 +1,35 @@
-"""How a command ends when it is interrupted: SIGINT, SIGTERM and SIGHUP, once.
+"""How a command ends when it is interrupted: by SIGINT, SIGTERM and SIGHUP.
 
 Normally the signal becomes a KeyboardInterrupt, which passes through every `with` block. Where an exception would be swallowed
 would leave a library half done (while it is imported, or calls back from compiled code), nothing of ours needs cleaning up,
 and the process ends on the spot.
+
+Once      what comes within TIDY_S of an interrupt is dropped: another exception would break what tidies up. Later ones count
+          again, for the first may have been caught by somebody else
+Swallowed an exception that is raised where nobody can catch it (a destructor, a callback from C) is shown to
+          sys.unraisablehook and dropped; an interrupt comes again then, RETRY_S later
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 EXIT_INTERRUPTED = 130
 WORDS = "shmkret: interrupted; every worker is gone and nothing was written"
 KEPT = "shmkret: interrupted; every worker is gone, and the results are in"
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+TIDY_S = 5.0
+RETRY_S = 0.02
 
 _on_the_spot = 0
+_came_s: float | None = None
 
 
 def install() -> None:
@@ -27,6 +37,7 @@ def install() -> None:
     for number in NUMBERS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _interrupt)
+    sys.unraisablehook = _swallowed
 
 
 def ignore() -> None:
@@ -51,11 +62,34 @@ def _nothing(number: int, frame: FrameType | None) -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    ignore()
+    global _came_s
+    now = time.monotonic()
+    if _came_s is not None and now - _came_s < TIDY_S:
+        return
+    _came_s = now
     if _on_the_spot:
         os.write(2, f"{WORDS}\n".encode())
         os._exit(EXIT_INTERRUPTED)
     raise KeyboardInterrupt
+
+
+def _swallowed(dropped: sys.UnraisableHookArgs) -> None:
+    """Send an interrupt that was dropped once more; what else was dropped is shown as ever."""
+    global _came_s
+    if not issubclass(dropped.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(dropped)
+        return
+    _came_s = None
+
+    def again() -> None:
+        time.sleep(RETRY_S)
+        for number in NUMBERS:
+            if signal.getsignal(number) not in (signal.SIG_IGN, signal.SIG_DFL, _nothing):
+                os.kill(os.getpid(), number)
+                break
+
+    with suppress(RuntimeError):  # the interpreter is closing
+        threading.Thread(target=again, daemon=True).start()
 
 
 @contextmanager

@@ -12,7 +12,8 @@ Outcome what the CPUs returned, in their order: nothing, a number, or several; D
 must    each of these is seen; may: these and no others beside them; never: what the reader is to know that is not seen. A
         program that says nothing of a model is not run under it
 
-The folder is the registry: every Litmus in a module of it is a test. The models that there is no engine for yet are data.
+The folder is the registry: every Litmus in a module of it is a test. tests/test_litmus.py tries `sc` on greenlets;
+tests/test_tso.py `sc` and `tso` on stacks, of what can be written down; `ra` is data.
 
 A rule of the explorer, and a program that is red without it:
 

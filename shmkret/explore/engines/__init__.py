@@ -6,6 +6,12 @@
                                                          shmkret.explore.stacks.executor runs it; seen() is called every now
                                                          and then
 
+    prepare(stacks)                                      it may have: compiles what search() will run
+    TABLE                                                whether it keeps a table of states; else it counts runs
+    DRAWS                                                whether it draws at random, from a seed: it is never complete, and its
+                                                         limit is one of runs
+    MODELS                                               how memory may behave in its searches, of shmkret.explore.scene; sc
+
 An engine begins as many runs as it likes, leads each with run.go_on(), asks run.wrong() of every new state and run.check() at
 the end, and gives up after `limit` states or `seconds`: then it is not complete. What run.begin() and run.go_on() raise is a
 violation.
@@ -17,12 +23,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from shmkret.plugins.contract import Constant, Contract, Signature
+from shmkret.plugins import registry
+from shmkret.plugins.contract import Constant, Contract, Signature, truth
 
 
 def one_of(*names: str) -> Callable[[Any], str]:
     """The check of a name."""
     return lambda value: "" if value in names else f"give one of {', '.join(names)}"
+
+
+def some_of(*names: str) -> Callable[[Any], str]:
+    """The check of several names."""
+    return lambda value: "" if isinstance(value, tuple) and {*value} <= {*names} else f"give a tuple of {', '.join(names)}"
 
 
 ENGINE = Contract(
@@ -31,5 +43,16 @@ ENGINE = Contract(
     package="shmkret.explore.engines",
     record=lambda _contract, _path, _module: object,
     signatures=(Signature("search", ("begin", "limit", "seconds", "seen"), 1),),
-    constants=(Constant("EXECUTOR", "greenlets", one_of("greenlets", "stacks")),),
+    outside=(Signature("prepare", ("stacks",)),),
+    constants=(
+        Constant("EXECUTOR", "greenlets", one_of("greenlets", "stacks")),
+        Constant("DRAWS", False, truth),
+        Constant("MODELS", ("sc",), some_of("sc", "tso")),
+        Constant("TABLE", True, truth),
+    ),
 )
+
+
+def of_stacks() -> tuple[str, ...]:
+    """The names of the engines that search on stacks."""
+    return tuple(name for name in registry.names(ENGINE) if registry.find(ENGINE, name).constants.executor == "stacks")

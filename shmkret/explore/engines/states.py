@@ -7,35 +7,42 @@ Deaths     come before a step, and not after a CPU's last. A store that is no st
            if another reads that word, it is a step; if the check of an end does, it becomes one:
            shmkret.explore.stacks.looked_at
 Ends       that have the same words are checked once: a check depends on the arena alone
+Buffers    under x86-TSO a CPU does no store while its buffer is full: a search in which one was is bounded by that
 Odds       two states are taken for one with a chance of at most n * n / 2**65 in a search of n states
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import product
 from typing import TYPE_CHECKING
 
 from shmkret.explore.scenario import Outcome, Violation
 from shmkret.explore.stacks.control import (
     AT_END,
     BROKEN,
+    BUFFERED,
+    DISTINCT,
+    DONE_STEPS,
     ENDS,
     FINISHED,
     FULL,
     LEARNED,
     MORE,
     OVERCROWDED,
+    OVERFLOWED,
     STATES,
     TOO_DEEP,
-    VIOLATIONS,
-)
+    WRONG,
+)  # fmt: skip
+from shmkret.explore.stacks.nodes import COUNTS
 from shmkret.machines.compiled.watched import NOT_PRIVATE
 
 if TYPE_CHECKING:
     from shmkret.explore.stacks.executor import Stacks
 
-EXECUTOR = "stacks"
+EXECUTOR, MODELS = "stacks", ("sc", "tso")
 
 
 BUDGET = 100_000
@@ -44,29 +51,81 @@ BOUNDS = range(8)
 
 
 def search(stacks: Stacks, limit: int, seconds: float, seen: Callable[[], None] = lambda: None) -> Outcome:
-    """Every interleaving, up to the first violation, which is then shown with as few preemptions as there are any with.
+    """Every interleaving, up to the first violation, which is then shown with as few preemptions as there are any with, and
+    with so few stores in a buffer at once.
 
     seen: called every now and then.
     """
     end = time.monotonic() + seconds
-    outcome = _searched(stacks, limit, end, seen, -1)
+    outcome = _bounded(stacks, limit, end, seen, -1)
     if outcome.violations:
-        for bound in BOUNDS:
-            smaller = _searched(stacks, limit, end, seen, bound)
-            if smaller.violations:
-                outcome.violations = smaller.violations
-                outcome.violations[0].preemptions = bound
-                break
+        _with_fewest(stacks, outcome, limit, end, seen)
     return outcome
 
 
-def _searched(stacks: Stacks, limit: int, end: float, seen: Callable[[], None], bound: int) -> Outcome:
+def shortened(stacks: Stacks, outcome: Outcome, limit: int, end: float, seen: Callable[[], None]) -> None:
+    """A violation that was found otherwise, with the fewest preemptions, if there is one within these limits."""
+    _with_fewest(stacks, outcome, limit, end, seen, complete=True)
+
+
+def _with_fewest(
+    stacks: Stacks, outcome: Outcome, limit: int, end: float, seen: Callable[[], None], *, complete: bool = False
+) -> None:
+    """complete: a search with so few that is not complete is the last: one with more has more to do."""
+    for bound, late in product(BOUNDS, _late(stacks.get(BUFFERED))):
+        smaller = _bounded(stacks, limit, end, seen, bound, buffered=late)
+        if smaller.violations:
+            outcome.violations = smaller.violations
+            outcome.violations[0].preemptions = bound
+        if smaller.violations or (complete and not smaller.complete):
+            break
+
+
+def _late(most: int) -> Iterator[int]:
+    """How many stores a buffer may hold back: 1, 2, 4 ... and at last as many as there may be; of none, none."""
+    late = min(1, most)
+    while late < most:
+        yield late
+        late *= 2
+    yield most
+
+
+def _bounded(stacks: Stacks, limit: int, end: float, seen: Callable[[], None], bound: int, **smaller: int) -> Outcome:
+    """With at most so many preemptions; -1: with any number."""
+
+    def begin() -> None:
+        stacks.begin(bound=bound) if bound < 0 else stacks.begin(bound=bound, reduced=0, **smaller)
+
+    return searched(stacks, begin, stacks.descend, (STATES, limit, "states"), end, seen)
+
+
+def told(stacks: Stacks, status: int) -> Violation:
+    """What is wrong where a search has stopped, and the way there."""
+    return Violation(stacks.describe(status), stacks.path())
+
+
+def searched(
+    stacks: Stacks,
+    begin: Callable[[], None],
+    advance: Callable[[int], int],
+    limit: tuple[int, int, str],
+    end: float,
+    seen: Callable[[], None],
+    tell: Callable[[Stacks, int], Violation] = told,
+) -> Outcome:
+    """What is found from one beginning; from another, when a word turns out to be shared that was taken for one CPU's own.
+
+    begin: every CPU comes to its first step. advance: do so many steps, and say why it came back, as stacks.descend() does.
+    limit: a word of the control block, the most that it may count, and of what. tell: what is wrong, and the way there, by why
+    it came back. Complete where advance() says FINISHED.
+    """
+    counted, most, what = limit
     while True:
         outcome = Outcome()
-        stacks.begin(bound=bound) if bound < 0 else stacks.begin(bound=bound, reduced=0)
+        begin()
         status = MORE
         while status == MORE:
-            status = stacks.descend(BUDGET)
+            status = advance(BUDGET)
             seen()
             if status == AT_END:
                 found = stacks.check()
@@ -80,8 +139,8 @@ def _searched(stacks: Stacks, limit: int, end: float, seen: Callable[[], None], 
                     status = MORE
             if status == FULL and stacks.grow():
                 status = MORE
-            if status == MORE and (stacks.get(STATES) > limit or time.monotonic() > end):
-                outcome.gave_up = f"{limit:,} states" if stacks.get(STATES) > limit else "time"
+            if status == MORE and (stacks.get(counted) >= most or time.monotonic() > end):
+                outcome.gave_up = f"{most:,} {what}" if stacks.get(counted) >= most else "time"
                 break
         culprit = stacks.culprit() if status == BROKEN else None
         if culprit and culprit[1] == NOT_PRIVATE:
@@ -89,12 +148,22 @@ def _searched(stacks: Stacks, limit: int, end: float, seen: Callable[[], None], 
             continue
         if status == LEARNED:
             continue
-        if status in VIOLATIONS:
-            outcome.violations.append(Violation(stacks.describe(status), stacks.path()))
+        so_far(stacks, outcome)
+        if status in WRONG:
+            outcome.violations.append(tell(stacks, status))
         if status == OVERCROWDED:
             outcome.gave_up = "clocks follow no more words"
         if status in (FULL, TOO_DEEP):
             outcome.gave_up = "the table is full" if status == FULL else "the path is too long"
-        outcome.complete = status == FINISHED
-        outcome.states, outcome.schedules = stacks.get(STATES), stacks.get(ENDS)
+        if status == FINISHED and stacks.get(OVERFLOWED):
+            outcome.gave_up = f"a store buffer was full, of {stacks.get(BUFFERED)} stores"
+        outcome.complete = status == FINISHED and not outcome.gave_up
         return outcome
+
+
+def so_far(stacks: Stacks, outcome: Outcome) -> Outcome:
+    """With what has been counted."""
+    outcome.states, outcome.schedules = stacks.get(STATES), stacks.get(ENDS)
+    outcome.ends, outcome.steps = stacks.get(DISTINCT), stacks.get(DONE_STEPS)
+    outcome.blocked, outcome.pruned, outcome.retried = map(stacks.get, COUNTS)
+    return outcome

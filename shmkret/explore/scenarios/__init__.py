@@ -4,7 +4,7 @@
 
 `body(k, cpu)` of the scene is a function of the text: mark it @inline. Numba compiles it, so that a number of `asked` that it
 uses is first put into a name of its own; the name of the scene says it, for compiled code is kept by that. A scenario in which
-CPUs may die sets DEATHS: how many, where nobody asks otherwise.
+CPUs may die sets DEATHS: how many, where nobody asks otherwise. One of a worker program sets WORKER: which, likewise.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from shmkret.arch import ARCH
 from shmkret.errors import PluginError, UsageError
-from shmkret.explore.scene import Scene
+from shmkret.explore.scene import MODELS, SC, Scene
 from shmkret.kernel.program import WORKER
 from shmkret.machines.build import Build
 from shmkret.machines.sizes import Sizes
@@ -25,19 +25,26 @@ from shmkret.plugins.registry import Plugin, find
 
 MOST_CPUS, MOST_ROUNDS, MOST_DEATHS, MOST_INSTANCES = 8, 100, 4, 64
 
+
+def _name(value: object) -> str:
+    return "" if isinstance(value, str) else "give the name of a worker program"
+
+
 SCENARIO = Contract(
     name="scenario",
     folder=Path(__file__).parent,
     package="shmkret.explore.scenarios",
     record=lambda _contract, _path, _module: object,
     signatures=(Signature("scene", ("asked",)),),
-    constants=(Constant("DEATHS", 0, whole(0, MOST_DEATHS)),),
+    constants=(Constant("DEATHS", 0, whole(0, MOST_DEATHS)), Constant("WORKER", "", _name)),
 )
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a scene is made for. maxactive: instances a probe; None: as the scenario has it. deaths: how many in one run."""
+    """What a scene is made for. maxactive: instances a probe; None: as the scenario has it. deaths: how many in one run.
+    worker: the program that is searched, where the scenario is of one. model: how memory behaves as it is searched.
+    """
 
     scenario: Plugin
     scheme: Plugin
@@ -46,6 +53,8 @@ class Asked:
     rounds: int
     deaths: int
     maxactive: int | None = None
+    worker: Plugin | None = None
+    model: str = SC
 
     def world(self, worker: str = "hot", *, one_bucket: bool = False, recoverable: bool = False, maxactive: int = 2) -> World:
         """With the probes of a worker program. one_bucket: the tasks of all CPUs are in one; else each is in its own."""
@@ -53,7 +62,7 @@ class Asked:
             arch=find(ARCH, "x86-64"),
             scheme=self.scheme,
             lock=self.lock,
-            worker=find(WORKER, worker),
+            worker=self.worker or find(WORKER, worker),
             padding="cacheline",
             nr_cpus=self.cpus,
             recoverable=recoverable,
@@ -65,9 +74,17 @@ class Asked:
 
 
 def asked_of(
-    name: str, scheme: Plugin, lock: Plugin, cpus: int, rounds: int, deaths: int | None, maxactive: int | None
+    name: str,
+    scheme: Plugin,
+    lock: Plugin,
+    cpus: int,
+    rounds: int,
+    deaths: int | None,
+    maxactive: int | None,
+    worker: str | None = None,
+    model: str = SC,
 ) -> Asked:
-    """What was asked for, checked; deaths: None: as the scenario has it. Raises UsageError and its kinds."""
+    """What was asked for, checked; deaths, worker: None: as the scenario has it. Raises UsageError and its kinds."""
     scenario = find(SCENARIO, name)
     own = scenario.constants.deaths
     if deaths and not own:
@@ -78,7 +95,13 @@ def asked_of(
             raise UsageError(f"{value} {option} were asked for: give a number from 1 to {most}")
     if deaths is not None and not 0 <= deaths <= MOST_DEATHS:
         raise UsageError(f"{deaths} deaths were asked for: give a number from 0 to {MOST_DEATHS}")
-    return Asked(scenario, scheme, lock, cpus, rounds, own if deaths is None else deaths, maxactive)
+    if worker and not scenario.constants.worker:
+        raise UsageError(f"the scenario {scenario.name} is of no worker program: leave out `worker`, or take rounds")
+    if model not in MODELS:
+        raise UsageError(f"the model {model!r} was asked for: there is {', '.join(MODELS)}")
+    program = find(WORKER, worker or scenario.constants.worker) if scenario.constants.worker else None
+    deaths = own if deaths is None else deaths
+    return Asked(scenario, scheme, lock, cpus, rounds, deaths, maxactive, worker=program, model=model)
 
 
 def scene_of(asked: Asked) -> Scene:

@@ -2,6 +2,8 @@
 
 Compiled code has no lines. What is followed here is the same functions, on an arena that was made alike; a step that is on
 another word than the compiled one was ends the explanation, and nothing is said of what comes after.
+
+x86-TSO   plain Python writes at once. Before a CPU's step, what it holds back is put where it sees it, and taken away after
 """
 
 from __future__ import annotations
@@ -17,10 +19,12 @@ from typing import NamedTuple
 from shmkret.errors import RunFailed, ShmkretError
 from shmkret.explore.greenlets.machine import ExploredMachine
 from shmkret.explore.greenlets.run import Run
-from shmkret.explore.greenlets.steps import DIES, Place
+from shmkret.explore.greenlets.steps import DIES as DEATH
+from shmkret.explore.greenlets.steps import Place
 from shmkret.explore.scenario import Scenario
 from shmkret.explore.snapshot import Snapshot
 from shmkret.explore.stacks import apart, sight
+from shmkret.explore.stacks.control import BUFFERED, COMMITS, DIES, STEPS
 from shmkret.explore.stacks.executor import Stacks
 from shmkret.plugins.registry import PACKAGE
 from shmkret.text import atomics
@@ -42,23 +46,53 @@ class Places(NamedTuple):
 
 
 NOWHERE = Places([], {}, "")
+HELD_BACK = ("store", "store_relaxed", "store_release", "sem_reset", "mutex_init")
 
 
 class _TooLong(BaseException):
     pass
 
 
-def places_of(stacks: Stacks, schedule: Sequence[int], words: Sequence[str]) -> Places:
-    """Follow a schedule in a process of its own. words: those that its steps are on, as far as they are compared."""
+def places_of(stacks: Stacks, schedule: Sequence[int], said: Sequence[tuple[str, str]]) -> Places:
+    """Follow a schedule in a process of its own. said: the kinds of its steps and their words, as far as they are compared."""
     try:
-        return apart.run(stacks, lambda: _follow(stacks, schedule, words), seconds=LONGEST_S)
+        return apart.run(stacks, lambda: _follow(stacks, schedule, said), seconds=LONGEST_S)
     except (apart.Stopped, RunFailed, ShmkretError):
         return NOWHERE
 
 
-def _follow(stacks: Stacks, schedule: Sequence[int], words: Sequence[str]) -> Places:
+class _Buffers:
+    """What each CPU holds back, the oldest first: a word, and its value."""
+
+    def __init__(self, machine: ExploredMachine, nr: int) -> None:
+        self._machine = machine
+        self._stores: list[list[tuple[Place, int]]] = [[] for _ in range(nr)]
+
+    def _put(self, place: Place, value: int) -> int:
+        values = self._machine.columns[place[0]].values
+        before, values[place[1]] = values[place[1]], value
+        return before
+
+    def commit(self, cpu: int) -> None:
+        """Its oldest store."""
+        self._put(*self._stores[cpu].pop(0))
+
+    @contextlib.contextmanager
+    def view(self, cpu: int, stored: Place | None) -> Iterator[None]:
+        """While this block runs, words are as a CPU sees them; what is `stored` in it is held back."""
+        memory = [(place, self._put(place, value)) for place, value in self._stores[cpu]]
+        before = self._machine.columns[stored[0]].values[stored[1]] if stored else 0
+        yield
+        if stored:
+            self._stores[cpu].append((stored, self._put(stored, before)))
+        for place, value in reversed(memory):
+            self._put(place, value)
+
+
+def _follow(stacks: Stacks, schedule: Sequence[int], said: Sequence[tuple[str, str]]) -> Places:
     scene, machine = stacks.scene, ExploredMachine()
-    nr = scene.nr_cpus
+    nr, late = scene.nr_cpus, stacks.get(BUFFERED) != 0
+    buffers = _Buffers(machine, nr)
     found = Places([], {}, "")
     with scene.world.create_arena(stacks.geometry) as arena, atomics.use(machine):
         scene.prepare(arena)
@@ -74,11 +108,18 @@ def _follow(stacks: Stacks, schedule: Sequence[int], words: Sequence[str]) -> Pl
                 run.begin([])
                 for n, choice in enumerate(schedule):
                     what, cpu = divmod(choice, nr)
+                    kind, word = said[n] if n < len(said) else ("", "")
                     step = run.pending[cpu]
-                    if what > 1 or step is None or (what == 0 and n < len(words) and words[n] not in ("", word_of(step.place))):
+                    if what == COMMITS or kind == "fence":  # neither is a step here
+                        found.steps.append("")
+                        if what == COMMITS:
+                            buffers.commit(cpu)
+                        continue
+                    if what not in (STEPS, DIES) or step is None or (what == STEPS and word not in ("", word_of(step.place))):
                         return found
-                    found.steps.append(line_of(machine.cpus[cpu].gr_frame) if what == 0 else "")
-                    run.go_on(cpu if what == 0 else DIES - cpu)
+                    found.steps.append(line_of(machine.cpus[cpu].gr_frame) if what == STEPS else "")
+                    with buffers.view(cpu, step.place if late and what == STEPS and kind in HELD_BACK else None):
+                        run.go_on(cpu if what == STEPS else DEATH - cpu)
         except _TooLong as error:
             return found._replace(runs_on=str(error))
         except Exception:  # its code raises: the last step is the one after which it does

@@ -68,7 +68,7 @@ def ends_well(stacks: Stacks, beginning: Sequence[int], end: float) -> bool | No
             return None
         depth, nr = stacks.get(control.DEPTH), stacks.scene.nr_cpus
         frames = words_at(stacks.get(control.FRAMES), control.FRAME // 8 * (depth + 1)).reshape(-1, control.FRAME // 8)
-        frames[:depth, control.F_NEXT // 8] = 3 * nr  # nothing else is chosen before
+        frames[:depth, control.F_NEXT // 8] = control.KINDS * nr  # nothing else is chosen before
         stacks.put(control.FRESH, 1)
         found = _found(stacks, end)
         if found != LEARNED:

@@ -3,6 +3,7 @@
       1  exchange table_locks[3].locked 0 -> 1
       2                                            * exchange table_locks[3].locked 1
 
+x86-TSO  a store's line says what its CPU sees from then on, a line `commit` when all others do
 *    another CPU has used that word since this one did; one of the two may change it
 !    what a CPU is about to do as the schedule ends
 
@@ -19,10 +20,9 @@ from shmkret.errors import UsageError
 from shmkret.explore.shown.followed import NOWHERE, Places, places_of
 from shmkret.explore.shown.inflection import Inflection, inflection_apart
 from shmkret.explore.stacks import apart, sight, watching
-from shmkret.explore.stacks.executor import NO_STEP, Stacks
-
-STEPS, DIES, WAKES = range(3)
-"""What a choice is, for a CPU: choice = CPUs * what + CPU."""
+from shmkret.explore.stacks.control import COMMITS, DIES, STEPS
+from shmkret.explore.stacks.described import NO_STEP
+from shmkret.explore.stacks.executor import Stacks
 
 
 class Line(NamedTuple):
@@ -38,7 +38,8 @@ class Line(NamedTuple):
 
 class Followed(NamedTuple):
     """A schedule that was followed: its steps; what each CPU is about to do then; what is wrong (empty: nothing); where all of
-    that stands; for each step the locks that are held after it, and by whom; and after which step all was lost.
+    that stands; for each step the locks that are held after it, and by whom; after which step all was lost; and, a line a CPU,
+    the stores that are in buffers then.
     """
 
     lines: list[Line]
@@ -47,6 +48,7 @@ class Followed(NamedTuple):
     places: Places = NOWHERE
     held: Sequence[dict[str, list[int]]] = ()
     inflection: Inflection | None = None
+    held_back: tuple[str, ...] = ()
 
 
 def follow(stacks: Stacks, schedule: Sequence[int], *, judged: bool = True) -> Followed:
@@ -60,19 +62,33 @@ def follow(stacks: Stacks, schedule: Sequence[int], *, judged: bool = True) -> F
     for n, choice in enumerate(schedule):
         what, cpu = divmod(choice, nr)
         step = stacks.pending(cpu)
-        address, before = sight.word_of(stacks, cpu)
+        late = sight.held_back(stacks, cpu)
+        address = late[0][0] if what == COMMITS and late else sight.word_of(stacks, cpu)
+        before = sight.value_at(address) if what == COMMITS and address else sight.seen_by(stacks, cpu, address)
         if not stacks.follow(choice):
             raise UsageError(f"step {n + 1} of the schedule cannot be done: the scenario has changed, or the code that it runs")
         held.append(_locks(stacks))
+        if what == COMMITS:
+            conflict = conflicts(uses.setdefault(address, []), cpu, writes=True)
+            place = stacks.name_of(address - stacks.arena.address)
+            lines.append(Line(cpu, "commit", place, before, sight.value_at(address), conflict))
+            continue
         if what != STEPS:
             lines.append(Line(cpu, "dies" if what == DIES else "wakes for no reason", "", 0, 0, False))
             continue
-        after = sight.value_at(address) if address else 0
-        conflict = address != 0 and conflicts(uses.setdefault(address, []), cpu, writes=step.writes)
+        after = sight.seen_by(stacks, cpu, address)
+        is_held_back = len(sight.held_back(stacks, cpu)) > len(late)  # then nobody else can tell yet
+        conflict = bool(address) and not is_held_back and conflicts(uses.setdefault(address, []), cpu, writes=step.writes)
         lines.append(Line(cpu, step.kind, step.place, before, after, conflict))
     found = {cpu: stacks.pending(cpu) for cpu in range(nr)}
     pending = {cpu: f"{step.kind} {step.place}".strip() for cpu, step in found.items() if step.kind not in NO_STEP}
-    return Followed(lines, pending, stacks.judge() if judged else [], held=held)
+    held_back = tuple(_held_back(stacks, cpu) for cpu in range(nr) if sight.held_back(stacks, cpu))
+    return Followed(lines, pending, stacks.judge() if judged else [], held=held, held_back=held_back)
+
+
+def _held_back(stacks: Stacks, cpu: int) -> str:
+    stores = [(stacks.name_of(place - stacks.arena.address), value) for place, value in sight.held_back(stacks, cpu)]
+    return f"cpu {cpu} has in its store buffer: {', '.join(f'{name} {_value(value)}' for name, value in stores)}"
 
 
 def _locks(stacks: Stacks) -> dict[str, list[int]]:
@@ -92,12 +108,12 @@ def follow_apart(stacks: Stacks, schedule: Sequence[int]) -> Followed:
     """The same in a process of its own: where the last step never ends, or crashes, that is what is wrong."""
     try:
         followed = apart.run(stacks, lambda: follow(stacks, schedule))
-        places = places_of(stacks, schedule, [line.place for line in followed.lines])
+        places = places_of(stacks, schedule, [line[1:3] for line in followed.lines])
     except apart.Stopped as error:
         followed = Followed([], {}, [])
         if schedule:
             followed = apart.run(stacks, lambda: follow(stacks, schedule[:-1], judged=False))
-        places = places_of(stacks, schedule, [line.place for line in followed.lines])
+        places = places_of(stacks, schedule, [line[1:3] for line in followed.lines])
         followed = followed._replace(wrong=[f"{error}, at {places.runs_on}" if places.runs_on else str(error)])
     followed = followed._replace(places=places)
     return followed._replace(inflection=inflection_apart(stacks, schedule)) if followed.wrong and schedule else followed
@@ -125,6 +141,7 @@ def drawn(followed: Followed, nr_cpus: int) -> list[str]:
     ]
     return [
         *drawn,
+        *followed.held_back,
         *(f"cpu {cpu} is at {place}" for cpu, place in followed.places.pending.items() if place),
         *_holders(last_held(followed)),
         *([str(followed.inflection)] if followed.inflection else []),

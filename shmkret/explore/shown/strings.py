@@ -2,9 +2,11 @@
 
 calls:hashed:sem:2x1:d0:m-:s-:a12b3Aa:8d1f0c2e
 
-scenario, scheme, lock    names, or paths; quoted as in a URL
+scenario, scheme, lock    names, or paths; quoted as in a URL. rounds=hot: a scenario of a worker program, and that
 2x1, d0, m-, s-           CPUs x rounds; deaths; instances a probe; words that have turned out to be shared, by number
-a12b3A~b                  CPU 0 does 12 steps, CPU 1 does 3; CPU 0 dies; CPU 1 wakes for no reason
+tso                       the memory model; left out where it is sc
+a12b3A~b+b2               CPU 0 does 12 steps, CPU 1 does 3; CPU 0 dies; CPU 1 wakes for no reason, and has its two oldest
+                          stores committed
 8d1f0c2e                  a checksum of all before it
 """
 
@@ -19,17 +21,23 @@ from urllib.parse import quote, unquote
 
 from shmkret.errors import UsageError
 from shmkret.explore.scenarios import Asked, asked_of
+from shmkret.explore.scene import SC
+from shmkret.explore.stacks.control import COMMITS, DIES, STEPS, WAKES
 from shmkret.locks import LOCK
 from shmkret.plugins.registry import find
 from shmkret.schemes import SCHEME
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 NONE = "-"
-PARTS = 9
+MODEL_AT = 7
+"""Where the model stands among the parts of a string that names one."""
+MARKS = {"": STEPS, "~": WAKES, "+": COMMITS}
 
 
 class Spelt(NamedTuple):
-    """What a string says. shared: places in the arena, in bytes. steps: (0 does a step, 1 dies, 2 wakes; CPU)."""
+    """What a string says. shared: places in the arena, in bytes. steps: what a choice is, as
+    shmkret.explore.stacks.control has it; CPU.
+    """
 
     asked: Asked
     shared: list[int]
@@ -43,16 +51,18 @@ class Spelt(NamedTuple):
 def spelt(asked: Asked, shared: Iterable[int], schedule: Sequence[int], nr_cpus: int) -> str:
     """The string."""
     named = [quote(plugin.reference, safe="") for plugin in (asked.scenario, asked.scheme, asked.lock)]
+    named[0] += f"={quote(asked.worker.reference, safe='')}" if asked.worker else ""
     words = ".".join(f"{place // 8:x}" for place in shared) or NONE
     runs = ((choice, len(list(run))) for choice, run in groupby(schedule))
     steps = "".join(f"{_letter(*divmod(choice, nr_cpus))}{n if n > 1 else ''}" for choice, n in runs)
-    numbers = [f"{asked.cpus}x{asked.rounds}", f"d{asked.deaths}", f"m{asked.maxactive or NONE}", f"s{words}", steps or NONE]
-    text = ":".join([*named, *numbers])
+    numbers = [f"{asked.cpus}x{asked.rounds}", f"d{asked.deaths}", f"m{asked.maxactive or NONE}", f"s{words}"]
+    text = ":".join([*named, *numbers, *([] if asked.model == SC else [asked.model]), steps or NONE])
     return f"{text}:{_checksum(text)}"
 
 
 def _letter(what: int, cpu: int) -> str:
-    return (LETTERS[cpu], LETTERS[cpu].upper(), f"~{LETTERS[cpu]}")[what]
+    letter = LETTERS[cpu]
+    return {STEPS: letter, DIES: letter.upper(), WAKES: f"~{letter}", COMMITS: f"+{letter}"}[what]
 
 
 def _checksum(text: str) -> str:
@@ -63,22 +73,25 @@ def parsed(string: str) -> Spelt:
     """What it says. Raises UsageError and its kinds."""
     text, _, checksum = string.strip().rpartition(":")
     parts = text.split(":")
-    if len(parts) != PARTS - 1 or checksum != _checksum(text):
+    model = parts.pop(MODEL_AT) if len(parts) == MODEL_AT + 2 else SC
+    if len(parts) != MODEL_AT + 1 or checksum != _checksum(text):
         raise UsageError(
             f"{string!r} is no schedule, or a part of it is missing: its checksum is wrong; give it as it was printed"
         )
-    scenario, scheme, lock = (unquote(part) for part in parts[:3])
+    first, _, program = parts[0].partition("=")
+    scenario, scheme, lock, worker = (unquote(part) for part in (first, *parts[1:3], program))
     try:
         cpus, rounds = map(int, parts[3].split("x"))
         deaths, maxactive = (None if part[1:] == NONE else int(part[1:]) for part in parts[4:6])
         shared = [8 * int(word, 16) for word in parts[6][1:].split(".") if word != NONE]
     except ValueError:
         raise UsageError(f"{string!r} is no schedule: its numbers cannot be read") from None
-    asked = asked_of(scenario, find(SCHEME, scheme), find(LOCK, lock), cpus, rounds, deaths, maxactive)
-    found = re.findall(r"(~?)([a-zA-Z])(\d*)", parts[7])
+    locks = (find(SCHEME, scheme), find(LOCK, lock))
+    asked = asked_of(scenario, *locks, cpus, rounds, deaths, maxactive, worker or None, model)
+    found = re.findall(r"([~+]?)([a-zA-Z])(\d*)", parts[-1])
     steps = [
-        ((2 if wakes else 1 if letter.isupper() else 0), LETTERS.index(letter.lower()))
-        for wakes, letter, n in found
+        (DIES if letter.isupper() else MARKS[mark], LETTERS.index(letter.lower()))
+        for mark, letter, n in found
         for _ in range(int(n or 1))
     ]
     return Spelt(asked, shared, steps)

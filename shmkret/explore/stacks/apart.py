@@ -41,9 +41,10 @@ EVERY_STATE = 1 << 62
 
 
 class Progress(NamedTuple):
-    """Where a search is: states, the length of its path, the share of its table that is full, bytes of that, seconds."""
+    """Where a search is: states, ends, the length of its path, the share of its table that is full, bytes of that, seconds."""
 
     states: int
+    ends: int
     depth: int
     share: float
     table: int
@@ -62,7 +63,7 @@ def progress(stacks: Stacks, seconds: float) -> Progress:
     """Where a search is, which any process that shares the memory may ask."""
     slots = stacks.get(control.MASK) + 1
     found = stacks.get(control.STATES)
-    return Progress(found, stacks.get(control.DEPTH), found / (slots * 3 // 4), 8 * slots, seconds)
+    return Progress(found, stacks.get(control.ENDS), stacks.get(control.DEPTH), found / (slots * 3 // 4), 8 * slots, seconds)
 
 
 def search(
@@ -70,15 +71,17 @@ def search(
     seconds: float = math.inf,
     seen: Callable[[Progress], None] = lambda _: None,
     limit: int = EVERY_STATE,
+    engine: Callable[[Stacks, int, float], Outcome] = states.search,
 ) -> Outcome:
-    """Every interleaving of a scene, in a child. What ends or hangs the child is a violation with its schedule.
+    """The interleavings of a scene that an engine tries, in a child. What ends or hangs it is a violation with its schedule.
 
-    Args:    seconds: after which the search is given up. limit: states, likewise. seen: called a few times a second.
+    Args:    seconds: after which the search is given up. limit: states, or runs, likewise. seen: called a few times a second.
+             engine: search() of a module of shmkret.explore.engines.
     Raises:  ShmkretError that the child has raised; RunFailed for any other error there.
              KeyboardInterrupt never: `gave_up` is INTERRUPTED then.
     """
     try:
-        return run(stacks, lambda: states.search(stacks, limit, seconds), seen, seconds + GRACE_S)
+        return run(stacks, lambda: engine(stacks, limit, seconds), seen, seconds + GRACE_S)
     except Stopped as error:
         outcome = _so_far(stacks)
         if error.blamed:
@@ -97,7 +100,7 @@ INTERRUPTED = "interrupted"
 
 
 def _so_far(stacks: Stacks) -> Outcome:
-    return Outcome(stacks.get(control.STATES), stacks.get(control.ENDS))
+    return states.so_far(stacks, Outcome())
 
 
 def run(
@@ -120,7 +123,7 @@ def run(
         with signals.held_back():
             pid = os.fork()
             if pid == 0:
-                _child(parent, answer, job)
+                child(parent, answer, job)
         os.close(answer)
         answer = -1
         pidfd = os.pidfd_open(pid)
@@ -130,24 +133,29 @@ def run(
     finally:
         with signals.held_back():
             gc.unfreeze()
-            _end(pid)
+            end(pid)
             for opened in (answers, answer, pidfd):
                 if opened >= 0:
                     os.close(opened)
+    return result(words)  # type: ignore[no-any-return]
+
+
+def result(words: bytes) -> Any:
+    """What a child's job has returned. Raises: what it has raised."""
     held, value = pickle.loads(words)  # noqa: S301 (our own child wrote it)
     if not held:
         raise value
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _look_new(stacks: Stacks) -> None:
     """Nothing of an earlier search is taken for one of this."""
-    for word in (control.BUSY, control.STATES, control.DEPTH, control.ENDS, control.DONE_STEPS):
+    for word in (control.BUSY, control.STATES, control.DEPTH, control.ENDS, control.DISTINCT, control.DONE_STEPS):
         stacks.put(word, 0)
 
 
-def _child(parent: int, answer: int, job: Callable[[], Any]) -> NoReturn:
-    """Do the job, and write what came of it."""
+def child(parent: int, answer: int, job: Callable[[], Any]) -> NoReturn:
+    """In a child: do the job, and write what came of it: result() reads it."""
     status = 1
     try:
         posix.die_with_parent(parent)
@@ -170,7 +178,8 @@ def _child(parent: int, answer: int, job: Callable[[], Any]) -> NoReturn:
         os._exit(status)
 
 
-def _end(pid: int) -> None:
+def end(pid: int) -> None:
+    """Nothing is left of a child that is not yet reaped."""
     if pid > 0:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)  # it is not yet reaped: the number is still its own
@@ -226,11 +235,15 @@ class _Watch:
         return f"{name}, after its step {step.kind} of {step.place}," if step.place else f"{name}, before its first step,"
 
     def _crashed(self, number: int) -> NoReturn:
-        names = {one.value: one.name for one in signal.Signals}
-        name = names.get(number, f"signal {number}")
+        name = signal_name(number)
         if self._stacks.get(control.BUSY) and number in CRASHES:
             raise Stopped(f"{self._who()} crashes: {name}", blamed=True)
         raise Stopped(f"the search was killed by {name}: is memory short? give the table less", blamed=False)
+
+
+def signal_name(number: int) -> str:
+    """`SIGKILL`."""
+    return {one.value: one.name for one in signal.Signals}.get(number, f"signal {number}")
 
 
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP)

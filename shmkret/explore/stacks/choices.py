@@ -2,6 +2,11 @@
 
 A CPU's step runs on that CPU's stack until its next one. To go back, the stack is copied to where it was, and what was written
 is written back.
+
+x86-TSO   a step may have to wait until its CPU's buffer is empty, or has room; by what the CPU sees, else. A CPU dies with an
+          empty buffer: a signal is taken as the kernel is left, an interrupt or an exception drains the buffer, and the exit
+          takes locks before anybody is told. That it might die before it is drained, is the same as that it is drained later:
+          nobody can tell until the death is announced
 """
 
 from __future__ import annotations
@@ -9,10 +14,13 @@ from __future__ import annotations
 from shmkret.explore.stacks.clocks import died, happened, happens
 from shmkret.explore.stacks.control import (
     ANNOUNCES,
+    BY_PAST,
     CLOCK_PRINT,
     CLOCKS,
+    COMMITS,
     CPU_WORD,
     CURRENT,
+    DEATHS,
     F_ARG,
     F_BYTES,
     F_CHOICE,
@@ -27,6 +35,7 @@ from shmkret.explore.stacks.control import (
     F_PRINT,
     F_SAVED,
     F_SP,
+    F_STANDS,
     F_STEPS,
     F_STOP,
     F_UNDO,
@@ -35,17 +44,25 @@ from shmkret.explore.stacks.control import (
     FIRST_FRAME,
     FIRST_SP,
     FRAME,
+    MORTAL,
     RACED,
+    REASONLESS,
     STACKS,
+    STANDS,
+    WAKES,
 )  # fmt: skip
 from shmkret.machines.compiled import steps
 from shmkret.machines.compiled.stacks import copy, peek, poke, switch
 from shmkret.machines.compiled.watched import (
     ARG,
+    BUFFERED,
     CLOCK,
+    COMMITTED,
+    ISSUED,
     KIND,
     MAIN,
     NR,
+    OVERFLOWED,
     OWN_PRINT,
     PAST,
     PLACE,
@@ -60,11 +77,15 @@ from shmkret.machines.compiled.watched import (
     STOP,
     UNDO,
     UNDO_TOP,
-    cell,
+    change,
+    drained,
+    entry_of,
+    keep,
     low,
     mix,
-    offset_of,
+    view,
 )  # fmt: skip
+from shmkret.text.arithmetic import mul64, shr64
 from shmkret.text.marks import inline
 
 
@@ -88,37 +109,110 @@ def possible(c: int, cpu: int) -> bool:
     """Whether the step that a CPU is about to do can be done."""
     r = record(c, cpu)
     kind = peek(r + KIND)
+    if kind < steps.EXCHANGE:
+        return kind & steps.WRITES == 0 or has_room(c, r, 1)
+    if kind >= steps.DONE:
+        return False
+    if drained(r):
+        return comes(c, cpu)
+    if kind == steps.SEM_RESET:
+        return has_room(c, r, 1)
+    if kind == steps.MUTEX_INIT:
+        return has_room(c, r, 2)
+    if steps.WAIT_EQUAL <= kind < steps.SEM_WAIT:
+        return comes(c, cpu)
+    return fails(c, cpu)
+
+
+@inline
+def has_room(c: int, r: int, stores: int) -> bool:
+    """Whether so many go into a CPU's buffer. An empty one has room for any step's."""
+    held_back = peek(r + ISSUED) - peek(r + COMMITTED)
+    if held_back == 0 or held_back + stores <= peek(c + BUFFERED):
+        return True
+    poke(c + OVERFLOWED, 1)
+    return False
+
+
+@inline
+def comes(c: int, cpu: int) -> bool:
+    """Whether what a CPU's step waits for has come, as that CPU sees it; stores in its buffer apart."""
+    r = record(c, cpu)
+    kind = peek(r + KIND)
     if kind < steps.WAIT_EQUAL:
         return True
     if kind >= steps.DONE:
         return False
     if kind == steps.ASLEEP:
         return not sleeps(c, cpu)
-    word = peek(peek(r + PLACE))
-    stopped = peek(r + STOP) != 0 and peek(peek(r + STOP)) != 0
+    word = view(r, peek(r + PLACE))
+    if is_told(r):
+        return True
     if kind == steps.WAIT_EQUAL or kind == steps.WAIT_EQUAL_UNLESS:
-        return word == peek(r + ARG) or stopped
+        return word == peek(r + ARG)
     if kind == steps.WAIT_NOT_EQUAL or kind == steps.WAIT_NOT_EQUAL_UNLESS:
-        return word != peek(r + ARG) or stopped
+        return word != peek(r + ARG)
     if kind == steps.SEM_WAIT or kind == steps.SEM_WAIT_UNLESS:
-        return low(word) > 0 or stopped
-    if kind == steps.MUTEX_LOCK or kind == steps.MUTEX_LOCK_UNLESS:
-        robust = kind == steps.MUTEX_LOCK and peek(r + ARG) != 0 and low(word) <= peek(c + NR)
-        return low(word) == 0 or stopped or (robust and peek(record(c, low(word) - 1) + KIND) == steps.DEAD)
-    return True
+        return low(word) > 0
+    return can_be_had(c, r, kind, word)
+
+
+@inline
+def is_told(r: int) -> bool:
+    """Whether the word that ends a CPU's wait says so."""
+    return peek(r + STOP) != 0 and view(r, peek(r + STOP)) != 0
+
+
+@inline
+def can_be_had(c: int, r: int, kind: int, word: int) -> bool:
+    """Whether a mutex is free, or robust and its owner dead."""
+    robust = kind != steps.MUTEX_LOCK_UNLESS and peek(r + ARG) != 0 and low(word) <= peek(c + NR)
+    return low(word) == 0 or (robust and peek(record(c, low(word) - 1) + KIND) == steps.DEAD)
+
+
+@inline
+def fails(c: int, cpu: int) -> bool:
+    """Whether a CPU's step is a call of libc that does not get what it asks for: then it may leave stores in the buffer."""
+    r = record(c, cpu)
+    kind = peek(r + KIND)
+    if kind == steps.SEM_TRYWAIT or (kind == steps.SEM_WAIT_UNLESS and is_told(r)):
+        return low(view(r, peek(r + PLACE))) == 0
+    if kind == steps.MUTEX_TRYLOCK or (kind == steps.MUTEX_LOCK_UNLESS and is_told(r)):
+        return not can_be_had(c, r, kind, view(r, peek(r + PLACE)))
+    return False
+
+
+@inline
+def is_choice(c: int, nr: int, frame: int, choice: int) -> bool:
+    """Whether a choice is possible in a state: CPU i does its step (i), dies (nr + i), sleeps no more (2 * nr + i), or has its
+    oldest store committed (3 * nr + i).
+    """
+    cpu = choice % nr
+    r = record(c, cpu)
+    if choice < nr:
+        return possible(c, cpu)
+    if choice < WAKES * nr:
+        mortal = (peek(c + MORTAL) >> cpu) & 1 != 0
+        return mortal and peek(c + DEATHS) > peek(frame + F_DIED) and peek(r + KIND) < steps.DONE and drained(r)
+    if choice < COMMITS * nr:
+        asleep = peek(r + KIND) == steps.ASLEEP and not possible(c, cpu)
+        return asleep and peek(c + REASONLESS) > peek(frame + F_WOKEN)
+    return not drained(r)
 
 
 @inline
 def note(c: int, place: int, value: int) -> None:
     """The scheduler itself writes a word."""
-    n = peek(c + UNDO_TOP)
-    before = peek(place)
-    entry = peek(c + UNDO) + 16 * n
-    poke(entry, place)
-    poke(entry + 8, before)
-    poke(c + UNDO_TOP, n + 1)
-    poke(c + PRINT, peek(c + PRINT) ^ cell(offset_of(c, place), before) ^ cell(offset_of(c, place), value))
-    poke(place, value)
+    change(c, PRINT, place, value)
+
+
+@inline
+def commit(c: int, cpu: int) -> None:
+    """A CPU's oldest store goes to memory."""
+    r = record(c, cpu)
+    n = peek(r + COMMITTED)
+    note(c, peek(entry_of(r, n)), peek(entry_of(r, n) + 8))
+    keep(c, r + COMMITTED, n + 1)
 
 
 @inline
@@ -152,6 +246,30 @@ def announce(c: int, nr: int, dead: int) -> None:
 
 
 @inline
+def stand(c: int, r: int) -> None:
+    """Note where a CPU's code stands: its stack, on which its registers lie, the step that it is about to do, its clock."""
+    if peek(c + BY_PAST) != 0:
+        return
+    h = peek(r + KIND)
+    if h < steps.DONE:
+        h = mix(h ^ peek(r + CLOCK))
+        for offset in (PLACE, ARG, STOP):
+            h = over(h, peek(r + offset))
+        at = peek(r + SP)
+        while at < r:
+            h = over(h, peek(at))
+            at += 8
+    poke(r + STANDS, mix(h))
+
+
+@inline
+def over(h: int, value: int) -> int:
+    """A hash of one word more."""
+    h = mul64(h ^ value, -0x61C8864680B583EB)
+    return h ^ shr64(h, 32)
+
+
+@inline
 def go(c: int, nr: int, frame: int, choice: int, saved: int) -> int:
     """Do what was chosen, after what is needed to go back is put into the frame; returns the end of what is saved."""
     cpu = choice % nr
@@ -165,6 +283,7 @@ def go(c: int, nr: int, frame: int, choice: int, saved: int) -> int:
     poke(frame + F_ARG, peek(r + ARG))
     poke(frame + F_STOP, peek(r + STOP))
     poke(frame + F_PAST, peek(r + PAST))
+    poke(frame + F_STANDS, peek(r + STANDS))
     poke(frame + F_STEPS, peek(r + STEPS))
     poke(frame + F_CLOCK, peek(r + CLOCK))
     poke(frame + F_PRINT, peek(c + PRINT))
@@ -179,7 +298,7 @@ def go(c: int, nr: int, frame: int, choice: int, saved: int) -> int:
     poke(after + F_DIED, peek(frame + F_DIED))
     poke(after + F_WOKEN, peek(frame + F_WOKEN))
     if choice < nr:
-        if last >= 0 and last != cpu and possible(c, last):
+        if last >= 0 and last != cpu and comes(c, last):
             poke(after + F_USED, peek(frame + F_USED) + 1)
         poke(after + F_LAST, cpu)
         copy(saved, sp, n)
@@ -191,14 +310,19 @@ def go(c: int, nr: int, frame: int, choice: int, saved: int) -> int:
         switch(c + MAIN, r + SP)
         if peek(c + CLOCKS) != 0:
             happened(c, nr, cpu)
+        stand(c, r)
         return saved + n
     poke(frame + F_BYTES, 0)
+    if choice >= COMMITS * nr:
+        commit(c, cpu)
+        return saved
     leave_queue(c, cpu)
-    if choice < 2 * nr:
+    if choice < WAKES * nr:
         poke(after + F_DIED, peek(frame + F_DIED) + 1)
         poke(r + KIND, steps.DEAD)
         poke(r + STOP, 0)
         poke(r + PAST, mix(peek(r + PAST) ^ steps.DEAD))
+        stand(c, r)
         if peek(c + ANNOUNCES) != 0:
             announce(c, nr, cpu)
             if peek(c + CLOCKS) != 0:
@@ -232,6 +356,7 @@ def go_back(c: int, nr: int, frame: int) -> None:
     poke(r + ARG, peek(frame + F_ARG))
     poke(r + STOP, peek(frame + F_STOP))
     poke(r + PAST, peek(frame + F_PAST))
+    poke(r + STANDS, peek(frame + F_STANDS))
     poke(r + STEPS, peek(frame + F_STEPS))
     poke(r + CLOCK, peek(frame + F_CLOCK))
     poke(c + PRINT, peek(frame + F_PRINT))

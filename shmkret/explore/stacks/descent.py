@@ -1,19 +1,26 @@
 """The descent: a search of compiled code, depth first, each state once, as it is compiled itself.
 
 Each CPU is a stack in this process; going back is a copy of one stack, and an undo of what was written. A state is a
-fingerprint of 64 bits, of all words that CPUs share and of what each CPU has read, which determines where its code stands:
-that is a function of its number and of what accesses, clocks and libc have answered; words of its own, and its clock, are too.
+fingerprint of 64 bits, of all words of the arena and of where each CPU's code stands: its stack, on which its registers lie
+while another runs, its step and its clock. What a stack has kept and needs no more makes more states of one, and never one of
+more.
 
-Choices    in each state: which CPU does its step; which CPU dies before its step; whose sleep ends for no reason
-No cycles  every step adds to what its CPU has read, so that no state is on a way to itself
-Dead       the number of deaths follows from what the dead have read, to which their death was added
-Bound      with a bound of preemptions, who ran last and how many there were are part of the state
+By past    what a CPU has read determines where its code stands, too, and the words of its own. States of the words that CPUs
+           share and of all that each has read are many more; greenlets can be compared with these
+Choices    in each state: which CPU does its step; which CPU dies before its step; whose sleep ends for no reason; under
+           x86-TSO, whose oldest store goes to memory
+Buffers    are part of the state. At an end all are empty. A data race is seen before the first of its stores is in a buffer: a
+           store that is held back was a step when the others were as far, for none can have learned that it was done
+Cycles     a way that comes back to a state on it can be gone for ever: a livelock. By past there is none: every step adds to
+           what its CPU has read
+Bound      with a bound of preemptions, who ran last and how many there were are part of the state. A commit is none; that a
+           CPU waits until its own stores are committed does not give its turn away
 Source     G. Holzmann, "An analysis of bitstate hashing", 1998; M. Musuvathi and S. Qadeer, "Iterative context bounding", 2007
 """
 
 from __future__ import annotations
 
-from shmkret.explore.stacks.choices import go, go_back, possible, record
+from shmkret.explore.stacks.choices import comes, go, go_back, is_choice, possible, record, stand
 from shmkret.explore.stacks.control import (
     ANNOUNCES,
     ASK,
@@ -25,6 +32,7 @@ from shmkret.explore.stacks.control import (
     CLOCKS,
     CROWDED,
     CURRENT,
+    CYCLE,
     DEADLOCK,
     DEATHS,
     DEEPEST,
@@ -40,6 +48,7 @@ from shmkret.explore.stacks.control import (
     F_NEXT,
     F_ONLY,
     F_SAVED,
+    F_STATE,
     F_USED,
     F_WOKEN,
     FINISHED,
@@ -47,6 +56,7 @@ from shmkret.explore.stacks.control import (
     FRAMES,
     FRESH,
     FULL,
+    KINDS,
     LEARNED,
     LEARNS,
     MASK,
@@ -57,7 +67,6 @@ from shmkret.explore.stacks.control import (
     PARAMETERS,
     RACE,
     RACED,
-    REASONLESS,
     REDUCED,
     ROOM,
     SAID,
@@ -69,6 +78,7 @@ from shmkret.explore.stacks.control import (
     TOO_DEEP,
     UNORDERED,
 )  # fmt: skip
+from shmkret.explore.stacks.state import is_new, is_on_path, put_on_path, state_of, take_off_path
 from shmkret.machines.compiled import steps
 from shmkret.machines.compiled.stacks import ask, peek, poke, switch
 from shmkret.machines.compiled.watched import (
@@ -80,7 +90,6 @@ from shmkret.machines.compiled.watched import (
     MANY,
     NR,
     OWN_PRINT,
-    PAST,
     PLACE,
     PRINT,
     SIZE,
@@ -91,9 +100,9 @@ from shmkret.machines.compiled.watched import (
     UNDO_TOP,
     USERS,
     WRITERS,
+    drained,
     mix,
 )  # fmt: skip
-from shmkret.text.arithmetic import add64, mul64
 from shmkret.text.marks import inline
 
 RACING = steps.WRITES | steps.PLAIN
@@ -126,32 +135,6 @@ def race_between(a: int, b: int) -> bool:
 
 
 @inline
-def fingerprint(c: int, nr: int, last: int, used: int, died: int, woken: int) -> int:
-    """Where all stands, as a number that is not 0."""
-    h = peek(c + PRINT) ^ peek(c + CLOCK_PRINT)
-    for i in range(nr):
-        h = mix(add64(mul64(h, 7), peek(record(c, i) + PAST)))
-    h = mix(add64(h, add64(mul64(died, 31), woken)))
-    if peek(c + BOUND) >= 0:
-        h = mix(add64(h, add64(mul64(last, 1009), used)))
-    return h if h != 0 else 1
-
-
-@inline
-def is_new(table: int, mask: int, h: int) -> bool:
-    """Put a fingerprint into a table, if it is not there."""
-    i = h & mask
-    while True:
-        there = peek(table + 8 * i)
-        if there == h:
-            return False
-        if there == 0:
-            poke(table + 8 * i, h)
-            return True
-        i = (i + 1) & mask
-
-
-@inline
 def ends_anew(c: int) -> bool:
     """Whether no end before had the same words, as far as that can be remembered."""
     if peek(c + DISTINCT) <= ENDS_MASK // 2 and not is_new(
@@ -173,7 +156,9 @@ def arrive(c: int, nr: int) -> int:
         kind = peek(record(c, i) + KIND)
         if kind == steps.BROKEN:
             return BROKEN
-        if kind == steps.DONE or kind == steps.DEAD:
+        if not drained(record(c, i)):
+            can += 1
+        elif kind == steps.DONE or kind == steps.DEAD:
             ended += 1
         elif possible(c, i):
             can += 1
@@ -191,26 +176,25 @@ def arrive(c: int, nr: int) -> int:
 
 
 @inline
+def noticed(c: int) -> int:
+    """Why a search stops after a step, whatever state it has come to; MORE: it does not. Of shmkret.explore.stacks.clocks."""
+    if peek(c + RACED) != 0:
+        return UNORDERED
+    if peek(c + CROWDED) != 0:
+        return OVERCROWDED
+    return LEARNED if peek(c + LEARNS) != 0 else MORE
+
+
+@inline
 def next_choice(c: int, nr: int, frame: int) -> int:
-    """The next choice in a state that is possible; 3 * nr when there is none. CPU i does its step (i), dies (nr + i), or sleeps
-    no more (2 * nr + i).
-    """
+    """The next choice in a state that is possible; KINDS * nr when there is none."""
     choice = peek(frame + F_NEXT)
     last = peek(frame + F_LAST)
     bound = peek(c + BOUND)
-    while choice < 3 * nr:
-        if choice < nr:
-            if possible(c, choice):
-                preempts = bound >= 0 and last >= 0 and choice != last and possible(c, last)
-                if not (preempts and peek(frame + F_USED) >= bound):
-                    break
-        elif choice < 2 * nr:
-            kind = peek(record(c, choice - nr) + KIND)
-            if peek(c + DEATHS) > peek(frame + F_DIED) and (peek(c + MORTAL) >> (choice - nr)) & 1 != 0 and kind < steps.DONE:
-                break
-        elif peek(c + REASONLESS) > peek(frame + F_WOKEN):
-            cpu = choice - 2 * nr
-            if peek(record(c, cpu) + KIND) == steps.ASLEEP and not possible(c, cpu):
+    while choice < KINDS * nr:
+        if is_choice(c, nr, frame, choice):
+            preempts = bound >= 0 and choice < nr and last >= 0 and choice != last and comes(c, last)
+            if not (preempts and peek(frame + F_USED) >= bound):
                 break
         choice += 1
     return choice
@@ -218,11 +202,13 @@ def next_choice(c: int, nr: int, frame: int) -> int:
 
 @inline
 def alone(c: int, nr: int, died: int) -> int:
-    """The lowest CPU whose step commutes with all that others will ever do; -1: there is none. Nobody does so who may die."""
+    """The lowest CPU whose step commutes with all that others will ever do, and with every commit, its own among them; -1:
+    there is none. Nobody does so who may die. Who has ended, and has stores in its buffer, is yet to write.
+    """
     may_die = peek(c + DEATHS) > died
     others = 1 << nr if may_die else 0
     for i in range(nr):
-        if peek(record(c, i) + KIND) < steps.DONE:
+        if peek(record(c, i) + KIND) < steps.DONE or not drained(record(c, i)):
             others |= 1 << i
     for i in range(nr):
         if not (may_die and (peek(c + MORTAL) >> i) & 1 != 0) and possible(c, i) and is_alone(c, i, others & ~(1 << i)):
@@ -270,6 +256,7 @@ def begin(c: int) -> int:
         poke(c + CURRENT, record(c, i))
         switch(c + MAIN, record(c, i) + SP)
         poke(record(c, i) + FENCED, 0)
+        stand(c, record(c, i))
     poke(c + UNDO_TOP, 0)
     poke(c + DEPTH, 0)
     poke(c + FRESH, 1)
@@ -304,12 +291,13 @@ def is_full(c: int, depth: int, saved: int) -> bool:
 def follow(c: int, choice: int) -> int:
     """Make a choice, if it is possible, and nothing else: 1, or 0."""
     nr = peek(c + NR)
-    if choice < 0 or choice >= 3 * nr or is_full(c, peek(c + DEPTH), peek(c + SAVED_TOP)):
+    if choice < 0 or choice >= KINDS * nr or is_full(c, peek(c + DEPTH), peek(c + SAVED_TOP)):
         return 0
     frame = peek(c + FRAMES) + peek(c + DEPTH) * FRAME
     poke(frame + F_NEXT, choice)
     if next_choice(c, nr, frame) != choice:
         return 0
+    put_on_path(c, frame, state_of(c, nr, frame))
     poke(c + SAVED_TOP, go(c, nr, frame, choice, peek(c + SAVED_TOP)))
     poke(c + DEPTH, peek(c + DEPTH) + 1)
     return 1
@@ -333,22 +321,25 @@ def descend(c: int, budget: int) -> int:
     while done < budget:
         if fresh != 0:
             fresh = 0
-            poke(frame + F_NEXT, 3 * nr)
+            poke(frame + F_NEXT, KINDS * nr)
             poke(frame + F_ONLY, 0)
-            if peek(c + RACED) != 0:
-                status = UNORDERED
+            poke(frame + F_STATE, 0)
+            status = noticed(c)
+            if status != MORE:
                 break
-            if peek(c + CROWDED) != 0:
-                status = OVERCROWDED
-                break
-            if (reduced and peek(c + GREW) != 0) or peek(c + LEARNS) != 0:
+            if reduced and peek(c + GREW) != 0:
                 status = LEARNED
                 break
-            h = fingerprint(c, nr, peek(frame + F_LAST), peek(frame + F_USED), peek(frame + F_DIED), peek(frame + F_WOKEN))
+            h = state_of(c, nr, frame)
+            if is_on_path(c, frame, h):
+                put_on_path(c, frame, h)
+                status = CYCLE
+                break
             if is_new(table, mask, h):
                 states += 1
                 status = arrive(c, nr)
                 if status == MORE:
+                    put_on_path(c, frame, h)
                     poke(frame + F_NEXT, 0)
                     if reduced:
                         one = alone(c, nr, peek(frame + F_DIED))
@@ -365,11 +356,11 @@ def descend(c: int, budget: int) -> int:
                     break
                 status = MORE
         choice = next_choice(c, nr, frame)
-        if choice < 3 * nr:
+        if choice < KINDS * nr:
             if is_full(c, depth, saved):
                 status = TOO_DEEP
                 break
-            poke(frame + F_NEXT, 3 * nr if peek(frame + F_ONLY) != 0 else choice + 1)
+            poke(frame + F_NEXT, KINDS * nr if peek(frame + F_ONLY) != 0 else choice + 1)
             poke(c + DEPTH, depth)
             saved = go(c, nr, frame, choice, saved)
             done += 1
@@ -379,6 +370,7 @@ def descend(c: int, budget: int) -> int:
             if depth > peek(c + DEEPEST):
                 poke(c + DEEPEST, depth)
         else:
+            take_off_path(c, frame)
             if depth == 0:
                 status = FINISHED
                 break

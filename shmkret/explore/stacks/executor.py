@@ -15,7 +15,6 @@ import contextlib
 import ctypes
 import mmap
 from collections.abc import Callable, Collection, Iterator, Sequence
-from itertools import combinations
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -28,38 +27,23 @@ from shmkret.arena.layout import ARRAYS
 from shmkret.audit.checks import not_given_back
 from shmkret.audit.findings import sentences
 from shmkret.errors import ArenaError, UsageError
-from shmkret.explore.scene import Scene
+from shmkret.explore.scene import SC, TSO, Scene
 from shmkret.explore.snapshot import NOT_SHARED
-from shmkret.explore.stacks import control, descent, watching
+from shmkret.explore.stacks import control, descent, described, nodes, watching
 from shmkret.explore.stacks.looked_at import LookedAt
 from shmkret.machines import plain
-from shmkret.machines.compiled import compile_cpu, steps, watched
+from shmkret.machines.compiled import cache_folder, compile_cpu, steps, watched
 from shmkret.machines.compiled.hooks import hooks
 from shmkret.machines.compiled.loop import INT, compile_function, entry_of
 from shmkret.machines.compiled.stacks import fresh_stack
 
 MOST_FRAMES = 20_000
 MOST_WRITES = 1 << 20
+ROOM_TO_UNDO = 16 * (MOST_WRITES + 2 * watched.QUEUE_END * MOST_FRAMES)  # a choice writes some, beside a CPU's step
 LONGEST_RUN = 3_000
 SAVED = MOST_FRAMES * 2048
 MOST_STACK = watched.STACK - (24 << 10)
 FIRST_BITS = 20
-
-
-NO_STEP = ("done", "dead", "broken")
-WHY = {
-    watched.NOT_PRIVATE: "another uses what was its own:",
-    watched.OUTSIDE: "it leaves the arena at",
-    watched.TOO_LONG: f"it has not ended after {LONGEST_RUN} steps, and is at",
-    watched.TOO_MUCH: "it writes too much without a step, last",
-    watched.NOT_HELD: "it gives back what it does not hold:",
-    watched.WAITS: "it waits, and may not, as it does all in one step:",
-    watched.NO_STACK: "its stack is used up, at",
-    watched.NO_MODEL: "it calls what a search has no model of, on",
-    watched.BOTH_INSIDE: "it has taken",
-    watched.NOT_INSIDE: "it gives back",
-    watched.RAISED: "its code raises an exception, after a step on",
-}
 
 
 class Pending(NamedTuple):
@@ -74,20 +58,28 @@ class Pending(NamedTuple):
 class Stacks:
     """A scene on stacks. reduced: words that nobody shares as far as is known are no steps; else only those that never are.
 
-    monitors: of `watching`. bits: the table of states grows to at most 2**bits places, of 8 bytes each; three of four are used.
+    monitors: of `watching`; under TSO without `clocks`. bits: the table of states grows to at most 2**bits places, of 8 bytes each;
+    three of four are used. model: of MODELS.
     """
 
     def __init__(
-        self, scene: Scene, bits: int = 22, *, reduced: bool = False, monitors: Collection[str] = watching.USUAL
+        self,
+        scene: Scene,
+        bits: int = 22,
+        *,
+        reduced: bool = False,
+        model: str = SC,
+        monitors: Collection[str] = watching.USUAL,
     ) -> None:
         self.scene = scene
+        self._buffered = {SC: 0, TSO: watched.MOST_BUFFERED}[model]
         if scene.nr_cpus >= watched.QUEUE_END:
             raise UsageError(f"a search has at most {watched.QUEUE_END - 1} CPUs; {scene.name} has {scene.nr_cpus}")
         world, build = scene.world, scene.world.build
-        folder = build.cache()
-        self._hooks = hooks(folder and folder / "search")
+        folder, own = build.cache(), cache_folder(())  # own: what is compiled of ours alone
+        self._hooks = hooks(own and own / "search")
         self._begin, self._follow, self._descend, self._rehash, self._races = (
-            compile_function(function, [INT] * nr, folder and folder / f"search-{function.__name__}")
+            compile_function(function, [INT] * nr, own and own / f"search-{function.__name__}")
             for function, nr in (
                 (descent.begin, 1),
                 (descent.follow, 2),
@@ -101,7 +93,7 @@ class Stacks:
         self._control = self._room(watched.CONTROL_BYTES)
         self._first_named: list[int] = []
         self._loop = compile_cpu(scene.body, build.shape, build.strides, place, watched=True)
-        self.watching = watching.Watching(scene, monitors, place)
+        self.watching = watching.Watching(scene, watching.under(model, monitors), place)
         self.geometry = world.geometry(scene.nr_recoverers)
         self.arena = world.create_arena(self.geometry)
         machine = _Beginning(self._named, folder)
@@ -119,16 +111,18 @@ class Stacks:
         self._table = 0
         self._in_table: mmap.mmap | None = None
         self._ends = self._room(8 * (control.ENDS_MASK + 1), shared=False)
+        self._on_path = self._room(8 * (control.PATH_MASK + 1), shared=False)
         saved = self._room(SAVED)
         self._saved = saved
         c = control
         self._set(
             {
-                watched.UNDO: self._room(16 * MOST_WRITES), watched.UNDO_MOST: MOST_WRITES, watched.USERS: self._users,
+                watched.UNDO: self._room(ROOM_TO_UNDO), watched.UNDO_MOST: MOST_WRITES, watched.USERS: self._users,
                 watched.ARENA: self.arena.address, watched.SIZE: self.arena.size, watched.LONGEST: LONGEST_RUN,
                 watched.NR: scene.nr_cpus, watched.MOST_STACK: MOST_STACK, c.STACKS: self._stacks,
                 c.FRAMES: self._room(c.FRAME * MOST_FRAMES), c.MOST_FRAMES: MOST_FRAMES, c.SAVED_END: saved + SAVED,
-                c.ENDS_TABLE: self._ends, c.MORTAL: sum(1 << cpu for cpu in scene.mortal),
+                nodes.NODES: self._room(nodes.NODE * (MOST_FRAMES + 3)),
+                c.ENDS_TABLE: self._ends, c.ON_PATH: self._on_path, c.MORTAL: sum(1 << cpu for cpu in scene.mortal),
                 c.DEATHS: scene.deaths, c.ANNOUNCES: int(scene.announces),
                 c.PARAMETERS: self._parameters.ctypes.data,
             }
@@ -221,9 +215,17 @@ class Stacks:
 
     def begin(self, **values: int) -> None:
         """Every CPU comes to its first step. values: words of the control block by their names, in small letters."""
-        values = {"bound": -1, "every": 0, "reasonless": self.scene.reasonless, **values}
+        values = {
+            "bound": -1,
+            "every": 0,
+            "by_past": 0,
+            "reasonless": self.scene.reasonless,
+            "buffered": self._buffered,
+            **values,
+        }
         self._resize(self._bits)
         ctypes.memset(self._ends, 0, 8 * (control.ENDS_MASK + 1))
+        ctypes.memset(self._on_path, 0, 8 * (control.PATH_MASK + 1))
         self.arena._map[:] = self._first
         users = words_at(self._users, self.arena.size // 8)
         if self._static is not None:
@@ -231,17 +233,11 @@ class Stacks:
             users[[place // 8 for place in self._static]] &= ~watched.STEP
         users[[place // 8 for place in self._shared]] |= watched.STEP
         zero = (
-            control.STATES,
-            control.DONE_STEPS,
-            control.ENDS,
-            control.DEEPEST,
-            control.DISTINCT,
-            control.DEPTH,
-            watched.PRINT,
-            watched.OWN_PRINT,
-            watched.UNDO_TOP,
-        )
+            control.STATES, control.DONE_STEPS, control.ENDS, control.DEEPEST, control.DISTINCT, control.DEPTH, *nodes.COUNTS,
+            watched.PRINT, watched.OWN_PRINT, watched.UNDO_TOP, watched.OVERFLOWED,
+        )  # fmt: skip
         self._set(dict.fromkeys(zero, 0) | {control.SAVED_TOP: self._saved, control.REDUCED: int(self._static is None)})
+        self.put(nodes.RACE_AT, -1)
         self._set({getattr(control, name.upper()): value for name, value in values.items()})
         ctypes.memset(self._control + watched.QUEUE, 0, 8 * watched.QUEUE_END)
         self.watching.begin(self.arena)
@@ -250,9 +246,8 @@ class Stacks:
         for cpu in range(self.scene.nr_cpus + 1):
             r = self._record(cpu)
             ctypes.memset(r, 0, watched.RECORD)
-            sp, frame, number = fresh_stack(
-                r, entry, self._parameters.ctypes.data, cpu, self._hooks["left"], r + watched.SCRATCH
-            )
+            parameters, left = self._parameters.ctypes.data, self._hooks["left"]
+            sp, frame, number = fresh_stack(r, entry, parameters, cpu, left, r + watched.SCRATCH)
             ctypes.memmove(sp, frame, len(frame))
             for offset, value in ((watched.SP, sp), (watched.NUMBER, cpu), (watched.CONTROL, self._control)):
                 _word(r + offset).value = value
@@ -293,7 +288,7 @@ class Stacks:
         status = self.descend(1)
         if status == control.AT_END:
             return self.check()
-        return [self.describe(status)] if status in control.VIOLATIONS else []
+        return [self.describe(status)] if status in control.WRONG else []
 
     def share(self, places: Collection[int]) -> None:
         """From the next beginning on, these words of the arena are steps."""
@@ -315,6 +310,12 @@ class Stacks:
         frames = words_at(self.get(control.FRAMES), control.FRAME // 8 * (self.get(control.DEPTH) + 1))
         return frames.reshape(-1, control.FRAME // 8)[: self.get(control.DEPTH), control.F_CHOICE // 8].tolist()  # type: ignore[no-any-return]
 
+    def states(self) -> list[int]:
+        """The fingerprints of the states of the path, and of that to which it has come; 0 where there is none."""
+        words = control.FRAME // 8
+        all_of_it = words_at(self.get(control.FRAMES), words * (self.get(control.DEPTH) + 1))
+        return all_of_it[control.F_STATE // 8 :: words].tolist()  # type: ignore[no-any-return]
+
     def pending(self, cpu: int) -> Pending:
         """What a CPU is about to do."""
         kind, place, value = (
@@ -328,32 +329,20 @@ class Stacks:
 
     def describe(self, status: int) -> str:
         """What is wrong in a state in which a search has stopped."""
-        steps_of = {cpu: self.pending(cpu) for cpu in range(self.scene.nr_cpus)}
-        if status == control.RACE:
-            a, b = next((a, b) for b, a in combinations(steps_of, 2) if self._races(self._control, a, b))
-            written = steps_of[a if self._kind(a) & steps.WRITES else b].place
-            return f"data race on {written}: cpu {b} is at {steps_of[b].kind}, cpu {a} at {steps_of[a].kind}"
-        if status == control.DEADLOCK:
-            stuck = [
-                f"cpu {cpu} waits in {step.kind} of {step.place}" for cpu, step in steps_of.items() if step.kind not in NO_STEP
-            ]
-            return f"deadlock: {'; '.join(stuck)}"
-        if status in watching.STATUSES:
-            return watching.described(self, status)
-        cpu, why, place = self.culprit() or (0, 0, 0)
-        who = f"cpu {cpu}" if cpu < self.scene.nr_cpus else "who announces deaths"
-        whose = watching.whose(self, place) if why in (watched.BOTH_INSIDE, watched.NOT_INSIDE) else ""
-        return f"{who}: {WHY.get(why, '')} {self.name_of(place)}{whose}"
+        return described.what(self, status)
 
     def name_of(self, offset: int) -> str:
         """The word at a place of the arena, as `table_locks[0].locked`."""
-        for name, section in self.arena.sections.items():
-            i, rest = divmod(offset - section.offset, section.stride)
-            fields = fields_of(section.record)
-            if 0 <= i < section.nr and rest // 8 < len(fields):
-                return f"{name}[{i}].{fields[rest // 8]}"
-        named = (offset + self.arena.address - self._control - watched.NAMED) // 8
-        return f"named_semaphores[{named}]" if 0 <= named < len(self._first_named) else f"byte {offset} of the arena"
+        return described.name_of(self, offset)
+
+    def number_of_named(self, address: int) -> int | None:
+        """The number of the named semaphore whose word lies there; None: it is none."""
+        named = (address - self._control - watched.NAMED) // 8
+        return named if 0 <= named < len(self._first_named) else None
+
+    def races(self, one: int, other: int) -> bool:
+        """Whether two CPUs are about to use one word, one of them plainly, one of them writing."""
+        return bool(self._races(self._control, one, other))
 
     def check(self) -> list[str]:
         """What is wrong where every CPU has ended; the arena is as before."""

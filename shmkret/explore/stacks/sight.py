@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from shmkret.arena.fields import fields_of
-from shmkret.explore.stacks import control
+from shmkret.explore.stacks import control, nodes
 from shmkret.explore.stacks.executor import Stacks, words_at
 from shmkret.machines.compiled import watched
 
@@ -26,10 +26,22 @@ def running(stacks: Stacks) -> tuple[int, list[int]]:
     return cpu, [*stacks.path(), value_at(frame + control.F_CHOICE)]
 
 
-def word_of(stacks: Stacks, cpu: int) -> tuple[int, int]:
-    """The address of the word that a CPU is about to use, and what is there; (0, 0) where it uses none."""
-    place = value_at(stacks._record(cpu) + watched.PLACE)
-    return place, value_at(place) if place else 0
+def word_of(stacks: Stacks, cpu: int) -> int:
+    """The address of the word that a CPU is about to use; 0 where it uses none."""
+    return value_at(stacks._record(cpu) + watched.PLACE)
+
+
+def seen_by(stacks: Stacks, cpu: int, place: int) -> int:
+    """What a CPU sees at an address: its own newest store there that is held back, else what is in memory."""
+    return next((value for at, value in reversed(held_back(stacks, cpu)) if at == place), value_at(place) if place else 0)
+
+
+def held_back(stacks: Stacks, cpu: int) -> list[tuple[int, int]]:
+    """The stores in a CPU's buffer, the oldest first: addresses, and values."""
+    record = stacks._record(cpu)
+    numbers = range(value_at(record + watched.COMMITTED), value_at(record + watched.ISSUED))
+    entries = [record + watched.BUFFER + 16 * (n % watched.MOST_BUFFERED) for n in numbers]
+    return [(value_at(entry), value_at(entry + 8)) for entry in entries]
 
 
 def value_at(address: int) -> int:
@@ -41,6 +53,24 @@ def shared(stacks: Stacks) -> list[int]:
     """The places in the arena of words that have turned out to be shared, in whatever process that was."""
     users = words_at(stacks._users, stacks.arena.size // 8)
     return sorted(place for place in stacks._static or stacks._shared if users[place // 8] & watched.STEP)
+
+
+def pending_together(stacks: Stacks) -> list[int] | None:
+    """The choices that lead to where both accesses of a data race are about to be done, when a search by traces has found it in
+    a run where they are not; None: it has not.
+
+    These are, in order, all steps that happen before one of the two, and not the first of the two itself.
+    """
+    first, cpu, nr = stacks.get(nodes.RACE_AT), stacks.get(nodes.RACE_OF) % stacks.scene.nr_cpus, stacks.scene.nr_cpus
+    if first < 0:
+        return None
+
+    def row(n: int, part: int) -> list[int]:
+        return words_at(stacks.get(nodes.NODES) + (n + 2) * nodes.NODE + part, nr).tolist()  # type: ignore[no-any-return]
+
+    last = row(stacks.get(control.DEPTH), nodes.N_LAST)[cpu]
+    before = [max(pair) for pair in zip(row(first, nodes.N_CLOCK), row(last, nodes.N_CLOCK), strict=True)]
+    return [choice for n, choice in enumerate(stacks.path()) if n != first and n <= before[choice % nr]]
 
 
 def columns(stacks: Stacks) -> Iterator[tuple[str, frozenset[int]]]:

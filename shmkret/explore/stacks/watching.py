@@ -5,7 +5,8 @@
                shmkret.explore.stacks.clocks; what CPUs know is part of the state
     holders    no two hold a lock, and nobody gives back what he does not hold: at every acquire() and release()
 
-The others depend on the words alone, and on what CPUs have read. All are asked of each state once.
+The first is asked of each state that an engine comes to: `states` of each, the others of some. Who holds what is part of a state,
+as words are; what CPUs know is part of one where clocks watch.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from shmkret.arena.segment import Arena
+from shmkret.errors import UsageError
 from shmkret.explore.always import question, sentence
-from shmkret.explore.scene import Scene
+from shmkret.explore.scene import TSO, Scene
 from shmkret.explore.stacks import clocks, control
 from shmkret.machines.compiled import compile_question, steps, watched
 from shmkret.machines.compiled.holders import READER
@@ -27,7 +29,21 @@ from shmkret.machines.compiled.loop import address_of
 
 MONITORS = ("always", "holders", "clocks")
 USUAL = ("always", "holders")
-"""Those that make no more states."""
+"""Those that are asked for when nobody says."""
+
+
+def require_monitors(monitors: Collection[str], beside: Collection[str] = ()) -> None:
+    """Raises UsageError for one that there is not. beside: what else may be said, for its sentence."""
+    for name in monitors:
+        if name not in MONITORS:
+            raise UsageError(f"`monitors` names {name!r}: there is {', '.join((*MONITORS, *beside))}")
+
+
+def under(model: str, monitors: Collection[str]) -> tuple[str, ...]:
+    """Those that watch under a model. Under TSO clocks would say that a word carries what it does from the store on, and not
+    from when it is in memory: they are left out.
+    """
+    return tuple(name for name in MONITORS if name in monitors and not (name == "clocks" and model == TSO))
 
 
 class Watching:

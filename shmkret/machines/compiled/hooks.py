@@ -25,10 +25,13 @@ from shmkret.machines.compiled.watched import (
     RAISED,
     SP,
     give_up,
+    has_buffer,
     me,
+    put,
     saw,
     step,
     uses,
+    view,
     was_possible,
     write,
 )
@@ -43,7 +46,7 @@ def load(kind: int, place: int) -> int:
     if not uses(r, place, 0):
         return peek(place)
     step(r, kind, place, 0, 0)
-    value = peek(place)
+    value = view(r, place)
     saw(r, value)
     return value
 
@@ -55,7 +58,7 @@ def store(kind: int, place: int, value: int) -> int:
     shared = uses(r, place, 1)
     if shared:
         step(r, kind, place, value, 0)
-    write(r, place, value, shared)
+    put(r, place, value, shared)
     if shared:
         saw(r, 0)
     return 0
@@ -66,11 +69,12 @@ def exchange(kind: int, place: int, value: int) -> int:
     """What was there before."""
     r = me()
     shared = uses(r, place, 1)
-    if shared:
+    is_step = shared or has_buffer(r)
+    if is_step:
         step(r, kind, place, value, 0)
     before = peek(place)
     write(r, place, value, shared)
-    if shared:
+    if is_step:
         saw(r, before)
     return before
 
@@ -80,11 +84,12 @@ def fetch_add(kind: int, place: int, value: int) -> int:
     """What was there before; it wraps."""
     r = me()
     shared = uses(r, place, 1)
-    if shared:
+    is_step = shared or has_buffer(r)
+    if is_step:
         step(r, kind, place, value, 0)
     before = peek(place)
     write(r, place, add64(before, value), shared)
-    if shared:
+    if is_step:
         saw(r, before)
     return before
 
@@ -94,12 +99,13 @@ def cmpxchg(kind: int, place: int, old: int, new: int) -> int:
     """What was there before: it was written if that is `old`."""
     r = me()
     shared = uses(r, place, 1)
-    if shared:
+    is_step = shared or has_buffer(r)
+    if is_step:
         step(r, kind, place, old, 0)
     before = peek(place)
     if before == old:
         write(r, place, new, shared)
-    if shared:
+    if is_step:
         saw(r, before)
     return before
 
@@ -111,7 +117,7 @@ def wait(kind: int, place: int, value: int) -> int:
     shared = uses(r, place, 0)
     if shared or (peek(place) == value) != (kind == steps.WAIT_EQUAL):
         step(r, kind, place, value, 0)
-        seen = peek(place)
+        seen = view(r, place)
         was_possible(r, place, (seen == value) == (kind == steps.WAIT_EQUAL))
         saw(r, seen)
     return 0
@@ -124,17 +130,23 @@ def wait_unless(kind: int, place: int, value: int, stop: int) -> int:
     uses(r, place, 0)
     uses(r, stop, 0)
     step(r, kind, place, value, stop)
-    seen = peek(place)
+    seen = view(r, place)
     saw(r, seen)
     come = (seen == value) == (kind == steps.WAIT_EQUAL_UNLESS)
-    was_possible(r, place, come or peek(stop) != 0)
+    was_possible(r, place, come or view(r, stop) != 0)
     return 1 if come else 0
 
 
 @inline
 def fence(kind: int) -> int:
-    """No step: every access is in order already. Who follows what happens before what is told."""
-    poke(me() + FENCED, 1)
+    """Every store before it is in memory. Where none is held back, it is no step: every access is in order already. Who follows
+    what happens before what is told.
+    """
+    r = me()
+    if has_buffer(r):
+        step(r, kind, 0, 0, 0)
+        saw(r, 0)
+    poke(r + FENCED, 1)
     return 0
 
 

@@ -9,6 +9,12 @@ last      who announces deaths does all in one step: it may not wait
 beyond    these words libc changes others, of owners and of who waits, which no text reads; a model leaves them as they are
 time      a CPU's clock goes on by TICK_NS with each reading: it is a function of what that CPU did
 signals   none: who waits sees what it waits for at once, and needs no kick
+x86-TSO   what takes, gives back, sleeps or wakes is done when the CPU's stores are in memory: sem_post(), sem_wait(),
+          pthread_mutex_lock() and the like synchronize memory (POSIX, XBD 4.12; libc has a locked instruction in each), and
+          futex(2) takes the lock of its queue, behind a full barrier, before it looks at the word or for sleepers (Linux,
+          kernel/futex/waitwake.c). A call that fails promises nothing (XBD 4.12; sem_trywait() of libc has read a 0, and no
+          more): a try that finds nothing, and who is told to stop, may have stores in the buffer. sem_init() and
+          pthread_mutex_init() promise nothing either: they are stores
 
 Source    sem_overview(7), pthread_mutex_lock(3), pthread_mutexattr_setrobust(3), futex(2)
 """
@@ -34,11 +40,14 @@ from shmkret.machines.compiled.watched import (
     QUEUE_END,
     STACK,
     give_up,
+    has_buffer,
     low,
     me,
+    put,
     saw,
     step,
     uses,
+    view,
     was_possible,
     write,
 )  # fmt: skip
@@ -53,9 +62,9 @@ def take(kind: int, place: int, wanted: int) -> int:
     """A step after which the word is one less, if it is more than 0."""
     r = me()
     shared = uses(r, place, 1)
-    if shared or wanted != 0:
+    if shared or wanted != 0 or has_buffer(r):
         step(r, kind, place, 0, 0)  # one of its own, too: there is none to be taken, for ever
-    before = peek(place)
+    before = view(r, place)
     taken = low(before) > 0
     was_possible(r, place, taken or wanted == 0)
     if taken:
@@ -84,9 +93,9 @@ def sem_wait_unless(kind: int, address: int, stop: int) -> int:
     """shmkret.text.libc has it: 1, or 0 when it was told to stop."""
     unless(kind, address, stop)
     r = me()
-    before = peek(address)
+    before = view(r, address)
     taken = low(before) > 0
-    was_possible(r, address, taken or peek(stop) != 0)
+    was_possible(r, address, taken or view(r, stop) != 0)
     if taken:
         write(r, address, before - 1, uses(r, address, 1))
     saw(r, before)
@@ -98,9 +107,9 @@ def mutex_lock_unless(kind: int, address: int, stop: int) -> int:
     """shmkret.text.libc has it: 1, or 0 when it was told to stop."""
     unless(kind, address, stop)
     r = me()
-    before = peek(address)
+    before = view(r, address)
     free = low(before) == 0
-    was_possible(r, address, free or peek(stop) != 0)
+    was_possible(r, address, free or view(r, stop) != 0)
     if free:
         write(r, address, before + 1 + peek(r + NUMBER), uses(r, address, 1))
     saw(r, 0 if free else EBUSY)
@@ -118,7 +127,7 @@ def sem_post(address: int) -> int:
     """One more."""
     r = me()
     shared = uses(r, address, 1)
-    if shared:
+    if shared or has_buffer(r):
         step(r, steps.SEM_POST, address, 0, 0)
     before = peek(address)
     write(r, address, before + 1, shared)
@@ -133,7 +142,7 @@ def sem_init(address: int, pshared: int, value: int) -> int:
     shared = uses(r, address, 1)
     if shared:
         step(r, steps.SEM_RESET, address, low(value), 0)
-    write(r, address, low(value), shared)
+    put(r, address, low(value), shared)
     saw(r, 0)
     return 0
 
@@ -161,11 +170,11 @@ def pthread_mutex_init(address: int, attributes: int) -> int:
     r = me()
     shared = uses(r, address, 1)
     kind_shared = uses(r, address + 16, 1)
-    if shared:
+    if shared or kind_shared:
         step(r, steps.MUTEX_INIT, address, 0, 0)
-    write(r, address, 0, shared)
-    write(r, address + 16, BETWEEN_PROCESSES, kind_shared)
-    if shared:
+    put(r, address, 0, shared)
+    put(r, address + 16, BETWEEN_PROCESSES, kind_shared)
+    if shared or kind_shared:
         saw(r, 0)
     return 0
 
@@ -173,7 +182,7 @@ def pthread_mutex_init(address: int, attributes: int) -> int:
 @inline
 def owner_is_dead(r: int, place: int) -> bool:
     """Whether who holds a mutex, which is not free, has died."""
-    owner = low(peek(place)) - 1
+    owner = low(view(r, place)) - 1
     return owner < peek(peek(r + CONTROL) + NR) and peek(r + (owner - peek(r + NUMBER)) * STACK + KIND) == steps.DEAD
 
 
@@ -183,14 +192,14 @@ def lock(kind: int, place: int) -> int:
     r = me()
     shared = uses(r, place, 1)
     uses(r, place + 16, 0)
-    step(r, kind, place, peek(place + 16) & ROBUST, 0)
-    before = peek(place)
+    step(r, kind, place, view(r, place + 16) & ROBUST, 0)
+    before = view(r, place)
     mine = before - low(before) + 1 + peek(r + NUMBER)
     if low(before) == 0:
         write(r, place, mine, shared)
         saw(r, 0)
         return 0
-    if (peek(place + 16) & ROBUST) != 0 and owner_is_dead(r, place):
+    if (view(r, place + 16) & ROBUST) != 0 and owner_is_dead(r, place):
         write(r, place, mine, shared)
         saw(r, EOWNERDEAD)
         return EOWNERDEAD
@@ -222,7 +231,7 @@ def pthread_mutex_unlock(address: int) -> int:
     """Free again."""
     r = me()
     shared = uses(r, address, 1)
-    if shared:
+    if shared or has_buffer(r):
         step(r, steps.MUTEX_UNLOCK, address, 0, 0)
     before = peek(address)
     if low(before) != 1 + peek(r + NUMBER):

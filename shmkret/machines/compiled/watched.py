@@ -5,12 +5,21 @@ A word that one CPU alone uses is no step; that no other does is checked at ever
     a CPU's stack      STACK bytes, aligned to them; the CPU's record at its end
     the control block  what all CPUs share: where the arena lies, who uses each word, what was written
 
+x86-TSO   where the control block has BUFFERED, each CPU has a buffer of stores, first in, first out, in its record. A store
+          goes into it; a commit, which is the search's choice, takes the oldest to memory; a load sees the CPU's own newest
+          store of that word, else memory. What is locked, fenced or a call that succeeds is done when the buffer is empty.
+          What is in it is part of a state
+Own       words that one CPU alone uses are written at once: nobody else can tell
+
 Always    what is here runs on a CPU's stack, and nowhere else: it finds the CPU's record by the address of that stack
 Signals   are handled on the stack that runs, below all that is in use, so that nothing of it is kept or needed; at each step
           there is room left for that (MOST_STACK)
-Limits    a CPU, and who announces deaths, are a bit of 16: 15 CPUs, and so no more can sleep. An access lies in the arena, at
-          a multiple of 8: an index too large may be another word of the arena, which is not noticed
+Limits    a full buffer lets its CPU do no store until a commit, and says so (OVERFLOWED). A CPU, and who announces deaths,
+          are a bit of 16: 15 CPUs, and so no more can sleep. An access lies in the arena, at a multiple of 8: an index too
+          large may be another word of the arena, which is not noticed
 Unseen    a loop that makes no access
+Source    P. Sewell, S. Sarkar, S. Owens, F. Zappa Nardelli and M. Myreen, "x86-TSO", CACM 53(7), 2010. What empties a buffer:
+          Intel, Software Developer's Manual, volume 3, "Store Buffer"
 """
 
 from __future__ import annotations
@@ -22,24 +31,29 @@ from shmkret.text.marks import inline
 
 STACK = 1 << 16
 CONTROL_BYTES = 1 << 14
-RECORD = 512
+BUFFER, MOST_BUFFERED = 512, 128
+"""Where in a CPU's record its store buffer lies, and how many stores it has room for: two words each, a ring."""
+RECORD = BUFFER + 16 * MOST_BUFFERED
 """Bytes of a CPU's record."""
 
 SP, KIND, PLACE, ARG, STOP, PAST, STEPS, CLOCK, NUMBER, CONTROL, PRIVATES, AT_ONCE, SCRATCH = (8 * j for j in range(13))
-FENCED = 8 * 14
 """Where in a CPU's record: its stack's pointer; the step that it is about to do (what, on which word, with which value, and
 the word that ends a wait); a number for all that it has read; how many steps it did, what its clock says, its number, the
 control block, its accesses to words of its own since its last step; whether it does all that it does in one step; two words
-that its code is called with; whether there was a fence since its last step."""
+that its code is called with."""
+ISSUED, COMMITTED, FENCED = 8 * 40, 8 * 41, 8 * 42
+"""Where in a CPU's record: how many stores have gone into its buffer, and how many of them to memory; whether there was a fence
+since its last step."""
 
-MAIN, PRINT, OWN_PRINT, UNDO, UNDO_TOP, UNDO_MOST, ARENA, SIZE, USERS, LONGEST, GREW, NR, MOST_STACK, HOLDERS = (
-    8 * j for j in range(14)
-)
+(
+    MAIN, PRINT, OWN_PRINT, UNDO, UNDO_TOP, UNDO_MOST, ARENA, SIZE, USERS, LONGEST, GREW, NR, MOST_STACK, BUFFERED, OVERFLOWED,
+    HOLDERS,
+) = (8 * j for j in range(16))  # fmt: skip
 """Where in the control block: the scheduler's stack pointer; the fingerprints of words that are shared, and of all others; the
 list of what was written (address, how many, most); the arena (address, bytes); who uses each of its words; the most steps of
-a CPU; whether another CPU than before was seen to use a word; how many CPUs there are; the most bytes of
-a stack that a CPU may use, so that a handler of a signal has room below; who holds each lock, or 0:
-shmkret.machines.compiled.holders."""
+a CPU; a bit for each CPU that was seen to use, or write, a word for the first time; how many CPUs there are; the most bytes of
+a stack that a CPU may use, so that a handler of a signal has room below; how many stores a buffer holds back, 0 for none:
+memory is sequentially consistent then; whether one was full; who holds each lock, or 0: shmkret.machines.compiled.holders."""
 
 QUEUE, QUEUE_END = 8 * 240, 16
 """Where in the control block is written who sleeps on a futex, in order: 1 + a CPU's number, or 0."""
@@ -109,7 +123,7 @@ def uses(r: int, place: int, writes: int) -> bool:
     after = before | mine | (mine << WRITERS if writes != 0 else 0)
     if after != before:
         poke(user, after)
-        poke(c + GREW, 1)
+        poke(c + GREW, peek(c + GREW) | mine)
     if before & STEP != 0:
         return True
     if (after & ~mine) & MANY != 0 and after >> WRITERS != 0:
@@ -160,20 +174,74 @@ def offset_of(c: int, place: int) -> int:
 
 
 @inline
-def write(r: int, place: int, value: int, shared: bool) -> None:
-    """Write a word so that it can be undone."""
-    c = peek(r + CONTROL)
+def keep(c: int, place: int, value: int) -> None:
+    """Write a word, anywhere, so that it can be undone."""
     n = peek(c + UNDO_TOP)
-    if n >= peek(c + UNDO_MOST):
-        give_up(r, TOO_MUCH, place)
-    before = peek(place)
     entry = peek(c + UNDO) + 16 * n
     poke(entry, place)
-    poke(entry + 8, before)
+    poke(entry + 8, peek(place))
     poke(c + UNDO_TOP, n + 1)
-    which = PRINT if shared else OWN_PRINT
-    poke(c + which, peek(c + which) ^ cell(offset_of(c, place), before) ^ cell(offset_of(c, place), value))
     poke(place, value)
+
+
+@inline
+def change(c: int, which: int, place: int, value: int) -> None:
+    """Write a word that is in a fingerprint."""
+    poke(c + which, peek(c + which) ^ cell(offset_of(c, place), peek(place)) ^ cell(offset_of(c, place), value))
+    keep(c, place, value)
+
+
+@inline
+def write(r: int, place: int, value: int, shared: bool) -> None:
+    """Write a word of the arena, or of the control block."""
+    c = peek(r + CONTROL)
+    if peek(c + UNDO_TOP) >= peek(c + UNDO_MOST):
+        give_up(r, TOO_MUCH, place)
+    change(c, PRINT if shared else OWN_PRINT, place, value)
+
+
+@inline
+def has_buffer(r: int) -> bool:
+    """Whether this CPU's stores are held back. Then what empties its buffer is a step, whoever uses the word."""
+    return peek(peek(r + CONTROL) + BUFFERED) != 0 and peek(r + AT_ONCE) == 0
+
+
+@inline
+def drained(r: int) -> bool:
+    """Whether a CPU's buffer is empty."""
+    return peek(r + ISSUED) == peek(r + COMMITTED)
+
+
+@inline
+def entry_of(r: int, n: int) -> int:
+    """Where in a CPU's buffer its n-th store is: the word's address, and its value."""
+    return r + BUFFER + 16 * (n & (MOST_BUFFERED - 1))
+
+
+@inline
+def view(r: int, place: int) -> int:
+    """A word as a CPU sees it."""
+    n = peek(r + ISSUED)
+    while n != peek(r + COMMITTED):
+        n -= 1
+        if peek(entry_of(r, n)) == place:
+            return peek(entry_of(r, n) + 8)
+    return peek(place)
+
+
+@inline
+def put(r: int, place: int, value: int, shared: bool) -> None:
+    """A store: into the buffer, in which there is room, or to memory."""
+    if shared and has_buffer(r):
+        c = peek(r + CONTROL)
+        if peek(c + UNDO_TOP) >= peek(c + UNDO_MOST):
+            give_up(r, TOO_MUCH, place)
+        n = peek(r + ISSUED)
+        keep(c, entry_of(r, n), place)
+        keep(c, entry_of(r, n) + 8, value)
+        keep(c, r + ISSUED, n + 1)
+    else:
+        write(r, place, value, shared)
 
 
 @inline

@@ -1,0 +1,112 @@
+"""What a state of a search is, as a number; which are known, and which are on the way that led here."""
+
+from __future__ import annotations
+
+from shmkret.explore.stacks.choices import record
+from shmkret.explore.stacks.control import (
+    BOUND,
+    BY_PAST,
+    CLOCK_PRINT,
+    F_DIED,
+    F_LAST,
+    F_STATE,
+    F_USED,
+    F_WOKEN,
+    FRAME,
+    FRAMES,
+    ON_PATH,
+    PATH_MASK,
+    STANDS,
+)  # fmt: skip
+from shmkret.machines.compiled.stacks import peek, poke
+from shmkret.machines.compiled.watched import (
+    COMMITTED,
+    ISSUED,
+    OWN_PRINT,
+    PAST,
+    PRINT,
+    cell,
+    entry_of,
+    mix,
+    offset_of,
+)  # fmt: skip
+from shmkret.text.arithmetic import add64, mul64
+from shmkret.text.marks import inline
+
+
+@inline
+def held_back(c: int, r: int) -> int:
+    """The stores in a CPU's buffer, in order, as a number; 0 for none."""
+    h = 0
+    n = peek(r + COMMITTED)
+    while n != peek(r + ISSUED):
+        h = mix(add64(mul64(h, 7), cell(offset_of(c, peek(entry_of(r, n))), peek(entry_of(r, n) + 8))))
+        n += 1
+    return h
+
+
+@inline
+def fingerprint(c: int, nr: int, last: int, used: int, died: int, woken: int) -> int:
+    """Where all stands, as a number that is not 0."""
+    h = peek(c + PRINT) ^ peek(c + CLOCK_PRINT)
+    which = PAST
+    if peek(c + BY_PAST) == 0:
+        h = h ^ mix(peek(c + OWN_PRINT))
+        which = STANDS
+    for i in range(nr):
+        r = record(c, i)
+        h = mix(add64(mul64(h, 7), add64(peek(r + which), held_back(c, r))))
+    h = mix(add64(h, add64(mul64(died, 31), woken)))
+    if peek(c + BOUND) >= 0:
+        h = mix(add64(h, add64(mul64(last, 1009), used)))
+    return h if h != 0 else 1
+
+
+@inline
+def is_new(table: int, mask: int, h: int) -> bool:
+    """Put a fingerprint into a table, if it is not there."""
+    i = h & mask
+    while True:
+        there = peek(table + 8 * i)
+        if there == h:
+            return False
+        if there == 0:
+            poke(table + 8 * i, h)
+            return True
+        i = (i + 1) & mask
+
+
+@inline
+def is_on_path(c: int, frame: int, h: int) -> bool:
+    """Whether the path that leads to this frame has been in that state before."""
+    if peek(peek(c + ON_PATH) + 8 * (h & PATH_MASK)) != 0:
+        at = peek(c + FRAMES)
+        while at < frame:
+            if peek(at + F_STATE) == h:
+                return True
+            at += FRAME
+    return False
+
+
+@inline
+def put_on_path(c: int, frame: int, h: int) -> None:
+    """The path has come to this state, from which it goes on."""
+    poke(frame + F_STATE, h)
+    place = peek(c + ON_PATH) + 8 * (h & PATH_MASK)
+    poke(place, peek(place) + 1)
+
+
+@inline
+def take_off_path(c: int, frame: int) -> None:
+    """The path goes back from the state of this frame."""
+    h = peek(frame + F_STATE)
+    if h != 0:
+        poke(frame + F_STATE, 0)
+        place = peek(c + ON_PATH) + 8 * (h & PATH_MASK)
+        poke(place, peek(place) - 1)
+
+
+@inline
+def state_of(c: int, nr: int, frame: int) -> int:
+    """The fingerprint of the state to which the path has come."""
+    return fingerprint(c, nr, peek(frame + F_LAST), peek(frame + F_USED), peek(frame + F_DIED), peek(frame + F_WOKEN))
