@@ -112,8 +112,8 @@ class How:
 class Wrong(NamedTuple):
     """A violation. what: in a sentence. schedule: its choices. preemptions: how many there are at least; None: that is not
     known. replay: what `shmkret replay` runs again. lanes: its steps as text, a line a step, a column a CPU; behind them where
-    each CPU stands, who holds what, and after which step all was lost. holds, inflection: the last two, by names. As a string it
-    is all of that.
+    each CPU stands, who holds what, and after which step all was lost. holds, inflection: the last two. As a string it is all
+    of that.
     """
 
     what: str

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import Any
 
 from shmkret.arena.fields import fields_of
 from shmkret.explore.stacks import control, watching
 from shmkret.machines.compiled import watched
-
-if TYPE_CHECKING:
-    from shmkret.explore.stacks.executor import Stacks
 
 NO_STEP = ("done", "dead", "broken")
 WHY = {
@@ -28,7 +25,7 @@ WHY = {
 }
 
 
-def what(stacks: Stacks, status: int) -> str:
+def what(stacks: Any, status: int) -> str:
     """What is wrong. status: a number of shmkret.explore.stacks.control."""
     steps_of = {cpu: stacks.pending(cpu) for cpu in range(stacks.scene.nr_cpus)}
     if status == control.RACE:
@@ -50,7 +47,7 @@ def what(stacks: Stacks, status: int) -> str:
     return f"{who}: {WHY.get(why, '').format(longest=stacks.get(watched.LONGEST))} {name_of(stacks, place)}{whose}"
 
 
-def cycle(stacks: Stacks) -> str:
+def cycle(stacks: Any) -> str:
     """Who goes round, and where."""
     path, states = stacks.path(), stacks.states()
     since = max(n for n, state in enumerate(states[:-1]) if state == states[-1])
@@ -59,7 +56,7 @@ def cycle(stacks: Stacks) -> str:
     return f"livelock: after {len(path) - since} steps all is as it was, and can go on so for ever: {at}"
 
 
-def name_of(stacks: Stacks, offset: int) -> str:
+def name_of(stacks: Any, offset: int) -> str:
     """The word at a place of the arena, as `table_locks[0].locked`."""
     for name, section in stacks.arena.sections.items():
         i, rest = divmod(offset - section.offset, section.stride)

@@ -58,8 +58,8 @@ class Pending(NamedTuple):
 class Stacks:
     """A scene on stacks. reduced: words that nobody shares as far as is known are no steps; else only those that never are.
 
-    monitors: of `watching`; under TSO without `clocks`. bits: the table of states grows to at most 2**bits places, of 8 bytes each;
-    three of four are used. model: of MODELS.
+    bits: the table of states grows to at most 2**bits places, of 8 bytes each; three of four are used. model: of MODELS.
+    monitors: of `watching`; under TSO without `clocks`.
     """
 
     def __init__(

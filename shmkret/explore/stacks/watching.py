@@ -5,8 +5,8 @@
                shmkret.explore.stacks.clocks; what CPUs know is part of the state
     holders    no two hold a lock, and nobody gives back what he does not hold: at every acquire() and release()
 
-The first is asked of each state that an engine comes to: `states` of each, the others of some. Who holds what is part of a state,
-as words are; what CPUs know is part of one where clocks watch.
+The first is asked of each state that an engine comes to: `states` of each, the others of some. Who holds what is part of a
+state, as words are; what CPUs know is part of one where clocks watch.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@
 Takes     at the end of acquire() and its kind, where these have taken it, in the step that was their last
 Gives     at the beginning of release(): who dies in it is not noted as a holder any more, though the word may still say so
 Recovery  reset() and take_over() say who has it now. A robust lock is had after a dead holder by who is told
-State     is part of a state as a CPU's own words are: by past it follows from what each CPU has read, and makes no more of them.
-          It is put back as all else is
+State     is part of a state as a CPU's own words are: by past it follows from what each CPU has read, and makes no more of
+          them. It is put back as all else is
 """
 
 from __future__ import annotations
