@@ -65,6 +65,7 @@ class Twin(ExploredMachine):
             "sem_reset",
             "mutex_unlock",
             "mutex_init",
+            "sem_post",
         ):
             return 0
         if call in ("mutex_lock", "mutex_trylock", "mutex_lock_unless"):
