@@ -102,12 +102,12 @@ def test_a_choice_before_is_not_made_anew(found):
 def test_lanes_and_the_object_say_who_holds_what_and_when_all_was_lost(tmp_path, capsys):
     place = tmp_path / "found.json"
     asked = ["explore", "lock", "--lock", "busted", "--json", str(place)]
-    assert main(asked) == 1
+    assert main([*asked, "--monitors", "all"]) == 1
     said = capsys.readouterr().out
     (row,) = json.loads(place.read_text())["scenarios"]
     (violation,) = row["violations"]
 
-    assert row["monitors"] == ["always", "holders"]
+    assert row["monitors"] == ["always", "holders", "clocks"]
     assert violation["inflection"] == {"step": 2, "not_before": 1, "exact": True}
     assert violation["holds"] == {"locks[0]": [0]}
     assert "  cpu 0 holds locks[0]\n  after step 2 every continuation fails, and not before\n" in said
@@ -118,6 +118,14 @@ def test_lanes_and_the_object_say_who_holds_what_and_when_all_was_lost(tmp_path,
     assert again["inflection"] == violation["inflection"]
     assert [step["holds"] for step in again["steps"]][1:4] == [{}, {"locks[0]": [1]}, {"locks[0]": [1]}]
 
+    assert main(asked) == 1
+    (row,) = json.loads(place.read_text())["scenarios"]
+    assert row["monitors"] == ["always", "holders"]
+    assert row["violations"][0]["what"].startswith("cpu 0: it has taken locks[0].locked, which cpu 1 holds")
+    assert "--monitors" not in row["violations"][0]["replay"]
+    assert main([*asked, "--model", "tso", "--monitors", "all"]) == 1
+    assert "x86-TSO, every interleaving; without clocks, not known under x86-TSO\n" in capsys.readouterr().out
+    assert json.loads(place.read_text())["scenarios"][0]["monitors"] == ["always", "holders"]
     assert main([*asked, "--monitors", "none"]) == 1
     (row,) = json.loads(place.read_text())["scenarios"]
     assert row["monitors"] == []
