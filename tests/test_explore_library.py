@@ -76,7 +76,8 @@ def test_a_search_gives_plain_records():
 
     assert (found.complete, found.bound, found.interrupted) == (False, None, False)
     assert found.states > 0
-    assert "at once" in wrong.what or "data race" in wrong.what
+    assert wrong.what == "cpu 0: it has taken locks[0].locked, which cpu 1 holds"
+    assert wrong.holds == {"locks[0]": [1]}
     assert set(wrong.schedule) == {0, 1}
     assert wrong.lanes[0].split() == ["step", "cpu", "0", "cpu", "1"]
     assert str(wrong).splitlines()[0] == wrong.what
@@ -164,10 +165,12 @@ def test_the_library_says_what_the_command_has():
     import inspect
 
     from shmkret.cli.main import parser
+    from shmkret.cli.monitors import chosen_monitors
 
     options = vars(parser().parse_args(["explore"]))
     asked = {name: one.default for name, one in inspect.signature(library.explore).parameters.items() if name != "scenario"}
 
+    assert chosen_monitors(parser().parse_args(["explore"])) == asked.pop("monitors")
     assert {name: options[name] for name in asked} == {**asked, "scheme": ["hashed"], "lock": ["sem"]}
 
 

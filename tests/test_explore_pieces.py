@@ -128,7 +128,7 @@ def test_who_stops_looking_leaves_no_process():
 def test_what_was_asked_comes_back_out_of_json(tmp_path):
     own = tmp_path / "own.py"
     own.write_text(find(LOCK, "ttas").path.read_text())
-    for how in (How(), How("pct", "sc", 2.0, 1 << 20, 7, 100, 2)):
+    for how in (How(), How("pct", "sc", 2.0, 1 << 20, 7, 100, 2), How(monitors=("clocks",))):
         for piece in pieces(how, locks=[str(own), "sem"]):
             assert piece_of(json.loads(json.dumps(piece.words()))) == piece
     (worker,) = pieces(locks=["sem"], scenario="rounds")
