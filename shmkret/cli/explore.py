@@ -51,6 +51,10 @@ def add(commands: Any) -> None:
         "--memory", type=_bytes, metavar="SIZE", help="for the table of states, such as 4G; default half of what is free"
     )
     explore.add_argument("--require-complete", action="store_true", help="exit 3 when a search is not complete")
+    explore.add_argument(
+        "--mutants", nargs="*", metavar="NAME", help="try slips that searches must see, all or these: `shmkret list mutants`"
+    )
+    explore.add_argument("--processes", type=int, metavar="N", help="how many mutants are tried at once; default: cores")
     add_json(explore)
 
 
@@ -64,6 +68,14 @@ def _bytes(text: str) -> int:
 
 def run(options: argparse.Namespace, argv: list[str]) -> int:
     """Search each combination; 1 when one has a violation."""
+    if options.mutants is not None:
+        from shmkret.cli import mutants
+
+        if options.scenarios:
+            raise UsageError("a mutant has its own search: give names of mutants behind --mutants, and no scenario")
+        return mutants.run(options.mutants, options.processes, options.json, argv)
+    if options.processes is not None:
+        raise UsageError("--processes is for --mutants")
     output.require_writable(options.json)
     asked = _asked(options)
     place = sys.stderr if options.json == "-" else sys.stdout

@@ -7,6 +7,7 @@ Cache     Numba's own freshness check misses edited callees and mixes up plug-in
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import hashlib
 import os
 import platform
@@ -142,6 +143,21 @@ def cache_folder(plugins: tuple[str, ...]) -> Path | None:
     except (OSError, RuntimeError):  # RuntimeError: this user has no home
         return None
     return folder if os.access(folder, os.W_OK) else None
+
+
+def keep_apart(mark: str, anew: str) -> None:
+    """Sources are not run as they stand in their files, and `mark` says how they differ: code is kept in a folder of its own.
+
+    anew: a pattern; what others have compiled under names that it does not match is used from where they keep it.
+    """
+    global _PACKAGE_DIGEST
+    usual = cache_folder(())
+    _PACKAGE_DIGEST = hashlib.sha256(_PACKAGE_DIGEST + mark.encode()).digest()
+    own = cache_folder(())
+    for entry in usual.iterdir() if usual and own else ():
+        if own and not fnmatch.fnmatch(entry.name, anew):
+            with contextlib.suppress(OSError):
+                (own / entry.name).symlink_to(entry)
 
 
 def _user_cache() -> Path:
