@@ -59,7 +59,7 @@ def _told(mutant: Mutant, verdict: Verdict, row: Row | str, place: TextIO) -> di
     end = "killed" if verdict.killed else "harmless" if verdict.expected else "NOT KILLED"
     ran = f"{row['seconds']:.2f} s, {row['states']:,} states" if row else "no search"
     print(f"  {end:10} {mutant.area}/{mutant.name} ({ran}): {verdict.by}", file=place, flush=True)
-    again = f"{sys.executable} -m shmkret.cli.patched {mutant.name} "
+    again = f"python -m shmkret.cli.patched {mutant.name} "
     return {
         "name": mutant.name, "area": mutant.area, "breaks": mutant.breaks, "commit": mutant.commit, "search": mutant.search,
         "killed": verdict.killed, "expected": verdict.expected, "harmless": mutant.harmless, "by": verdict.by,
@@ -86,7 +86,7 @@ def _summary(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _tried(mutants: list[Mutant], processes: int) -> Iterator[tuple[Mutant, Verdict, Row | str]]:
-    """Each as soon as its search, and that of the text as it stands, have ended. These come first: what they compile is used."""
+    """Each as soon as its search, and that of what stands there, have ended. These come first: what they compile is used."""
     keys = [*dict.fromkeys(("", one.search) for one in mutants), *((one.name, one.search) for one in mutants)]
     words = {("", one.search): one.words for one in mutants} | {(one.name, one.search): one.words for one in mutants}
     answers: Answers = {}
@@ -140,8 +140,12 @@ class _Search:
         with self._said.open("w") as said:
             self._process = subprocess.Popen(
                 [*command, "--seconds", str(LONGEST_SEARCH_S)],
-                env=_surroundings(), stdin=subprocess.DEVNULL, stdout=said, stderr=said, preexec_fn=partial(posix.die_with_parent, os.getpid()),  # noqa: PLW1509 (we have one thread)
-            )  # fmt: skip
+                env=_surroundings(),
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                preexec_fn=partial(posix.die_with_parent, os.getpid()),  # noqa: PLW1509 (we have one thread)
+            )
         self.pidfd = os.pidfd_open(self._process.pid)
 
     def answer(self) -> Row | str:

@@ -1,4 +1,4 @@
-"""`python -m shmkret.cli.patched MUTANT COMMAND ...`: a command of a package with a slip in it. `explore --mutants` runs these."""
+"""`python -m shmkret.cli.patched MUTANT COMMAND ...`: a command, with a slip in the text; `explore --mutants` runs these."""
 
 from __future__ import annotations
 

@@ -61,9 +61,7 @@ def areas() -> list[str]:
 def every() -> dict[str, Mutant]:
     """All mutants by their names, area by area."""
     found = (
-        Mutant(area=area, **row)
-        for area in areas()
-        for row in tomllib.loads((FOLDER / f"{area}.toml").read_text())["mutant"]
+        Mutant(area=area, **row) for area in areas() for row in tomllib.loads((FOLDER / f"{area}.toml").read_text())["mutant"]
     )
     return {mutant.name: mutant for mutant in found}
 

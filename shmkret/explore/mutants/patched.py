@@ -27,6 +27,11 @@ ANEW = {
 """By how a module's name begins, the first that does: which entries of the folder of compiled code hold any of it."""
 
 
+def anew_of(module: str) -> str:
+    """The pattern for a slip in that module."""
+    return next(pattern for prefix, pattern in ANEW.items() if module.startswith(prefix))
+
+
 class Stale(RunFailed):
     """What a mutant replaces does not stand once in its module."""
 
@@ -44,7 +49,7 @@ class _Loader(SourceFileLoader):
 
     mutant: Mutant
 
-    def get_code(self, fullname: str) -> CodeType:
+    def get_code(self, fullname: str) -> CodeType:  # noqa: ARG002 (importlib calls it)
         text = source_of(self.mutant, Path(self.path).read_text())
         return compile(text, self.path, "exec", dont_inherit=True)
 
@@ -56,7 +61,7 @@ class Finder(MetaPathFinder):
         self.mutant = mutant
         self.found = False
 
-    def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:  # noqa: ARG002
         """The module's own spec, with our loader."""
         if fullname != self.mutant.module:
             return None
@@ -75,7 +80,6 @@ def install(mutant: Mutant) -> Finder:
         raise RunFailed(f"{mutant.module} is imported before it can be mutated")
     finder = Finder(mutant)
     sys.meta_path.insert(0, finder)
-    anew = next(pattern for prefix, pattern in ANEW.items() if mutant.module.startswith(prefix))
     kept = importlib.import_module("shmkret.machines.compiled.cache")
-    kept.keep_apart(f"{mutant.module}\n{mutant.before}\n{mutant.after}", anew)
+    kept.keep_apart(f"{mutant.module}\n{mutant.before}\n{mutant.after}", anew_of(mutant.module))
     return finder

@@ -36,7 +36,7 @@ def judged(mutant: Mutant, mutated: Row | str, stands: Row | str) -> Verdict:
     found, right = _violation(mutated), _violation(stands)
     if mutant.misses:
         return _missed(mutant, mutated, found, right)
-    if right or not stands["complete"]:
+    if not stands["complete"]:
         return Verdict(False, False, f"not killed: what stands there is not clean: {_said(stands, right)}")
     if found is None:
         said = f"not killed: {_said(mutated, found)}"

@@ -1,4 +1,4 @@
-"""interrupts: the last CPU interrupts CPU 0, at any of its polls or at none; the interrupt calls the function that CPU 0 calls."""
+"""interrupts: the last CPU interrupts CPU 0, at any poll or at none; the interrupt calls the function that CPU 0 calls."""
 
 from shmkret.arena.records import Kernel
 from shmkret.explore.scenarios import Asked

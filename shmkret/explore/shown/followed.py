@@ -28,7 +28,7 @@ from shmkret.text import atomics
 PATIENCE_S = 2.0
 LONGEST_S = 20.0
 EXECUTE = ("column", "cpu", "futex", "libc", "line", "machine", "run")
-NO_TEXT = tuple(str(PACKAGE / path) for path in (*(f"explore/{name}.py" for name in EXECUTE), "text"))
+NO_TEXT = tuple(str(PACKAGE / path) for path in (*(f"explore/greenlets/{name}.py" for name in EXECUTE), "text"))
 """Files that no line of a step is in."""
 
 
