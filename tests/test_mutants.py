@@ -9,7 +9,9 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import psutil
 import pytest
 
@@ -19,8 +21,10 @@ from shmkret.errors import UnknownName
 from shmkret.explore.mutants import Mutant, areas, chosen, every, patched
 from shmkret.explore.mutants.verdict import Verdict, judged
 from shmkret.explore.scenarios import SCENARIO
+from shmkret.explore.scene import wrong_chains
 from shmkret.machines.compiled import cache
 from shmkret.plugins.registry import find
+from shmkret.text import NIL
 
 from .conftest import REPOSITORY
 
@@ -275,3 +279,23 @@ def test_a_search_that_comes_to_nothing_says_why_and_one_that_is_left_leaves_no_
     assert len(set(psutil.Process().children()) - before) == 1
     found.close()
     assert set(psutil.Process().children()) == before
+
+
+# What an end is asked, since mutants were not seen.
+
+
+def chained(registered, first, following):
+    """What is said of probes in these states, where the only function begins with one, and each leads to another."""
+    words = {
+        "probes": {"registered": np.array(registered), "next": np.array(following)},
+        "functions": {"kprobe": np.array([first])},
+    }
+    return wrong_chains(SimpleNamespace(records=words.__getitem__))
+
+
+def test_a_chain_has_the_probes_that_are_registered_and_no_others():
+    assert chained([1, 1, 0], 1, [NIL, 0, 0]) == []
+    assert chained([1, 1, 0], 1, [NIL, NIL, 0]) == ["probe 0 is registered, and not on the chain of its function"]
+    assert chained([1, 0, 0], 1, [NIL, 0, 0]) == ["probe 1 is on the chain of a function, and not registered"]
+    assert chained([0, 0, 0], NIL, [1, 2, 0]) == []
+    assert chained([1, 1, 1], 2, [2, 0, 1]) == []

@@ -1,4 +1,7 @@
-"""orphans: as `unregister`, and CPU 0's task exits inside the probed function instead of returning from it."""
+"""orphans: as `unregister`, and CPU 0's task exits inside the probed function instead of returning from it.
+
+All tasks are in one bucket.
+"""
 
 from shmkret.arena.records import Kernel
 from shmkret.explore.scenarios import Asked
@@ -34,4 +37,4 @@ def scene(asked: Asked) -> Scene:
                     call_and_return_later(k, cpu, n)
         idle_enter(k, cpu)
 
-    return Scene(f"orphans-{last}-{rounds}", asked.world(maxactive=1), body, asked.cpus, REGISTRATION)
+    return Scene(f"orphans-{last}-{rounds}", asked.world(one_bucket=True, maxactive=1), body, asked.cpus, REGISTRATION)

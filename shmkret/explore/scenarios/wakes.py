@@ -6,8 +6,9 @@ run.gate     how often the task has been about to sleep, and has been woken: it 
 from shmkret.arena.records import Kernel
 from shmkret.arena.segment import Arena
 from shmkret.explore.scenarios import Asked
-from shmkret.explore.scene import Scene
+from shmkret.explore.scene import Scene, at_rest
 from shmkret.kernel.sched import block, schedule, wake
+from shmkret.machines.world import World
 from shmkret.text.atomics import EQ, NE, NIL, fetch_add, wait_until
 from shmkret.text.marks import inline
 
@@ -38,4 +39,9 @@ def scene(asked: Asked) -> Scene:
     def prepare(arena: Arena) -> None:
         arena.records("run")["gate"] = 0
 
-    return Scene(f"wakes-{last}-{rounds}", asked.world(), body, asked.cpus, ("cpus", "tasks"), prepare=prepare)
+    def check(world: World, arena: Arena) -> list[str]:
+        queued = int(arena.records("runqueues")["first"][0])
+        return [*at_rest(world, arena), *([f"task {queued} runs on cpu 0, and is on its queue"] if queued != NIL else ())]
+
+    shared = ("cpus", "tasks")
+    return Scene(f"wakes-{last}-{rounds}", asked.world(), body, asked.cpus, shared, prepare=prepare, check=check)
