@@ -19,6 +19,6 @@ def scene(asked: Asked) -> Scene:
             raise_irq(k, 0, 1)
         else:
             for n in range(rounds):
-                call_and_return(k, cpu, cpu, 0, n)
+                call_and_return(k, cpu, cpu, 0, 1 + n)  # the call of the interrupt is number 0
 
     return Scene(f"interrupts-{last}-{rounds}", asked.world("irqsave"), body, asked.cpus, ("cpus",))
