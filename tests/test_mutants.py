@@ -29,7 +29,7 @@ from shmkret.text import NIL
 from .conftest import REPOSITORY
 
 ALL = every()
-LEAST = {"path": 10, "schemes": 10, "locks": 14, "registration": 6, "handlers": 4, "explorer": 8}
+LEAST = {"path": 10, "schemes": 10, "locks": 14, "recovery": 10, "registration": 6, "handlers": 4, "explorer": 8}
 
 
 def text_of(mutant):
