@@ -262,9 +262,9 @@ def LOOK_AT_WORDS(arena):  # noqa: N802
 class Programs:
     """A search for any program: the same stacks, begun anew."""
 
-    def __init__(self, *, reduced=False):
+    def __init__(self, *, reduced=False, monitors=()):
         self.looks = LOOK_AT_WORDS
-        self.stacks = Stacks(scene(check=self._check), 16, reduced=reduced)
+        self.stacks = Stacks(scene(check=self._check), 16, reduced=reduced, monitors=monitors)
         section = self.stacks.arena.sections["buckets"]
         self._places = [(section.offset + i * section.stride) // 8 for i in range(NR_WORDS)]
         self._all = np.frombuffer(self.stacks.arena._bytes, np.int64)

@@ -158,7 +158,7 @@ def test_two_uses_of_a_word_are_in_conflict_when_one_of_them_writes():
     uses = []
     seen = [(0, False), (1, True), (0, False), (0, True), (1, False), (0, False), (1, True)]
 
-    assert [lanes._conflicts(uses, cpu, writes=writes) for cpu, writes in seen] == [False, True, True, False, True, False, True]
+    assert [lanes.conflicts(uses, cpu, writes=writes) for cpu, writes in seen] == [False, True, True, False, True, False, True]
 
 
 def test_a_schedule_says_which_words_were_taken_for_private_and_are_not(tmp_path, capsys):

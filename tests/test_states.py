@@ -108,7 +108,7 @@ def loops(k, cpu):
 @pytest.fixture(scope="module")
 def looping():
     world = World(build_of(nr_cpus=2), Sizes(maxactive=2), [0])
-    with Stacks(Scene("loops", world, loops, 2, check=lambda *_: []), 14) as stacks:
+    with Stacks(Scene("loops", world, loops, 2, check=lambda *_: []), 14, monitors=()) as stacks:
 
         def choose(which):
             stacks.arena.records("script")["word"][0] = which

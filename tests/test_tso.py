@@ -361,7 +361,7 @@ def test_preemptions_count_as_under_sequential_consistency():
 
 
 def test_a_schedule_is_judged_and_shown_with_its_commits():
-    with Stacks(programs.scene(STOPS["dekker-in-one-round"]), 12, model=TSO) as own:
+    with Stacks(programs.scene(STOPS["dekker-in-one-round"]), 12, model=TSO, monitors=()) as own:
         (violation,) = states.search(own, 1 << 40, 60.0).violations
         followed = lanes.follow(own, violation.schedule)
         assert followed.wrong == [violation.what]

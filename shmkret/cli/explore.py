@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from shmkret.cli import output
+from shmkret.cli.monitors import add_monitors, chosen_monitors
 from shmkret.cli.options import add_command, add_json, names
 from shmkret.errors import UsageError
 
@@ -56,6 +57,7 @@ def add(commands: Any) -> None:
     )
     explore.add_argument("--out", metavar="DIR", help="a folder for the result of each combination, as JSON")
     explore.add_argument("--resume", metavar="DIR", help="go on with what was asked there: search what has no result")
+    add_monitors(explore)
     explore.add_argument("--require-complete", action="store_true", help="exit 3 when a search is not complete")
     explore.add_argument(
         "--mutants", nargs="*", metavar="NAME", help="try slips that searches must see, all or these: `shmkret list mutants`"
@@ -117,7 +119,8 @@ def _how(options: argparse.Namespace) -> Any:
     from shmkret.explore.search import How, size_of
 
     memory = None if options.memory is None else size_of(options.memory)
-    how = How(options.engine, options.model, options.seconds, memory, options.seed, options.runs, options.depth)
+    drawn = (options.seed, options.runs, options.depth)
+    how = How(options.engine, options.model, options.seconds, memory, *drawn, chosen_monitors(options))
     how.require_right()
     return how
 

@@ -6,9 +6,10 @@ relaxed accesses are, too; compiled code is searched under x86-TSO as well, if i
 machines alone is not found.
 
 Read `scenario` and `scene` (what is explored, and what a search says of it), then the two executors: `greenlets/`, plain
-Python, which explains, and `stacks/`, the compiled text, which searches a thousand times faster. `monitors/` are asked before
-every step, `engines/` say which schedules are tried, `schedule` has explore(): greenlets with both. `scenarios/` are what
-`shmkret explore` searches, `shown/` is how a failure looks.
+Python, which explains, and `stacks/`, the compiled text, which searches a thousand times faster. `always` is asked of
+every new state of compiled searches, `monitors/` of every one of the others, `engines/` say which schedules are tried,
+`schedule` has explore(): greenlets with both. `scenarios/` are what `shmkret explore` searches, `shown/` is how a failure
+looks.
 
 `search` does one search, from what was asked to what is shown of it; `combinations` and `pieces` make several of what a user
 asks for. The package can be called: shmkret.explore(...) is explore() of `library`, which asks `search` as the command line

@@ -10,11 +10,13 @@ The search is that of `shmkret explore`, in a process of its own.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from pathlib import Path
 from types import ModuleType
 
 from shmkret.explore.scenarios import asked_of
 from shmkret.explore.search import Found, How, search, size_of
+from shmkret.explore.stacks.watching import USUAL
 from shmkret.locks import LOCK
 from shmkret.plugins.registry import find
 from shmkret.schemes import SCHEME
@@ -37,6 +39,7 @@ def explore(
     seed: int = 0,
     runs: int | None = None,
     depth: int = 3,
+    monitors: Collection[str] = USUAL,
 ) -> Found:
     """Search one scenario, as `shmkret explore` does, in a process of its own.
 
@@ -44,7 +47,7 @@ def explore(
              rounds. deaths: how many may die in one run, None: as the scenario has it. maxactive: instances a probe. engine,
              model: see `shmkret list engines`; sc or tso. seconds: give up after that long. memory: bytes, or a size such as
              "4G", for the table of states; None: half of what is free. seed, runs, depth: of an engine that draws at random,
-             see shmkret.explore.search.How.
+             see shmkret.explore.search.How. monitors: what watches beside, of always, holders and clocks.
     Returns: what it has found; a violation is no error.
     Raises:  UsageError and its kinds, PluginError among them; RunFailed; UnfitMachine; KeyboardInterrupt.
     """
@@ -60,7 +63,7 @@ def explore(
         model,
     )
     table = size_of(memory) if isinstance(memory, str) else memory
-    found = search(asked, How(engine, model, seconds, table, seed, runs, depth))
+    found = search(asked, How(engine, model, seconds, table, seed, runs, depth, tuple(monitors)))
     if found.interrupted:
         raise KeyboardInterrupt
     return found

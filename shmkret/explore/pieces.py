@@ -53,7 +53,8 @@ class Piece(NamedTuple):
         named = {name: getattr(asked, name).reference for name in ("scenario", "scheme", "lock")}
         numbers = {name: getattr(asked, name) for name in ("cpus", "rounds", "deaths", "maxactive")}
         named["worker"] = self.asked.worker.reference if self.asked.worker else None
-        return {**named, **numbers, "how": {**how, "seconds": None if math.isinf(self.how.seconds) else self.how.seconds}}
+        how |= {"seconds": None if math.isinf(self.how.seconds) else self.how.seconds, "monitors": list(self.how.monitors)}
+        return {**named, **numbers, "how": how}
 
     @property
     def name(self) -> str:
@@ -82,6 +83,7 @@ def _sources() -> str:
 def piece_of(words: Row) -> Piece:
     """The piece that such words ask for. Raises UsageError and its kinds; KeyError, TypeError where they are others."""
     how = {**words["how"], "seconds": math.inf if words["how"]["seconds"] is None else words["how"]["seconds"]}
+    how["monitors"] = tuple(how["monitors"])
     asked = asked_of(
         words["scenario"], find(SCHEME, words["scheme"]), find(LOCK, words["lock"]), words["cpus"], words["rounds"],
         words["deaths"], words["maxactive"], words["worker"], how["model"],

@@ -14,12 +14,17 @@ class Broken(Exception):
 @dataclass
 class Violation:
     """Something that must not be, and the CPUs in the order of their steps that led there. preemptions: how many there are at
-    least; None: that is not known.
+    least; None: that is not known. shown: these steps, in lanes, where they were found in plain Python.
     """
 
     what: str
     schedule: list[int]
     preemptions: int | None = None
+    shown: list[str] = field(default_factory=list, compare=False)
+
+    def told(self, what: str = "") -> str:
+        """What is wrong, or what is said of it, and the lanes below that."""
+        return "\n".join([what or self.what, *(f"  {line}" for line in self.shown)])
 
 
 @dataclass

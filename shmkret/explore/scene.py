@@ -20,6 +20,7 @@ from shmkret.audit.findings import BUG, Finding, sentences
 from shmkret.kernel import oracle
 from shmkret.kernel.registration import REGISTERED
 from shmkret.machines.world import World
+from shmkret.text.marks import inline
 
 SC, TSO = "sc", "tso"
 MODELS = {SC: "sequentially consistent", TSO: "x86-TSO"}
@@ -53,13 +54,20 @@ def _nothing(_: Arena) -> None:
     pass
 
 
+@inline
+def nothing_more(k: Kernel) -> int:
+    """What a scene asks of every state that says nothing of it."""
+    return 0
+
+
 @dataclass(frozen=True)
 class Scene:
     """name: by which it is known, and its code kept. nr_cpus: how many run, recoverers included. shared: words that CPUs share
     beside the usual, as in Snapshot. mortal: who may die, `deaths` of them in one run, before any of their steps on shared
     words, and not after the last of these. announces: body(k, nr_cpus + i) says, in one step with it, that CPU i has died.
     reasonless: how many sleeps on a futex may end for no reason. prepare: what an arena lacks. check: what is wrong with an
-    arena in which every CPU has ended; it depends on the arena alone.
+    arena in which every CPU has ended; it depends on the arena alone. always(k): asked of every new state: 0, or the number of
+    a sentence, from 1, of those that follow; a function of the text, which reads the arena's words, and depends on them alone.
     """
 
     name: str
@@ -74,3 +82,5 @@ class Scene:
     prepare: Callable[[Arena], None] = _nothing
     check: Callable[[World, Arena], list[str]] = at_rest
     reasonless: int = 0
+    always: Callable[[Kernel], int] = nothing_more
+    sentences: tuple[str, ...] = ()

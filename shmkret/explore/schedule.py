@@ -52,9 +52,20 @@ def explore(
             if not found.complete and not found.violations:
                 found.gave_up = _reached(found, limit, time.monotonic() - began, seconds)
                 found.violations.extend(_spins(begin) if found.gave_up else ())
+            _show(begin, found)
     except RunsOn as error:  # in building a world, or in being ended
         return Outcome(violations=[Violation(str(error), [])])
     return found
+
+
+def _show(begin: Callable[[], AbstractContextManager[Run]], found: Outcome) -> None:
+    """Let what was found have its lanes."""
+    if not found.violations:
+        return
+    from shmkret.explore.shown.plainly import shown  # it imports Numba with what it draws for others
+
+    for violation in found.violations:
+        violation.shown = shown(begin, violation.schedule)
 
 
 def _reached(found: Outcome, limit: int, took_s: float, seconds: float) -> str:

@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, NamedTuple
 
 from shmkret.errors import UsageError
@@ -23,7 +23,7 @@ from shmkret.explore.scenarios import Asked, scene_of
 from shmkret.explore.scene import MODELS
 from shmkret.explore.shown import lanes
 from shmkret.explore.shown.strings import spelt
-from shmkret.explore.stacks import apart, sight, walks
+from shmkret.explore.stacks import apart, sight, walks, watching
 from shmkret.explore.stacks.executor import Stacks
 from shmkret.host import signals
 from shmkret.plugins import registry
@@ -48,7 +48,7 @@ class How:
     """How a search is done. seconds: after which it is given up. memory: bytes that its table may take; None: half of the free.
 
     seed, runs, depth: of an engine that draws at random: from what, how many runs, None: as many as there is time for; and d of
-    shmkret.explore.engines.pct.
+    shmkret.explore.engines.pct. monitors: what watches beside, of shmkret.explore.stacks.watching.
     """
 
     engine: str = "states"
@@ -58,6 +58,7 @@ class How:
     seed: int = 0
     runs: int | None = None
     depth: int = 3
+    monitors: tuple[str, ...] = watching.USUAL
 
     def require_right(self) -> None:
         """Raises UsageError."""
@@ -74,12 +75,18 @@ class How:
             raise UsageError(f"`seed` is {self.seed}: give a number from 0 to {MOST_SEED}")
         if not 1 <= self.depth <= walks.MOST_POINTS + 1:
             raise UsageError(f"`depth` is {self.depth}: give a number from 1 to {walks.MOST_POINTS + 1}")
+        watching.require_monitors(self.monitors)
         if self.runs is not None and self.runs < 1:
             raise UsageError(f"`runs` is {self.runs}: give 1 or more")
         if self.runs is not None and not self.draws:
             raise UsageError(f"`runs` are of an engine that draws at random: {self.engine} does not")
         if self.draws and self.runs is None and math.isinf(self.seconds):
             raise UsageError(f"the engine {self.engine} never ends by itself: give `seconds` or `runs`")
+
+    @property
+    def watched_by(self) -> tuple[str, ...]:
+        """Those monitors that watch under this model."""
+        return watching.under(self.model, self.monitors)
 
     @property
     def module(self) -> ModuleType:
@@ -104,8 +111,9 @@ class How:
 
 class Wrong(NamedTuple):
     """A violation. what: in a sentence. schedule: its choices. preemptions: how many there are at least; None: that is not
-    known. replay: what `shmkret replay` runs again. lanes: its steps as text, a line a step, a column a CPU. As a string it is
-    all of that.
+    known. replay: what `shmkret replay` runs again. lanes: its steps as text, a line a step, a column a CPU; behind them where
+    each CPU stands, who holds what, and after which step all was lost. holds, inflection: the last two. As a string it is all
+    of that.
     """
 
     what: str
@@ -113,6 +121,8 @@ class Wrong(NamedTuple):
     preemptions: int | None
     replay: str
     lanes: tuple[str, ...]
+    holds: Mapping[str, list[int]] = MappingProxyType({})
+    inflection: dict[str, Any] | None = None
 
     def __str__(self) -> str:
         return "\n".join([self.what, *self.lanes, f"{self.length}; again:", f"shmkret replay {self.replay}"])
@@ -126,7 +136,8 @@ class Wrong(NamedTuple):
     def statistics(self) -> dict[str, Any]:
         """As plain numbers, strings and lists."""
         again = {"replay": f"shmkret replay {self.replay}", "lanes": list(self.lanes), "length": self.length}
-        return {"what": self.what, "schedule": self.schedule, "preemptions": self.preemptions, **again}
+        beside = {"holds": dict(self.holds), "inflection": self.inflection}
+        return {"what": self.what, "schedule": self.schedule, "preemptions": self.preemptions, **again, **beside}
 
 
 def counted(n: int, what: str) -> str:
@@ -170,6 +181,7 @@ class Found:
             "name": asked.scenario.name, "scheme": asked.scheme.name, "lock": asked.lock.name,
             "worker": asked.worker.name if asked.worker else None, "cpus": asked.cpus, "rounds": asked.rounds,
             "deaths": asked.deaths, "maxactive": asked.maxactive, "engine": how.engine, "model": how.model,
+            "monitors": list(how.watched_by),
             "bound": self.bound, "complete": self.complete, "schedules": self.schedules, "states": self.states,
             "seconds": self.seconds, "compile_seconds": self.compile_seconds, "table_bytes": self.table_bytes,
             "table_share": self.table_share,
@@ -209,7 +221,8 @@ def search(asked: Asked, how: How, watch: Watch | None = None) -> Found:
     scene, began = scene_of(asked), time.monotonic()
     try:
         with signals.on_the_spot():  # a callback of LLVM's would swallow an interrupt
-            stacks = Stacks(scene, ((how.memory or half_of_free()) // 8).bit_length() - 1, model=asked.model)
+            bits = ((how.memory or half_of_free()) // 8).bit_length() - 1
+            stacks = Stacks(scene, bits, model=asked.model, monitors=how.monitors)
             vars(how.module).get("prepare", lambda _: None)(stacks)
     finally:
         watch.ended()
@@ -223,7 +236,7 @@ def search(asked: Asked, how: How, watch: Watch | None = None) -> Found:
             watch.ended()
         took = time.monotonic() - compiled
         last = apart.progress(stacks, took)
-        found = [_wrong(asked, stacks, violation) for violation in outcome.violations]
+        found = [_wrong(asked, how, stacks, violation) for violation in outcome.violations]
     tabled = not how.draws and not how.by_traces
     ends, steps = (None, None) if tabled else (outcome.ends, outcome.steps)
     runs = (outcome.retried, outcome.blocked, outcome.pruned) if how.by_traces else ()
@@ -245,13 +258,16 @@ def _bound(outcome: Outcome) -> str | None:
     return None if outcome.complete or outcome.violations else outcome.gave_up or "it has not ended"
 
 
-def _wrong(asked: Asked, stacks: Stacks, violation: Violation) -> Wrong:
+def _wrong(asked: Asked, how: How, stacks: Stacks, violation: Violation) -> Wrong:
     """A violation, its schedule followed once more."""
     nr, schedule = stacks.scene.nr_cpus, violation.schedule
     followed = lanes.follow_apart(stacks, schedule)
     what = "; ".join(followed.wrong) or f"{violation.what} (but not when its schedule is followed again)"
     string = spelt(asked, sight.shared(stacks), schedule, nr)
-    return Wrong(what, schedule, violation.preemptions, string, tuple(lanes.drawn(followed, nr)))
+    if how.watched_by != watching.USUAL:
+        string += f" --monitors {','.join(how.watched_by) or 'none'}"
+    drawn, holds = tuple(lanes.drawn(followed, nr)), lanes.last_held(followed)
+    return Wrong(what, schedule, violation.preemptions, string, drawn, holds, lanes.inflection_of(followed))
 
 
 Searching = Callable[[Asked, How], Found]

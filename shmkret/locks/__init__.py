@@ -30,7 +30,9 @@ A file has all functions of an ability, or none. `gate`, `owner` and `robust` ar
 holder: a recoverable run uses the one that the lock has (family()). Without `combine`, apply() acquires, enters and releases.
 
     each optional
-    text          reset_cpu(lock, cpu)   before reset() of every lock: the CPU's records are as if it had never come
+    text          always(lock, i, nr) -> int    asked of every state of a search, with nr CPUs: 0, or the number, from 1, of a
+                                         sentence of ALWAYS that is true of lock i and must not be
+                  reset_cpu(lock, cpu)   before reset() of every lock: the CPU's records are as if it had never come
     outside       init(lock, i)          make it free, where all zeros is not free
                   init_cpu(lock, cpu)    make the CPU's records ready
                   start(lock, i, n)      after init(): make it as after n turns, taken and given back, 0 <= n < 2^63; a
@@ -42,7 +44,8 @@ holder: a recoverable run uses the one that the lock has (family()). Without `co
 Always    a CPU holds or awaits at most one lock of an array, but for a recoverer of the family `owner`. So a lock with a
           table PER_CPU or PER_LOCK_AND_CPU, which its holder needs, cannot have take_over(); `home` is no such table
 Constants SIZE, the bytes of a lock whose words libc owns. CONTROL = True for a lock that must fail. ATTACHABLE = False
-          where the words mean something to the process that made them and its children alone
+          where the words mean something to the process that made them and its children alone. ALWAYS, the sentences of what
+          always() answers
 """
 
 from __future__ import annotations
@@ -54,7 +57,18 @@ from typing import Any
 from shmkret.arena.fields import MOST_BYTES, Legal, parts_of, wrong_field
 from shmkret.arena.layout import OF_LOCKS
 from shmkret.errors import PluginError
-from shmkret.plugins.contract import Ability, Constant, Contract, Signature, Source, of_verb, one_record, truth, whole
+from shmkret.plugins.contract import (
+    Ability,
+    Constant,
+    Contract,
+    Signature,
+    Source,
+    of_verb,
+    one_record,
+    sentences,
+    truth,
+    whole,
+)
 from shmkret.text.domains import NR_LOCKS, NR_NODES, NR_SLOTS, PER_CPU, PER_LOCK_AND_CPU, Home, name_of
 from shmkret.text.verbs import defaulted, droppable, generic
 
@@ -167,6 +181,14 @@ def try_acquire_robust(lock: Any, i: int, cpu: int) -> int:
     raise NotImplementedError
 
 
+@defaulted
+def always(lock: Any, i: int, nr: int) -> int:
+    """What is wrong with lock `i` at this moment, whoever is in the middle of what: 0, or the number of a sentence of ALWAYS.
+    nr: CPUs and recoverers.
+    """
+    return 0
+
+
 def family(abilities: frozenset[str]) -> str:
     """How a lock with these abilities survives its holder: one of FAMILIES; empty where it does not."""
     return next((one for one in FAMILIES if one in abilities), "")
@@ -227,7 +249,7 @@ LOCK = Contract(
         _here(OWNER, (acquire_unless, take_over, wake_all)),
         _here(ROBUST, (acquire_robust, try_acquire_robust)),
     ),
-    optional=(of_verb(reset_cpu),),
+    optional=(of_verb(reset_cpu), of_verb(always)),
     outside=(
         Signature("init", ("lock", "i")),
         Signature("init_cpu", ("lock", "cpu")),
@@ -240,6 +262,7 @@ LOCK = Contract(
         Constant("SIZE", 0, whole(0, MOST_BYTES)),
         Constant("CONTROL", False, truth),
         Constant("ATTACHABLE", True, truth),
+        Constant("ALWAYS", (), sentences),
     ),
     refused=(_recovery_constant, _held_parameter),
     more=_check,

@@ -63,6 +63,13 @@ def is_free(lock: Owner, i: int) -> bool:
     return lock.owner[i] == 0
 
 
+ALWAYS = ("the word of lock {} names a CPU that there is not",)
+
+
+def always(lock: Owner, i: int, nr: int) -> int:
+    return 1 if lock.owner[i] & ~SLEEPERS > nr or lock.owner[i] < 0 else 0
+
+
 def holder(lock: Owner, i: int) -> int:
     return (lock.owner[i] & ~SLEEPERS) - 1
 

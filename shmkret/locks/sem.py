@@ -37,6 +37,13 @@ def is_free(lock: Sem, i: int) -> bool:
     return libc.sem_value(address_of(lock.sem, i)) == 1
 
 
+ALWAYS = ("the semaphore of lock {} is more than 1",)
+
+
+def always(lock: Sem, i: int, nr: int) -> int:
+    return 1 if lock.sem[i] & 0xFFFFFFFF > 1 else 0
+
+
 def release(lock: Sem, i: int) -> None:
     libc.sem_post(address_of(lock.sem, i))
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shmkret.text import EQ, NIL, Words, add64, cmpxchg, fetch_add, load_acquire, store_release, wait_unless, wait_until
+from shmkret.text import EQ, NIL, Words, add64, cmpxchg, fetch_add, load_acquire, store_release, sub64, wait_unless, wait_until
 
 
 class Ticket(NamedTuple):
@@ -41,6 +41,16 @@ def is_free(lock: Ticket, i: int) -> bool:
 def release(lock: Ticket, i: int) -> None:
     # Only the holder writes owner, so its own plain read is current.
     store_release(lock.owner, i, add64(lock.owner[i], 1))
+
+
+ALWAYS = ("more tickets of lock {} are drawn than there are CPUs", "lock {} serves a ticket that nobody has drawn")
+
+
+def always(lock: Ticket, i: int, nr: int) -> int:
+    drawn = sub64(lock.next[i], lock.owner[i])
+    if drawn > nr:
+        return 1
+    return 2 if drawn < 0 else 0
 
 
 def try_acquire(lock: Ticket, i: int) -> bool:

@@ -7,6 +7,7 @@
     chained     the walk of schemes with buckets
     clock       whether a run is timed
     bugs        the bugs of the past
+    always      what holds of lists at every moment
 
 Read them in that order.
 """
@@ -29,6 +30,7 @@ from shmkret.arena.hashing import NR_BUCKETS, hash_ptr
 from shmkret.arena.records import Kernel
 from shmkret.arena.segment import Arena
 from shmkret.locks import release
+from shmkret.moves.always import IN_ONE_PLACE, OWN, REGISTERED, SPAN, in_one_place, told, walked, with_one
 from shmkret.moves.bugs import has_bug
 from shmkret.moves.chained import drain, first, give, next, retire, ri_of, rp_of, take_orphan
 from shmkret.moves.intents import (
@@ -102,6 +104,7 @@ __all__ = [
     "HANG",
     "HUNG",
     "IN_BUCKETS",
+    "IN_ONE_PLACE",
     "NE",
     "NIL",
     "NOTHING",
@@ -111,6 +114,7 @@ __all__ = [
     "OF_TASK",
     "ONE",
     "ORPHAN",
+    "OWN",
     "PER_BUCKET",
     "PER_CPU",
     "PER_INSTANCE",
@@ -122,9 +126,11 @@ __all__ = [
     "PROBE",
     "PUSH",
     "REFUSAL",
+    "REGISTERED",
     "REM",
     "RETURNED",
     "RING_WORDS",
+    "SPAN",
     "TABLE",
     "Arena",
     "Chain",
@@ -146,6 +152,7 @@ __all__ = [
     "hash_ptr",
     "hung",
     "in_flight_of",
+    "in_one_place",
     "inline",
     "intent_of",
     "irqrestore",
@@ -178,8 +185,11 @@ __all__ = [
     "take_in_hand",
     "take_orphan",
     "take_out",
+    "told",
     "unlink_bucket",
     "unlock_probe",
     "unlock_table",
     "wait_until",
+    "walked",
+    "with_one",
 ]

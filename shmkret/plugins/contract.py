@@ -107,6 +107,12 @@ def names(value: Any) -> str:
     return "" if is_set else "give a frozenset of names"
 
 
+def sentences(value: Any) -> str:
+    """The check of sentences, each with room for what it is about: `{}`."""
+    is_tuple = isinstance(value, tuple) and all(isinstance(one, str) for one in value)
+    return "" if is_tuple else "give a tuple of sentences"
+
+
 NEAR = 0.8
 """From here on two names are one, misspelt: 1 is the same name."""
 

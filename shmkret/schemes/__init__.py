@@ -38,6 +38,8 @@ a recoverable run the moves of shmkret.moves count hits, returned, flushed and r
               finish_orphan(scheme, k, rp)
               An ability: all six or none. The moves are those of shmkret.moves, in their order, and LISTS is left out.
 
+    asked     always(scheme, k) -> int               of every state of a search, others in the middle of their moves: 0, or what
+                                                     is wrong, as told() of shmkret.moves; optional
     outside the text, each optional
               populate(arena)                 how lists that only it keeps stand at first; those of LISTS are made by themselves
               audit(arena) -> list of str     what is wrong with lists that only it keeps, in sentences
@@ -46,7 +48,7 @@ a recoverable run the moves of shmkret.moves count hits, returned, flushed and r
 Constants LISTS, where instances are, for audit, repair and statistics: one FREE, a Chain OF_PROBE or a Ring; and HUNG, a
           Chain OF_TASK or OF_BUCKET. BUGS, the historical bugs that it has by nature (shmkret.moves.bugs). CHECKED, the
           words of its tables whose every bit audit() checks: (table, word, when); these are damaged on purpose
-          (shmkret.stress.damage), and made anew by rebuild()
+          (shmkret.stress.damage), and made anew by rebuild(). ALWAYS, the sentences of what always() answers
 """
 
 from __future__ import annotations
@@ -60,7 +62,7 @@ from shmkret.arena.chains import IN_BUCKETS, Chain, Ring, wrong_lists
 from shmkret.arena.fields import Legal, parts_of, wrong_field
 from shmkret.errors import PluginError
 from shmkret.moves.chained import lock_free, unlock_free
-from shmkret.plugins.contract import Ability, Constant, Contract, Signature, Source, names, of_verb, one_record
+from shmkret.plugins.contract import Ability, Constant, Contract, Signature, Source, names, of_verb, one_record, sentences
 from shmkret.text.domains import (
     NR_NODES,
     NR_SLOTS,
@@ -74,7 +76,7 @@ from shmkret.text.domains import (
     PER_TASK,
     RING_WORDS,
 )
-from shmkret.text.verbs import generic, is_verb
+from shmkret.text.verbs import defaulted, generic, is_verb
 
 DOMAINS = Legal(
     tables=(ONE, PER_CPU, PER_TASK, PER_PROBE, PER_INSTANCE, PER_BUCKET, PER_PROBE_PER_CPU, PER_RING_WORD),
@@ -195,6 +197,12 @@ def finish_orphan(scheme: Any, k: Any, rp: int) -> None:
     raise NotImplementedError
 
 
+@defaulted
+def always(scheme: Any, k: Any) -> int:
+    """What is wrong at this moment with lists that hold at every moment: 0, or told() of a sentence of ALWAYS."""
+    return 0
+
+
 VERBS = (obtain, refuse, push, begin_walk, first, next, ri_of, rp_of, take, end_walk, give, retire, orphan, drain)
 BEFORE = {"hang": "push", "lock_bucket": "begin_walk", "unlock_bucket": "end_walk", "recycle": "take"}
 """What the functions of the earlier contract are called now."""
@@ -275,11 +283,13 @@ SCHEME = Contract(
     abilities=(
         Ability("recover", tuple(map(of_verb, (lock_free, unlock_free, lock_of, finish_push, finish_take, finish_orphan)))),
     ),
+    optional=(of_verb(always),),
     outside=(Signature("populate", ("arena",)), Signature("audit", ("arena",)), Signature("rebuild", ("arena",))),
     constants=(
         Constant("BUGS", frozenset(), names),
         Constant("LISTS", IN_BUCKETS, _are_lists),
         Constant("CHECKED", (), _are_checked),
+        Constant("ALWAYS", (), sentences),
     ),
     refused=(_earlier_contract, _gone),
     more=_check,

@@ -5,7 +5,8 @@
 An instance leaves the free list only when the call is certain, and stands on a second list of its probe, `used`, while the
 call runs; unregister needs it.
 
-Always    0 <= instances on free + instances on used == maxactive, for each probe
+Always    instances on free + instances on used == maxactive, for each registered probe, or one less while the lock is held:
+          one is in hand; none is on both
 Source    pre_handler_kretprobe(), recycle_rp_inst(), kernel/kprobes.c, Linux 2.6.26
 """
 
@@ -15,14 +16,17 @@ from typing import Annotated, NamedTuple
 
 from shmkret.moves import (
     HANG,
+    IN_ONE_PLACE,
     NIL,
     NOTHING,
     ONE,
     ORPHAN,
+    OWN,
     PER_INSTANCE,
     PER_PROBE,
     PROBE,
     REFUSAL,
+    REGISTERED,
     Arena,
     Kernel,
     Locks,
@@ -37,6 +41,7 @@ from shmkret.moves import (
     hash_ptr,
     hung,
     in_flight_of,
+    in_one_place,
     inline,
     intent_of,
     irqrestore_held,
@@ -58,6 +63,7 @@ from shmkret.moves import (
     set_count,
     take_orphan,
     take_out,
+    told,
     unlink_bucket,
     unlock_probe,
 )
@@ -171,6 +177,35 @@ def take_kretprobe_lock(scheme: Global, k: Kernel, cpu: int) -> None:
 def drop_kretprobe_lock(scheme: Global, k: Kernel, cpu: int) -> None:
     unlock_probe(k, cpu, scheme.locks, KRETPROBE_LOCK)
     irqrestore_held(k.mode.irq, k, cpu)
+
+
+ALWAYS = (*IN_ONE_PLACE, "the used list of probe {} leads to what is no instance, or does not end", "probe {} lacks instances")
+BROKEN, LACKS = OWN, OWN + 1
+
+
+def always(scheme: Global, k: Kernel) -> int:
+    wrong = in_one_place(k)
+    for rp in range(k.nr_probes):
+        if wrong == 0 and k.probes.registered[rp] == REGISTERED:
+            wrong = few(scheme, k, rp)
+    return wrong
+
+
+@inline
+def few(scheme: Global, k: Kernel, rp: int) -> int:
+    """What is wrong with the instances that a probe has; its free list is a chain that ends."""
+    nr = 0
+    ri = k.probes.free[rp]
+    while ri != NIL:
+        nr += 1
+        ri = k.instances.next[ri]
+    ri = scheme.used.first[rp]
+    while ri != NIL:
+        if ri < 0 or ri >= k.nr_instances or nr == k.probes.maxactive[rp]:
+            return told(BROKEN, rp)
+        nr += 1
+        ri = scheme.link.next[ri]
+    return told(LACKS, rp) if nr < k.probes.maxactive[rp] - 1 else 0
 
 
 def audit(arena: Arena) -> list[str]:

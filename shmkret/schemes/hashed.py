@@ -6,7 +6,7 @@
 Order     bucket
             +-- probe    take() takes it inside the bucket's; never the other way round
 Limbo     between obtain() and push() an instance is on no list, and no lock is held: the entry handler runs there
-Always    0 <= instances on free <= maxactive, for each probe
+Always    0 <= instances on free <= maxactive, for each probe; an instance is on one list, or in the hands of one CPU
 Source    Linux commit ef53d9c5e4da ("kprobes: improve kretprobe scalability with hashed locking"); the mends are those of
           f02b8624fedc, d496aab567e7, 017c39bdb1b3, 9b38cc704e84 and b191fa96ea6d
 """
@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import Annotated, Any, NamedTuple
 
 from shmkret.moves import (
+    IN_ONE_PLACE,
     NIL,
     NR_BUCKETS,
     PER_BUCKET,
@@ -33,6 +34,7 @@ from shmkret.moves import (
     give,
     has_bug,
     hash_ptr,
+    in_one_place,
     inline,
     irqrestore,
     irqrestore_held,
@@ -64,6 +66,9 @@ from shmkret.moves import (
 )
 
 __all__ = ["drain", "first", "give", "next", "retire", "ri_of", "rp_of"]
+
+
+ALWAYS = IN_ONE_PLACE
 
 
 class Hashed(NamedTuple):
@@ -157,6 +162,10 @@ def kretprobe_table_lock(scheme: Any, k: Kernel, cpu: int, bucket: int) -> None:
 def kretprobe_table_unlock(scheme: Any, k: Kernel, cpu: int, bucket: int) -> None:
     unlock_table(k, cpu, scheme.table, bucket)
     irqrestore_held(k.mode.irq, k, cpu)
+
+
+def always(scheme: Hashed, k: Kernel) -> int:
+    return in_one_place(k)
 
 
 def lock_free(scheme: Hashed, k: Kernel, cpu: int, rp: int) -> None:

@@ -21,9 +21,9 @@ from __future__ import annotations
 from typing import Annotated, NamedTuple
 
 from shmkret.moves import (  # isort: skip
-    FREE, HUNG, NIL, OF_TASK, PER_INSTANCE, PER_PROBE, PER_PROBE_PER_CPU, PER_RING_WORD, PER_TASK, RING_WORDS, Arena, Chain,
-    Kernel, Ring, Words, cmpxchg, fetch_add, in_flight_of, inline, irqrestore, irqsave, load_acquire, load_relaxed, next, ri_of,
-    store_relaxed, store_release,
+    FREE, HUNG, IN_ONE_PLACE, NIL, OF_TASK, OWN, PER_INSTANCE, PER_PROBE, PER_PROBE_PER_CPU, PER_RING_WORD, PER_TASK,
+    RING_WORDS, Arena, Chain, Kernel, Ring, SPAN, Words, cmpxchg, fetch_add, in_flight_of, inline, irqrestore, irqsave,
+    load_acquire, load_relaxed, next, ri_of, store_relaxed, store_release, told, walked, with_one,
 )  # fmt: skip
 
 __all__ = ["next", "ri_of"]
@@ -190,6 +190,39 @@ def push_to(scheme: ObjPool, k: Kernel, rp: int, cpu: int, ri: int) -> None:
         tail = load_relaxed(scheme.ring.tail, place)
     store_relaxed(scheme.slot.word, place * scheme.size + (tail & (scheme.size - 1)), ri)
     store_release(scheme.ring.last, place, tail + 1)
+
+
+ALWAYS = (*IN_ONE_PLACE, "ring {} is not in order: head <= last <= tail <= head + size", "ring {} holds what is no instance")
+OUT_OF_ORDER, NO_INSTANCE = OWN, OWN + 1
+
+
+def always(scheme: ObjPool, k: Kernel) -> int:
+    for base in range(0, k.nr_instances, SPAN):
+        seen = walked(k, k.registry.slab[0], 0, base)
+        for task in range(k.nr_tasks):
+            if seen >= 0:
+                seen = walked(k, scheme.list.first[task], seen, base)
+        for place in range(k.nr_probes * k.nr_slots):
+            if seen >= 0:
+                seen = ring_walked(scheme, k, place, seen, base)
+        if seen < 0:
+            return -seen
+    return 0
+
+
+@inline
+def ring_walked(scheme: ObjPool, k: Kernel, place: int, seen: int, base: int) -> int:
+    """As walked(), from head to last."""
+    head = scheme.ring.head[place]
+    last = scheme.ring.last[place]
+    tail = scheme.ring.tail[place]
+    if last < head or tail < last or tail > head + scheme.size:
+        return -told(OUT_OF_ORDER, place)
+    while head != last and seen >= 0:
+        ri = scheme.slot.word[place * scheme.size + (head & (scheme.size - 1))]
+        seen = with_one(seen, ri, base) if 0 <= ri < k.nr_instances else -told(NO_INSTANCE, place)
+        head += 1
+    return seen
 
 
 def audit(arena: Arena) -> list[str]:

@@ -19,6 +19,7 @@ from __future__ import annotations
 from typing import Annotated, NamedTuple
 
 from shmkret.moves import (
+    IN_ONE_PLACE,
     NIL,
     NR_BUCKETS,
     PER_BUCKET,
@@ -41,9 +42,9 @@ from shmkret.moves import (
     rp_of,
     unlock_probe,
 )
-from shmkret.schemes.hashed import obtain, refuse, take
+from shmkret.schemes.hashed import always, obtain, refuse, take
 
-__all__ = ["drain", "first", "give", "next", "obtain", "refuse", "retire", "ri_of", "rp_of", "take"]
+__all__ = ["always", "drain", "first", "give", "next", "obtain", "refuse", "retire", "ri_of", "rp_of", "take"]
 
 BUGS = frozenset(
     {
@@ -58,6 +59,9 @@ BUGS = frozenset(
         "early-reset",
     }
 )
+
+
+ALWAYS = IN_ONE_PLACE
 
 
 class Rfc(NamedTuple):

@@ -30,6 +30,7 @@ from shmkret.explore.stacks.control import (
     FULL,
     LEARNED,
     MORE,
+    OVERCROWDED,
     OVERFLOWED,
     STATES,
     TOO_DEEP,
@@ -150,6 +151,8 @@ def searched(
         so_far(stacks, outcome)
         if status in WRONG:
             outcome.violations.append(tell(stacks, status))
+        if status == OVERCROWDED:
+            outcome.gave_up = "clocks follow no more words"
         if status in (FULL, TOO_DEEP):
             outcome.gave_up = "the table is full" if status == FULL else "the path is too long"
         if status == FINISHED and stacks.get(OVERFLOWED):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from types import FrameType
 
 from shmkret.errors import NotAWord
 from shmkret.explore.greenlets import places
@@ -70,6 +71,15 @@ class Run:
             self._machine.kill(cpu, way_of(choice))
             self._deaths += 1
             self._machine.alone(lambda: guarded(lambda: self.world.announce(cpu)))
+
+    def value_of(self, place: Place) -> int:
+        """What a word is now."""
+        column = self._machine.column(place[0])
+        return column.values[place[1]] if column else 0
+
+    def frame_of(self, cpu: int) -> FrameType | None:
+        """Where a CPU's code stands, innermost first; None where it has ended."""
+        return self._machine.cpus[cpu].gr_frame  # type: ignore[no-any-return]
 
     @property
     def possible(self) -> list[int]:

@@ -120,7 +120,7 @@ def _anew(lock: Plugin) -> Rehearsal:
         over = budget.over()
         outcome = Outcome(gave_up=over) if over else _made(lock, search, budget)
         if outcome.violations:
-            return Rehearsal((_flaw(lock, search, outcome.violations[0].what),))
+            return Rehearsal((_flaw(lock, search, outcome.violations[0]),))
         if outcome.complete:
             done.say(search.group, search)
         else:
@@ -145,11 +145,14 @@ class _Said(dict[str, dict[str, list[str]]]):
         )
 
 
-def _flaw(lock: Plugin, search: _Search, what: str) -> str:
+def _flaw(lock: Plugin, search: _Search, violation: Violation) -> str:
+    """What is wrong, and the steps that led there."""
+    what = violation.what
     where = "" if what.startswith(str(lock.path)) else f"{lock.path}: "
-    return (
+    said = (
         f"{where}{what}; in its rehearsal by itself, {search.group}: {search.trial} {search.measures} (CPUs x rounds x locks)"
     )
+    return violation.told(said)
 
 
 def _made(lock: Plugin, search: _Search, budget: _Budget) -> Outcome:

@@ -122,7 +122,8 @@ def _said(world: World, outcome: Outcome, what: str) -> Rehearsal:
     if outcome.violations:
         by_nature = " and ".join(sorted(scheme.constants.bugs))
         note = f" ({scheme.name} has {by_nature} by nature)" if by_nature else ""
-        return Rehearsal(tuple(f"rehearsal: under some interleaving of {what}: {v.what}{note}" for v in outcome.violations))
+        said = f"rehearsal: under some interleaving of {what}: "
+        return Rehearsal(tuple(v.told(f"{said}{v.what}{note}") for v in outcome.violations))
     on = f"{world.build.scheme.name} with {world.build.lock.name}, {what} of {world.build.worker.name}"
     if not outcome.complete:
         gave_up = f"the rehearsal gave up after {outcome.states} states, {outcome.gave_up}"

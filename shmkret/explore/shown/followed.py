@@ -20,7 +20,7 @@ from shmkret.errors import RunFailed, ShmkretError
 from shmkret.explore.greenlets.machine import ExploredMachine
 from shmkret.explore.greenlets.run import Run
 from shmkret.explore.greenlets.steps import DIES as DEATH
-from shmkret.explore.greenlets.steps import Place, Step
+from shmkret.explore.greenlets.steps import Place
 from shmkret.explore.scenario import Scenario
 from shmkret.explore.snapshot import Snapshot
 from shmkret.explore.stacks import apart, sight
@@ -115,28 +115,28 @@ def _follow(stacks: Stacks, schedule: Sequence[int], said: Sequence[tuple[str, s
                         if what == COMMITS:
                             buffers.commit(cpu)
                         continue
-                    if what not in (STEPS, DIES) or step is None or (what == STEPS and word not in ("", _word(step))):
+                    if what not in (STEPS, DIES) or step is None or (what == STEPS and word not in ("", word_of(step.place))):
                         return found
-                    found.steps.append(_line(machine.cpus[cpu].gr_frame) if what == STEPS else "")
+                    found.steps.append(line_of(machine.cpus[cpu].gr_frame) if what == STEPS else "")
                     with buffers.view(cpu, step.place if late and what == STEPS and kind in HELD_BACK else None):
                         run.go_on(cpu if what == STEPS else DEATH - cpu)
         except _TooLong as error:
             return found._replace(runs_on=str(error))
         except Exception:  # its code raises: the last step is the one after which it does
             return found
-        pending = {cpu: _line(machine.cpus[cpu].gr_frame) for cpu in range(nr) if run.pending[cpu] is not None}
+        pending = {cpu: line_of(machine.cpus[cpu].gr_frame) for cpu in range(nr) if run.pending[cpu] is not None}
         run.stop()
     return found._replace(pending=pending)
 
 
-def _word(step: Step) -> str:
+def word_of(place: Place) -> str:
     """As the compiled executor calls it: `table_locks[0].locked`."""
-    column, i = step.place
+    column, i = place
     section, _, field = column.rpartition(".")
-    return f"{section}[{i}].{field}"
+    return f"{section}[{i}].{field}" if section else f"{field}[{i}]"
 
 
-def _line(frame: FrameType | None) -> str:
+def line_of(frame: FrameType | None) -> str:
     """The innermost line of the text, as FILE:LINE; empty where there is none."""
     while frame is not None and frame.f_code.co_filename.startswith(NO_TEXT):
         frame = frame.f_back
@@ -154,7 +154,7 @@ def _patience() -> Iterator[None]:
     """A block that takes too long is ended, and raises _TooLong with the line that runs then. In a process of its own."""
 
     def too_long(number: int, frame: FrameType | None) -> None:
-        raise _TooLong(_line(frame))
+        raise _TooLong(line_of(frame))
 
     signal.signal(signal.SIGALRM, too_long)
     signal.setitimer(signal.ITIMER_REAL, PATIENCE_S)

@@ -6,19 +6,23 @@
 x86-TSO  a store's line says what its CPU sees from then on, a line `commit` when all others do
 *    another CPU has used that word since this one did; one of the two may change it
 !    what a CPU is about to do as the schedule ends
+
+Behind it: where each CPU stands, who holds which locks, and the step after which every continuation goes wrong.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import takewhile
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from shmkret.errors import UsageError
 from shmkret.explore.shown.followed import NOWHERE, Places, places_of
-from shmkret.explore.stacks import apart, sight
+from shmkret.explore.shown.inflection import Inflection, inflection_apart
+from shmkret.explore.stacks import apart, sight, watching
 from shmkret.explore.stacks.control import COMMITS, DIES, STEPS
-from shmkret.explore.stacks.executor import NO_STEP, Stacks
+from shmkret.explore.stacks.described import NO_STEP
+from shmkret.explore.stacks.executor import Stacks
 
 
 class Line(NamedTuple):
@@ -34,13 +38,16 @@ class Line(NamedTuple):
 
 class Followed(NamedTuple):
     """A schedule that was followed: its steps; what each CPU is about to do then; what is wrong (empty: nothing); where all of
-    that stands; and, a line a CPU, the stores that are in buffers then.
+    that stands; for each step the locks that are held after it, and by whom; after which step all was lost; and, a line a CPU,
+    the stores that are in buffers then.
     """
 
     lines: list[Line]
     pending: dict[int, str]
     wrong: list[str]
     places: Places = NOWHERE
+    held: Sequence[dict[str, list[int]]] = ()
+    inflection: Inflection | None = None
     held_back: tuple[str, ...] = ()
 
 
@@ -49,6 +56,8 @@ def follow(stacks: Stacks, schedule: Sequence[int], *, judged: bool = True) -> F
     nr = stacks.scene.nr_cpus
     lines: list[Line] = []
     uses: dict[int, list[tuple[int, bool]]] = {}
+    held: list[dict[str, list[int]]] = []
+    watching.learn(stacks, schedule)
     stacks.begin()
     for n, choice in enumerate(schedule):
         what, cpu = divmod(choice, nr)
@@ -58,22 +67,23 @@ def follow(stacks: Stacks, schedule: Sequence[int], *, judged: bool = True) -> F
         before = sight.value_at(address) if what == COMMITS and address else sight.seen_by(stacks, cpu, address)
         if not stacks.follow(choice):
             raise UsageError(f"step {n + 1} of the schedule cannot be done: the scenario has changed, or the code that it runs")
+        held.append(_locks(stacks))
         if what == COMMITS:
-            conflicts = _conflicts(uses.setdefault(address, []), cpu, writes=True)
+            conflict = conflicts(uses.setdefault(address, []), cpu, writes=True)
             place = stacks.name_of(address - stacks.arena.address)
-            lines.append(Line(cpu, "commit", place, before, sight.value_at(address), conflicts))
+            lines.append(Line(cpu, "commit", place, before, sight.value_at(address), conflict))
             continue
         if what != STEPS:
             lines.append(Line(cpu, "dies" if what == DIES else "wakes for no reason", "", 0, 0, False))
             continue
         after = sight.seen_by(stacks, cpu, address)
         is_held_back = len(sight.held_back(stacks, cpu)) > len(late)  # then nobody else can tell yet
-        conflicts = bool(address) and not is_held_back and _conflicts(uses.setdefault(address, []), cpu, writes=step.writes)
-        lines.append(Line(cpu, step.kind, step.place, before, after, conflicts))
+        conflict = bool(address) and not is_held_back and conflicts(uses.setdefault(address, []), cpu, writes=step.writes)
+        lines.append(Line(cpu, step.kind, step.place, before, after, conflict))
     found = {cpu: stacks.pending(cpu) for cpu in range(nr)}
     pending = {cpu: f"{step.kind} {step.place}".strip() for cpu, step in found.items() if step.kind not in NO_STEP}
     held_back = tuple(_held_back(stacks, cpu) for cpu in range(nr) if sight.held_back(stacks, cpu))
-    return Followed(lines, pending, stacks.judge() if judged else [], held_back=held_back)
+    return Followed(lines, pending, stacks.judge() if judged else [], held=held, held_back=held_back)
 
 
 def _held_back(stacks: Stacks, cpu: int) -> str:
@@ -81,7 +91,12 @@ def _held_back(stacks: Stacks, cpu: int) -> str:
     return f"cpu {cpu} has in its store buffer: {', '.join(f'{name} {_value(value)}' for name, value in stores)}"
 
 
-def _conflicts(uses: list[tuple[int, bool]], cpu: int, *, writes: bool) -> bool:
+def _locks(stacks: Stacks) -> dict[str, list[int]]:
+    """Who holds each lock now, by its name."""
+    return {word.rpartition(".")[0]: who for word, who in watching.held(stacks).items()}
+
+
+def conflicts(uses: list[tuple[int, bool]], cpu: int, *, writes: bool) -> bool:
     """Whether a CPU's use of a word is in conflict with another's since its last; it is noted."""
     others = takewhile(lambda use: use[0] != cpu, reversed(uses))
     found = any(wrote or writes for _, wrote in others)
@@ -100,7 +115,8 @@ def follow_apart(stacks: Stacks, schedule: Sequence[int]) -> Followed:
             followed = apart.run(stacks, lambda: follow(stacks, schedule[:-1], judged=False))
         places = places_of(stacks, schedule, [line[1:3] for line in followed.lines])
         followed = followed._replace(wrong=[f"{error}, at {places.runs_on}" if places.runs_on else str(error)])
-    return followed._replace(places=places)
+    followed = followed._replace(places=places)
+    return followed._replace(inflection=inflection_apart(stacks, schedule)) if followed.wrong and schedule else followed
 
 
 def drawn(followed: Followed, nr_cpus: int) -> list[str]:
@@ -127,7 +143,29 @@ def drawn(followed: Followed, nr_cpus: int) -> list[str]:
         *drawn,
         *followed.held_back,
         *(f"cpu {cpu} is at {place}" for cpu, place in followed.places.pending.items() if place),
+        *_holders(last_held(followed)),
+        *([str(followed.inflection)] if followed.inflection else []),
     ]
+
+
+def last_held(followed: Followed) -> dict[str, list[int]]:
+    """Who holds each lock as the schedule ends."""
+    return followed.held[-1] if followed.held else {}
+
+
+def inflection_of(followed: Followed) -> dict[str, Any] | None:
+    """After which step all was lost, for an object; None where nothing is wrong, or a continuation never ends."""
+    found = followed.inflection
+    return {"step": found.step, "not_before": found.not_before, "exact": found.is_exact} if found else None
+
+
+def _holders(held: dict[str, list[int]]) -> list[str]:
+    """Who holds what, a line each."""
+    by_cpu: dict[int, list[str]] = {}
+    for lock, who in held.items():
+        for cpu in who:
+            by_cpu.setdefault(cpu, []).append(lock)
+    return [f"cpu {cpu} holds {', '.join(locks)}" for cpu, locks in sorted(by_cpu.items())]
 
 
 def _text(line: Line) -> str:

@@ -11,9 +11,12 @@ x86-TSO   a step may have to wait until its CPU's buffer is empty, or has room; 
 
 from __future__ import annotations
 
+from shmkret.explore.stacks.clocks import died, happened, happens
 from shmkret.explore.stacks.control import (
     ANNOUNCES,
     BY_PAST,
+    CLOCK_PRINT,
+    CLOCKS,
     COMMITS,
     CPU_WORD,
     CURRENT,
@@ -22,6 +25,7 @@ from shmkret.explore.stacks.control import (
     F_BYTES,
     F_CHOICE,
     F_CLOCK,
+    F_CLOCK_PRINT,
     F_DIED,
     F_KIND,
     F_LAST,
@@ -41,6 +45,7 @@ from shmkret.explore.stacks.control import (
     FIRST_SP,
     FRAME,
     MORTAL,
+    RACED,
     REASONLESS,
     STACKS,
     STANDS,
@@ -284,6 +289,7 @@ def go(c: int, nr: int, frame: int, choice: int, saved: int) -> int:
     poke(frame + F_PRINT, peek(c + PRINT))
     poke(frame + F_OWN_PRINT, peek(c + OWN_PRINT))
     poke(frame + F_UNDO, peek(c + UNDO_TOP))
+    poke(frame + F_CLOCK_PRINT, peek(c + CLOCK_PRINT))
     poke(frame + F_SAVED, saved)
     after = frame + FRAME
     last = peek(frame + F_LAST)
@@ -299,7 +305,11 @@ def go(c: int, nr: int, frame: int, choice: int, saved: int) -> int:
         poke(frame + F_BYTES, n)
         poke(c + CURRENT, r)
         poke(r + PRIVATES, 0)
+        if peek(c + CLOCKS) != 0:
+            happens(c, nr, cpu)
         switch(c + MAIN, r + SP)
+        if peek(c + CLOCKS) != 0:
+            happened(c, nr, cpu)
         stand(c, r)
         return saved + n
     poke(frame + F_BYTES, 0)
@@ -315,6 +325,8 @@ def go(c: int, nr: int, frame: int, choice: int, saved: int) -> int:
         stand(c, r)
         if peek(c + ANNOUNCES) != 0:
             announce(c, nr, cpu)
+            if peek(c + CLOCKS) != 0:
+                died(c, nr, cpu, peek(frame + F_UNDO))
     else:
         poke(after + F_WOKEN, peek(frame + F_WOKEN) + 1)
     return saved
@@ -349,4 +361,6 @@ def go_back(c: int, nr: int, frame: int) -> None:
     poke(r + CLOCK, peek(frame + F_CLOCK))
     poke(c + PRINT, peek(frame + F_PRINT))
     poke(c + OWN_PRINT, peek(frame + F_OWN_PRINT))
+    poke(c + CLOCK_PRINT, peek(frame + F_CLOCK_PRINT))
+    poke(c + RACED, 0)
     undo(c, peek(frame + F_UNDO))

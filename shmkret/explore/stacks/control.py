@@ -12,8 +12,9 @@ __all__ = ["BUFFERED", "OVERFLOWED"]  # they are set as the others are
 (
     STACKS, TABLE, MASK, ROOM, FRAMES, MOST_FRAMES, SAVED_TOP, SAVED_END, ENDS_TABLE, DEPTH, FRESH, STATES, DONE_STEPS,
     ENDS, DEEPEST, MORTAL, DEATHS, ANNOUNCES, REASONLESS, BOUND, EVERY, CURRENT, DISTINCT, REDUCED,
-    BUSY, BY_PAST, ON_PATH,
-) = (8 * (16 + j) for j in range(27))  # fmt: skip
+    BUSY, ASK, PARAMETERS, TOLD, CLOCKS, NUMBERS, NR_PLAIN, NR_SYNC, CLOCK_PRINT, RACED, RACED_HOW, LEARNS, FENCES, CROWDED,
+    BY_PAST, ON_PATH,
+) = (8 * (16 + j) for j in range(40))  # fmt: skip
 """Where in the control block, after what the hooks use.
 
 STACKS: where those of the CPUs begin. TABLE of states, its MASK, how many it has ROOM for. FRAMES of the path, how many at
@@ -22,15 +23,19 @@ state is yet to be looked at. STATES, DONE_STEPS, ENDS so far, of which DISTINCT
 bit for each CPU that may die; how many DEATHS there may be; ANNOUNCES: who has the stack after the CPUs says so at once.
 REASONLESS: how many sleeps may end for no reason. BOUND: the most preemptions, or -1. EVERY: stop at every state. CURRENT:
 the record of the CPU that runs. REDUCED: a step that commutes with all that others will do is done at once. BUSY: whether
-compiled code runs, and which: BEGINS, or GOES_ON. BY_PAST: a CPU's part of a state is all that it has read; else it is where
-its code stands. ON_PATH: for each PATH_MASK of a fingerprint, how many states of the path have it.
+compiled code runs, and which: BEGINS, or GOES_ON. ASK: the address of what is asked of every new state, or 0, with the
+PARAMETERS of the arena; TOLD: what it has answered, where that was not 0. CLOCKS: the rows of shmkret.explore.stacks.clocks,
+or 0; the NUMBERS that words have there, and how many have one; the fingerprint of the rows; the word that two have RACED on,
+with the events that were not known; whether something was learned; whether there are FENCES; whether there are more words
+than numbers. BY_PAST: a CPU's part of a state is all that it has read; else it is where its code stands. ON_PATH: for each
+PATH_MASK of a fingerprint, how many states of the path have it.
 """
 
 FRAME = 8 * 24
 (
     F_CHOICE, F_SP, F_KIND, F_PLACE, F_ARG, F_STOP, F_PAST, F_STEPS, F_CLOCK, F_PRINT, F_OWN_PRINT, F_UNDO, F_BYTES, F_NEXT,
-    F_SAVED, F_LAST, F_USED, F_DIED, F_WOKEN, F_ONLY, F_STANDS, F_STATE,
-) = (8 * j for j in range(22))  # fmt: skip
+    F_SAVED, F_LAST, F_USED, F_DIED, F_WOKEN, F_ONLY, F_STANDS, F_STATE, F_CLOCK_PRINT,
+) = (8 * j for j in range(23))  # fmt: skip
 """Where in a frame of the path: what was chosen there, and what was before that of the CPU that it changes; and how far the
 choices are tried, the CPU that ran last, how many preemptions, deaths and sleeps without reason there were, and its
 fingerprint."""
@@ -41,9 +46,11 @@ FIRST_SP, CPU_WORD, FIRST_FRAME = 8 * 16, 8 * 17, 8 * 18
 """Where in the record of who announces: its stack's pointer at first, where on it the number stands that its code is given, and
 what is on it."""
 
-FINISHED, MORE, AT_END, AT_STATE, RACE, DEADLOCK, BROKEN, FULL, TOO_DEEP, LEARNED, CYCLE = range(11)
+(
+    FINISHED, MORE, AT_END, AT_STATE, RACE, DEADLOCK, BROKEN, FULL, TOO_DEEP, LEARNED, CYCLE, SAID, UNORDERED, OVERCROWDED,
+) = range(14)  # fmt: skip
 """Why descend() came back."""
-WRONG = (RACE, DEADLOCK, BROKEN, CYCLE)
+WRONG = (RACE, DEADLOCK, BROKEN, CYCLE, SAID, UNORDERED)
 """Of these, where something is wrong in the state to which it has come."""
 BEGINS, GOES_ON = 1, 2
 STEPS, DIES, WAKES, COMMITS, KINDS = range(5)

@@ -23,10 +23,14 @@ from __future__ import annotations
 from shmkret.explore.stacks.choices import comes, go, go_back, is_choice, possible, record, stand
 from shmkret.explore.stacks.control import (
     ANNOUNCES,
+    ASK,
     AT_END,
     AT_STATE,
     BOUND,
     BROKEN,
+    CLOCK_PRINT,
+    CLOCKS,
+    CROWDED,
     CURRENT,
     CYCLE,
     DEADLOCK,
@@ -54,24 +58,32 @@ from shmkret.explore.stacks.control import (
     FULL,
     KINDS,
     LEARNED,
+    LEARNS,
     MASK,
     MORE,
     MORTAL,
     MOST_FRAMES,
+    OVERCROWDED,
+    PARAMETERS,
     RACE,
+    RACED,
     REDUCED,
     ROOM,
+    SAID,
     SAVED_END,
     SAVED_TOP,
     STATES,
     TABLE,
+    TOLD,
     TOO_DEEP,
+    UNORDERED,
 )  # fmt: skip
 from shmkret.explore.stacks.state import is_new, is_on_path, put_on_path, state_of, take_off_path
 from shmkret.machines.compiled import steps
-from shmkret.machines.compiled.stacks import peek, poke, switch
+from shmkret.machines.compiled.stacks import ask, peek, poke, switch
 from shmkret.machines.compiled.watched import (
     ARENA,
+    FENCED,
     GREW,
     KIND,
     MAIN,
@@ -84,6 +96,7 @@ from shmkret.machines.compiled.watched import (
     SP,
     STACK,
     STOP,
+    UNDO_MOST,
     UNDO_TOP,
     USERS,
     WRITERS,
@@ -93,6 +106,8 @@ from shmkret.machines.compiled.watched import (
 from shmkret.text.marks import inline
 
 RACING = steps.WRITES | steps.PLAIN
+ROOM_FOR_ROWS = 1 << 17
+"""More words than a step can change in all rows of shmkret.explore.stacks.clocks."""
 
 
 @inline
@@ -149,10 +164,25 @@ def arrive(c: int, nr: int) -> int:
             can += 1
     if races(c, nr):
         return RACE
+    if peek(c + ASK) != 0:
+        told = ask(peek(c + ASK), peek(c + PARAMETERS))
+        if told != 0:
+            poke(c + TOLD, told)
+            return SAID
     if ended == nr:
         poke(c + ENDS, peek(c + ENDS) + 1)
         return AT_END
     return MORE if can > 0 else DEADLOCK
+
+
+@inline
+def noticed(c: int) -> int:
+    """Why a search stops after a step, whatever state it has come to; MORE: it does not. Of shmkret.explore.stacks.clocks."""
+    if peek(c + RACED) != 0:
+        return UNORDERED
+    if peek(c + CROWDED) != 0:
+        return OVERCROWDED
+    return LEARNED if peek(c + LEARNS) != 0 else MORE
 
 
 @inline
@@ -225,11 +255,15 @@ def begin(c: int) -> int:
     for i in range(peek(c + NR)):
         poke(c + CURRENT, record(c, i))
         switch(c + MAIN, record(c, i) + SP)
+        poke(record(c, i) + FENCED, 0)
         stand(c, record(c, i))
     poke(c + UNDO_TOP, 0)
     poke(c + DEPTH, 0)
     poke(c + FRESH, 1)
     poke(c + GREW, 0)
+    poke(c + LEARNS, 0)
+    poke(c + RACED, 0)
+    poke(c + CLOCK_PRINT, 0)
     return 0
 
 
@@ -248,6 +282,8 @@ def rehash(old: int, places: int, table: int, mask: int) -> int:
 @inline
 def is_full(c: int, depth: int, saved: int) -> bool:
     """Whether there is no room for one step more on the path."""
+    if peek(c + CLOCKS) != 0 and peek(c + UNDO_TOP) + ROOM_FOR_ROWS > peek(c + UNDO_MOST):
+        return True
     return depth + 2 >= peek(c + MOST_FRAMES) or saved + STACK > peek(c + SAVED_END)
 
 
@@ -287,13 +323,16 @@ def descend(c: int, budget: int) -> int:
             fresh = 0
             poke(frame + F_NEXT, KINDS * nr)
             poke(frame + F_ONLY, 0)
+            poke(frame + F_STATE, 0)
+            status = noticed(c)
+            if status != MORE:
+                break
             if reduced and peek(c + GREW) != 0:
                 status = LEARNED
                 break
-            poke(frame + F_STATE, 0)
             h = state_of(c, nr, frame)
             if is_on_path(c, frame, h):
-                poke(frame + F_STATE, h)
+                put_on_path(c, frame, h)
                 status = CYCLE
                 break
             if is_new(table, mask, h):

@@ -15,7 +15,6 @@ import contextlib
 import ctypes
 import mmap
 from collections.abc import Callable, Collection, Iterator, Sequence
-from itertools import combinations
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -30,7 +29,7 @@ from shmkret.audit.findings import sentences
 from shmkret.errors import ArenaError, UsageError
 from shmkret.explore.scene import SC, TSO, Scene
 from shmkret.explore.snapshot import NOT_SHARED
-from shmkret.explore.stacks import control, descent, nodes
+from shmkret.explore.stacks import control, descent, described, nodes, watching
 from shmkret.explore.stacks.looked_at import LookedAt
 from shmkret.machines import plain
 from shmkret.machines.compiled import cache_folder, compile_cpu, steps, watched
@@ -45,18 +44,6 @@ LONGEST_RUN = 3_000
 SAVED = MOST_FRAMES * 2048
 MOST_STACK = watched.STACK - (24 << 10)
 FIRST_BITS = 20
-NO_STEP = ("done", "dead", "broken")
-WHY = {
-    watched.NOT_PRIVATE: "another uses what was its own:",
-    watched.OUTSIDE: "it leaves the arena at",
-    watched.TOO_LONG: f"it has not ended after {LONGEST_RUN} steps, and is at",
-    watched.TOO_MUCH: "it writes too much without a step, last",
-    watched.NOT_HELD: "it gives back what it does not hold:",
-    watched.WAITS: "it waits, and may not, as it does all in one step:",
-    watched.NO_STACK: "its stack is used up, at",
-    watched.NO_MODEL: "it calls what a search has no model of, on",
-    watched.RAISED: "its code raises an exception, after a step on",
-}
 
 
 class Pending(NamedTuple):
@@ -72,9 +59,18 @@ class Stacks:
     """A scene on stacks. reduced: words that nobody shares as far as is known are no steps; else only those that never are.
 
     bits: the table of states grows to at most 2**bits places, of 8 bytes each; three of four are used. model: of MODELS.
+    monitors: of `watching`; under TSO without `clocks`.
     """
 
-    def __init__(self, scene: Scene, bits: int = 22, *, reduced: bool = False, model: str = SC) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        bits: int = 22,
+        *,
+        reduced: bool = False,
+        model: str = SC,
+        monitors: Collection[str] = watching.USUAL,
+    ) -> None:
         self.scene = scene
         self._buffered = {SC: 0, TSO: watched.MOST_BUFFERED}[model]
         if scene.nr_cpus >= watched.QUEUE_END:
@@ -97,6 +93,7 @@ class Stacks:
         self._control = self._room(watched.CONTROL_BYTES)
         self._first_named: list[int] = []
         self._loop = compile_cpu(scene.body, build.shape, build.strides, place, watched=True)
+        self.watching = watching.Watching(scene, watching.under(model, monitors), place)
         self.geometry = world.geometry(scene.nr_recoverers)
         self.arena = world.create_arena(self.geometry)
         machine = _Beginning(self._named, folder)
@@ -127,8 +124,10 @@ class Stacks:
                 nodes.NODES: self._room(nodes.NODE * (MOST_FRAMES + 3)),
                 c.ENDS_TABLE: self._ends, c.ON_PATH: self._on_path, c.MORTAL: sum(1 << cpu for cpu in scene.mortal),
                 c.DEATHS: scene.deaths, c.ANNOUNCES: int(scene.announces),
+                c.PARAMETERS: self._parameters.ctypes.data,
             }
         )  # fmt: skip
+        self._set(self.watching.words(self._room, self.arena))
         self._most_bits = bits
         self._resize(min(bits, FIRST_BITS))
 
@@ -241,6 +240,7 @@ class Stacks:
         self.put(nodes.RACE_AT, -1)
         self._set({getattr(control, name.upper()): value for name, value in values.items()})
         ctypes.memset(self._control + watched.QUEUE, 0, 8 * watched.QUEUE_END)
+        self.watching.begin(self.arena)
         words_at(self._control + watched.NAMED, len(self._first_named) + 1)[:-1] = self._first_named
         entry = entry_of(self._loop)
         for cpu in range(self.scene.nr_cpus + 1):
@@ -274,6 +274,7 @@ class Stacks:
 
     def replay(self, schedule: Sequence[int]) -> Iterator[tuple[int, Pending]]:
         """Follow a schedule from the beginning: each choice, and the step that it was. Raises: ValueError where it is none."""
+        watching.learn(self, schedule)
         self.begin()
         for n, choice in enumerate(schedule):
             step = self.pending(choice % self.scene.nr_cpus)
@@ -309,6 +310,12 @@ class Stacks:
         frames = words_at(self.get(control.FRAMES), control.FRAME // 8 * (self.get(control.DEPTH) + 1))
         return frames.reshape(-1, control.FRAME // 8)[: self.get(control.DEPTH), control.F_CHOICE // 8].tolist()  # type: ignore[no-any-return]
 
+    def states(self) -> list[int]:
+        """The fingerprints of the states of the path, and of that to which it has come; 0 where there is none."""
+        words = control.FRAME // 8
+        all_of_it = words_at(self.get(control.FRAMES), words * (self.get(control.DEPTH) + 1))
+        return all_of_it[control.F_STATE // 8 :: words].tolist()  # type: ignore[no-any-return]
+
     def pending(self, cpu: int) -> Pending:
         """What a CPU is about to do."""
         kind, place, value = (
@@ -322,40 +329,20 @@ class Stacks:
 
     def describe(self, status: int) -> str:
         """What is wrong in a state in which a search has stopped."""
-        steps_of = {cpu: self.pending(cpu) for cpu in range(self.scene.nr_cpus)}
-        if status == control.RACE:
-            a, b = next((a, b) for b, a in combinations(steps_of, 2) if self._races(self._control, a, b))
-            written = steps_of[a if self._kind(a) & steps.WRITES else b].place
-            return f"data race on {written}: cpu {b} is at {steps_of[b].kind}, cpu {a} at {steps_of[a].kind}"
-        if status == control.DEADLOCK:
-            stuck = [
-                f"cpu {cpu} waits in {step.kind} of {step.place}" for cpu, step in steps_of.items() if step.kind not in NO_STEP
-            ]
-            return f"deadlock: {'; '.join(stuck)}"
-        if status == control.CYCLE:
-            return self._cycle()
-        cpu, why, place = self.culprit() or (0, 0, 0)
-        who = f"cpu {cpu}" if cpu < self.scene.nr_cpus else "who announces deaths"
-        return f"{who}: {WHY.get(why, '')} {self.name_of(place)}"
-
-    def _cycle(self) -> str:
-        """Who goes round, and where."""
-        path, words = self.path(), control.FRAME // 8
-        states = words_at(self.get(control.FRAMES), words * (len(path) + 1))[control.F_STATE // 8 :: words]
-        since = int(np.flatnonzero(states[:-1] == states[-1])[-1])
-        who = sorted({choice % self.scene.nr_cpus for choice in path[since:]})
-        at = "; ".join(f"cpu {cpu} is at {step.kind} of {step.place}" for cpu in who if (step := self.pending(cpu)))
-        return f"livelock: after {len(path) - since} steps all is as it was, and can go on so for ever: {at}"
+        return described.what(self, status)
 
     def name_of(self, offset: int) -> str:
         """The word at a place of the arena, as `table_locks[0].locked`."""
-        for name, section in self.arena.sections.items():
-            i, rest = divmod(offset - section.offset, section.stride)
-            fields = fields_of(section.record)
-            if 0 <= i < section.nr and rest // 8 < len(fields):
-                return f"{name}[{i}].{fields[rest // 8]}"
-        named = (offset + self.arena.address - self._control - watched.NAMED) // 8
-        return f"named_semaphores[{named}]" if 0 <= named < len(self._first_named) else f"byte {offset} of the arena"
+        return described.name_of(self, offset)
+
+    def number_of_named(self, address: int) -> int | None:
+        """The number of the named semaphore whose word lies there; None: it is none."""
+        named = (address - self._control - watched.NAMED) // 8
+        return named if 0 <= named < len(self._first_named) else None
+
+    def races(self, one: int, other: int) -> bool:
+        """Whether two CPUs are about to use one word, one of them plainly, one of them writing."""
+        return bool(self._races(self._control, one, other))
 
     def check(self) -> list[str]:
         """What is wrong where every CPU has ended; the arena is as before."""

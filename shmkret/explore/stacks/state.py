@@ -6,6 +6,7 @@ from shmkret.explore.stacks.choices import record
 from shmkret.explore.stacks.control import (
     BOUND,
     BY_PAST,
+    CLOCK_PRINT,
     F_DIED,
     F_LAST,
     F_STATE,
@@ -47,7 +48,7 @@ def held_back(c: int, r: int) -> int:
 @inline
 def fingerprint(c: int, nr: int, last: int, used: int, died: int, woken: int) -> int:
     """Where all stands, as a number that is not 0."""
-    h = peek(c + PRINT)
+    h = peek(c + PRINT) ^ peek(c + CLOCK_PRINT)
     which = PAST
     if peek(c + BY_PAST) == 0:
         h = h ^ mix(peek(c + OWN_PRINT))

@@ -39,7 +39,7 @@ from shmkret.explore.stacks.control import (
     STATES,
     TOO_DEEP,
 )
-from shmkret.explore.stacks.descent import arrive, ends_anew, is_full
+from shmkret.explore.stacks.descent import arrive, ends_anew, is_full, noticed
 from shmkret.explore.stacks.nodes import (
     BLOCKED,
     N_ARG,
@@ -226,7 +226,9 @@ def traverse(c: int, budget: int) -> int:
                 begin_clocks(c, nr)
                 poke(node(c, 0) + N_SLEEP, 0)
             states += 1
-            status = reach(c, nr, depth, frame)
+            status = noticed(c)
+            if status == MORE:
+                status = reach(c, nr, depth, frame)
             if status != MORE:
                 break
         choice = next_to_try(c, nr, depth)

@@ -24,6 +24,7 @@ from shmkret.explore.scenario import Outcome
 from shmkret.explore.stacks.choices import go, record, undo
 from shmkret.explore.stacks.control import (
     AT_END,
+    CLOCK_PRINT,
     DEEPEST,
     DEPTH,
     DISTINCT,
@@ -42,7 +43,7 @@ from shmkret.explore.stacks.control import (
     TABLE,
     TOO_DEEP,
 )  # fmt: skip
-from shmkret.explore.stacks.descent import arrive, is_full, next_choice
+from shmkret.explore.stacks.descent import arrive, is_full, next_choice, noticed
 from shmkret.explore.stacks.state import is_new
 from shmkret.machines.compiled.cache import cache_folder
 from shmkret.machines.compiled.loop import INT, compile_function
@@ -144,6 +145,7 @@ def begin_again(c: int, nr: int) -> None:
         copy(record(c, i) + RECORD - n, kept(c, i) - n, n)
     poke(c + PRINT, peek(c + KEPT_PRINT))
     poke(c + OWN_PRINT, peek(c + KEPT_OWN_PRINT))
+    poke(c + CLOCK_PRINT, 0)
     poke(c + DEPTH, 0)
 
 
@@ -180,7 +182,9 @@ def walk_of(start: Callable[[int, int], None], choose: Callable[[int, int, int],
                 start(c, nr)
                 poke(c + FRESH, 1)
             frame = peek(c + FRAMES) + depth * FRAME
-            status = arrive(c, nr)
+            status = noticed(c)
+            if status == MORE:
+                status = arrive(c, nr)
             if status == MORE:
                 if is_full(c, depth, saved):
                     status = TOO_DEEP

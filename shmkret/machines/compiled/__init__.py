@@ -20,7 +20,7 @@ except Exception as error:  # its settings are checked as it is imported
 from shmkret.machines.compiled import libc, words  # noqa: F401 (they teach Numba as they are imported)
 from shmkret.machines.compiled.cache import cache_folder, require_supported_machine, unusual_settings
 from shmkret.machines.compiled.helpers import CALLED, helpers_of
-from shmkret.machines.compiled.loop import compile_cpu, compile_function
+from shmkret.machines.compiled.loop import compile_cpu, compile_function, compile_question
 from shmkret.machines.compiled.verbs import teach
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "cache_folder",
     "compile_cpu",
     "compile_function",
+    "compile_question",
     "helpers_of",
     "require_supported_machine",
     "teach",

@@ -13,10 +13,12 @@ from typing import Any
 import llvmlite.binding as llvm
 
 from shmkret.machines.compiled import models, steps
+from shmkret.machines.compiled.holders import holds
 from shmkret.machines.compiled.loop import INT, address_of, compile_function
 from shmkret.machines.compiled.stacks import peek, poke, prepare, switch
 from shmkret.machines.compiled.watched import (
     CONTROL,
+    FENCED,
     KIND,
     MAIN,
     PLACE,
@@ -137,11 +139,14 @@ def wait_unless(kind: int, place: int, value: int, stop: int) -> int:
 
 @inline
 def fence(kind: int) -> int:
-    """Every store before it is in memory. Where none is held back, it is nothing."""
+    """Every store before it is in memory. Where none is held back, it is no step: every access is in order already. Who follows
+    what happens before what is told.
+    """
     r = me()
     if has_buffer(r):
         step(r, kind, 0, 0, 0)
         saw(r, 0)
+    poke(r + FENCED, 1)
     return 0
 
 
@@ -162,7 +167,7 @@ def left() -> None:
 
 
 HOOKS: tuple[Callable[..., object], ...] = (
-    load, store, exchange, fetch_add, cmpxchg, wait, wait_unless, fence, finished, left, *models.MODELS,
+    load, store, exchange, fetch_add, cmpxchg, wait, wait_unless, fence, finished, left, holds, *models.MODELS,
 )  # fmt: skip
 
 

@@ -63,6 +63,25 @@ def compile_cpu(
         raise PluginError(f"the CPU's loop does not compile: {_innermost(str(error))}") from error
 
 
+def compile_question(
+    asks: Callable[[Any], int], shape: Group, strides: Mapping[str, int], folder: Path | None
+) -> Callable[[int], int]:
+    """A question about an arena, `asks(k) -> a whole number`, of the text, compiled: it takes the address of the parameters.
+
+    Its accesses are plain ones: it is asked while no CPU runs. Raises: PluginError, as compile_cpu().
+    """
+    teach()
+    make = kernel_maker(shape, strides)
+
+    def question(parameters):  # type: ignore[no-untyped-def]
+        return np.int64(asks(make(parameters)))
+
+    try:
+        return compile_to(question, types.int64(types.int64), folder)
+    except Exception as error:  # Numba raises more than its own errors
+        raise PluginError(f"what is asked of every state does not compile: {_innermost(str(error))}") from error
+
+
 def compile_function(text: Callable[..., Any], kinds: Sequence[str], folder: Path | None) -> Callable[..., int]:
     """A function of the text, compiled by itself: it takes whole numbers, of these kinds, and answers with one (nothing: 0)."""
     teach()

@@ -4,6 +4,7 @@
     begin                   what a new stack returns to: calls function(scratch, scratch + 8, a, b), as Numba calls its own,
                             and then `left`, which does not return
     peek, poke, copy, here  words and bytes at addresses; where this stack is
+    ask                     what a function at an address answers, whose only argument is a word
 
 Arm       its assembly is compared in a test with what LLVM made of it; it has not been run
 Floats    how they are rounded is the same on all stacks: nothing changes it
@@ -20,6 +21,7 @@ from functools import cache
 from typing import Any
 
 import llvmlite.binding as llvm
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -168,8 +170,20 @@ def _here(typing: Any) -> Any:
     return types.int64(), generate
 
 
+@intrinsic
+def _ask(typing: Any, function: Any, argument: Any) -> Any:
+    """Call a function of C."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.FunctionType(I64, [I64]).as_pointer()
+        return builder.call(builder.inttoptr(args[0], kind), [args[1]])
+
+    return types.int64(types.int64, types.int64), generate
+
+
 peek: Callable[[int], int] = _peek
 poke: Callable[[int, int], None] = _poke
 here: Callable[[], int] = _here
+ask: Callable[[int, int], int] = _ask
 switch: Callable[[int, int], None] = _switch
 copy: Callable[[int, int, int], int] = _memcpy

@@ -10,9 +10,12 @@ from numba import types
 from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import lower_builtin, overload, register_jitable, type_callable
 
+from shmkret.machines.compiled.holders import is_watched, noting
 from shmkret.machines.compiled.types import INLINE, OUTLINE
 from shmkret.text import marks, verbs
 
+LOCKS = "shmkret.locks"
+"""Whose verbs say who holds a lock."""
 _taught: dict[str, int] = {"inlines": 0, "outlines": 0, "generics": 0, "constants": 0, "tables": 0}
 """How many of each have been taught."""
 
@@ -45,7 +48,8 @@ def _teach_verb(verb: Any) -> None:
         if function is None:
             return _missing(verb)
         register_jitable(**INLINE)(function)
-        return verbs.implementation(subject_class, verb)
+        whole = verbs.implementation(subject_class, verb)
+        return noting(verb.__name__, whole) if verb.__module__ == LOCKS and is_watched(subject) else whole
 
     overload(verb, jit_options=INLINE, strict=False)(choose)
 

@@ -41,17 +41,19 @@ SP, KIND, PLACE, ARG, STOP, PAST, STEPS, CLOCK, NUMBER, CONTROL, PRIVATES, AT_ON
 the word that ends a wait); a number for all that it has read; how many steps it did, what its clock says, its number, the
 control block, its accesses to words of its own since its last step; whether it does all that it does in one step; two words
 that its code is called with."""
-ISSUED, COMMITTED = 8 * 40, 8 * 41
-"""Where in a CPU's record: how many stores have gone into its buffer, and how many of them to memory."""
+ISSUED, COMMITTED, FENCED = 8 * 40, 8 * 41, 8 * 42
+"""Where in a CPU's record: how many stores have gone into its buffer, and how many of them to memory; whether there was a fence
+since its last step."""
 
 (
     MAIN, PRINT, OWN_PRINT, UNDO, UNDO_TOP, UNDO_MOST, ARENA, SIZE, USERS, LONGEST, GREW, NR, MOST_STACK, BUFFERED, OVERFLOWED,
-) = (8 * j for j in range(15))  # fmt: skip
+    HOLDERS,
+) = (8 * j for j in range(16))  # fmt: skip
 """Where in the control block: the scheduler's stack pointer; the fingerprints of words that are shared, and of all others; the
 list of what was written (address, how many, most); the arena (address, bytes); who uses each of its words; the most steps of
 a CPU; a bit for each CPU that was seen to use, or write, a word for the first time; how many CPUs there are; the most bytes of
 a stack that a CPU may use, so that a handler of a signal has room below; how many stores a buffer holds back, 0 for none:
-memory is sequentially consistent then; whether one was full."""
+memory is sequentially consistent then; whether one was full; who holds each lock, or 0: shmkret.machines.compiled.holders."""
 
 QUEUE, QUEUE_END = 8 * 240, 16
 """Where in the control block is written who sleeps on a futex, in order: 1 + a CPU's number, or 0."""
@@ -64,11 +66,11 @@ MANY = (1 << WRITERS) - 1
 """Who uses a word: bit c when CPU c does, bit WRITERS + c when it writes, and whether every access is a STEP. It is kept from
 one search to the next, and never less."""
 
-NOT_PRIVATE, OUTSIDE, TOO_LONG, TOO_MUCH, NOT_HELD, RAISED, WAITS, NO_MODEL, NO_STACK = range(1, 10)
+NOT_PRIVATE, OUTSIDE, TOO_LONG, TOO_MUCH, NOT_HELD, RAISED, WAITS, NO_MODEL, NO_STACK, BOTH_INSIDE, NOT_INSIDE = range(1, 12)
 """Why a CPU cannot go on: a word taken for private is not; an access outside the arena; more steps than the longest run; more
 writes than can be noted; it gives back what it does not hold; its code raises an
 exception; it waits and may not, as it does all in one step; it calls what has no model; its stack is used
-up."""
+up; it has taken a lock that another holds; it gives back a lock that it does not hold."""
 
 
 UNLIKELY = 0x1E3779B97F4A7C15

@@ -1,0 +1,146 @@
+"""What watches a search of compiled code, beside races, deadlocks and code that cannot go on: a name each, switched on or off.
+
+    always     what the scheme, the lock and the scene say that always holds: asked of every new state
+    clocks     of two that use a word, one of them plainly and one of them writing, the later knows of the earlier:
+               shmkret.explore.stacks.clocks; what CPUs know is part of the state
+    holders    no two hold a lock, and nobody gives back what he does not hold: at every acquire() and release()
+
+The first is asked of each state that an engine comes to: `states` of each, the others of some. Who holds what is part of a
+state, as words are; what CPUs know is part of one where clocks watch.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shmkret.arena.segment import Arena
+from shmkret.errors import UsageError
+from shmkret.explore.always import question, sentence
+from shmkret.explore.scene import TSO, Scene
+from shmkret.explore.stacks import clocks, control
+from shmkret.machines.compiled import compile_question, steps, watched
+from shmkret.machines.compiled.holders import READER
+from shmkret.machines.compiled.loop import address_of
+
+MONITORS = ("always", "holders", "clocks")
+USUAL = ("always", "holders")
+"""Those that are asked for when nobody says."""
+
+
+def require_monitors(monitors: Collection[str], beside: Collection[str] = ()) -> None:
+    """Raises UsageError for one that there is not. beside: what else may be said, for its sentence."""
+    for name in monitors:
+        if name not in MONITORS:
+            raise UsageError(f"`monitors` names {name!r}: there is {', '.join((*MONITORS, *beside))}")
+
+
+def under(model: str, monitors: Collection[str]) -> tuple[str, ...]:
+    """Those that watch under a model. Under TSO clocks would say that a word carries what it does from the store on, and not
+    from when it is in memory: they are left out.
+    """
+    return tuple(name for name in MONITORS if name in monitors and not (name == "clocks" and model == TSO))
+
+
+class Watching:
+    """The monitors of one scene. folder: where its compiled code is kept, or None. Raises: PluginError."""
+
+    def __init__(self, scene: Scene, monitors: Collection[str], folder: Path | None) -> None:
+        self._monitors = monitors
+        self._holders = self._rows = 0
+        self.numbers = 0
+        """Where it stands how each word is used: shmkret.explore.stacks.clocks."""
+        self._asks: Callable[[int], int] | None = None
+        if "always" in monitors:
+            place = folder and folder.with_name(f"{folder.name}-always")
+            self._asks = compile_question(question(scene), scene.world.build.shape, scene.world.build.strides, place)
+
+    def words(self, room: Callable[[int], int], arena: Arena) -> dict[int, int]:
+        """What the control block must say. room: makes zeroed memory of so many bytes; its address."""
+        self._holders = room(arena.size) if "holders" in self._monitors else 0
+        has_clocks = self.has_clocks
+        self._rows = room(clocks.MOST_ROWS * clocks.ROW) if has_clocks else 0
+        self.numbers = room(arena.size + watched.CONTROL_BYTES) if has_clocks else 0
+        return {
+            control.ASK: address_of(self._asks) if self._asks else 0,
+            watched.HOLDERS: self._holders,
+            control.CLOCKS: self._rows,
+            control.NUMBERS: self.numbers,
+        }
+
+    @property
+    def has_clocks(self) -> bool:
+        """Whether races are looked for that need not be about to happen."""
+        return "clocks" in self._monitors
+
+    def begin(self, arena: Arena) -> None:
+        """Nobody holds a lock, or knows anything. How words are used is known from before."""
+        if self._rows:
+            ctypes.memset(self._rows, 0, clocks.MOST_ROWS * clocks.ROW)
+        if self._holders:
+            ctypes.memset(self._holders, 0, arena.size)
+
+    def held(self, arena: Arena) -> Iterator[tuple[int, list[int]]]:
+        """The place in the arena of each lock that is held, and by whom; readers are several."""
+        if self._holders:
+            words = np.ctypeslib.as_array((ctypes.c_int64 * (arena.size // 8)).from_address(self._holders))
+            yield from ((8 * int(i), _named(int(words[i]))) for i in np.flatnonzero(words))
+
+
+def _named(word: int) -> list[int]:
+    """Those that a word of shmkret.machines.compiled.holders names."""
+    alone, shared = word & (READER - 1), word // READER
+    return [alone - 1] if alone else [cpu for cpu in range(shared.bit_length()) if shared >> cpu & 1]
+
+
+def learn(stacks: Any, schedule: Sequence[int]) -> None:
+    """Follow a schedule, as far as it can be followed, until that teaches nothing about how words are used: then its races are
+    found by who has searched nothing.
+    """
+    while stacks.watching.has_clocks:
+        stacks.begin()
+        all(map(stacks.follow, schedule))
+        if not stacks.get(control.LEARNS):
+            return
+
+
+STATUSES = (control.SAID, control.UNORDERED)
+"""Those of shmkret.explore.stacks.control that a monitor here has stopped a search with."""
+
+
+def described(stacks: Any, status: int) -> str:
+    """What is wrong, in a sentence. status: one of STATUSES."""
+    if status == control.SAID:
+        return sentence(stacks.scene, stacks.arena, stacks.get(control.TOLD))
+    return _raced(stacks)
+
+
+def _raced(stacks: Any) -> str:
+    """The race that the last step of a path was found in."""
+    nr, how = stacks.scene.nr_cpus, stacks.get(control.RACED_HOW)
+    cpu, event = next((cpu, n) for cpu in range(nr) for n in range(4) if how >> (4 * cpu + n) & 1)
+    last = stacks.get(control.FRAMES) + control.FRAME * (stacks.get(control.DEPTH) - 1)
+    choice, kind = (ctypes.c_int64.from_address(last + at).value for at in (control.F_CHOICE, control.F_KIND))
+    place = stacks.name_of(stacks.get(control.RACED) - stacks.arena.address)
+    return (
+        f"data race on {place}: {steps.NAMES[kind // 4]} of cpu {choice % nr} comes after {clocks.EVENTS[event]} of cpu {cpu}, "
+        "and nothing orders the two"
+    )
+
+
+def held(stacks: Any) -> dict[str, list[int]]:
+    """By the name of a lock's first word: who holds it, as the verbs of locks were called; readers are several."""
+    return {stacks.name_of(place): who for place, who in stacks.watching.held(stacks.arena)}
+
+
+def whose(stacks: Any, place: int) -> str:
+    """Who holds a lock, for a sentence."""
+    of_it = dict(stacks.watching.held(stacks.arena)).get(place, [])
+    dead = [cpu for cpu in of_it if cpu < stacks.scene.nr_cpus and stacks.pending(cpu).kind == "dead"]
+    if dead:
+        return f", in which cpu {dead[0]} died, and is not told"
+    return f", which {' and '.join(f'cpu {cpu}' for cpu in of_it) or 'nobody'} holds"
