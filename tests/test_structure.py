@@ -18,7 +18,7 @@ from .conftest import REPOSITORY
 
 PACKAGE = REPOSITORY / "shmkret"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-MOST_ROOMS, MOST_ARROWS, MOST_LINES = 28, 131, 400
+MOST_ROOMS, MOST_ARROWS, MOST_LINES = 28, 130, 400
 
 
 def floors() -> list[list[str]]:
