@@ -22,11 +22,10 @@ from shmkret.explore.greenlets.machine import ExploredMachine
 from shmkret.explore.rehearsal import trials
 from shmkret.explore.rehearsal.rehearse import rehearse, step_through
 from shmkret.explore.snapshot import Snapshot
-from shmkret.host import topology
 from shmkret.locks import GATE, LOCK, OWNER, ROBUST
 from shmkret.locks import family as family_of
 from shmkret.machines.world import World
-from shmkret.measure.cell import Cell
+from shmkret.measure.cell import Cell, most_cpus
 from shmkret.measure.subjects.kretprobes import Prepared
 from shmkret.plugins.registry import Plugin, find
 from shmkret.text import atomics, libc
@@ -163,7 +162,7 @@ class _LockSuite:
     lock = ""
 
     def _prepared(self, scheme: str, cpus: int, plain: bool = False) -> Prepared:
-        cpus = min(cpus, topology.usable())
+        cpus = min(cpus, most_cpus())
         return Prepared(Cell("hot", scheme, self.lock, "x86-64", "cacheline", cpus).over(plain=plain), seed=1)
 
     def test_it_lets_one_in_under_every_interleaving(self) -> None:
@@ -179,7 +178,7 @@ class _LockSuite:
         """Compiled, contended: the oracle, the audit of all lists and counts, and every lock free in the end."""
         import pytest
 
-        if topology.usable() < 2:
+        if most_cpus() < 2:
             pytest.skip("a lock that two CPUs contend for needs two cores; this process may use one")
         for scheme in ("global", "hashed"):
             prepared = self._prepared(scheme, 2)

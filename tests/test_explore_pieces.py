@@ -19,6 +19,7 @@ from shmkret.explore import pieces as pieces_of
 from shmkret.explore.pieces import Folder, Piece, Pool, piece_of
 from shmkret.explore.scenarios import asked_of
 from shmkret.explore.search import Found, How
+from shmkret.host import posix
 from shmkret.kernel.program import WORKER
 from shmkret.locks import LOCK
 from shmkret.plugins.registry import find
@@ -107,10 +108,9 @@ def test_who_stops_looking_leaves_no_process():
     """A search in a piece has a process of its own, which dies with the piece's."""
 
     def searching(asked, how):
+        piece = os.getpid()
         if asked.lock.name != "ttas" and os.fork() == 0:
-            from shmkret.host import posix
-
-            posix.die_with_parent(os.getppid())
+            posix.die_with_parent(piece)
         if asked.lock.name != "ttas":
             time.sleep(1000)
         return found(asked, how)

@@ -53,17 +53,26 @@ def add(commands: Any) -> None:
     explore.add_argument("--runs", type=int, metavar="N", help="of an engine that draws at random; default as time allows")
     explore.add_argument("--depth", type=int, default=3, metavar="D", help="of pct: that of the bugs it looks for; 3")
     explore.add_argument(
-        "--processes", type=int, metavar="N", help="search so many combinations at once, with a share of --memory"
+        "--processes", type=int, metavar="N", help="so many searches at once, with a share of --memory; of mutants, one a core"
     )
     explore.add_argument("--out", metavar="DIR", help="a folder for the result of each combination, as JSON")
     explore.add_argument("--resume", metavar="DIR", help="go on with what was asked there: search what has no result")
     add_monitors(explore)
     explore.add_argument("--require-complete", action="store_true", help="exit 3 when a search is not complete")
+    explore.add_argument(
+        "--mutants", nargs="*", metavar="NAME", help="try slips that searches must see, all or these: `shmkret list mutants`"
+    )
     add_json(explore)
 
 
 def run(options: argparse.Namespace, argv: list[str]) -> int:
     """Search each combination; 1 when one has a violation."""
+    if options.mutants is not None:
+        from shmkret.cli import mutants
+
+        if options.scenarios:
+            raise UsageError("a mutant has its own search: give names of mutants behind --mutants, and no scenario")
+        return mutants.run(options.mutants, options.processes, options.json, argv)
     from shmkret.cli import explored
 
     output.require_writable(options.json)

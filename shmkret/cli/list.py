@@ -76,9 +76,11 @@ def _faults() -> Rows:
 
 
 def _mutants() -> Rows:
+    from shmkret.explore.mutants import every
     from shmkret.moves.intents import MUTANTS
 
-    return [{"name": name, "summary": summary} for name, summary in MUTANTS.items()]
+    stressed = [{"name": name, "summary": f"stress: {summary}"} for name, summary in MUTANTS.items()]
+    return [*stressed, *({"name": one.name, "summary": f"{one.area}: {one.breaks}"} for one in every().values())]
 
 
 def _scenarios() -> Rows:

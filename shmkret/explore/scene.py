@@ -11,11 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+import numpy as np
+
 from shmkret.arena.records import Kernel
 from shmkret.arena.segment import Arena
 from shmkret.audit.checks import audit
 from shmkret.audit.findings import BUG, Finding, sentences
 from shmkret.kernel import oracle
+from shmkret.kernel.registration import REGISTERED
 from shmkret.machines.world import World
 from shmkret.text.marks import inline
 
@@ -28,7 +31,23 @@ def at_rest(world: World, arena: Arena) -> list[str]:
     """What a CPU has seen that must not be, and what the audit of an arena at rest finds."""
     bugs = arena.records("cpus")["bug"].tolist()
     seen = [Finding(BUG, f"cpu {cpu}", oracle.BUGS[bug]) for cpu, bug in enumerate(bugs) if bug]
-    return sentences([*seen, *audit(arena, world.build.scheme, at_rest=True)])
+    return [*sentences([*seen, *audit(arena, world.build.scheme, at_rest=True)]), *wrong_chains(arena)]
+
+
+def wrong_chains(arena: Arena) -> list[str]:
+    """The probes that are on no chain of a function, and are registered; and those that are on one, and are not."""
+    probes, functions = arena.records("probes"), arena.records("functions")
+    following, chained = probes["next"].tolist(), set()
+    for newest in functions["kprobe"].tolist():
+        at = newest
+        while 0 <= at < len(following) and at not in chained:
+            chained.add(at)
+            at = following[at]
+    registered = set(np.flatnonzero(probes["registered"] == REGISTERED).tolist())
+    return [
+        *(f"probe {p} is registered, and not on the chain of its function" for p in sorted(registered - chained)),
+        *(f"probe {p} is on the chain of a function, and not registered" for p in sorted(chained - registered)),
+    ]
 
 
 def _nothing(_: Arena) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from shmkret.host import topology
 from shmkret.host.books import Conditions
 from shmkret.measure.knobs import OURS, Params
 
@@ -63,3 +64,8 @@ class Sample:
     concurrency: float = 0.0
     conditions: Conditions = UNKNOWN
     flaws: tuple[str, ...] = ()
+
+
+def most_cpus() -> int:
+    """How many CPUs a cell can have on this machine, if each has a core of its own."""
+    return topology.usable()

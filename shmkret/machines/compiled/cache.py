@@ -7,6 +7,7 @@ Cache     Numba's own freshness check misses edited callees and mixes up plug-in
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import hashlib
 import os
 import platform
@@ -132,16 +133,43 @@ def unusual_settings() -> list[str]:
 
 def cache_folder(plugins: tuple[str, ...]) -> Path | None:
     """The folder of compiled code for our sources and plug-ins of these digests; None when the place is not writable."""
-    name = hashlib.sha256(_PACKAGE_DIGEST + _settings_digest() + "\0".join(plugins).encode()).hexdigest()[:24]
+    whole = _PACKAGE_DIGEST + _settings_digest() + "\0".join(plugins).encode()
     try:
         root = Path(os.environ.get("SHMKRET_CACHE_DIR") or _user_cache() / "shmkret")
-        folder = root / name
-        folder.mkdir(parents=True, exist_ok=True)
-        os.utime(folder)
+        folder = _folder_of(root, whole)
+        if _apart:
+            usual, folder = folder, _folder_of(root, whole + _apart[0])
+            _use_of(usual, folder, _apart[1])
         _prune(root)
     except (OSError, RuntimeError):  # RuntimeError: this user has no home
         return None
     return folder if os.access(folder, os.W_OK) else None
+
+
+def _folder_of(root: Path, whole: bytes) -> Path:
+    folder = root / hashlib.sha256(whole).hexdigest()[:24]
+    folder.mkdir(parents=True, exist_ok=True)
+    os.utime(folder)
+    return folder
+
+
+_apart: tuple[bytes, str] | None = None
+
+
+def keep_apart(mark: str, anew: str) -> None:
+    """Sources are not run as they stand in their files, and `mark` says how they differ: code is kept in folders of its own.
+
+    anew: a pattern; what others have compiled under names that it does not match is used from where they keep it.
+    """
+    global _apart
+    _apart = mark.encode(), anew
+
+
+def _use_of(usual: Path, own: Path, anew: str) -> None:
+    for entry in usual.iterdir():
+        if not fnmatch.fnmatch(entry.name, anew):
+            with contextlib.suppress(OSError):
+                (own / entry.name).symlink_to(entry)
 
 
 def _user_cache() -> Path:
