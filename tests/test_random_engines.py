@@ -331,3 +331,17 @@ def test_each_tier_finds_what_a_lock_does_wrong(name, tmp_path):
 
     assert all(one.violations and one.schedules < 200 for one in found)
     assert all(one.violations[0].preemptions is not None for one in found)
+
+
+# What watches beside.
+
+
+def test_a_race_that_clocks_alone_see_is_drawn():
+    search = Programs(monitors=["clocks"])
+    search.load([[("write", X, 1), ("store relaxed", Y, 1)], [("wait", Y, 1), ("read", X)]])
+    found = searched(uniform, search.stacks)
+    assert len(found.violations) == 1
+    assert "comes after store of cpu 0, and nothing orders the two" in found.violations[0].what
+    search.load([[("write", X, 1), ("store", Y, 1)], [("wait", Y, 1), ("read", X)]])
+    found = searched(uniform, search.stacks, 50)
+    assert (found.violations, found.schedules) == ([], 50)

@@ -11,15 +11,15 @@ from shmkret.cli.main import main
 from shmkret.explore.engines import states, traces
 from shmkret.explore.scenarios import asked_of, scene_of
 from shmkret.explore.search import How, search
-from shmkret.explore.stacks import control, nodes
-from shmkret.explore.stacks.executor import Stacks
+from shmkret.explore.stacks import clocks, control, nodes
+from shmkret.explore.stacks.executor import Stacks, words_at
 from shmkret.locks import LOCK
 from shmkret.machines.compiled import steps, watched
 from shmkret.plugins.registry import find
 from shmkret.schemes import SCHEME
 
 from .conftest import REPOSITORY
-from .programs import MUTEX, NR_CPUS, ROBUST, W, X, Y, Z
+from .programs import MUTEX, NR_CPUS, ROBUST, Programs, W, X, Y, Z
 from .random_programs import KINDS, drawn, drawn_with_deaths
 from .test_stacks import OUTCOMES, RIGHT, WRONG, searches
 
@@ -449,3 +449,22 @@ def test_the_command_counts_runs(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "every interleaving, one run of each trace" in said
     assert "complete; 4 complete runs, 2 of them with a step done again; 0 blocked, 0 pruned" in said
+
+
+# What watches beside.
+
+PASSED_ON_RELAXED = [[("write", X, 1), ("store relaxed", Y, 1)], [("wait", Y, 1), ("read", X)]]
+PASSED_ON = [[("write", X, 1), ("store", Y, 1)], [("wait", Y, 1), ("read", X)]]
+
+
+def test_a_race_that_clocks_alone_see_is_found_in_a_run_of_its_trace():
+    search = Programs(monitors=["clocks"])
+    search.load(PASSED_ON_RELAXED)
+    (found,) = traces.search(search.stacks, 1 << 40, 60.0).violations
+    assert found.what == "data race on buckets[0].first: load of cpu 1 comes after store of cpu 0, and nothing orders the two"
+    search.load(PASSED_ON)
+    assert traces.search(search.stacks, 1 << 40, 60.0).complete
+    search.stacks.put(control.NR_PLAIN, clocks.MOST_PLAIN)
+    words_at(search.stacks.watching.numbers, search.stacks.arena.size // 8)[:] = 0
+    outcome = traces.search(search.stacks, 1 << 40, 60.0)
+    assert (outcome.complete, outcome.gave_up) == (False, "clocks follow no more words")
