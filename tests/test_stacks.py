@@ -684,6 +684,8 @@ dies: where CPUs do, greenlets have who waits in libc woken one at a time, as th
 @given(ALIKE)
 @example([[("robust", ROBUST), ("load", Y), ("unlock robust", ROBUST)], [("try robust", ROBUST)]])
 @example([[("up", X)], [("up", X)]])
+@example([[("up", X)], [("up", X), ("down", X)]])
+@example([[("up", X)], [("try down", X), ("up", X), ("down", X)]])
 @example([[("store", X, 1)], [("up", X), ("store", X, 0)]])
 @example([[("down", Y), ("load", Y)], [("wait not", Z, 1)], [("store", X, 1), ("up", Y)]])
 def test_both_executors_visit_the_same_states(program):

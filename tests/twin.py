@@ -68,6 +68,8 @@ class Twin(ExploredMachine):
             "sem_post",
         ):
             return 0
+        if kind in ("sem_wait", "sem_trywait", "sem_wait_unless"):
+            return int(value & 0xFFFFFFFF > 0)
         if call in ("mutex_lock", "mutex_trylock", "mutex_lock_unless"):
             return 0 if value == 1 else EBUSY
         if call.startswith("robust"):

@@ -69,7 +69,7 @@ def take(kind: int, place: int, wanted: int) -> int:
     was_possible(r, place, taken or wanted == 0)
     if taken:
         write(r, place, before - 1, shared)
-    saw(r, before)
+    saw(r, 1 if taken else 0)  # and not how many there were
     return 0 if taken else -1
 
 
@@ -98,7 +98,7 @@ def sem_wait_unless(kind: int, address: int, stop: int) -> int:
     was_possible(r, address, taken or view(r, stop) != 0)
     if taken:
         write(r, address, before - 1, uses(r, address, 1))
-    saw(r, before)
+    saw(r, 1 if taken else 0)
     return 1 if taken else 0
 
 
