@@ -135,7 +135,7 @@ def accesses(program, state, i, *, late):
     found = [(word, True, False) for word, _ in cpu.queue] if late else []
     if cpu.at < len(program[i]) and not cpu.asleep:
         name, *values = program[i][cpu.at]
-        if values:
+        if values and name != "fence":
             found.append((values[0], name in WRITES, name in PLAIN))
         if "unless" in name:
             found.append((X, False, False))

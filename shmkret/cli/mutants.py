@@ -136,7 +136,7 @@ class _Search:
         self.end = time.monotonic() + LONGEST_S
         self._place, self._said = place, place.with_suffix(".txt")
         module = ["shmkret.cli.patched", key[0]] if key[0] else ["shmkret"]
-        command = [sys.executable, "-P", "-m", *module, "explore", *words, "--json", str(place)]
+        command = [sys.executable, "-P", "-m", *module, "explore", *words, "--monitors", "none", "--json", str(place)]
         with self._said.open("w") as said:
             self._process = subprocess.Popen(
                 [*command, "--seconds", str(LONGEST_SEARCH_S)],
