@@ -105,7 +105,7 @@ class Folder:
         except OSError as error:
             raise UsageError(f"{self.path} cannot be made or read: {error.strerror}") from error
         if not empty:
-            raise UsageError(f"{self.path} is not empty: give another folder, or go on with what it has with --resume")
+            raise UsageError(f"{self.path} is not empty: give another folder, or `resume` what it has")
         self._write(ASKED, {"pieces": [piece.words() for piece in pieces]})
 
     def pieces(self) -> list[Piece]:
@@ -113,7 +113,7 @@ class Folder:
         try:
             return [piece_of(words) for words in json.loads((self.path / ASKED).read_text())["pieces"]]
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UsageError(f"{self.path} is no folder that `shmkret explore --out` has begun: {error}") from error
+            raise UsageError(f"{self.path} is no folder of results that a search has begun: {error}") from error
 
     def row(self, piece: Piece) -> Row | None:
         """The result of a piece, if there is one of these sources."""

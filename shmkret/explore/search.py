@@ -22,7 +22,7 @@ from shmkret.explore.scenario import Outcome, Violation
 from shmkret.explore.scenarios import Asked, scene_of
 from shmkret.explore.scene import MODELS
 from shmkret.explore.shown import lanes
-from shmkret.explore.shown.strings import spelt
+from shmkret.explore.shown.strings import AGAIN, WITH_MONITORS, spelt
 from shmkret.explore.stacks import apart, sight, walks, watching
 from shmkret.explore.stacks.executor import Stacks
 from shmkret.host import signals
@@ -125,7 +125,7 @@ class Wrong(NamedTuple):
     inflection: dict[str, Any] | None = None
 
     def __str__(self) -> str:
-        return "\n".join([self.what, *self.lanes, f"{self.length}; again:", f"shmkret replay {self.replay}"])
+        return "\n".join([self.what, *self.lanes, f"{self.length}; again:", f"{AGAIN} {self.replay}"])
 
     @property
     def length(self) -> str:
@@ -135,7 +135,7 @@ class Wrong(NamedTuple):
 
     def statistics(self) -> dict[str, Any]:
         """As plain numbers, strings and lists."""
-        again = {"replay": f"shmkret replay {self.replay}", "lanes": list(self.lanes), "length": self.length}
+        again = {"replay": f"{AGAIN} {self.replay}", "lanes": list(self.lanes), "length": self.length}
         beside = {"holds": dict(self.holds), "inflection": self.inflection}
         return {"what": self.what, "schedule": self.schedule, "preemptions": self.preemptions, **again, **beside}
 
@@ -265,7 +265,7 @@ def _wrong(asked: Asked, how: How, stacks: Stacks, violation: Violation) -> Wron
     what = "; ".join(followed.wrong) or f"{violation.what} (but not when its schedule is followed again)"
     string = spelt(asked, sight.shared(stacks), schedule, nr)
     if how.watched_by != watching.USUAL:
-        string += f" --monitors {','.join(how.watched_by) or 'none'}"
+        string += f" {WITH_MONITORS} {','.join(how.watched_by) or 'none'}"
     drawn, holds = tuple(lanes.drawn(followed, nr)), lanes.last_held(followed)
     return Wrong(what, schedule, violation.preemptions, string, drawn, holds, lanes.inflection_of(followed))
 

@@ -27,6 +27,8 @@ from shmkret.locks import LOCK
 from shmkret.plugins.registry import find
 from shmkret.schemes import SCHEME
 
+AGAIN, WITH_MONITORS = " ".join(("shmkret", "replay")), "-" * 2 + "monitors"
+"""The command that runs a string again, and its option for who watches then."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 NONE = "-"
 MODEL_AT = 7
