@@ -408,8 +408,10 @@ def test_without_its_fence_a_lock_is_right_under_sc_and_wrong_under_tso_and_with
     bare = without_fences(tmp_path, name)
     code, row = explored(tmp_path, "--lock", bare, "--rounds", "2")
     assert (code, row["complete"], row["model"]) == (0, True, SC)
-    capsys.readouterr()
     code, row = explored(tmp_path, "--lock", bare, "--rounds", "2", "--model", TSO)
+    assert (code, "it has taken locks[0]." in row["violations"][0]["what"]) == (1, True)
+    capsys.readouterr()
+    code, row = explored(tmp_path, "--lock", bare, "--rounds", "2", "--model", TSO, "--monitors", "none")
     (violation,) = row["violations"]
     said = capsys.readouterr().out
     assert (code, violation["preemptions"]) == (1, 1)
@@ -423,8 +425,8 @@ def test_without_its_fence_a_lock_is_right_under_sc_and_wrong_under_tso_and_with
     again = capsys.readouterr().out
     assert "x86-TSO" in again
     assert violation["what"] in again
-    spelt = strings.parsed(violation["replay"].split()[-1])
-    with Stacks(scene_of(spelt.asked), 12, model=spelt.asked.model) as own:
+    spelt = strings.parsed(violation["replay"].split()[2])
+    with Stacks(scene_of(spelt.asked), 12, model=spelt.asked.model, monitors=()) as own:
         followed = [lanes.follow(own, violation["schedule"]) for _ in range(100)]
         further = [*violation["schedule"], 1, 1]  # on to words that it would not come to, had it seen the other's stores
         lines = lanes.follow_apart(own, further).places.steps
