@@ -194,7 +194,7 @@ def test_sleeps_that_end_for_no_reason_by_traces_are_those_by_states(program, re
     assert_the_same(*both(program, reasonless=reasonless), more=True)
 
 
-SOME, MANY = 400, 12_000
+SOME, MANY = 400, 4_000
 
 
 @pytest.mark.parametrize("seed", [pytest.param(range(SOME)), pytest.param(range(SOME, MANY), marks=pytest.mark.full)], ids=str)
