@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from shmkret.cli.main import main
 from shmkret.errors import UsageError
+from shmkret.explore import search as one_search
 from shmkret.explore.engines import states
 from shmkret.explore.scenarios import asked_of, scene_of
 from shmkret.explore.scene import SC, TSO
+from shmkret.explore.search import How
 from shmkret.explore.shown import lanes, strings
 from shmkret.explore.stacks import control, sight
 from shmkret.explore.stacks.executor import Stacks
@@ -432,6 +434,14 @@ def test_without_its_fence_a_lock_is_right_under_sc_and_wrong_under_tso_and_with
         lines = lanes.follow_apart(own, further).places.steps
         assert [line == "" for line in lines] == [choice >= 2 for choice in further]
     assert [one.wrong for one in followed] == [[violation["what"]]] * 100
+
+
+def test_what_was_asked_for_under_one_model_is_not_told_as_searched_under_another():
+    asked = asked_of("calls", find_plugin(SCHEME, "hashed"), find_plugin(LOCK, "sem"), 2, 1, None, None, model=TSO)
+    with pytest.raises(UsageError, match="`model` is 'sc', and the scenario was asked for under 'tso'"):
+        one_search.search(asked, How())
+    with pytest.raises(UsageError, match="the engine traces searches under sc alone"):
+        How(engine="traces", model=TSO).require_right()
 
 
 def test_a_string_says_the_model_where_it_is_not_sc():

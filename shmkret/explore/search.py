@@ -216,6 +216,8 @@ def search(asked: Asked, how: How, watch: Watch | None = None) -> Found:
     Raises:  UsageError, PluginError, RunFailed, UnfitMachine. KeyboardInterrupt never: `interrupted` then.
     """
     how.require_right()
+    if how.model != asked.model:  # what is told is how.model
+        raise UsageError(f"`model` is {how.model!r}, and the scenario was asked for under {asked.model!r}")
     watch = watch or Watch()
     watch.compiling()
     scene, began = scene_of(asked), time.monotonic()
