@@ -16,11 +16,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from shmkret.explore.scenario import Outcome
-from shmkret.explore.stacks.choices import record
+from shmkret.explore.stacks.choices import one_writes, record
 from shmkret.explore.stacks.walks import KINDS, PRIORITIES, Walk, drawn, highest
 from shmkret.machines.compiled import steps
 from shmkret.machines.compiled.stacks import peek, poke
-from shmkret.machines.compiled.watched import KIND, PLACE, STOP
+from shmkret.machines.compiled.watched import KIND
 from shmkret.text.marks import inline
 
 if TYPE_CHECKING:
@@ -61,13 +61,7 @@ def in_conflict(a: int, b: int) -> bool:
     other = peek(b + KIND)
     if on_futex(one) and on_futex(other):
         return True
-    if (one | other) & steps.WRITES == 0:
-        return False
-    at = peek(a + PLACE)
-    beside = peek(b + PLACE)
-    if at == beside:
-        return True
-    return (one & steps.WRITES != 0 and at == peek(b + STOP)) or (other & steps.WRITES != 0 and beside == peek(a + STOP))
+    return one_writes(a, b)
 
 
 @inline

@@ -201,6 +201,20 @@ def is_choice(c: int, nr: int, frame: int, choice: int) -> bool:
 
 
 @inline
+def one_writes(a: int, b: int) -> bool:
+    """Whether the pending steps of two CPUs are on one word, and one of them writes it."""
+    one = peek(a + KIND)
+    other = peek(b + KIND)
+    if (one | other) & steps.WRITES == 0:
+        return False
+    at = peek(a + PLACE)
+    beside = peek(b + PLACE)
+    if at == beside:
+        return True
+    return (one & steps.WRITES != 0 and at == peek(b + STOP)) or (other & steps.WRITES != 0 and beside == peek(a + STOP))
+
+
+@inline
 def note(c: int, place: int, value: int) -> None:
     """The scheduler itself writes a word."""
     change(c, PRINT, place, value)

@@ -20,7 +20,7 @@ Source     G. Holzmann, "An analysis of bitstate hashing", 1998; M. Musuvathi an
 
 from __future__ import annotations
 
-from shmkret.explore.stacks.choices import comes, go, go_back, is_choice, possible, record, stand
+from shmkret.explore.stacks.choices import comes, go, go_back, is_choice, one_writes, possible, record, stand
 from shmkret.explore.stacks.control import (
     ANNOUNCES,
     ASK,
@@ -127,11 +127,7 @@ def race_between(a: int, b: int) -> bool:
     other = peek(b + KIND)
     if (one | other) & RACING != RACING or one >= steps.DONE or other >= steps.DONE:
         return False
-    at = peek(a + PLACE)
-    beside = peek(b + PLACE)
-    if at == beside:
-        return True
-    return (one & steps.WRITES != 0 and at == peek(b + STOP)) or (other & steps.WRITES != 0 and beside == peek(a + STOP))
+    return one_writes(a, b)
 
 
 @inline
