@@ -832,7 +832,7 @@ def test_a_program_that_a_page_shows_runs(name, tmp_path):
     said = {
         "library": "suspect|valid",
         "arena": r"shmkret\.",
-        "explored": r"sem True None \d+\nbusted False None \d+\ndata race",
+        "explored": r"sem True None \d+\nbusted False None \d+\ncpu \d: it has taken locks\[0\]\.locked, which cpu \d holds",
     }
     assert re.search(said[name], done.stdout)
 
