@@ -139,7 +139,8 @@ MUTANTS = [
     ("ttas", "gate", f"{UNLESS}False", f"{UNLESS}True", "inside"),
     ("ttas", "gate", "0 if owner == NIL else 1", "0", "inside"),
     ("ttas", "gate", "0 if owner == NIL else 1", "1", "not free"),
-    ("ticket", "gate", "    store_release(lock.owner, i, 0)\n", "", ANY),
+    ("ticket", "gate", "    store_release(lock.owner, i, sub64(load_acquire(lock.next, i), held))\n", "", ANY),
+    ("ticket", "gate", "sub64(load_acquire(lock.next, i), held)", "load_acquire(lock.next, i)", f"{ANY}|nobody has drawn"),
     ("sem", "repair", "1 if owner == NIL else 0", "0", "not free"),
     # Queues whose waiters have let go: each part of them is made anew.
     ("mcs", "gate", "store_release(lock.tail, i, 1 + owner)", "pass", ANY),

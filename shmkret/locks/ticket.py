@@ -64,5 +64,6 @@ def acquire_unless(lock: Ticket, i: int, stop: Words) -> bool:
 
 
 def reset(lock: Ticket, i: int, owner: int) -> None:
-    store_release(lock.owner, i, 0)
-    store_release(lock.next, i, 0 if owner == NIL else 1)
+    # One store, so that what always holds does so within reset, too; tickets go on from where they are.
+    held = 0 if owner == NIL else 1
+    store_release(lock.owner, i, sub64(load_acquire(lock.next, i), held))

@@ -216,6 +216,7 @@ def once_more(k: Kernel, nr_slots: int, nr_locks: int) -> None:
             if has_verb(k.other_locks, "try_acquire"):
                 if not locks.try_acquire(k.other_locks, i, cpu):
                     store_release(k.script.word, FLAW, NOT_FREE)
+                    return  # what nobody has is not released
                 if locks.try_acquire(k.other_locks, i, (cpu + 1) % nr_slots):
                     store_release(k.script.word, FLAW, BOTH)
             elif has_verb(k.other_locks, "acquire_robust"):
