@@ -42,7 +42,7 @@ from shmkret.machines.compiled.watched import NOT_PRIVATE
 if TYPE_CHECKING:
     from shmkret.explore.stacks.executor import Stacks
 
-EXECUTOR, MODELS = "stacks", ("sc", "tso")
+EXECUTOR, MODELS = "stacks", ("sc", "tso", "ra")
 
 
 BUDGET = 100_000

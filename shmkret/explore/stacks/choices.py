@@ -15,6 +15,7 @@ from shmkret.explore.stacks.clocks import died, happened, happens
 from shmkret.explore.stacks.control import (
     ANNOUNCES,
     BY_PAST,
+    CAN_SEE,
     CLOCK_PRINT,
     CLOCKS,
     COMMITS,
@@ -44,12 +45,17 @@ from shmkret.explore.stacks.control import (
     FIRST_FRAME,
     FIRST_SP,
     FRAME,
+    KINDS,
     MORTAL,
     RACED,
     REASONLESS,
+    SEES,
     STACKS,
     STANDS,
     WAKES,
+    back_of,
+    is_step,
+    of_memory,
 )  # fmt: skip
 from shmkret.machines.compiled import steps
 from shmkret.machines.compiled.stacks import copy, peek, poke, switch
@@ -62,6 +68,7 @@ from shmkret.machines.compiled.watched import (
     KIND,
     MAIN,
     NR,
+    OLD_PLACE,
     OVERFLOWED,
     OWN_PRINT,
     PAST,
@@ -77,6 +84,7 @@ from shmkret.machines.compiled.watched import (
     STOP,
     UNDO,
     UNDO_TOP,
+    VIEWS,
     change,
     drained,
     entry_of,
@@ -184,8 +192,8 @@ def fails(c: int, cpu: int) -> bool:
 
 @inline
 def is_choice(c: int, nr: int, frame: int, choice: int) -> bool:
-    """Whether a choice is possible in a state: CPU i does its step (i), dies (nr + i), sleeps no more (2 * nr + i), or has its
-    oldest store committed (3 * nr + i).
+    """Whether a choice is possible in a state: CPU i does its step (i), dies (nr + i), sleeps no more (2 * nr + i), has its
+    oldest store committed (3 * nr + i), or does its step on a message before the newest (KINDS * nr + i: on the one before).
     """
     cpu = choice % nr
     r = record(c, cpu)
@@ -197,7 +205,7 @@ def is_choice(c: int, nr: int, frame: int, choice: int) -> bool:
     if choice < COMMITS * nr:
         asleep = peek(r + KIND) == steps.ASLEEP and not possible(c, cpu)
         return asleep and peek(c + REASONLESS) > peek(frame + F_WOKEN)
-    return not drained(r)
+    return not drained(r) if choice < KINDS * nr else of_memory(c, CAN_SEE, cpu, back_of(choice, nr)) != 0
 
 
 @inline
@@ -311,7 +319,7 @@ def go(c: int, nr: int, frame: int, choice: int, saved: int) -> int:
     poke(after + F_USED, peek(frame + F_USED))
     poke(after + F_DIED, peek(frame + F_DIED))
     poke(after + F_WOKEN, peek(frame + F_WOKEN))
-    if choice < nr:
+    if is_step(choice, nr):
         if last >= 0 and last != cpu and comes(c, last):
             poke(after + F_USED, peek(frame + F_USED) + 1)
         poke(after + F_LAST, cpu)
@@ -319,9 +327,12 @@ def go(c: int, nr: int, frame: int, choice: int, saved: int) -> int:
         poke(frame + F_BYTES, n)
         poke(c + CURRENT, r)
         poke(r + PRIVATES, 0)
-        if peek(c + CLOCKS) != 0:
+        if peek(c + VIEWS) != 0:
+            of_memory(c, SEES, cpu, back_of(choice, nr))
+        elif peek(c + CLOCKS) != 0:
             happens(c, nr, cpu)
         switch(c + MAIN, r + SP)
+        poke(r + OLD_PLACE, 0)
         if peek(c + CLOCKS) != 0:
             happened(c, nr, cpu)
         stand(c, r)

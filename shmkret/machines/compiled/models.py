@@ -275,7 +275,7 @@ def syscall(number: int, place: int, operation: int, value: int, timeout: int, a
     uses(r, place, 1)
     if operation == 0:
         step(r, steps.FUTEX_WAIT, place, value, 0)
-        before = peek(place)
+        before = view(r, place)
         saw(r, low(before))
         if low(before) != low(value):
             return -1
