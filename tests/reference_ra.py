@@ -123,6 +123,14 @@ def readable(state, i, word):
     return [(n, message.value) for n, message in reversed([*enumerate(state.memory[word])]) if n >= first]
 
 
+def given_up(state, i, word, *, is_newest):
+    """CPU i has looked at a word in vain, and then a message of X says that it need not look again."""
+    for n, told in readable(state, i, X):
+        if told != 0:
+            then = access(access(state, i, word, writes=False, plain=False), i, X, writes=False, plain=False)
+            yield is_newest and n == len(state.memory[X]) - 1, answered(read(then, i, X, n, "acquire"), i, seen=0)
+
+
 STORES = {"store": "release", "tell": "release", "store relaxed": "relaxed", "reset": "relaxed", "write": "plain"}
 
 
@@ -133,7 +141,6 @@ def steps(program, state, i):
     word, value, other = (*values, 0, 0, 0)[:3]
     newest = len(state.memory[word]) - 1
     here = state.memory[word][newest].value
-    told = state.memory[X][-1].value != 0
 
     def does(*, writes, plain=False):
         return access(state, i, word, writes=writes, plain=plain)
@@ -157,14 +164,11 @@ def steps(program, state, i):
             yield sees(n, "acquire" if name == "load" else "relaxed", there)
     elif name in WAITS:
         for n, there in readable(state, i, word):
-            come = (there == value) == (name in ("wait", "wait unless"))
-            is_newest, then = sees(n, "acquire", int(come) if "unless" in name else None)
-            if "unless" in name:
-                then = access(then, i, X, writes=False, plain=False)
-            if come:
-                yield is_newest, then
-            elif told and "unless" in name:
-                yield is_newest, read(then, i, X, len(state.memory[X]) - 1, "acquire")
+            if (there == value) == (name in ("wait", "wait unless")):
+                is_newest, then = sees(n, "acquire", 1 if "unless" in name else None)
+                yield is_newest, access(then, i, X, writes=False, plain=False) if "unless" in name else then
+            elif "unless" in name:
+                yield from given_up(state, i, word, is_newest=n == newest)
     elif name == "fence":
         yield True, answered(fence(state, i), i)
     elif name == "exchange":
@@ -178,16 +182,14 @@ def steps(program, state, i):
     elif name == "up":
         yield changes(here + 1, None, takes=False)
     elif name in ("down", "try down", "down unless"):
-        then = access(state, i, X, writes=False, plain=False) if "unless" in name else state
         if here & LOW:
             is_newest, then = changes(here - 1, None if name == "down" else 1, gives=False)
             yield is_newest, access(then, i, X, writes=False, plain=False) if "unless" in name else then
         for n, there in readable(state, i, word):
-            if there & LOW == 0 and (name == "try down" or (name == "down unless" and told)):
-                is_newest, then = sees(n, "none", 0)
-                if "unless" in name:
-                    then = read(access(then, i, X, writes=False, plain=False), i, X, len(state.memory[X]) - 1, "acquire")
-                yield is_newest, then
+            if there & LOW == 0 and name == "try down":
+                yield sees(n, "none", 0)
+            if there & LOW == 0 and name == "down unless":
+                yield from given_up(state, i, word, is_newest=n == newest)
     elif name in ("lock", "try lock"):
         if here & LOW == 0:
             yield changes(here + 1 + i, 1, gives=False)
@@ -214,7 +216,8 @@ def steps(program, state, i):
 
 
 def ends_of(program, first=()):
-    """Every end of a program. A deadlock: nobody can do anything, when every message has become visible."""
+    """Every end of a program. A deadlock: nobody can do anything, when every message has become visible; it is not gone on from,
+    though somebody who still reads an old message might."""
     nothing = Known(NOWHERE, (0,) * len(program))
     words = (*first, *[0] * (NR_WORDS - len(first)))
     start = State(tuple((Message(value, nothing),) for value in words), tuple(Cpu(nothing, nothing, nothing) for _ in program))
@@ -237,7 +240,7 @@ def ends_of(program, first=()):
         if all(cpu.at >= len(own) for cpu, own in zip(state.cpus, program, strict=True)):
             found.ends.add((tuple(cpu.answers for cpu in state.cpus), state.words))
         elif stuck:
-            found = found._replace(deadlock=True)
+            found, after = found._replace(deadlock=True), []
         fresh = [one for one in after if one not in known]
         known.update(fresh)
         left.extend(fresh)

@@ -69,6 +69,7 @@ from shmkret.machines.compiled.watched import (
     MAIN,
     NR,
     OLD_PLACE,
+    OLD_STOP,
     OVERFLOWED,
     OWN_PRINT,
     PAST,
@@ -88,6 +89,7 @@ from shmkret.machines.compiled.watched import (
     change,
     drained,
     entry_of,
+    is_told,
     keep,
     low,
     mix,
@@ -166,12 +168,6 @@ def comes(c: int, cpu: int) -> bool:
 
 
 @inline
-def is_told(r: int) -> bool:
-    """Whether the word that ends a CPU's wait says so."""
-    return peek(r + STOP) != 0 and view(r, peek(r + STOP)) != 0
-
-
-@inline
 def can_be_had(c: int, r: int, kind: int, word: int) -> bool:
     """Whether a mutex is free, or robust and its owner dead."""
     robust = kind != steps.MUTEX_LOCK_UNLESS and peek(r + ARG) != 0 and low(word) <= peek(c + NR)
@@ -193,7 +189,7 @@ def fails(c: int, cpu: int) -> bool:
 @inline
 def is_choice(c: int, nr: int, frame: int, choice: int) -> bool:
     """Whether a choice is possible in a state: CPU i does its step (i), dies (nr + i), sleeps no more (2 * nr + i), has its
-    oldest store committed (3 * nr + i), or does its step on a message before the newest (KINDS * nr + i: on the one before).
+    oldest store committed (3 * nr + i), or does its step on an old message (from KINDS * nr on): shmkret.explore.stacks.views.
     """
     cpu = choice % nr
     r = record(c, cpu)
@@ -333,6 +329,7 @@ def go(c: int, nr: int, frame: int, choice: int, saved: int) -> int:
             happens(c, nr, cpu)
         switch(c + MAIN, r + SP)
         poke(r + OLD_PLACE, 0)
+        poke(r + OLD_STOP, 0)
         if peek(c + CLOCKS) != 0:
             happened(c, nr, cpu)
         stand(c, r)

@@ -86,11 +86,11 @@ def is_step(choice: int, nr: int) -> bool:
 
 @inline
 def back_of(choice: int, nr: int) -> int:
-    """How many messages before the newest a CPU reads in its step: those that are older are choices behind all others."""
+    """How many messages before the newest a CPU reads in its step; MOST_MESSAGES and more: of the word that ends its wait."""
     return 0 if choice < nr else choice // nr - KINDS + 1
 
 
 @inline
 def nr_choices(c: int, nr: int) -> int:
     """How many choices there may be in a state."""
-    return (KINDS + (MOST_MESSAGES - 1 if peek(c + VIEWS) != 0 else 0)) * nr
+    return (KINDS + (2 * MOST_MESSAGES - 1 if peek(c + VIEWS) != 0 else 0)) * nr

@@ -5,7 +5,8 @@
     a row       beside each view: which events are known, of shmkret.explore.stacks.clocks, so that races are found
 
 Reads     a load reads any message that its CPU's view allows, and none before it from then on. An exchange, an addition, a
-          comparison that succeeds and a call of libc that takes or gives reads the newest. An await reads one that ends it
+          comparison that succeeds and a call of libc that takes or gives reads the newest. An await reads one
+          that ends it; one that can be given up looks in vain first, and knows nothing of that when it is told to stop
 Order     a release store's message carries what its CPU knows; one of an exchange or the like carries what the one that it has
           read did, too. Who reads with acquire knows what the message carries, and who reads relaxed does after a fence. A
           relaxed store carries what its CPU knew at its last fence. Fences are in one order: each knows the views of those
@@ -58,6 +59,7 @@ from shmkret.machines.compiled.watched import (
     KIND,
     NR,
     OLD_PLACE,
+    OLD_STOP,
     OLD_VALUE,
     OVERFLOWED,
     PLACE,
@@ -197,9 +199,7 @@ def releases(kind: int) -> bool:
 @inline
 def acquires(kind: int, taken: bool) -> bool:
     """Whether a step knows what the message carries that it reads. A call of libc that fails promises nothing."""
-    if kind == steps.WAIT_EQUAL_UNLESS or kind == steps.WAIT_NOT_EQUAL_UNLESS or kind == steps.CMPXCHG:
-        return True
-    return taken and not gives_only(kind) and not is_store(kind)
+    return (taken or kind == steps.CMPXCHG) and not gives_only(kind) and not is_store(kind)
 
 
 @outline
@@ -262,15 +262,20 @@ def races_by_design(c: int, nr: int, cpu: int, back: int) -> None:
     kind, place, stop = peek(r + KIND), peek(r + PLACE), peek(r + STOP)
     known = row(c, cpu, KNOWN)
     w = word_of(c, place)
+    stop_back = max(back - MOST_MESSAGES, 0)
+    if back >= MOST_MESSAGES:
+        back = in_vain(c, cpu)
+        poke(r + OLD_STOP, 1)
     word = peek(place)
     if back > 0:
         word = peek(value_of(c, w, peek(newest_of(c, w)) - back))
         poke(r + OLD_PLACE, place)
         poke(r + OLD_VALUE, word)
     taken = was_taken(c, nr, r, kind, word)
+    gives_up = stop != 0 and not taken
     writes = kind & steps.WRITES != 0 and taken
     event(c, nr, cpu, place, WROTE_ATOMICALLY if writes else READ_ATOMICALLY)
-    if w >= 0 and not is_store(kind):
+    if w >= 0 and not is_store(kind) and not gives_up:
         reads(c, cpu, place, back)
         source = message(c, w, peek(newest_of(c, w)) - back)
         if kind == LOAD_RELAXED or kind == steps.FUTEX_WAIT:
@@ -280,10 +285,9 @@ def races_by_design(c: int, nr: int, cpu: int, back: int) -> None:
             learns(c, nr, known, source)
     if stop != 0:
         event(c, nr, cpu, stop, READ_ATOMICALLY)
-        if not taken:  # the newest message of that word says so
-            reads(c, cpu, stop, 0)
-            if word_of(c, stop) >= 0:
-                learns(c, nr, known, message(c, word_of(c, stop), peek(newest_of(c, word_of(c, stop)))))
+        if gives_up and word_of(c, stop) >= 0:
+            reads(c, cpu, stop, stop_back)
+            learns(c, nr, known, message(c, word_of(c, stop), peek(newest_of(c, word_of(c, stop))) - stop_back))
     if writes:
         stores(c, nr, cpu, place, kind)
 
@@ -295,7 +299,11 @@ def can_see(c: int) -> int:
     r = record_of(c, cpu)
     kind = peek(r + KIND)
     w = word_of(c, peek(r + PLACE))
-    if w < 0 or kind >= steps.DONE:
+    if kind >= steps.DONE:
+        return 0
+    if back >= MOST_MESSAGES:
+        return 1 if is_told_late(c, cpu, back - MOST_MESSAGES) else 0
+    if w < 0:
         return 0
     n = peek(newest_of(c, w)) - back
     oldest = peek(view(c, row(c, cpu, KNOWN), w))
@@ -307,19 +315,61 @@ def can_see(c: int) -> int:
 @inline
 def can_read(r: int, kind: int, value: int) -> bool:
     """Whether a step can be done where it reads that, and not the newest: then it writes nothing."""
-    told = peek(r + STOP) != 0 and peek(peek(r + STOP)) != 0
     if kind == LOAD_RELAXED or kind == steps.FUTEX_WAIT:
         return True
     if kind == LOAD_ACQUIRE:
         return True
     if kind == steps.WAIT_EQUAL or kind == steps.WAIT_EQUAL_UNLESS:
-        return value == peek(r + ARG) or told
+        return value == peek(r + ARG)
     if kind == steps.WAIT_NOT_EQUAL or kind == steps.WAIT_NOT_EQUAL_UNLESS:
-        return value != peek(r + ARG) or told
+        return value != peek(r + ARG)
     if kind == steps.CMPXCHG:
         return value != peek(r + ARG)
-    if kind == steps.SEM_TRYWAIT or kind == steps.SEM_WAIT_UNLESS:
-        return low(value) == 0 and (told or kind == steps.SEM_TRYWAIT)
-    if kind == steps.MUTEX_TRYLOCK or kind == steps.MUTEX_LOCK_UNLESS:
-        return low(value) != 0 and (told or kind == steps.MUTEX_TRYLOCK)
-    return False
+    if kind == steps.SEM_TRYWAIT:
+        return low(value) == 0
+    return kind == steps.MUTEX_TRYLOCK and peek(r + ARG) == 0 and low(value) != 0
+
+
+@outline
+def in_vain(c: int, cpu: int) -> int:
+    """How many messages before the newest there is one that a CPU, which waits, may read, and that does not end its wait; -1:
+    there is none.
+    """
+    r = record_of(c, cpu)
+    kind, w = peek(r + KIND), word_of(c, peek(r + PLACE))
+    if not ends_wait(r, kind, peek(peek(r + PLACE))):
+        return 0
+    if w >= 0:
+        n = peek(newest_of(c, w))
+        for back in range(1, min(n - peek(view(c, row(c, cpu, KNOWN), w)) + 1, MOST_MESSAGES)):
+            if not ends_wait(r, kind, peek(value_of(c, w, n - back))):
+                return back
+    return -1
+
+
+@inline
+def ends_wait(r: int, kind: int, value: int) -> bool:
+    """Whether what a CPU waits for has come."""
+    if kind == steps.WAIT_EQUAL_UNLESS:
+        return value == peek(r + ARG)
+    if kind == steps.WAIT_NOT_EQUAL_UNLESS:
+        return value != peek(r + ARG)
+    return low(value) > 0 if kind == steps.SEM_WAIT_UNLESS else low(value) == 0
+
+
+@inline
+def is_told_late(c: int, cpu: int, back: int) -> bool:
+    """Whether a CPU can give up waiting as the message says that is so many before the newest of the word that ends its wait,
+    after it has looked in vain. The newest of both is what it sees without this.
+    """
+    stop = peek(record_of(c, cpu) + STOP)
+    if stop == 0:
+        return False
+    vain = in_vain(c, cpu)
+    if back == 0:
+        return vain > 0 and peek(stop) != 0
+    w = word_of(c, stop)
+    if w < 0 or vain < 0:
+        return False
+    n = peek(newest_of(c, w)) - back
+    return n >= peek(view(c, row(c, cpu, KNOWN), w)) and peek(value_of(c, w, n)) != 0

@@ -27,6 +27,7 @@ from shmkret.machines.compiled.watched import (
     give_up,
     has_buffer,
     has_fences,
+    is_told,
     me,
     put,
     saw,
@@ -134,7 +135,7 @@ def wait_unless(kind: int, place: int, value: int, stop: int) -> int:
     seen = view(r, place)
     saw(r, seen)
     come = (seen == value) == (kind == steps.WAIT_EQUAL_UNLESS)
-    was_possible(r, place, come or view(r, stop) != 0)
+    was_possible(r, place, come or is_told(r))
     return 1 if come else 0
 
 

@@ -41,6 +41,7 @@ from shmkret.machines.compiled.watched import (
     STACK,
     give_up,
     has_buffer,
+    is_told,
     low,
     me,
     put,
@@ -95,7 +96,7 @@ def sem_wait_unless(kind: int, address: int, stop: int) -> int:
     r = me()
     before = view(r, address)
     taken = low(before) > 0
-    was_possible(r, address, taken or view(r, stop) != 0)
+    was_possible(r, address, taken or is_told(r))
     if taken:
         write(r, address, before - 1, uses(r, address, 1))
     saw(r, 1 if taken else 0)
@@ -109,7 +110,7 @@ def mutex_lock_unless(kind: int, address: int, stop: int) -> int:
     r = me()
     before = view(r, address)
     free = low(before) == 0
-    was_possible(r, address, free or view(r, stop) != 0)
+    was_possible(r, address, free or is_told(r))
     if free:
         write(r, address, before + 1 + peek(r + NUMBER), uses(r, address, 1))
     saw(r, 0 if free else EBUSY)

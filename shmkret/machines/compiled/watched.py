@@ -42,9 +42,10 @@ SP, KIND, PLACE, ARG, STOP, PAST, STEPS, CLOCK, NUMBER, CONTROL, PRIVATES, AT_ON
 the word that ends a wait); a number for all that it has read; how many steps it did, what its clock says, its number, the
 control block, its accesses to words of its own since its last step; whether it does all that it does in one step; two words
 that its code is called with."""
-ISSUED, COMMITTED, FENCED, OLD_PLACE, OLD_VALUE = (8 * j for j in range(40, 45))
+ISSUED, COMMITTED, FENCED, OLD_PLACE, OLD_VALUE, OLD_STOP = (8 * j for j in range(40, 46))
 """Where in a CPU's record: how many stores have gone into its buffer, and how many of them to memory; whether there was a fence
-since its last step; the word of which its step reads an old message, or 0, and what that says."""
+since its last step; the word of which its step reads an old message, or 0, and what that says; whether an old message ends its
+wait."""
 
 (
     MAIN, PRINT, OWN_PRINT, UNDO, UNDO_TOP, UNDO_MOST, ARENA, SIZE, USERS, LONGEST, GREW, NR, MOST_STACK, BUFFERED, OVERFLOWED,
@@ -236,7 +237,17 @@ def view(r: int, place: int) -> int:
         n -= 1
         if peek(entry_of(r, n)) == place:
             return peek(entry_of(r, n) + 8)
-    return peek(r + OLD_VALUE) if peek(r + OLD_PLACE) == place else peek(place)
+    if peek(r + OLD_PLACE) == place:
+        poke(r + OLD_PLACE, 0)  # of this step the first look alone
+        return peek(r + OLD_VALUE)
+    return peek(place)
+
+
+@inline
+def is_told(r: int) -> bool:
+    """Whether the word that ends a CPU's wait says so, as the CPU sees it."""
+    stop = peek(r + STOP)
+    return stop != 0 and (peek(r + OLD_STOP) != 0 or view(r, stop) != 0)
 
 
 @inline
