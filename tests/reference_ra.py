@@ -216,8 +216,9 @@ def steps(program, state, i):
 
 
 def ends_of(program, first=()):
-    """Every end of a program. A deadlock: nobody can do anything, when every message has become visible; it is not gone on from,
-    though somebody who still reads an old message might."""
+    """Every end of a program. A deadlock: nobody can do anything, when every message has become visible. It is not gone on
+    from, though somebody who still reads an old message might.
+    """
     nothing = Known(NOWHERE, (0,) * len(program))
     words = (*first, *[0] * (NR_WORDS - len(first)))
     start = State(tuple((Message(value, nothing),) for value in words), tuple(Cpu(nothing, nothing, nothing) for _ in program))

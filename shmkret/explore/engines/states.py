@@ -7,7 +7,8 @@ Deaths     come before a step, and not after a CPU's last. A store that is no st
            if another reads that word, it is a step; if the check of an end does, it becomes one:
            shmkret.explore.stacks.looked_at
 Ends       that have the same words are checked once: a check depends on the arena alone
-Buffers    under x86-TSO a CPU does no store while its buffer is full: a search in which one was is bounded by that
+Buffers    under x86-TSO a CPU does no store while its buffer is full: a search in which one was is bounded by that. So is one
+           under release-acquire memory in which older messages of a word might have been read than are kept
 Odds       two states are taken for one with a chance of at most n * n / 2**65 in a search of n states
 """
 
@@ -30,6 +31,7 @@ from shmkret.explore.stacks.control import (
     FULL,
     LEARNED,
     MORE,
+    MOST_MESSAGES,
     OVERCROWDED,
     OVERFLOWED,
     STATES,
@@ -156,7 +158,9 @@ def searched(
         if status in (FULL, TOO_DEEP):
             outcome.gave_up = "the table is full" if status == FULL else "the path is too long"
         if status == FINISHED and stacks.get(OVERFLOWED):
-            outcome.gave_up = f"a store buffer was full, of {stacks.get(BUFFERED)} stores"
+            deep = stacks.get(BUFFERED)
+            full = f"a store buffer was full, of {deep} stores" if deep else f"a word had more than {MOST_MESSAGES} messages to read"
+            outcome.gave_up = full
         outcome.complete = status == FINISHED and not outcome.gave_up
         return outcome
 

@@ -6,6 +6,8 @@ import ctypes
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from shmkret.explore.scene import RA
 from shmkret.explore.stacks import clocks, control, view_states, views
 from shmkret.machines.compiled import watched
@@ -38,3 +40,10 @@ class Messages:
         if self._asked:
             ctypes.memset(self._views, 0, clocks.MOST_ROWS * clocks.ROW)
             ctypes.memset(self._history, 0, views.PLACES)
+
+    def old(self, address: int, back: int) -> int:
+        """What the message says that is so many before the newest of the word at an address. Raises: ValueError."""
+        words = np.ctypeslib.as_array((ctypes.c_int64 * (views.HISTORY_BYTES // 8)).from_address(self._history))
+        w = words[views.PLACES // 8 :][: views.MOST_WORDS].tolist().index(address)
+        n = int(words[views.NEWEST // 8 + w]) - back
+        return int(words[views.VALUES // 8 + w * control.MOST_MESSAGES + n % control.MOST_MESSAGES])
