@@ -158,11 +158,16 @@ def searched(
         if status in (FULL, TOO_DEEP):
             outcome.gave_up = "the table is full" if status == FULL else "the path is too long"
         if status == FINISHED and stacks.get(OVERFLOWED):
-            deep = stacks.get(BUFFERED)
-            full = f"a store buffer was full, of {deep} stores" if deep else f"a word had more than {MOST_MESSAGES} messages to read"
-            outcome.gave_up = full
+            outcome.gave_up = _overflowed(stacks.get(BUFFERED))
         outcome.complete = status == FINISHED and not outcome.gave_up
         return outcome
+
+
+def _overflowed(buffered: int) -> str:
+    """What there was no room for. buffered: how many stores a buffer holds back."""
+    if buffered:
+        return f"a store buffer was full, of {buffered} stores"
+    return f"a word had more than {MOST_MESSAGES} messages to read"
 
 
 def so_far(stacks: Stacks, outcome: Outcome) -> Outcome:
