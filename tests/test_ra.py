@@ -72,7 +72,9 @@ ORDERS = {
     "mp-exchanges": [
         [("store relaxed", X, 1), ("exchange", Y, 1)], [("cmpxchg", Y, 7, 8), ("load relaxed", X)],
     ],
-    "a-release-sequence-by-another": [MIXED, [("down", Y)], [("load", Y), ("load relaxed", X)]],
+    "a-release-sequence-by-another": [
+        [("store relaxed", X, 1), ("store", Y, 2)], [("down", Y)], [("load", Y), ("load relaxed", X)],
+    ],
     "a-release-sequence-of-its-own-is-none": [[*MIXED, ("store relaxed", Y, 2)], RECEIVES],
     "a-semaphore-taken-gives-nothing": [[("down", Y), ("store relaxed", X, 1), ("down", Y)], RECEIVES],
     "coherence": [[("store relaxed", X, 1), ("store relaxed", X, 2)], [("load relaxed", X)] * 3],

@@ -46,7 +46,7 @@ def add(commands: Any) -> None:
         "--model",
         default="sc",
         metavar="NAME",
-        help="how memory behaves: sc, sequentially consistent, tso, as x86, or ra, release-acquire; sc",
+        help="how memory behaves: sc, sequentially consistent, tso, as x86, or ra, for Arm; sc",
     )
     explore.add_argument(
         "--seconds", type=float, default=math.inf, metavar="S", help="give up after that long, for each search"

@@ -15,9 +15,9 @@ x86-TSO   what takes, gives back, sleeps or wakes is done when the CPU's stores 
           kernel/futex/waitwake.c). A call that fails promises nothing (XBD 4.12; sem_trywait() of libc has read a 0, and no
           more): a try that finds nothing, and who is told to stop, may have stores in the buffer. sem_init() and
           pthread_mutex_init() promise nothing either: they are stores
-RA        what takes acquires, and what gives releases (XBD 4.12), of the newest value; neither is a fence. A call that fails may
-          have seen an old value, and promises nothing. sem_init() and pthread_mutex_init() promise nothing: a relaxed and a plain
-          store. futex(2) has its full barrier; that who is woken knows what the waker knew, its manual does not say
+RA        what takes acquires, and what gives releases (XBD 4.12), of the newest value; neither is a fence. A call that fails
+          may have seen an old value, and promises nothing. sem_init() and pthread_mutex_init() promise nothing: a relaxed, and
+          a plain store. futex(2) has its full barrier; that who is woken knows what the waker knew, its manual does not say
 
 Source    sem_overview(7), pthread_mutex_lock(3), pthread_mutexattr_setrobust(3), futex(2)
 """
