@@ -29,8 +29,9 @@ OWN_SHM = Path(os.environ["SHMKRET_SHM_DIR"])
 settings.register_profile("shmkret", deadline=None, print_blob=True)
 settings.load_profile("shmkret")
 
-# A script's background jobs inherit SIGINT ignored, and what is ignored stays so in our children.
+# A script's background jobs inherit SIGINT ignored, nohup's SIGHUP; and what is ignored stays so in our children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 FEW = {
     # Stressed: many deaths, or processes that must be compiled for one by one.

@@ -1,5 +1,6 @@
 """What a cache may never do: serve machine code that these sources, settings and values would not give now."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ from shmkret.errors import PluginError
 from shmkret.kernel import program
 from shmkret.machines import compiled as compiling
 from shmkret.machines import control, plain
+from shmkret.machines.compiled import cache, loop
 from shmkret.measure import doctor
 from shmkret.measure.cell import Cell
 from shmkret.measure.subjects.kretprobes import Prepared
@@ -519,3 +521,44 @@ def test_threads_that_measure_do_not_disturb_each_other():
     done = in_a_process(RUN)
 
     assert (done.stdout, done.stderr) == ("True 1\n", "")
+
+
+# Two that want the same.
+
+
+def test_two_processes_compile_the_same_once(tmp_path, monkeypatch):
+    """The second waits for the first; not for ever, and not where no lock can be had."""
+    folder = tmp_path / "loop"
+    ready, go = os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        with cache.alone(folder):
+            os.write(ready[1], b"1")
+            os.read(go[0], 1)
+            folder.mkdir()
+        os._exit(0)
+    os.read(ready[0], 1)
+    monkeypatch.setattr(cache, "PATIENCE_S", 0.1)
+    with cache.alone(folder):
+        assert not folder.exists()
+    monkeypatch.setattr(cache, "PATIENCE_S", 60.0)
+    threading.Timer(0.1, os.write, (go[1], b"1")).start()
+    with cache.alone(folder):
+        assert folder.exists()
+    assert os.waitpid(pid, 0)[1] == 0
+    assert list(tmp_path.iterdir()) == [folder]
+
+    with cache.alone(tmp_path / "no such folder" / "loop"):
+        pass
+    for end in (*ready, *go):
+        os.close(end)
+
+
+def test_a_loop_is_compiled_alone(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(loop, "alone", lambda folder: asked.append(folder) or contextlib.nullcontext())
+
+    loop.compile_to(lambda a: a, numba.int64(numba.int64), tmp_path / "loop")
+    loop.compile_to(lambda a: a, numba.int64(numba.int64), None)
+
+    assert asked == [tmp_path / "loop"]

@@ -52,7 +52,7 @@ def arena_in_use(scheme, *, lock="ttas", worker="sleepers", is_named=False):
     build = replace(build_of(worker, scheme, lock), recoverable=True)
     world = World.of(build, SIZES)
     with world.create_arena(world.geometry(1), named=is_named) as arena:
-        machine = PlainMachine(build.cache())
+        machine = PlainMachine(build.common_cache())
         native.free_locks(world, arena, machine)
         arena.records("runqueues")["quiescent"] = 1
         arena.records("recovery")["life"][:2] = LIVE
@@ -133,7 +133,7 @@ def test_a_flipped_bit_of_a_list_is_repaired_and_tasks_find_their_newest_first(s
 def test_a_task_whose_older_call_would_return_first_is_found_and_named(scheme):
     with arena_in_use(scheme, worker="recursion") as (arena, build):
         k = plain.kernel(World.of(build, SIZES), arena)
-        with atomics.use(PlainMachine(build.cache())):
+        with atomics.use(PlainMachine(build.common_cache())):
             for level in range(3):
                 call(k, 0, 0, 0, call_site(0, level))
                 prologue(k.arch, k, 0)
@@ -180,7 +180,7 @@ def test_a_lock_that_cannot_say_whether_it_is_free_is_made_free(tmp_path):
 def test_the_queue_of_the_dead_is_emptied(lock):
     """One held it, another waited behind."""
     with arena_in_use("hashed", lock=lock) as (arena, build):
-        machine, world = PlainMachine(build.cache()), World.of(build, SIZES)
+        machine, world = PlainMachine(build.common_cache()), World.of(build, SIZES)
         locks = plain.kernel(world, arena).table_locks
         closed = plain.PlainWords(np.ones(1, np.int64))
         with atomics.use(machine):

@@ -96,7 +96,7 @@ class Stacks:
         self.watching = watching.Watching(scene, watching.under(model, monitors), place)
         self.geometry = world.geometry(scene.nr_recoverers)
         self.arena = world.create_arena(self.geometry)
-        machine = _Beginning(self._named, folder)
+        machine = _Beginning(self._named, own)
         world.free_locks(machine, plain.kernel(world, self.arena), self.arena)
         scene.prepare(self.arena)
         self._machine = machine

@@ -7,6 +7,7 @@ Cache     Numba's own freshness check misses edited callees and mixes up plug-in
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import fnmatch
 import hashlib
 import os
@@ -15,7 +16,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,38 @@ class FolderCache(FunctionCache):  # type: ignore[misc]
                 shutil.rmtree(entry, ignore_errors=True)
             else:
                 entry.unlink(missing_ok=True)
+
+
+PATIENCE_S = 120.0
+"""For how long another process may compile the same."""
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Compile for this folder while no other process does: who waited finds what was compiled.
+
+    Who is stopped as it compiles is waited for PATIENCE_S, and no longer: then both compile.
+    """
+    try:
+        lock = os.open(f"{folder}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:  # a cache that cannot be written is done without
+        yield
+        return
+    ours = False
+    try:
+        until = time.monotonic() + PATIENCE_S
+        while not ours and time.monotonic() < until:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                ours = True
+            if not ours:
+                time.sleep(0.02)
+        yield
+    finally:
+        if ours:  # whoever waits for it has it open; who comes later makes another, and finds the code
+            with contextlib.suppress(OSError):
+                Path(f"{folder}.lock").unlink()
+        os.close(lock)
 
 
 def _package_digest() -> bytes:
