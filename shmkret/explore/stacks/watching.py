@@ -95,6 +95,12 @@ class Watching:
             yield from ((8 * int(i), _named(int(words[i]))) for i in np.flatnonzero(words))
 
 
+def _question_in(folder: Path, scene: Scene) -> Path:
+    """Where a compiled question is kept: a scene that adds nothing to it has that of all scenes of its build."""
+    whose = scene.world.build.digest if scene.always is nothing_more else folder.name.removesuffix("-watched")
+    return folder.with_name(f"{whose}-always-watched")
+
+
 def _named(word: int) -> list[int]:
     """Those that a word of shmkret.machines.compiled.holders names."""
     alone, shared = word & (READER - 1), word // READER
