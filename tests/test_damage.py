@@ -25,6 +25,7 @@ from shmkret.audit.repair import _order, repair
 from shmkret.cli.main import main
 from shmkret.errors import ArenaError, PluginError
 from shmkret.kernel.kprobes import call
+from shmkret.kernel.registration import REGISTERED, UNREGISTERED
 from shmkret.kernel.task import call_site
 from shmkret.locks import acquire, acquire_unless, mcs, release
 from shmkret.machines import native, plain
@@ -93,6 +94,30 @@ def test_every_bit_of_every_checked_word_is_found_and_named(scheme):
         assert unnamed == []
         assert flipped == found == 64 * len(checked_words(arena, build.scheme))
         assert bytes(arena._bytes) == whole
+
+
+@pytest.mark.parametrize("scheme", ["global", "hashed"])
+def test_whose_an_instance_in_flight_is_and_how_many_a_probe_has_is_checked(scheme):
+    """Each bit of these words: nothing else says what they were, so that they are not damaged where repair is tried."""
+    with arena_in_use(scheme) as (arena, build):
+        flying = [ri for order in hung(arena) for ri in order]
+        of = {ri: int(arena.records("instances")["rp"][ri]) for ri in flying}
+        registered = np.flatnonzero(arena.records("probes")["registered"] == REGISTERED).tolist()
+        assert set(of.values()) - {NIL}
+        words = [("instances", "rp", ri) for ri in flying] + [("probes", "maxactive", p) for p in registered]
+        for section, field, i in words:
+            for bit in range(64):
+                flip(arena, section, field, i, bit)
+                wrong = " ".join(sentences(audit(arena, None)))
+                flip(arena, section, field, i, bit)
+                own = f"instance {i} is in flight, of probe" if field == "rp" else f"probe {i} has"
+                assert own in wrong or f"probe {of.get(i)} has" in wrong, (section, field, i, bit, wrong)
+        assert audit(arena, build.scheme) == []
+
+        arena.records("probes")["registered"][of[flying[0]]] = UNREGISTERED
+        assert f"instance {flying[0]} is in flight, of probe {of[flying[0]]}, which is not registered" in sentences(
+            audit(arena, None)
+        )
 
 
 def names_of(section, field, i):

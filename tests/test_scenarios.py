@@ -41,7 +41,9 @@ from .worlds import ARCHS, HERE, SCHEMES, Explored, build_of, one_round_each
 SCENARIOS = str(HERE / "scenarios.py")
 PRIMITIVES = HERE / "probed_primitives.py"
 QUICK = {("hashed", "ia64")}
-LOST = {"global": [], "hashed": [], "objpool": [], "rfc": ["5 instances lost, such as instance 60"]}
+LOST = {"global": [], "hashed": [], "objpool": [], "rfc": [
+    "5 instances lost, such as instance 60", "probe 9 has 0 free instances and 0 in flight, and its maxactive is 4"
+]}  # fmt: skip
 """The seed burns the four instances of the refusing probe, and forgets the orphan of a task that died."""
 
 

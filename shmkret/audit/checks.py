@@ -5,7 +5,7 @@ Always    calls = hits + nmissed + kp.nmissed + refused, over all kretprobes, th
           a task that stands outside every probed call has no instance in flight
           where the run is recoverable: a task's instances hang in the order of its calls, the newest first
           every instance is on the free list of its probe, in the bucket of its task, or on the slab: in one of these places
-          a probe that is not registered has no free instance
+          a probe that is not registered has no instance; one that is has as many as its maxactive says
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from collections.abc import Callable, Iterator
 from itertools import groupby
 
 import numpy as np
-from numpy.typing import NDArray
 
-from shmkret.arena.chains import FREE, HUNG, OF_BUCKET, SLAB, Chain, Listed, Walked, hung, instances_on, walk_all
+from shmkret.arena.chains import FREE, HUNG, OF_BUCKET, SLAB, Chain, Listed, Walked, Words, hung, instances_on, walk_all
 from shmkret.arena.hashing import hash_ptr
 from shmkret.arena.records import KRETPROBE
 from shmkret.arena.segment import Arena
@@ -24,7 +23,7 @@ from shmkret.audit import findings as kinds
 from shmkret.audit.checked import CHECKED
 from shmkret.audit.findings import Finding
 from shmkret.errors import PluginError
-from shmkret.kernel.registration import UNREGISTERED
+from shmkret.kernel.registration import REGISTERED, UNREGISTERED
 from shmkret.machines.world import NotFree
 from shmkret.moves.intents import AT_REST, IN_FLIGHT
 from shmkret.plugins.calls import blamed
@@ -49,6 +48,8 @@ def audit(arena: Arena, scheme: Plugin | None, *, at_rest: bool = True) -> list[
     for kind, what in ((kinds.LOST, places == 0), (kinds.DOUBLED, places > 1)):
         if is_known and what.any():
             wrong.append(Finding(kind, int(np.flatnonzero(what)[0]), int(what.sum()), 0))
+    if is_known:
+        wrong += _of_probes(arena, lists, instances_on(in_flight))
     if arena.geometry.recoverable:
         wrong += [*(_states(arena, in_flight) if is_known else ()), *_order(arena, in_flight), *_recovery_words(arena)]
     if at_rest:
@@ -65,7 +66,7 @@ def _kinds_of(lists: list[Walked]) -> list[list[Walked]]:
     return [list(of) for _, of in groupby(lists, key=lambda one: one.listed)]
 
 
-def _numbers(lists: list[Walked]) -> NDArray[np.int64]:
+def _numbers(lists: list[Walked]) -> Words:
     """For each of those instances, which list it is on."""
     return np.repeat([one.number for one in lists], [len(one.order) for one in lists]).astype(np.int64)
 
@@ -139,11 +140,29 @@ def _is_hashed(listed: Listed) -> bool:
     return isinstance(listed, Chain) and listed.of == OF_BUCKET
 
 
-def _of_tasks_at_rest(arena: Arena, in_flight: NDArray[np.int64]) -> int:
+def _of_tasks_at_rest(arena: Arena, in_flight: Words) -> int:
     """Instances in flight of tasks that stand outside every probed call."""
     tasks, places = arena.records("instances")["task"][in_flight], arena.records("tasks")["place"]
     owners = tasks[(tasks >= 0) & (tasks < len(places))]
     return int((places[owners] == 0).sum())
+
+
+def _of_probes(arena: Arena, lists: list[Walked], in_flight: Words) -> Iterator[Finding]:
+    """In flight or free, the instances of a probe are as many as it was given, and none when it is gone."""
+    probes, owners = arena.records("probes"), arena.records("instances")["rp"][in_flight]
+    nr = len(probes)
+    known = (owners >= 0) & (owners < nr)
+    gone = ~known & (owners != NIL)
+    gone[known] = probes["registered"][owners[known]] == UNREGISTERED
+    for ri, rp in zip(in_flight[gone].tolist(), owners[gone].tolist(), strict=True):
+        yield Finding(kinds.GONE, ri, rp)
+    free, flying = np.zeros(nr, np.int64), np.bincount(owners[known], minlength=nr)
+    for one in lists:
+        if one.listed.kind == FREE:
+            free[one.number] += len(one.order)
+    has_them = (probes["kind"] == KRETPROBE) & (probes["registered"] == REGISTERED)
+    for p in np.flatnonzero(has_them & (free + flying != probes["maxactive"])).tolist():
+        yield Finding(kinds.NUMBER, p, (int(free[p]), int(flying[p])), int(probes["maxactive"][p]))
 
 
 def _states(arena: Arena, in_flight: list[Walked]) -> Iterator[Finding]:
@@ -251,7 +270,7 @@ def books(arena: Arena) -> dict[str, int]:
     return counts
 
 
-def _sum(words: NDArray[np.int64]) -> int:
+def _sum(words: Words) -> int:
     """Exact: a damaged count may be anything."""
     return sum(words.ravel().tolist())
 
