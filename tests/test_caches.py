@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numba
 import numpy as np
@@ -18,7 +19,7 @@ from shmkret.errors import PluginError
 from shmkret.kernel import program
 from shmkret.machines import compiled as compiling
 from shmkret.machines import control, plain
-from shmkret.machines.compiled import cache, loop
+from shmkret.machines.compiled import cache, loop, trust
 from shmkret.measure import doctor
 from shmkret.measure.cell import Cell
 from shmkret.measure.subjects.kretprobes import Prepared
@@ -562,3 +563,38 @@ def test_a_loop_is_compiled_alone(tmp_path, monkeypatch):
     loop.compile_to(lambda a: a, numba.int64(numba.int64), None)
 
     assert asked == [tmp_path / "loop"]
+
+
+# What others may have put there.
+
+
+def test_a_cache_that_others_may_write_is_not_used_and_that_is_said(tmp_path, monkeypatch, capsys):
+    """What lies there is run."""
+    above, root = tmp_path / "above", tmp_path / "above" / "cache"
+    root.mkdir(parents=True)
+    monkeypatch.setenv("SHMKRET_CACHE_DIR", str(root))
+    assert cache.cache_folder(()).parent == root
+    own = cache.cache_folder(())
+    for path, mode, is_used in (
+        (root, 0o777, False), (root, 0o1777, True), (above, 0o777, False), (above, 0o1777, True), (own, 0o777, False),
+    ):  # fmt: skip
+        before = path.stat().st_mode
+        path.chmod(mode)
+        assert bool(cache.cache_folder(())) == is_used, (path, oct(mode))
+        path.chmod(before)
+    said = capsys.readouterr().err.splitlines()
+    assert f"shmkret: the cache {root} is not used, and all is compiled anew: {above} may be written by others" in said
+    assert len(said) == 3
+
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    assert cache.cache_folder(()) is None
+    assert f"{cache._folder_of(root, b'')}".rpartition("/")[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("gid", "members", "is_ours"), [(0, [], True), (77, [], True), (77, ["eve"], False), (78, [], False)])
+def test_a_group_of_us_alone_is_nobody_else(gid, members, is_ours, tmp_path, monkeypatch):
+    groups = {0: "root", 77: "me", 78: "staff"}
+    monkeypatch.setattr(trust.grp, "getgrgid", lambda gid: SimpleNamespace(gr_name=groups[gid], gr_mem=members))
+    monkeypatch.setattr(trust.pwd, "getpwuid", lambda uid: SimpleNamespace(pw_name="me"))
+
+    assert trust._is_own_group(gid) == is_ours

@@ -17,7 +17,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.registry import cpu_target
 
 from shmkret.errors import UnfitMachine
+from shmkret.machines.compiled.trust import why_not_ours
 
 CACHE_DAYS = 14
 PACKAGE = Path(__file__).parents[2]
@@ -165,7 +166,9 @@ def unusual_settings() -> list[str]:
 
 
 def cache_folder(plugins: tuple[str, ...]) -> Path | None:
-    """The folder of compiled code for our sources and plug-ins of these digests; None when the place is not writable."""
+    """The folder of compiled code for our sources and plug-ins of these digests; None when the place is not writable, or when
+    others may have put code there, which is said once.
+    """
     whole = _PACKAGE_DIGEST + _settings_digest() + "\0".join(plugins).encode()
     try:
         root = Path(os.environ.get("SHMKRET_CACHE_DIR") or _user_cache() / "shmkret")
@@ -173,10 +176,19 @@ def cache_folder(plugins: tuple[str, ...]) -> Path | None:
         if _apart:
             usual, folder = folder, _folder_of(root, whole + _apart[0])
             _use_of(usual, folder, _apart[1])
+        why = why_not_ours(folder)
+        if why:
+            _say(f"the cache {root} is not used, and all is compiled anew: {why}")
+            return None
         _prune(root)
     except (OSError, RuntimeError):  # RuntimeError: this user has no home
         return None
     return folder if os.access(folder, os.W_OK) else None
+
+
+@cache
+def _say(words: str) -> None:
+    print(f"shmkret: {words}", file=sys.stderr)
 
 
 def _folder_of(root: Path, whole: bytes) -> Path:
