@@ -32,6 +32,7 @@ from shmkret.explore.stacks.control import (
     CLOCKS,
     CROWDED,
     CURRENT,
+    CUT,
     CYCLE,
     DEADLOCK,
     DEATHS,
@@ -192,6 +193,7 @@ def next_choice(c: int, nr: int, frame: int) -> int:
             preempts = bound >= 0 and choice < nr and last >= 0 and choice != last and comes(c, last)
             if not (preempts and peek(frame + F_USED) >= bound):
                 break
+            poke(c + CUT, 1)
         choice += 1
     return choice
 

@@ -72,6 +72,8 @@ class Stacks:
         monitors: Collection[str] = watching.USUAL,
     ) -> None:
         self.scene = scene
+        self.preemptions: int | None = None
+        """The most that a search may have in one run; None: any number."""
         self._buffered = {SC: 0, TSO: watched.MOST_BUFFERED}[model]
         if scene.nr_cpus >= watched.QUEUE_END:
             raise UsageError(f"a search has at most {watched.QUEUE_END - 1} CPUs; {scene.name} has {scene.nr_cpus}")
@@ -234,7 +236,7 @@ class Stacks:
         users[[place // 8 for place in self._shared]] |= watched.STEP
         zero = (
             control.STATES, control.DONE_STEPS, control.ENDS, control.DEEPEST, control.DISTINCT, control.DEPTH, *nodes.COUNTS,
-            watched.PRINT, watched.OWN_PRINT, watched.UNDO_TOP, watched.OVERFLOWED,
+            control.CUT, watched.PRINT, watched.OWN_PRINT, watched.UNDO_TOP, watched.OVERFLOWED,
         )  # fmt: skip
         self._set(dict.fromkeys(zero, 0) | {control.SAVED_TOP: self._saved, control.REDUCED: int(self._static is None)})
         self.put(nodes.RACE_AT, -1)
