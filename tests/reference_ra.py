@@ -10,6 +10,7 @@ Source    O. Lahav, N. Giannarakis and V. Vafeiadis, "Taming release-acquire con
           POPL 2017, sections 3 and 4, without promises; [atomics.order], [intro.races] of C++20
 """
 
+from itertools import combinations
 from typing import NamedTuple
 
 from .programs import NR_WORDS, X
@@ -207,12 +208,13 @@ def steps(program, state, i):
                 yield n == newest, changed(then._replace(sleepers=(*then.sleepers, (word, i))), i, asleep=True)
     else:
         assert name == "wake", name
-        state = fence(state, i)
-        woken = [one for one in state.sleepers if one[0] == word][:value]
-        state = state._replace(sleepers=tuple(one for one in state.sleepers if one not in woken))
-        for _, sleeper in woken:
-            state = answered(state, sleeper, asleep=False)
-        yield True, answered(state, i)
+        asleep = [one for one in state.sleepers if one[0] == word]
+        for woken in combinations(asleep, min(max(value, 1), len(asleep))):
+            then = fence(state, i)
+            then = then._replace(sleepers=tuple(one for one in state.sleepers if one not in woken))
+            for _, sleeper in woken:
+                then = answered(then, sleeper, asleep=False)
+            yield True, answered(then, i)
 
 
 def ends_of(program, first=()):

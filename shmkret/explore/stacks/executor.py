@@ -73,6 +73,8 @@ class Stacks:
         monitors: Collection[str] = watching.USUAL,
     ) -> None:
         self.scene = scene
+        self.preemptions: int | None = None
+        """The most that a search may have in one run; None: any number."""
         self._buffered = watched.MOST_BUFFERED if model == TSO else 0
         if scene.nr_cpus >= watched.QUEUE_END:
             raise UsageError(f"a search has at most {watched.QUEUE_END - 1} CPUs; {scene.name} has {scene.nr_cpus}")
@@ -98,7 +100,7 @@ class Stacks:
         self.watching = watching.Watching(scene, watching.under(model, monitors), place)
         self.geometry = world.geometry(scene.nr_recoverers)
         self.arena = world.create_arena(self.geometry)
-        machine = _Beginning(self._named, folder)
+        machine = _Beginning(self._named, own)
         world.free_locks(machine, plain.kernel(world, self.arena), self.arena)
         scene.prepare(self.arena)
         self._machine = machine
@@ -236,11 +238,12 @@ class Stacks:
         users[[place // 8 for place in self._shared]] |= watched.STEP
         zero = (
             control.STATES, control.DONE_STEPS, control.ENDS, control.DEEPEST, control.DISTINCT, control.DEPTH, *nodes.COUNTS,
-            watched.PRINT, watched.OWN_PRINT, watched.UNDO_TOP, watched.OVERFLOWED,
+            control.CUT, watched.PRINT, watched.OWN_PRINT, watched.UNDO_TOP, watched.OVERFLOWED,
         )  # fmt: skip
         self._set(dict.fromkeys(zero, 0) | {control.SAVED_TOP: self._saved, control.REDUCED: int(self._static is None)})
         self.put(nodes.RACE_AT, -1)
         self._set({getattr(control, name.upper()): value for name, value in values.items()})
+        self.put(watched.MAY_DIE, int(self.get(control.MORTAL) != 0 and self.get(control.DEATHS) > 0))
         ctypes.memset(self._control + watched.QUEUE, 0, 8 * watched.QUEUE_END)
         self.watching.begin(self.arena)
         self._messages.begin()

@@ -45,6 +45,7 @@ from shmkret.explore.stacks.clocks import (
     gives_only,
     joins,
     number_of,
+    only_queues,
     record_of,
     replaces,
     row,
@@ -67,6 +68,7 @@ from shmkret.machines.compiled.watched import (
     VIEWS,
     keep,
     low,
+    owner_in,
 )
 from shmkret.text.marks import inline, outline
 
@@ -242,7 +244,7 @@ def sees(c: int) -> int:
     elif kind == steps.STORE or kind == steps.MUTEX_INIT:
         event(c, nr, cpu, place, WROTE)
         stores(c, nr, cpu, place, kind)
-    elif kind != steps.FENCE and kind != steps.FUTEX_WAKE and kind != steps.ASLEEP:
+    elif kind != steps.FENCE and not only_queues(kind):
         races_by_design(c, nr, cpu, back)
     return 0
 
@@ -327,7 +329,7 @@ def can_read(r: int, kind: int, value: int) -> bool:
         return value != peek(r + ARG)
     if kind == steps.SEM_TRYWAIT:
         return low(value) == 0
-    return kind == steps.MUTEX_TRYLOCK and peek(r + ARG) == 0 and low(value) != 0
+    return kind == steps.MUTEX_TRYLOCK and peek(r + ARG) == 0 and owner_in(value) != 0
 
 
 @outline
@@ -354,7 +356,7 @@ def ends_wait(r: int, kind: int, value: int) -> bool:
         return value == peek(r + ARG)
     if kind == steps.WAIT_NOT_EQUAL_UNLESS:
         return value != peek(r + ARG)
-    return low(value) > 0 if kind == steps.SEM_WAIT_UNLESS else low(value) == 0
+    return low(value) > 0 if kind == steps.SEM_WAIT_UNLESS else owner_in(value) == 0
 
 
 @inline
