@@ -4,6 +4,7 @@ tests/locks/ has locks for the abilities that none of shmkret's own has, one wit
 """
 
 import os
+import re
 import signal
 from contextlib import contextmanager
 from dataclasses import replace
@@ -48,6 +49,7 @@ LARGE = {
     ("owner", "acquire"): [(3, 1, 1)],
     ("owner", "give up"): [(3, 1, 1)],
     ("owner", "take over"): [(2, 2, 1)],
+    ("sleeping", "acquire"): [(3, 1, 1)],
     ("combining", "combine"): [(2, 2, 1), (3, 1, 1)],
 }
 """Three seconds and more each on greenlets: they are searched compiled, by tests/test_trial_scenes.py. `combine` cannot be, and
@@ -211,6 +213,18 @@ def test_of_three_that_share_a_robust_mutex_one_may_sleep_for_ever():
     assert "deadlock" in found.what
     assert "asleep in robust_lock" in found.what
     assert trials.tried(robust, "robust", 2, 3, 1).complete
+
+
+@pytest.mark.full
+def test_the_compiled_search_finds_it_too_and_shows_who_is_woken_and_dies(capsys):
+    """Who wakes and who dies are choices that the schedule says, so that plain Python follows it to its end."""
+    assert main(["explore", "lock-death", "--lock", "pthread-robust", "--cpus", "3", "--rounds", "2"]) == 1
+    said = capsys.readouterr().out
+
+    assert re.search(r"deadlock: cpu \d waits in asleep in mutex_lock of locks\[0\]\.mutex", said)
+    assert 0 < said.index(" is woken") < said.index(" dies\n")
+    assert re.search(r"fetch_add script\[72\]\.word 1 -> 2 +shmkret/", said)  # the line of the last step
+    assert main(["explore", "lock-death", "--lock", "pthread-robust", "--rounds", "2", "--require-complete"]) == 0
 
 
 def test_readers_that_keep_one_another_out_are_caught(tmp_path):

@@ -231,21 +231,43 @@ def test_a_semaphore_keeps_its_high_half():
     assert "deadlock" in find([[("down", X)]], first=(HALF,)).wrong[0]
 
 
-def test_who_sleeps_first_is_woken_first():
-    """The first to sleep says so before, the second after it: when one is woken, the second sleeps on."""
+def test_any_of_those_who_sleep_is_woken_in_one_step_with_who_wakes():
+    """The first to sleep says so before, the second after it: when one is woken, either sleeps on."""
     program = [
         [("sleep", X, 0), ("store", Z, 1)],
         [("wait", Y, 1), ("sleep", X, 0), ("store", Z, 2)],
         [("wake", Y, 1), ("store", Y, 1), ("wake", X, 1)],
     ]
     found = find(program)
-    assert "deadlock: cpu 1 waits in asleep of buckets[0].first" in found.wrong
-    first_asleep = searches()
-    first_asleep.load(program)
-    first_asleep.stacks.begin()
-    for cpu in (0, 2, 2, 1, 1, 2):
-        assert first_asleep.stacks.follow(cpu)
-    assert [first_asleep.stacks.follow(cpu) for cpu in (1, 0)] == [False, True]
+    assert {f"deadlock: cpu {cpu} waits in asleep of buckets[0].first" for cpu in (0, 1)} <= {*found.wrong}
+    for woken in (0, 1):
+        searches().load([*program, [("load", W)]])
+        stacks = searches().stacks
+        stacks.begin(reasonless=1, mortal=15, deaths=1)
+        assert all(map(stacks.follow, (0, 2, 2, 1, 1, 2)))
+        others = [*range(2 * NR_CPUS), *range(2 * NR_CPUS + 2, 4 * NR_CPUS)]
+        assert not any(map(stacks.follow, others))  # but that one of the two sleeps no more
+        assert stacks.follow(2 * NR_CPUS + woken)
+        assert stacks.follow(3)
+        assert [stacks.follow(choice) for choice in (1 - woken, woken)] == [False, True]
+        assert stacks.follow(2 * NR_CPUS + 1 - woken)  # for no reason: the other was for one
+
+
+def test_so_many_are_woken_as_are_asked_for_and_each_on_its_word():
+    sleepers = [[("sleep", X, 0), ("add", Y, 1)], [("sleep", X, 0), ("add", Y, 8)], [("sleep", X, 0), ("add", Y, 64)]]
+    wakes = [("wait", W, 3), ("wake", X, 2), ("wake", Z, 1)]
+    comes = [[("add", W, 1), *one] for one in sleepers]
+    found = find([*comes, wakes])
+    stuck = [tuple(cpu for cpu in range(3) if f"cpu {cpu} waits" in wrong) for wrong in found.wrong]
+    assert {(0,), (1,), (2,)} <= {*stuck}
+    assert not find([*comes[:2], wakes[1:]], first=(1,)).wrong  # who does not sleep, is not woken
+    searches().load([*sleepers, wakes[1:]])
+    stacks = searches().stacks
+    stacks.begin()
+    assert all(map(stacks.follow, (0, 1, 2, 3)))
+    picked = [stacks.follow(2 * NR_CPUS + cpu) for cpu in (1, 1, 0, 2)]
+    assert picked == [True, False, True, False]
+    assert [stacks.follow(cpu) for cpu in (2, 0, 1, 3)] == [False, True, True, True]
 
 
 def test_a_sleep_ends_for_no_reason_as_often_as_is_asked_for():
@@ -683,8 +705,10 @@ def same_words(values):
 
 
 def on_stacks(_, values):
-    """A mutex as greenlets have it: 1, or 0 when it is held."""
-    return [int(word & HALF - 1 == 0) if i == MUTEX else word for i, word in enumerate(same_words(values))]
+    """A mutex as greenlets have it: 1, 0 when it is held, -1 when some may sleep, too."""
+    words = same_words(values)
+    words[MUTEX] = 1 if words[MUTEX] & HALF - 1 == 0 else -(words[MUTEX] >> 31 & 1)
+    return words
 
 
 def for_greenlets(arena):
@@ -717,11 +741,9 @@ CODE = st.lists(OPERATIONS, min_size=1, max_size=3).map(lambda parts: [one for p
 PROGRAM = st.lists(CODE, min_size=2, max_size=3).filter(lambda p: sum(map(len, p)) <= 7)
 
 
-OTHER = ("sleep", "wake", "wait unless", "wait not unless", "down unless", "lock unless")
+OTHER = ("wait unless", "wait not unless", "down unless", "lock unless")
 ALIKE = PROGRAM.filter(lambda p: not any(one[0] in OTHER for own in p for one in own))
-"""Without OTHER, of which greenlets know more: any sleeper may be woken, and who is told to stop may be told too late. Nobody
-dies: where CPUs do, greenlets have who waits in libc woken one at a time, as the kernel does.
-"""
+"""Without OTHER, of which greenlets know more: who is told to stop may be told too late."""
 
 
 @settings(max_examples=60)
@@ -734,6 +756,27 @@ dies: where CPUs do, greenlets have who waits in libc woken one at a time, as th
 @example([[("down", Y), ("load", Y)], [("wait not", Z, 1)], [("store", X, 1), ("up", Y)]])
 def test_both_executors_visit_the_same_states(program):
     assert_both_visit_the_same(program)
+
+
+IN_LIBC = ("down", "up", "try down", "lock", "unlock", "try lock", "robust", "unlock robust", "try robust", "load", "store")
+PARTS = st.lists(st.one_of(OPERATIONS, st.sampled_from(PAIRS)), min_size=1, max_size=2)
+SLEEPY = st.lists(PARTS.map(lambda parts: [one for part in parts for one in part]), min_size=2, max_size=3).filter(
+    lambda p: sum(map(len, p)) <= 7 and all(one[0] in (*IN_LIBC, "sleep", "wake") for own in p for one in own)
+)
+ROBUSTLY = [("robust", ROBUST), ("unlock robust", ROBUST)]
+
+
+@settings(max_examples=15)
+@given(SLEEPY, st.sampled_from([(0,), (1,), (0, 1)]), st.integers(1, 2))
+@example([[("down", X), ("up", X)], [("down", X)], [("up", X)]], (0,), 1)
+@example([[("lock", MUTEX), ("unlock", MUTEX)]] * 3, (0,), 1)
+@example([ROBUSTLY] * 3, (0,), 1)
+@example([ROBUSTLY * 2, ROBUSTLY, ROBUSTLY], (1,), 1)
+@example([ROBUSTLY, ROBUSTLY[:1], ROBUSTLY, ROBUSTLY], (1,), 1)
+@example([ROBUSTLY, [*ROBUSTLY[:1], ("load", X)], ROBUSTLY], (0, 1), 2)
+@example([[("sleep", X, 0)], [("sleep", X, 0)], [("wake", X, 1), ("wake", X, 1)]], (0, 1), 1)
+def test_where_cpus_die_both_executors_visit_the_same_states_of_who_sleeps_in_libc(program, mortal, deaths):
+    assert_both_visit_the_same(program, (), mortal, deaths)
 
 
 @settings(max_examples=60)

@@ -12,6 +12,7 @@ from shmkret.arena.fields import fields_of
 from shmkret.explore import monitors
 from shmkret.explore.greenlets.machine import Cpu, ExploredMachine, Memory
 from shmkret.explore.greenlets.run import DIES, Run
+from shmkret.explore.greenlets.steps import MOST_CPUS
 from shmkret.explore.scenario import Scenario
 from shmkret.explore.snapshot import NOT_SHARED, Snapshot
 from shmkret.explore.stacks import control
@@ -46,8 +47,10 @@ class Twin(ExploredMachine):
             return super().access(kind, words, i, **how)
         call = getattr(me, "call", "")
         me.doing = {"value": kind, "init": "mutex_init"}.get(kind, kind)
-        if call.startswith(("mutex", "robust")):
+        if call.startswith(("mutex", "robust")) and "asleep" not in kind and "waking" not in kind:
             me.doing = call.replace("robust", "mutex")
+        if kind.endswith("waking"):
+            self.has_read(me, 1)  # that somebody sleeps
         before = me.steps
         value = super().access(kind, words, i, **how)
         if me.steps != before:
@@ -56,6 +59,9 @@ class Twin(ExploredMachine):
 
     def as_on_stacks(self, kind, call, value):
         """The value that a step has shown there."""
+        if kind.endswith("waking"):
+            return 0
+        kind = {"asleep in sem_wait": "sem_wait"}.get(kind, kind)
         if kind in (
             "store",
             "store_relaxed",
@@ -70,7 +76,7 @@ class Twin(ExploredMachine):
             return 0
         if kind in ("sem_wait", "sem_trywait", "sem_wait_unless"):
             return int(value & 0xFFFFFFFF > 0)
-        if call in ("mutex_lock", "mutex_trylock", "mutex_lock_unless"):
+        if call in ("mutex_lock", "mutex_trylock", "mutex_lock_unless"):  # asleep in them, too
             return 0 if value == 1 else EBUSY
         if call.startswith("robust"):
             return EBUSY if self.is_owned(value) else EOWNERDEAD if value else 0
@@ -124,13 +130,14 @@ class Greenlets:
             k = self._snapshot.kernel(machine)
             bodies = [partial(scene.body, k, i) for i in range(scene.nr_cpus)]
             announce = (lambda i: scene.body(k, scene.nr_cpus + i)) if scene.announces else (lambda _: None)
-            run = Run(machine, Scenario(bodies, list, scene.mortal, scene.deaths, announce), MONITORS)
+            run = Run(machine, Scenario(bodies, list, scene.mortal, scene.deaths, announce, 0), MONITORS)
             try:
                 run.begin(road)
-                while (state := run.state()) not in self._visited:
+                while (state := (run.state(), *(getattr(cpu, "read", 0) for cpu in machine.cpus))) not in self._visited:
                     self._visited.add(state)
                     self.states.add(self._told(machine, run))
-                    choices = [] if run.wrong() else [*run.possible, *(DIES - i for i in run.mortal if run.possible)]
+                    dies = [(i, way) for i in run.mortal for way in range(machine.nr_deaths(i)) if run.possible]
+                    choices = [] if run.wrong() else [*run.possible, *(DIES - i - MOST_CPUS * way for i, way in dies)]
                     if not choices:
                         break
                     self._roads.extend([*run.schedule, choice] for choice in choices[1:])
@@ -151,7 +158,7 @@ class Greenlets:
             if step is None:
                 return "done", "", signed(getattr(one, "read", 0))
             section, _, field = step.place[0].rpartition(".")
-            return one.doing, f"{section}[{step.place[1]}].{field}", signed(getattr(one, "read", 0))
+            return one.doing.split()[0], f"{section}[{step.place[1]}].{field}", signed(getattr(one, "read", 0))
 
         words = tuple(tuple(map(int, words_of(column))) for column in self._columns)
         return words, tuple(sorted(cpu - 1 for _, cpu in machine.sleepers._asleep)), tuple(map(cpu, range(self._scene.nr_cpus)))
@@ -179,7 +186,7 @@ def told(stacks, columns, same=lambda column, values: values):
         return ("done", "", read) if step.kind == "done" else (step.kind.split()[0], step.place, read)
 
     words = tuple(tuple(same(name, column.tolist())) for name, column in columns.items())
-    queue = tuple(sorted(one - 1 for one in words_at(stacks._control + watched.QUEUE, watched.QUEUE_END).tolist() if one))
+    queue = tuple(cpu for cpu, one in enumerate(words_at(stacks._control + watched.QUEUE, stacks.scene.nr_cpus)) if one)
     return words, queue, tuple(map(cpu, range(stacks.scene.nr_cpus)))
 
 
@@ -193,6 +200,7 @@ def states_of(stacks, columns, same=lambda column, values: values, **values):
                 stacks.share({stacks.culprit()[2]})
                 break
             assert status in (control.AT_STATE, control.AT_END, control.DEADLOCK, control.RACE), stacks.describe(status)
-            states.add(told(stacks, columns, same))
+            if not stacks.get(control.PICKS):  # in the other executor it is one step with the choice who is woken
+                states.add(told(stacks, columns, same))
         else:
             return states

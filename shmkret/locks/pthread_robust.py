@@ -6,7 +6,7 @@ Moves     acquire  free -> held   sleeps in the kernel while another holds it
           release  held -> free   wakes one sleeper
 Dies      the kernel marks what a dying process holds, and wakes one who waits: the next to acquire it is told. It marks the
           mutex consistent at once; whether the data is, is its own business. Where three and more share it, one who sleeps
-          may be forgotten: a sleeper that was woken dies before it runs, while another has the mutex again
+          may be forgotten until another sleeps: one that was woken dies before it runs, while a third has the mutex again
 Source    pthread_mutexattr_setrobust(3), Documentation/locking/robust-futexes.rst
 """
 

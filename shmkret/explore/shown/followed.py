@@ -12,15 +12,17 @@ import contextlib
 import signal
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import combinations, takewhile
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
 from shmkret.errors import RunFailed, ShmkretError
+from shmkret.explore.greenlets.line import woken_by_death
 from shmkret.explore.greenlets.machine import ExploredMachine
 from shmkret.explore.greenlets.run import Run
 from shmkret.explore.greenlets.steps import DIES as DEATH
-from shmkret.explore.greenlets.steps import Place
+from shmkret.explore.greenlets.steps import MOST_CPUS, Place
 from shmkret.explore.scenario import Scenario
 from shmkret.explore.snapshot import Snapshot
 from shmkret.explore.stacks import apart, sight
@@ -46,6 +48,8 @@ class Places(NamedTuple):
 
 
 NOWHERE = Places([], {}, "")
+IS_WOKEN = "is woken"
+"""The kind of what is no step: the search chooses who is woken by the step before, or the death."""
 HELD_BACK = ("store", "store_relaxed", "store_release", "sem_reset", "mutex_init")
 
 
@@ -110,7 +114,7 @@ def _follow(stacks: Stacks, schedule: Sequence[int], said: Sequence[tuple[str, s
                     what, cpu = divmod(choice, nr)
                     kind, word = said[n] if n < len(said) else ("", "")
                     step = run.pending[cpu]
-                    if what == COMMITS or kind == "fence":  # neither is a step here
+                    if what == COMMITS or kind in ("fence", IS_WOKEN):  # none is a step here
                         found.steps.append("")
                         if what == COMMITS:
                             buffers.commit(cpu)
@@ -119,7 +123,10 @@ def _follow(stacks: Stacks, schedule: Sequence[int], said: Sequence[tuple[str, s
                         return found
                     found.steps.append(line_of(machine.cpus[cpu].gr_frame) if what == STEPS else "")
                     with buffers.view(cpu, step.place if late and what == STEPS and kind in HELD_BACK else None):
-                        run.go_on(cpu if what == STEPS else DEATH - cpu)
+                        chosen = takewhile(_is_woken, zip(schedule[n + 1 :], said[n + 1 :], strict=False))
+                        woken = [1 + one % nr for one, _ in chosen]
+                        way = _way(machine, step.place, cpu if what == DIES else None, woken) if woken else 0
+                        run.go_on(cpu + MOST_CPUS * way if what == STEPS else DEATH - cpu - MOST_CPUS * way)
         except _TooLong as error:
             return found._replace(runs_on=str(error))
         except Exception:  # its code raises: the last step is the one after which it does
@@ -127,6 +134,18 @@ def _follow(stacks: Stacks, schedule: Sequence[int], said: Sequence[tuple[str, s
         pending = {cpu: line_of(machine.cpus[cpu].gr_frame) for cpu in range(nr) if run.pending[cpu] is not None}
         run.stop()
     return found._replace(pending=pending)
+
+
+def _is_woken(choice: tuple[int, tuple[str, str]]) -> bool:
+    return choice[1][0] == IS_WOKEN
+
+
+def _way(machine: ExploredMachine, place: Place, dead: int | None, woken: Sequence[int]) -> int:
+    """In which way a step on a word, or a death, wakes these, each 1 + a CPU: as shmkret.explore.greenlets has it."""
+    if dead is None:
+        return [*combinations(machine.sleepers.on(place), len(woken))].index(tuple(sorted(woken)))
+    ways = [{cpu for _, cpu in one} for one in woken_by_death(machine, dead)]
+    return next(n for n, one in enumerate(ways) if {*woken} <= one)
 
 
 def word_of(place: Place) -> str:

@@ -17,10 +17,10 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from shmkret.errors import UsageError
-from shmkret.explore.shown.followed import NOWHERE, Places, places_of
+from shmkret.explore.shown.followed import IS_WOKEN, NOWHERE, Places, places_of
 from shmkret.explore.shown.inflection import Inflection, inflection_apart
 from shmkret.explore.stacks import apart, sight, watching
-from shmkret.explore.stacks.control import COMMITS, DIES, STEPS
+from shmkret.explore.stacks.control import COMMITS, DIES, PICKS, STEPS
 from shmkret.explore.stacks.described import NO_STEP
 from shmkret.explore.stacks.executor import Stacks
 
@@ -65,6 +65,7 @@ def follow(stacks: Stacks, schedule: Sequence[int], *, judged: bool = True) -> F
         late = sight.held_back(stacks, cpu)
         address = late[0][0] if what == COMMITS and late else sight.word_of(stacks, cpu)
         before = sight.value_at(address) if what == COMMITS and address else sight.seen_by(stacks, cpu, address)
+        is_woken = stacks.get(PICKS) != 0
         if not stacks.follow(choice):
             raise UsageError(f"step {n + 1} of the schedule cannot be done: the scenario has changed, or the code that it runs")
         held.append(_locks(stacks))
@@ -74,7 +75,8 @@ def follow(stacks: Stacks, schedule: Sequence[int], *, judged: bool = True) -> F
             lines.append(Line(cpu, "commit", place, before, sight.value_at(address), conflict))
             continue
         if what != STEPS:
-            lines.append(Line(cpu, "dies" if what == DIES else "wakes for no reason", "", 0, 0, False))
+            said = "dies" if what == DIES else IS_WOKEN if is_woken else "wakes for no reason"
+            lines.append(Line(cpu, said, "", 0, 0, False))
             continue
         after = sight.seen_by(stacks, cpu, address)
         is_held_back = len(sight.held_back(stacks, cpu)) > len(late)  # then nobody else can tell yet

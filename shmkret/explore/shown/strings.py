@@ -5,8 +5,8 @@ calls:hashed:sem:2x1:d0:m-:s-:a12b3Aa:8d1f0c2e
 scenario, scheme, lock    names, or paths; quoted as in a URL. rounds=hot: a scenario of a worker program, and that
 2x1, d0, m-, s-           CPUs x rounds; deaths; instances a probe; words that have turned out to be shared, by number
 tso                       the memory model; left out where it is sc
-a12b3A~b+b2               CPU 0 does 12 steps, CPU 1 does 3; CPU 0 dies; CPU 1 wakes for no reason, and has its two oldest
-                          stores committed
+a12b3A~b+b2               CPU 0 does 12 steps, CPU 1 does 3; CPU 0 dies; CPU 1 is the one that is woken, or wakes for no
+                          reason, and has its two oldest stores committed
 8d1f0c2e                  a checksum of all before it
 """
 

@@ -51,6 +51,7 @@ from shmkret.explore.stacks.control import (
     STANDS,
     WAKES,
 )  # fmt: skip
+from shmkret.explore.stacks.sleepers import is_owned, leave_queue, sleeps, tidy_up
 from shmkret.machines.compiled import steps
 from shmkret.machines.compiled.stacks import copy, peek, poke, switch
 from shmkret.machines.compiled.watched import (
@@ -61,15 +62,15 @@ from shmkret.machines.compiled.watched import (
     ISSUED,
     KIND,
     MAIN,
-    NR,
+    MAY_DIE,
     OVERFLOWED,
     OWN_PRINT,
     PAST,
+    PICKS,
     PLACE,
     PRINT,
     PRIVATES,
     QUEUE,
-    QUEUE_END,
     RECORD,
     SP,
     STACK,
@@ -83,6 +84,8 @@ from shmkret.machines.compiled.watched import (
     keep,
     low,
     mix,
+    owner_in,
+    pick,
     view,
 )  # fmt: skip
 from shmkret.text.arithmetic import mul64, shr64
@@ -96,19 +99,12 @@ def record(c: int, cpu: int) -> int:
 
 
 @inline
-def sleeps(c: int, cpu: int) -> bool:
-    """Whether a CPU is among those who sleep on a futex."""
-    found = False
-    for j in range(QUEUE_END):
-        found = found or peek(c + QUEUE + 8 * j) == 1 + cpu
-    return found
-
-
-@inline
 def possible(c: int, cpu: int) -> bool:
     """Whether the step that a CPU is about to do can be done."""
     r = record(c, cpu)
     kind = peek(r + KIND)
+    if peek(c + PICKS) != 0:
+        return False
     if kind < steps.EXCHANGE:
         return kind & steps.WRITES == 0 or has_room(c, r, 1)
     if kind >= steps.DONE:
@@ -143,8 +139,10 @@ def comes(c: int, cpu: int) -> bool:
         return True
     if kind >= steps.DONE:
         return False
-    if kind == steps.ASLEEP:
+    if kind >= steps.ASLEEP:
         return not sleeps(c, cpu)
+    if (kind == steps.SEM_WAIT or kind == steps.MUTEX_LOCK) and peek(c + MAY_DIE) != 0:
+        return True  # it lies down
     word = view(r, peek(r + PLACE))
     if is_told(r):
         return True
@@ -166,8 +164,8 @@ def is_told(r: int) -> bool:
 @inline
 def can_be_had(c: int, r: int, kind: int, word: int) -> bool:
     """Whether a mutex is free, or robust and its owner dead."""
-    robust = kind != steps.MUTEX_LOCK_UNLESS and peek(r + ARG) != 0 and low(word) <= peek(c + NR)
-    return low(word) == 0 or (robust and peek(record(c, low(word) - 1) + KIND) == steps.DEAD)
+    robust = kind != steps.MUTEX_LOCK_UNLESS and peek(r + ARG) != 0
+    return not is_owned(c, record(c, 0), word) if robust else owner_in(word) == 0
 
 
 @inline
@@ -185,10 +183,12 @@ def fails(c: int, cpu: int) -> bool:
 @inline
 def is_choice(c: int, nr: int, frame: int, choice: int) -> bool:
     """Whether a choice is possible in a state: CPU i does its step (i), dies (nr + i), sleeps no more (2 * nr + i), or has its
-    oldest store committed (3 * nr + i).
+    oldest store committed (3 * nr + i). While some are woken and it is not yet chosen who, one of them sleeps no more.
     """
     cpu = choice % nr
     r = record(c, cpu)
+    if peek(c + PICKS) != 0:
+        return choice // nr == WAKES and peek(c + QUEUE + 8 * cpu) > 1
     if choice < nr:
         return possible(c, cpu)
     if choice < WAKES * nr:
@@ -227,21 +227,6 @@ def commit(c: int, cpu: int) -> None:
     n = peek(r + COMMITTED)
     note(c, peek(entry_of(r, n)), peek(entry_of(r, n) + 8))
     keep(c, r + COMMITTED, n + 1)
-
-
-@inline
-def leave_queue(c: int, cpu: int) -> None:
-    """A CPU does not sleep on a futex any more."""
-    kept = 0
-    for j in range(QUEUE_END):
-        there = peek(c + QUEUE + 8 * j)
-        if there != 0 and there != 1 + cpu:
-            if kept != j:
-                note(c, c + QUEUE + 8 * kept, there)
-            kept += 1
-    for j in range(kept, QUEUE_END):
-        if peek(c + QUEUE + 8 * j) != 0:
-            note(c, c + QUEUE + 8 * j, 0)
 
 
 @inline
@@ -330,6 +315,9 @@ def go(c: int, nr: int, frame: int, choice: int, saved: int) -> int:
     if choice >= COMMITS * nr:
         commit(c, cpu)
         return saved
+    if peek(c + PICKS) != 0:
+        pick(c, record(c, 0), cpu)
+        return saved
     leave_queue(c, cpu)
     if choice < WAKES * nr:
         poke(after + F_DIED, peek(frame + F_DIED) + 1)
@@ -337,6 +325,7 @@ def go(c: int, nr: int, frame: int, choice: int, saved: int) -> int:
         poke(r + STOP, 0)
         poke(r + PAST, mix(peek(r + PAST) ^ steps.DEAD))
         stand(c, r)
+        tidy_up(c, nr, record(c, 0), cpu, peek(frame + F_PLACE) if peek(frame + F_KIND) == steps.ASLEEP_IN_MUTEX else 0)
         if peek(c + ANNOUNCES) != 0:
             announce(c, nr, cpu)
             if peek(c + CLOCKS) != 0:

@@ -53,6 +53,7 @@ from shmkret.machines.compiled.watched import (
     WRITERS,
     cell,
     low,
+    owner_in,
 )
 from shmkret.text.marks import inline, outline
 
@@ -251,23 +252,31 @@ def was_taken(c: int, nr: int, r: int, kind: int, word: int) -> bool:
         return word == peek(r + ARG)
     if kind == steps.WAIT_NOT_EQUAL_UNLESS:
         return word != peek(r + ARG)
-    if kind == steps.SEM_TRYWAIT or kind == steps.SEM_WAIT_UNLESS:
+    if kind == steps.SEM_TRYWAIT or kind == steps.SEM_WAIT_UNLESS or kind == steps.SEM_WAIT or kind == steps.ASLEEP_IN_SEM:
         return low(word) > 0
     if takes_mutex(kind):
-        return low(word) == 0 or owner_is_dead(c, nr, word)
+        return owner_in(word) == 0 or owner_is_dead(c, nr, word)
     return True
 
 
 @inline
 def takes_mutex(kind: int) -> bool:
     """Whether a step is to have a mutex."""
-    return kind == steps.MUTEX_LOCK or kind == steps.MUTEX_TRYLOCK or kind == steps.MUTEX_LOCK_UNLESS
+    if kind == steps.MUTEX_LOCK or kind == steps.ASLEEP_IN_MUTEX:
+        return True
+    return kind == steps.MUTEX_TRYLOCK or kind == steps.MUTEX_LOCK_UNLESS
 
 
 @inline
 def owner_is_dead(c: int, nr: int, word: int) -> bool:
     """Whether a mutex names one who died."""
-    return 0 < low(word) <= nr and peek(record_of(c, low(word) - 1) + KIND) == steps.DEAD
+    return 0 < owner_in(word) <= nr and peek(record_of(c, owner_in(word) - 1) + KIND) == steps.DEAD
+
+
+@inline
+def only_queues(kind: int) -> bool:
+    """Whether a step is of who sleeps alone, and of no word."""
+    return kind == steps.FUTEX_WAKE or kind == steps.ASLEEP or kind == steps.SEM_WAKES or kind == steps.MUTEX_WAKES
 
 
 @outline
@@ -280,7 +289,7 @@ def happens(c: int, nr: int, cpu: int) -> None:
         event(c, nr, cpu, place, READ)
     elif kind == steps.STORE or kind == steps.MUTEX_INIT:
         event(c, nr, cpu, place, WROTE)
-    elif kind != steps.FUTEX_WAKE and kind != steps.ASLEEP:
+    elif not only_queues(kind):
         word = peek(place)
         taken = was_taken(c, nr, r, kind, word)
         if peek(r + STOP) != 0:
@@ -289,7 +298,7 @@ def happens(c: int, nr: int, cpu: int) -> None:
                 joins(c, nr, known, carried(c, peek(r + STOP), 0))
         event(c, nr, cpu, place, WROTE_ATOMICALLY if kind & steps.WRITES != 0 and taken else READ_ATOMICALLY)
         if takes_mutex(kind) and owner_is_dead(c, nr, word):
-            joins(c, nr, known, row(c, low(word) - 1, KNOWN))
+            joins(c, nr, known, row(c, owner_in(word) - 1, KNOWN))
         gets(c, nr, cpu, kind, place, taken)
         gives(c, nr, cpu, kind, place, taken)
 

@@ -27,7 +27,7 @@ from shmkret.explore.stacks.nodes import (
 )
 from shmkret.machines.compiled import steps
 from shmkret.machines.compiled.stacks import peek, poke
-from shmkret.machines.compiled.watched import ARG, KIND, PLACE, STOP, WRITERS, low
+from shmkret.machines.compiled.watched import ARG, KIND, MAY_DIE, PLACE, STOP, WRITERS, low
 from shmkret.text.marks import inline
 
 STEPS, DEATHS, WAKES = 0, 1, 2
@@ -74,10 +74,18 @@ def queues(kind: int) -> bool:
 
 
 @inline
+def wakes_or_sleeps(kind: int) -> bool:
+    """Whether a step is one of who sleeps in libc, or wakes there."""
+    return kind == steps.SEM_WAIT or kind >= steps.ASLEEP or kind == steps.SEM_WAKES or kind == steps.MUTEX_WAKES
+
+
+@inline
 def notices_death(c: int, nr: int, at: int) -> bool:
     """Whether a step and a death do not commute."""
     kind = peek(at + N_KIND)
     if queues(kind) or kind == steps.MUTEX_LOCK or kind == steps.MUTEX_TRYLOCK:
+        return True
+    if kind == steps.SEM_POST or kind == steps.MUTEX_UNLOCK or wakes_or_sleeps(kind):
         return True
     if peek(c + ANNOUNCES) == 0:
         return False
@@ -133,12 +141,12 @@ def waits_for_two(kind: int) -> bool:
 
 
 @inline
-def possible_before(nr: int, e: int, q: int) -> bool:
+def possible_before(c: int, nr: int, e: int, q: int) -> bool:
     """Whether a choice may be possible just before another, with which it is in conflict. True where that is not known."""
     kind = peek(q + N_KIND)
     if peek(q + N_CHOICE) >= nr or kind < steps.WAIT_EQUAL:
         return True
-    if kind == steps.ASLEEP:
+    if kind >= steps.ASLEEP:
         return peek(e + N_KIND) != steps.FUTEX_WAKE or (peek(e + N_QUEUE) >> peek(q + N_CPU)) & 1 == 0
     if waits_for_two(kind) or peek(e + N_CHOICE) >= nr or peek(e + N_PLACE) != peek(q + N_PLACE):
         return True
@@ -147,6 +155,8 @@ def possible_before(nr: int, e: int, q: int) -> bool:
         return before == peek(q + N_ARG)
     if kind == steps.WAIT_NOT_EQUAL:
         return before != peek(q + N_ARG)
+    if peek(c + MAY_DIE) != 0:
+        return True
     if kind == steps.SEM_WAIT:
         return low(before) > 0
     return low(before) == 0 or peek(q + N_ARG) != 0

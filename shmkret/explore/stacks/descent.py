@@ -91,6 +91,7 @@ from shmkret.machines.compiled.watched import (
     MANY,
     NR,
     OWN_PRINT,
+    PICKS,
     PLACE,
     PRINT,
     SIZE,
@@ -149,6 +150,8 @@ def arrive(c: int, nr: int) -> int:
     can = 0
     if peek(c + ANNOUNCES) != 0 and peek(record(c, nr) + KIND) == steps.BROKEN:
         return BROKEN
+    if peek(c + PICKS) != 0:
+        can += 1
     for i in range(nr):
         kind = peek(record(c, i) + KIND)
         if kind == steps.BROKEN:
@@ -219,7 +222,7 @@ def is_alone(c: int, cpu: int, others: int) -> bool:
     """Whether a CPU's step is on words that no other of these writes, or, when it writes, uses."""
     r = record(c, cpu)
     kind = peek(r + KIND)
-    if kind == steps.FUTEX_WAIT or kind == steps.FUTEX_WAKE or kind == steps.ASLEEP:
+    if kind == steps.FUTEX_WAIT or kind == steps.FUTEX_WAKE or kind >= steps.ASLEEP:
         return False  # the queue is everybody's
     if kind >> 2 == steps.MUTEX_LOCK >> 2 or kind >> 2 == steps.MUTEX_TRYLOCK >> 2:
         return False  # whether a robust one can be had is changed by a death

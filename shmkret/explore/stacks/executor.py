@@ -98,7 +98,7 @@ class Stacks:
         self.watching = watching.Watching(scene, watching.under(model, monitors), place)
         self.geometry = world.geometry(scene.nr_recoverers)
         self.arena = world.create_arena(self.geometry)
-        machine = _Beginning(self._named, folder)
+        machine = _Beginning(self._named, own)
         world.free_locks(machine, plain.kernel(world, self.arena), self.arena)
         scene.prepare(self.arena)
         self._machine = machine
@@ -241,6 +241,7 @@ class Stacks:
         self._set(dict.fromkeys(zero, 0) | {control.SAVED_TOP: self._saved, control.REDUCED: int(self._static is None)})
         self.put(nodes.RACE_AT, -1)
         self._set({getattr(control, name.upper()): value for name, value in values.items()})
+        self.put(watched.MAY_DIE, int(self.get(control.MORTAL) != 0 and self.get(control.DEATHS) > 0))
         ctypes.memset(self._control + watched.QUEUE, 0, 8 * watched.QUEUE_END)
         self.watching.begin(self.arena)
         words_at(self._control + watched.NAMED, len(self._first_named) + 1)[:-1] = self._first_named

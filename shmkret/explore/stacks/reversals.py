@@ -76,7 +76,7 @@ def look_back(c: int, nr: int, n: int, at: int, done: bool) -> int:
                 races = j
             if conflict(c, nr, e, at):
                 direct = done and j > peek(at + N_CLOCK + 8 * other)
-                if (direct or waits) and possible_before(nr, e, at):
+                if (direct or waits) and possible_before(c, nr, e, at):
                     reverse(c, nr, j, n, at, last, direct)
                 if direct:
                     for r in range(nr):
@@ -117,7 +117,7 @@ def reverse(c: int, nr: int, j: int, n: int, at: int, last: int, direct: bool) -
         if (peek(e + N_CAN) >> best) & 1 == 0:
             return
         initials |= 1 << best
-    if best >= 0 and initials & (peek(e + N_TRY) | peek(e + N_SLEEP)) == 0:
+    if best >= 0 and (peek(e + N_CAN) >> best) & 1 != 0 and initials & (peek(e + N_TRY) | peek(e + N_SLEEP)) == 0:
         poke(e + N_TRY, peek(e + N_TRY) | (1 << best))
 
 

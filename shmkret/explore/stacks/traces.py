@@ -16,7 +16,7 @@ Source      as in shmkret.explore.stacks.reversals; P. Godefroid, LNCS 1032, 199
 
 from __future__ import annotations
 
-from shmkret.explore.stacks.choices import go, go_back, is_choice, possible, record, sleeps
+from shmkret.explore.stacks.choices import go, go_back, is_choice, possible, record
 from shmkret.explore.stacks.conflicts import conflict, describe, node
 from shmkret.explore.stacks.control import (
     AT_END,
@@ -61,6 +61,7 @@ from shmkret.explore.stacks.nodes import (
     SCRATCH,
 )
 from shmkret.explore.stacks.reversals import begin_clocks, look_back
+from shmkret.explore.stacks.sleepers import sleeps
 from shmkret.machines.compiled import steps
 from shmkret.machines.compiled.stacks import peek, poke
 from shmkret.machines.compiled.watched import GREW, KIND, NR
@@ -77,7 +78,7 @@ def look_around(c: int, nr: int, n: int, frame: int) -> None:
         if is_choice(c, nr, frame, choice):
             can |= 1 << choice
     for cpu in range(nr):
-        if peek(record(c, cpu) + KIND) == steps.ASLEEP and sleeps(c, cpu):
+        if sleeps(c, cpu):
             asleep |= 1 << cpu
     poke(at + N_CAN, can)
     poke(at + N_QUEUE, asleep)

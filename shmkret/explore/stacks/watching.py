@@ -21,7 +21,7 @@ import numpy as np
 from shmkret.arena.segment import Arena
 from shmkret.errors import UsageError
 from shmkret.explore.always import question, sentence
-from shmkret.explore.scene import TSO, Scene
+from shmkret.explore.scene import TSO, Scene, nothing_more
 from shmkret.explore.stacks import clocks, control
 from shmkret.machines.compiled import compile_question, steps, watched
 from shmkret.machines.compiled.holders import READER
@@ -56,7 +56,11 @@ class Watching:
         """Where it stands how each word is used: shmkret.explore.stacks.clocks."""
         self._asks: Callable[[int], int] | None = None
         if "always" in monitors:
-            place = folder and folder.with_name(f"{folder.name}-always")
+            # A scene that adds nothing is asked what all of its build are asked.
+            whose = (
+                scene.world.build.digest if scene.always is nothing_more else folder and folder.name.removesuffix("-watched")
+            )
+            place = folder and folder.with_name(f"{whose}-always-watched")
             self._asks = compile_question(question(scene), scene.world.build.shape, scene.world.build.strides, place)
 
     def words(self, room: Callable[[int], int], arena: Arena) -> dict[int, int]:
@@ -89,6 +93,12 @@ class Watching:
         if self._holders:
             words = np.ctypeslib.as_array((ctypes.c_int64 * (arena.size // 8)).from_address(self._holders))
             yield from ((8 * int(i), _named(int(words[i]))) for i in np.flatnonzero(words))
+
+
+def _question_in(folder: Path, scene: Scene) -> Path:
+    """Where a compiled question is kept: a scene that adds nothing to it has that of all scenes of its build."""
+    whose = scene.world.build.digest if scene.always is nothing_more else folder.name.removesuffix("-watched")
+    return folder.with_name(f"{whose}-always-watched")
 
 
 def _named(word: int) -> list[int]:

@@ -1,10 +1,14 @@
 """Models of the functions of libc that compiled text calls, and of the system calls: what stands for them in a search.
 
 sem_t     its first word is a counter
-mutex     the low half of its first word is 0, or 1 + the CPU that holds it. A robust one, as its kind says, can be had when
-          its holder is dead, and is consistent at once
-futex     compares the low 32 bits; sleepers queue, the first is woken first. A sleep may end for no reason: a choice of
-          the search. To wake 0 wakes nobody; Linux wakes one
+mutex     the low half of its first word is 0, or 1 + the CPU that holds it, and SLEPT_ON. A robust one, as its kind says, can
+          be had when its holder is dead, and is consistent at once
+futex     compares the low 32 bits; any of those who sleep may be woken: a choice of the search. A sleep may end for no reason:
+          another. To wake 0 wakes one, as Linux does
+sleep     where nobody dies, every sleeper of libc is woken in the end, and a wait is one step that is possible when there is
+          something to be had. Where CPUs may die, sleepers are told apart: a wake-up goes to one of them, who may die with it;
+          who has given back a semaphore or a mutex may die before it wakes. A robust one it gives back and wakes in one step,
+          for the kernel makes that good; what the kernel wakes for the dead, has shmkret.explore.stacks.sleepers
 last      who announces deaths does all in one step: it may not wait
 beyond    these words libc changes others, of owners and of who waits, which no text reads; a model leaves them as they are
 time      a CPU's clock goes on by TICK_NS with each reading: it is a function of what that CPU did
@@ -31,23 +35,29 @@ from shmkret.machines.compiled.watched import (
     CLOCK,
     CONTROL,
     KIND,
+    MAY_DIE,
     NO_MODEL,
     NOT_HELD,
     NR,
     NUMBER,
-    PLACE,
     QUEUE,
-    QUEUE_END,
+    SLEPT_ON,
     STACK,
+    TOO_MUCH,
+    UNDO_MOST,
+    UNDO_TOP,
     give_up,
     has_buffer,
     low,
     me,
+    owner_in,
     put,
     saw,
+    sleeps_on,
     step,
     uses,
     view,
+    wake,
     was_possible,
     write,
 )  # fmt: skip
@@ -58,12 +68,53 @@ FUTEX = 202 if platform.machine() == "x86_64" else 98
 
 
 @inline
+def lies_down(r: int, place: int) -> None:
+    """This CPU sleeps on a word, unless it may not."""
+    was_possible(r, place, peek(r + AT_ONCE) == 0)
+    write(r, peek(r + CONTROL) + QUEUE + 8 * peek(r + NUMBER), 1, True)
+
+
+@inline
+def record_of_first(r: int) -> int:
+    """The record of CPU 0."""
+    return r - peek(r + NUMBER) * STACK
+
+
+@inline
+def wakes(r: int, place: int, most: int) -> None:
+    """Wake so many."""
+    c = peek(r + CONTROL)
+    if peek(c + UNDO_TOP) >= peek(c + UNDO_MOST):
+        give_up(r, TOO_MUCH, place)
+    wake(c, record_of_first(r), place, most)
+
+
+@inline
+def wakes_one(r: int, kind: int, place: int) -> None:
+    """After something was given back: a step of its own, if somebody sleeps."""
+    c = peek(r + CONTROL)
+    asleep = False
+    for cpu in range(peek(c + NR)):
+        asleep = asleep or sleeps_on(c, record_of_first(r), cpu, place)
+    if asleep:
+        saw(r, 1)
+        step(r, kind, place, 0, 0)
+        wakes(r, place, 1)
+        saw(r, 0)
+
+
+@inline
 def take(kind: int, place: int, wanted: int) -> int:
     """A step after which the word is one less, if it is more than 0."""
     r = me()
     shared = uses(r, place, 1)
     if shared or wanted != 0 or has_buffer(r):
         step(r, kind, place, 0, 0)  # one of its own, too: there is none to be taken, for ever
+    if wanted != 0 and peek(peek(r + CONTROL) + MAY_DIE) != 0:
+        while low(view(r, place)) == 0:
+            lies_down(r, place)
+            saw(r, 0)
+            step(r, steps.ASLEEP_IN_SEM, place, 0, 0)
     before = view(r, place)
     taken = low(before) > 0
     was_possible(r, place, taken or wanted == 0)
@@ -132,6 +183,7 @@ def sem_post(address: int) -> int:
     before = peek(address)
     write(r, address, before + 1, shared)
     saw(r, 0)  # how many there were is not said
+    wakes_one(r, steps.SEM_WAKES, address)
     return 0
 
 
@@ -180,10 +232,16 @@ def pthread_mutex_init(address: int, attributes: int) -> int:
 
 
 @inline
+def can_be_had(r: int, place: int, robust: int) -> bool:
+    """Whether a mutex is free, or robust and its owner dead."""
+    return owner_in(view(r, place)) == 0 or (robust != 0 and owner_is_dead(r, place))
+
+
+@inline
 def owner_is_dead(r: int, place: int) -> bool:
     """Whether who holds a mutex, which is not free, has died."""
-    owner = low(view(r, place)) - 1
-    return owner < peek(peek(r + CONTROL) + NR) and peek(r + (owner - peek(r + NUMBER)) * STACK + KIND) == steps.DEAD
+    owner = owner_in(view(r, place)) - 1
+    return 0 <= owner < peek(peek(r + CONTROL) + NR) and peek(r + (owner - peek(r + NUMBER)) * STACK + KIND) == steps.DEAD
 
 
 @inline
@@ -192,14 +250,23 @@ def lock(kind: int, place: int) -> int:
     r = me()
     shared = uses(r, place, 1)
     uses(r, place + 16, 0)
-    step(r, kind, place, view(r, place + 16) & ROBUST, 0)
+    robust = view(r, place + 16) & ROBUST
+    step(r, kind, place, robust, 0)
+    slept = 0
+    if kind == steps.MUTEX_LOCK and peek(peek(r + CONTROL) + MAY_DIE) != 0:
+        while not can_be_had(r, place, robust):
+            lies_down(r, place)
+            write(r, place, view(r, place) | SLEPT_ON, shared)
+            slept = SLEPT_ON
+            saw(r, EBUSY)
+            step(r, steps.ASLEEP_IN_MUTEX, place, robust, 0)
     before = view(r, place)
-    mine = before - low(before) + 1 + peek(r + NUMBER)
-    if low(before) == 0:
+    mine = before - low(before) + ((low(before) & SLEPT_ON) | slept) + 1 + peek(r + NUMBER)
+    if owner_in(before) == 0:
         write(r, place, mine, shared)
         saw(r, 0)
         return 0
-    if (view(r, place + 16) & ROBUST) != 0 and owner_is_dead(r, place):
+    if can_be_had(r, place, robust):
         write(r, place, mine, shared)
         saw(r, EOWNERDEAD)
         return EOWNERDEAD
@@ -231,13 +298,19 @@ def pthread_mutex_unlock(address: int) -> int:
     """Free again."""
     r = me()
     shared = uses(r, address, 1)
+    uses(r, address + 16, 0)
     if shared or has_buffer(r):
         step(r, steps.MUTEX_UNLOCK, address, 0, 0)
     before = peek(address)
-    if low(before) != 1 + peek(r + NUMBER):
+    if owner_in(before) != 1 + peek(r + NUMBER):
         give_up(r, NOT_HELD, address)
     write(r, address, before - low(before), shared)
     saw(r, 0)
+    if low(before) & SLEPT_ON != 0:
+        if peek(address + 16) & ROBUST != 0:
+            wakes(r, address, 1)
+        else:
+            wakes_one(r, steps.MUTEX_WAKES, address)
     return 0
 
 
@@ -268,8 +341,6 @@ def kill(pid: int, signal: int) -> int:
 def syscall(number: int, place: int, operation: int, value: int, timeout: int, a: int, b: int) -> int:
     """futex(2): FUTEX_WAIT is 0, FUTEX_WAKE 1. How many were woken is not said: the text does not ask."""
     r = me()
-    c = peek(r + CONTROL)
-    queue = c + QUEUE
     if number != FUTEX or operation < 0 or operation > 1:
         give_up(r, NO_MODEL, place)
     uses(r, place, 1)
@@ -279,31 +350,13 @@ def syscall(number: int, place: int, operation: int, value: int, timeout: int, a
         saw(r, low(before))
         if low(before) != low(value):
             return -1
-        j = 0
-        while peek(queue + 8 * j) != 0:
-            j += 1
-        was_possible(r, place, peek(r + AT_ONCE) == 0)
-        write(r, queue + 8 * j, 1 + peek(r + NUMBER), True)
+        lies_down(r, place)
         step(r, steps.ASLEEP, place, 0, 0)
         saw(r, 0)
         return 0
     step(r, steps.FUTEX_WAKE, place, value, 0)
     most = max(low(value) - (low(value) >> 31 << 32), 1)  # an int of 32 bits; asked for none, Linux wakes one
-    woken = 0
-    kept = 0
-    j = 0
-    while j < QUEUE_END and peek(queue + 8 * j) != 0:
-        sleeper = peek(queue + 8 * j)
-        if woken < most and peek(r + (sleeper - 1 - peek(r + NUMBER)) * STACK + PLACE) == place:
-            woken += 1
-        else:
-            if kept != j:
-                write(r, queue + 8 * kept, sleeper, True)
-            kept += 1
-        j += 1
-    while kept < j:
-        write(r, queue + 8 * kept, 0, True)
-        kept += 1
+    wakes(r, place, most)
     saw(r, 0)
     return 0
 

@@ -11,8 +11,9 @@ WRITES, PLAIN = 1, 2
 NAMES = (
     "", "load", "store", "load_relaxed", "store_relaxed", "load_acquire", "store_release", "exchange", "fetch_add", "cmpxchg",
     "fence", "sem_post", "sem_trywait", "sem_reset", "mutex_init", "mutex_unlock", "mutex_trylock", "futex_wait", "futex_wake",
+    "sem_post, waking", "mutex_unlock, waking",
     "wait_until ==", "wait_until !=", "wait_unless ==", "wait_unless !=", "sem_wait", "sem_wait_unless", "mutex_lock",
-    "mutex_lock_unless", "asleep", "done", "dead", "broken",
+    "mutex_lock_unless", "asleep", "asleep in sem_wait", "asleep in mutex_lock", "done", "dead", "broken",
 )  # fmt: skip
 """What a step is called in a schedule, by its number: from wait_until on those that may not be possible, from done on what is
 no step.
@@ -35,6 +36,8 @@ MUTEX_INIT = kind_of("mutex_init", writes=True, plain=True)
 MUTEX_LOCK, MUTEX_UNLOCK = kind_of("mutex_lock", writes=True), kind_of("mutex_unlock", writes=True)
 MUTEX_TRYLOCK, MUTEX_LOCK_UNLESS = kind_of("mutex_trylock", writes=True), kind_of("mutex_lock_unless", writes=True)
 FUTEX_WAIT, ASLEEP, FUTEX_WAKE = kind_of("futex_wait"), kind_of("asleep"), kind_of("futex_wake")
+SEM_WAKES, MUTEX_WAKES = kind_of("sem_post, waking", writes=True), kind_of("mutex_unlock, waking", writes=True)
+ASLEEP_IN_SEM, ASLEEP_IN_MUTEX = kind_of("asleep in sem_wait", writes=True), kind_of("asleep in mutex_lock", writes=True)
 DONE, DEAD, BROKEN = kind_of("done"), kind_of("dead"), kind_of("broken")
 
 

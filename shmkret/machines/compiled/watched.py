@@ -56,7 +56,12 @@ a stack that a CPU may use, so that a handler of a signal has room below; how ma
 memory is sequentially consistent then; whether one was full; who holds each lock, or 0: shmkret.machines.compiled.holders."""
 
 QUEUE, QUEUE_END = 8 * 240, 16
-"""Where in the control block is written who sleeps on a futex, in order: 1 + a CPU's number, or 0."""
+"""Where in the control block is written which CPUs sleep, on a futex or in libc: 0, or 1 + how many of those that sleep on the
+same word are woken, while it is not yet chosen which."""
+PICKS = QUEUE + 8 * (QUEUE_END - 1)
+"""Where in the control block: on how many words it is not yet chosen who is woken. Nothing else is done until it is."""
+MAY_DIE = 8 * 108
+"""Where in the control block: whether any CPU may die. Then who sleeps in libc is told from who runs."""
 NAMED, MOST_NAMED = 1 << 11, 1600
 """Where in the control block named semaphores lie, a word each."""
 
@@ -192,6 +197,46 @@ def change(c: int, which: int, place: int, value: int) -> None:
 
 
 @inline
+def sleeps_on(c: int, first: int, cpu: int, place: int) -> bool:
+    """Whether a CPU sleeps on a word. first: the record of CPU 0."""
+    return peek(c + QUEUE + 8 * cpu) != 0 and peek(first + cpu * STACK + PLACE) == place
+
+
+@inline
+def wake(c: int, first: int, place: int, most: int) -> None:
+    """Wake so many of those who sleep on a word. Which, the search chooses, where there are more. There is room to note it."""
+    nr = peek(c + NR)
+    asleep = 0
+    left = most
+    for cpu in range(nr):
+        if sleeps_on(c, first, cpu, place):
+            if asleep == 0 and peek(c + QUEUE + 8 * cpu) > 1:  # in one step with a death, or another
+                left += peek(c + QUEUE + 8 * cpu) - 1
+                change(c, PRINT, c + PICKS, peek(c + PICKS) - 1)
+            asleep += 1
+    chosen = left < asleep
+    for cpu in range(nr):
+        if sleeps_on(c, first, cpu, place):
+            change(c, PRINT, c + QUEUE + 8 * cpu, 1 + left if chosen else 0)
+    if chosen:
+        change(c, PRINT, c + PICKS, peek(c + PICKS) + 1)
+
+
+@inline
+def pick(c: int, first: int, cpu: int) -> None:
+    """This is one of those who are woken on the word on which it sleeps."""
+    nr = peek(c + NR)
+    left = peek(c + QUEUE + 8 * cpu) - 2
+    place = peek(first + cpu * STACK + PLACE)
+    change(c, PRINT, c + QUEUE + 8 * cpu, 0)
+    for other in range(nr):
+        if sleeps_on(c, first, other, place):
+            change(c, PRINT, c + QUEUE + 8 * other, 1 + left)
+    if left == 0:
+        change(c, PRINT, c + PICKS, peek(c + PICKS) - 1)
+
+
+@inline
 def write(r: int, place: int, value: int, shared: bool) -> None:
     """Write a word of the arena, or of the control block."""
     c = peek(r + CONTROL)
@@ -248,3 +293,13 @@ def put(r: int, place: int, value: int, shared: bool) -> None:
 def low(value: int) -> int:
     """The low 32 bits, where a semaphore, a mutex or a futex has its state."""
     return value & 0xFFFFFFFF
+
+
+SLEPT_ON = 1 << 31
+"""Of the word of a mutex: somebody may sleep."""
+
+
+@inline
+def owner_in(word: int) -> int:
+    """1 + the CPU that the word of a mutex names, or 0."""
+    return low(word) & ~SLEPT_ON
