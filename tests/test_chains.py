@@ -47,8 +47,6 @@ def damaged(rng, following, firsts):
 @pytest.mark.parametrize("few", [0, 5, 1000])
 def test_all_lists_at_once_are_what_they_are_one_by_one(few, monkeypatch):
     monkeypatch.setattr(chains, "FEW", few)
-    monkeypatch.setattr(chains, "LONG", 5)
-    monkeypatch.setattr(chains, "PIECES", 7)
     rng = np.random.default_rng(1)
     flaws = set()
     for nr in range(1, 250):
@@ -62,9 +60,7 @@ def test_all_lists_at_once_are_what_they_are_one_by_one(few, monkeypatch):
 
 
 @pytest.mark.parametrize("last", [NIL, 70, 3, 100, -2])
-def test_a_long_list_is_walked_in_pieces_and_a_wrong_one_to_where_it_goes_wrong(last, monkeypatch):
-    monkeypatch.setattr(chains, "LONG", 10)
-    monkeypatch.setattr(chains, "PIECES", 9)
+def test_a_list_that_is_whole_is_walked_straight_on_and_a_wrong_one_to_where_it_goes_wrong(last, monkeypatch):
     following = [*range(1, 100), last]
     asked = []
     monkeypatch.setattr(chains, "chain", lambda *args: asked.append(args) or chain(*args))
@@ -72,6 +68,17 @@ def test_a_long_list_is_walked_in_pieces_and_a_wrong_one_to_where_it_goes_wrong(
     assert walked(arena_of(following, [40, *[NIL] * 3])) == one_by_one(following, [40, *[NIL] * 3])
     assert bool(asked) == (last != NIL)
     assert walked(arena_of(following, [0], THE_SLAB), THE_SLAB) == one_by_one(following, [0])
+
+
+def test_many_lists_that_come_to_no_end_are_each_walked_once_round(monkeypatch):
+    """All together they would make a step for each list and each instance."""
+    following = [*range(1, 4000), 0]
+    straight = []
+    monkeypatch.setattr(chains, "_straight", lambda *args: straight.append(args))
+    firsts = list(range(100))
+
+    assert walked(arena_of(following, firsts)) == one_by_one(following, firsts)
+    assert straight == []
 
 
 def test_lists_of_tasks_and_buckets_are_walked_alike():

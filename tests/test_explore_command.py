@@ -274,6 +274,7 @@ def test_a_search_with_a_bound_of_preemptions_is_bounded_by_it_and_complete_wher
     assert "every interleaving with at most 1 preemption\n" in said
     assert "bounded: 1 preemption; " in said
     assert explored(path, "--rounds", "2", "--preemptions", "0", "--require-complete")[0] == 3
+    assert "every interleaving with at most 0 preemptions\n" in capsys.readouterr().out
     code, row = explored(path, "--rounds", "2", "--preemptions", "2", "--require-complete")
     assert (code, row["complete"], row["bound"], row["preemptions"]) == (0, True, None, 2)
     assert explored(path, "--rounds", "2")[1]["preemptions"] is None

@@ -9,7 +9,7 @@ A scheme says in LISTS where it keeps instances. Audit, repair, damage and stati
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -155,101 +155,59 @@ def instances_on(lists: Iterable[Walked]) -> Words:
     return np.concatenate([np.zeros(0, np.int64), *(one.order for one in lists if len(one.order))])
 
 
-FEW, LONG, PIECES = 32, 10_000, 10_000
-"""As few lists are walked one by one; of as many instances, in as many pieces."""
+FEW = 32
+"""As few lists are walked one by one."""
 
 
 def _walk_chains(following: Words, firsts: Words) -> tuple[list[Words], dict[int, str]]:
     """All lists at once, a step at a time: the instances of each, and what stopped the walk of those that are not whole.
 
-    A list that comes to what is no instance, or to one where any list has been, is walked again, by itself.
+    A walk that comes to its end has come to no instance twice. Lists that come to what is no instance, or to no end while all
+    together have made more steps than two for each instance, are walked again, by themselves.
     """
     following = np.ascontiguousarray(following)
-    visited, tags = np.zeros(len(following), bool), np.empty(len(following), np.int64)
     numbers = np.flatnonzero(firsts != NIL)
     at = firsts[numbers]
     steps: list[tuple[Words, Words]] = []
     again: list[int] = []
-    while len(numbers) > FEW:
+    nr_steps = 0
+    while len(numbers) > FEW and nr_steps <= 2 * len(following):
         strange = (at < 0) | (at >= len(following))
-        strange[~strange] = visited[at[~strange]]
-        strange[~strange] = ~_last_of(at[~strange], tags)
         if strange.any():
             again += numbers[strange].tolist()
             numbers, at = numbers[~strange], at[~strange]
-        visited[at] = True
         steps.append((numbers, at))
+        nr_steps += len(at)
         at = following[at]
         goes_on = at != NIL
         numbers, at = numbers[goes_on], at[goes_on]
     again += numbers.tolist()
     orders = _gathered(steps, len(firsts))
     flaws: dict[int, str] = {}
+    one_by_one = following.tolist() if again else []
     for number in again:
         first = int(firsts[number])
-        long = _long(following, first) if _is_long(following, first) else None
-        if long is not None:
-            orders[number] = long
-            continue
-        order, flaw = chain(following, first)
+        order = _straight(one_by_one, first) if len(again) <= FEW else None
+        if order is None:
+            order, flaw = chain(one_by_one, first)
+            flaws |= {number: flaw} if flaw else {}
         orders[number] = np.array(order, np.int64)
-        if flaw:
-            flaws[number] = flaw
     return orders, flaws
 
 
-def _is_long(following: Words, first: int) -> bool:
-    """Whether a list goes on for more than LONG instances."""
-    for _ in range(LONG if len(following) > LONG else 0):
-        if not 0 <= first < len(following):
-            return False
-        first = int(following[first])
-    return len(following) > LONG
-
-
-def _long(following: Words, first: int) -> Words | None:
-    """A long list, in many pieces that are walked at once; None where anything is wrong anywhere.
-
-    Pieces begin at instances that are drawn at random, and end where another begins (Helman and JaJa, ALENEX 1999).
-    """
-    drawn = np.random.default_rng(0).integers(0, len(following), PIECES)
-    heads = np.unique(np.append(drawn, first))
-    if not 0 <= first < len(following):
-        return None
-    is_head = np.zeros(len(following), bool)
-    is_head[heads] = True
-    visited, tags = is_head.copy(), np.empty(len(following), np.int64)
-    numbers, at = np.arange(len(heads)), heads
-    steps: list[tuple[Words, Words]] = []
-    next_head = np.full(len(heads), NIL)
-    while len(numbers):
-        steps.append((numbers, at))
-        at = following[at]
-        if ((at != NIL) & ((at < 0) | (at >= len(following)))).any():
-            return None
-        ends = (at == NIL) | is_head[at]
-        next_head[numbers[ends]] = at[ends]
-        numbers, at = numbers[~ends], at[~ends]
-        if visited[at].any() or not _last_of(at, tags).all():
-            return None
-        visited[at] = True
-    pieces, found = dict(zip(heads.tolist(), _gathered(steps, len(heads)), strict=True)), []
-    after = dict(zip(heads.tolist(), next_head.tolist(), strict=True))
-    head = first
-    while head != NIL:
-        found.append(pieces[head])
-        head = after[head]
-        if len(found) > len(heads):  # a circle
-            return None
-    return np.concatenate(found)
-
-
-def _last_of(at: Words, tags: Words) -> NDArray[np.bool_]:
-    """Which of these no later one is equal to. tags: a word for each that there may be."""
-    numbers = np.arange(len(at))
-    tags[at] = numbers
-    found: NDArray[np.bool_] = tags[at] == numbers
-    return found
+def _straight(following: list[int], first: int) -> list[int] | None:
+    """As chain(), without a look at each step; None where a look at the end shows that there was anything wrong."""
+    order: list[int] = []
+    ri, keep = first, order.append
+    try:
+        for _ in range(len(following) + 1):
+            if ri == NIL:
+                return order if min(order, default=0) >= 0 else None
+            keep(ri)
+            ri = following[ri]
+    except IndexError:
+        pass
+    return None
 
 
 def _gathered(steps: list[tuple[Words, Words]], nr: int) -> list[Words]:
@@ -304,7 +262,7 @@ def _walk_ring(arena: Any, ring: Ring, rp: int) -> Walked:
     return Walked(ring, rp, np.array(order, np.int64), flaw)
 
 
-def chain(following: Sequence[int] | Words, first: int) -> tuple[list[int], str]:
+def chain(following: list[int], first: int) -> tuple[list[int], str]:
     """The instances from `first` on, and what stopped the walk early (empty: nothing)."""
     seen: set[int] = set()
     order: list[int] = []
@@ -316,7 +274,7 @@ def chain(following: Sequence[int] | Words, first: int) -> tuple[list[int], str]
             return order, f"comes back to instance {ri}"
         seen.add(ri)
         order.append(ri)
-        ri = int(following[ri])
+        ri = following[ri]
     return order, ""
 
 
