@@ -105,8 +105,11 @@ ORDERS = {
     "a-sleep-on-an-old-value": [[("store", X, 1), ("wake", X, 1)], [("sleep", X, 0), ("load", X)]],
     "a-sleep-after-a-wake": [[("store", X, 1), ("wake", X, 1), ("store", Y, 1)], [("load relaxed", Y), ("sleep", X, 0)]],
     "a-sleep-after-what-is-given": [SENDS, [("load relaxed", Y), ("unless seen", 3, 1), ("sleep", X, 0)]],
-    "a-sleep-on-a-value-older-than-what-is-seen": [SENDS_RELAXED, [("load relaxed", Y), ("unless seen", 3, 1), ("sleep", X, 0)]],
+    "a-sleep-on-what-is-older-than-what-it-saw": [SENDS_RELAXED, [("load relaxed", Y), ("unless seen", 3, 1), ("sleep", X, 0)]],
     "a-try-that-fails-on-an-old-value": [[("up", X), ("store", Y, 1)], [("load relaxed", Y), ("try down", X)]],
+    "a-try-lock-that-fails-on-an-old-value": [
+        [("lock", MUTEX), ("unlock", MUTEX), ("store relaxed", Y, 1)], [("load relaxed", Y), ("try lock", MUTEX)],
+    ],
     "a-comparison-of-an-old-value": [[("store", X, 1), ("store", Y, 1)], [("load relaxed", Y), ("cmpxchg", X, 1, 2)]],
 }  # fmt: skip
 ALL = {**STRONG, "iriw": IRIW, **WEAK, **STOPS, **ORDERS}
