@@ -375,7 +375,7 @@ def test_a_schedule_that_cannot_be_followed_is_no_result(tmp_path, capsys):
     [
         (["calls", "--engine", "none"], "there is pct, pos, states"),
         (["calls", "--engine", "exhaustive"], "--engine is 'exhaustive'"),
-        (["calls", "--model", "ra"], "there is sc, tso"),
+        (["calls", "--model", "arm"], "there is sc, tso, ra"),
         (["calls", "--model", "tso", "--engine", "pct", "--runs", "9"], "the engine pct searches under sc alone"),
         (["cals"], "did you mean calls"),
         (["calls", "--deaths", "1"], "nobody dies in the scenario calls"),

@@ -43,7 +43,10 @@ def add(commands: Any) -> None:
         "--engine", default="states", metavar="NAME", help="which schedules are tried: `shmkret list engines`; states"
     )
     explore.add_argument(
-        "--model", default="sc", metavar="NAME", help="how memory behaves: sc, sequentially consistent, or tso, as x86; sc"
+        "--model",
+        default="sc",
+        metavar="NAME",
+        help="how memory behaves: sc, sequentially consistent, tso, as x86, or ra, for Arm; sc",
     )
     explore.add_argument(
         "--preemptions", type=int, metavar="N", help="at most so many in a schedule, and so bounded by that; any number"

@@ -46,7 +46,7 @@ def explore(
 
     Args:    scenario, scheme, lock: a name that `shmkret list` shows, or the path of a file. worker: likewise, of the scenario
              rounds. deaths: how many may die in one run, None: as the scenario has it. maxactive: instances a probe. engine,
-             model: see `shmkret list engines`; sc or tso. seconds: give up after that long. memory: bytes, or a size such as
+             model: see `shmkret list engines`; sc, tso or ra. seconds: give up after that long. memory: bytes, or a size like
              "4G", for the table of states; None: half of what is free. seed, runs, depth: of an engine that draws at random,
              see shmkret.explore.search.How. monitors: what watches beside, of always, holders and clocks.
              preemptions: the most that a schedule may have; None: any number.

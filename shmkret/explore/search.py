@@ -279,7 +279,7 @@ def _wrong(asked: Asked, how: How, stacks: Stacks, violation: Violation) -> Wron
     followed = lanes.follow_apart(stacks, schedule)
     what = "; ".join(followed.wrong) or f"{violation.what} (but not when its schedule is followed again)"
     string = spelt(asked, sight.shared(stacks), schedule, nr)
-    if how.watched_by != watching.USUAL:
+    if how.watched_by != watching.under(how.model, watching.USUAL):
         string += f" {WITH_MONITORS} {','.join(how.watched_by) or 'none'}"
     drawn, holds = tuple(lanes.drawn(followed, nr)), lanes.last_held(followed)
     return Wrong(what, schedule, violation.preemptions, string, drawn, holds, lanes.inflection_of(followed))

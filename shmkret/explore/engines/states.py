@@ -9,7 +9,8 @@ Deaths     come before a step, and not after a CPU's last. A store that is no st
 Ends       that have the same words are checked once: a check depends on the arena alone
 Bounded    by preemptions (Stacks.preemptions): who ran last, and how many there were, are part of a state then. A search is
            complete only where no choice was refused for that
-Buffers    under x86-TSO a CPU does no store while its buffer is full: a search in which one was is bounded by that
+Buffers    under x86-TSO a CPU does no store while its buffer is full: a search in which one was is bounded by that. So is one
+           under release-acquire memory in which older messages of a word might have been read than are kept
 Odds       two states are taken for one with a chance of at most n * n / 2**65 in a search of n states
 """
 
@@ -34,6 +35,7 @@ from shmkret.explore.stacks.control import (
     FULL,
     LEARNED,
     MORE,
+    MOST_MESSAGES,
     OVERCROWDED,
     OVERFLOWED,
     STATES,
@@ -46,7 +48,7 @@ from shmkret.machines.compiled.watched import NOT_PRIVATE
 if TYPE_CHECKING:
     from shmkret.explore.stacks.executor import Stacks
 
-EXECUTOR, MODELS = "stacks", ("sc", "tso")
+EXECUTOR, MODELS = "stacks", ("sc", "tso", "ra")
 
 
 BUDGET = 100_000
@@ -171,7 +173,8 @@ def _left_out(stacks: Stacks) -> Iterator[str]:
     if stacks.get(CUT):
         yield f"{bound} preemption{'' if bound == 1 else 's'}"
     if stacks.get(OVERFLOWED):
-        yield f"a store buffer was full, of {stacks.get(BUFFERED)} stores"
+        full = f"a store buffer was full, of {stacks.get(BUFFERED)} stores"
+        yield full if stacks.get(BUFFERED) else f"a word had more than {MOST_MESSAGES} messages to read"
 
 
 def so_far(stacks: Stacks, outcome: Outcome) -> Outcome:

@@ -5,7 +5,9 @@ The control block begins with what CPUs need of it: shmkret.machines.compiled.wa
 
 from __future__ import annotations
 
-from shmkret.machines.compiled.watched import BUFFERED, OVERFLOWED, PICKS
+from shmkret.machines.compiled.stacks import ask, peek, poke
+from shmkret.machines.compiled.watched import BUFFERED, OVERFLOWED, PICKS, VIEWS
+from shmkret.text.marks import inline
 
 __all__ = ["BUFFERED", "OVERFLOWED", "PICKS"]  # they are used as the others are
 
@@ -55,7 +57,41 @@ WRONG = (RACE, DEADLOCK, BROKEN, CYCLE, SAID, UNORDERED)
 """Of these, where something is wrong in the state to which it has come."""
 BEGINS, GOES_ON = 1, 2
 STEPS, DIES, WAKES, COMMITS, KINDS = range(5)
-"""What a choice is, for a CPU: choice = CPUs * what + CPU. How many of these there are."""
+"""What a choice is, for a CPU: choice = CPUs * what + CPU. How many of these there are;
+behind them are steps on older messages: shmkret.explore.stacks.views."""
+NO_MORE = 1 << 20
+"""More than any choice."""
+MOST_MESSAGES = 16
+"""How many messages of a word are kept, where memory is release-acquire."""
+SEES, CAN_SEE, VIEWS_PRINT, WHOSE, BACK = (8 * (74 + j) for j in range(5))
+"""Where in the control block: the addresses of what is asked of such memory, compiled apart, and what they are asked of: the
+step of a CPU, which reads the message that is so many before the newest."""
 ENDS_MASK = (1 << 16) - 1
 """The table of ends has one place more."""
 PATH_MASK = (1 << 12) - 1
+
+
+@inline
+def of_memory(c: int, which: int, cpu: int, back: int) -> int:
+    """Ask one of these."""
+    poke(c + WHOSE, cpu)
+    poke(c + BACK, back)
+    return ask(peek(c + which), c)
+
+
+@inline
+def is_step(choice: int, nr: int) -> bool:
+    """Whether a choice is that a CPU does its step."""
+    return choice < nr or choice >= KINDS * nr
+
+
+@inline
+def back_of(choice: int, nr: int) -> int:
+    """How many messages before the newest a CPU reads in its step; MOST_MESSAGES and more: of the word that ends its wait."""
+    return 0 if choice < nr else choice // nr - KINDS + 1
+
+
+@inline
+def nr_choices(c: int, nr: int) -> int:
+    """How many choices there may be in a state."""
+    return (KINDS + (2 * MOST_MESSAGES - 1 if peek(c + VIEWS) != 0 else 0)) * nr

@@ -21,7 +21,7 @@ import numpy as np
 from shmkret.arena.segment import Arena
 from shmkret.errors import UsageError
 from shmkret.explore.always import question, sentence
-from shmkret.explore.scene import TSO, Scene, nothing_more
+from shmkret.explore.scene import RA, TSO, Scene, nothing_more
 from shmkret.explore.stacks import clocks, control
 from shmkret.machines.compiled import compile_question, steps, watched
 from shmkret.machines.compiled.holders import READER
@@ -41,9 +41,10 @@ def require_monitors(monitors: Collection[str], beside: Collection[str] = ()) ->
 
 def under(model: str, monitors: Collection[str]) -> tuple[str, ...]:
     """Those that watch under a model. Under TSO clocks would say that a word carries what it does from the store on, and not
-    from when it is in memory: they are left out.
+    from when it is in memory: they are left out. Under RA a plain access is right where clocks say so: they always watch.
     """
-    return tuple(name for name in MONITORS if name in monitors and not (name == "clocks" and model == TSO))
+    watch = {*monitors} - {"clocks"} if model == TSO else {*monitors, *(("clocks",) if model == RA else ())}
+    return tuple(name for name in MONITORS if name in watch)
 
 
 class Watching:
