@@ -68,7 +68,8 @@ class Explore:
     def __call__(self, scenario: str = "calls", *, complete: bool | None = None, **asked: Any) -> Found:
         """shmkret.explore(scenario, **asked), which must find no violation.
 
-        Args:    complete: whether it must be complete, too; None: it must, with an engine that can be.
+        Args:    complete: whether it must be complete, too; None: it must, with an engine that can be and
+                 no bound of preemptions.
         Returns: what it has found.
         Raises:  what shmkret.explore() raises, and pytest's failure, with the lanes of each violation and the command that
                  runs it again.
@@ -79,7 +80,8 @@ class Explore:
         found = explore(scenario, **asked)
         if found.violations:
             pytest.fail("\n\n".join(map(str, found.violations)), pytrace=False)
-        if not found.complete and (not found.how.draws if complete is None else complete):
+        can_be = not found.how.draws and found.how.preemptions is None
+        if not found.complete and (can_be if complete is None else complete):
             counts = f"{found.schedules:,} runs" if found.states is None else f"{found.states:,} states"
             pytest.fail(f"{scenario} was not searched to the end: {found.bound}, after {counts}", pytrace=False)
         return found

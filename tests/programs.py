@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shmkret.explore.scene import Scene
+from shmkret.explore.scene import SC, Scene
 from shmkret.explore.stacks import control
 from shmkret.explore.stacks.executor import Stacks, words_at
 from shmkret.explore.stacks.looked_at import LookedAt
@@ -262,9 +262,9 @@ def LOOK_AT_WORDS(arena):  # noqa: N802
 class Programs:
     """A search for any program: the same stacks, begun anew."""
 
-    def __init__(self, *, reduced=False, monitors=()):
+    def __init__(self, *, reduced=False, monitors=(), model=SC):
         self.looks = LOOK_AT_WORDS
-        self.stacks = Stacks(scene(check=self._check), 16, reduced=reduced, monitors=monitors)
+        self.stacks = Stacks(scene(check=self._check), 16, reduced=reduced, monitors=monitors, model=model)
         section = self.stacks.arena.sections["buckets"]
         self._places = [(section.offset + i * section.stride) // 8 for i in range(NR_WORDS)]
         self._all = np.frombuffer(self.stacks.arena._bytes, np.int64)

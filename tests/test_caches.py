@@ -1,11 +1,13 @@
 """What a cache may never do: serve machine code that these sources, settings and values would not give now."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numba
 import numpy as np
@@ -17,6 +19,7 @@ from shmkret.errors import PluginError
 from shmkret.kernel import program
 from shmkret.machines import compiled as compiling
 from shmkret.machines import control, plain
+from shmkret.machines.compiled import cache, loop, trust
 from shmkret.measure import doctor
 from shmkret.measure.cell import Cell
 from shmkret.measure.subjects.kretprobes import Prepared
@@ -519,3 +522,79 @@ def test_threads_that_measure_do_not_disturb_each_other():
     done = in_a_process(RUN)
 
     assert (done.stdout, done.stderr) == ("True 1\n", "")
+
+
+# Two that want the same.
+
+
+def test_two_processes_compile_the_same_once(tmp_path, monkeypatch):
+    """The second waits for the first; not for ever, and not where no lock can be had."""
+    folder = tmp_path / "loop"
+    ready, go = os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        with cache.alone(folder):
+            os.write(ready[1], b"1")
+            os.read(go[0], 1)
+            folder.mkdir()
+        os._exit(0)
+    os.read(ready[0], 1)
+    monkeypatch.setattr(cache, "PATIENCE_S", 0.1)
+    with cache.alone(folder):
+        assert not folder.exists()
+    monkeypatch.setattr(cache, "PATIENCE_S", 60.0)
+    threading.Timer(0.1, os.write, (go[1], b"1")).start()
+    with cache.alone(folder):
+        assert folder.exists()
+    assert os.waitpid(pid, 0)[1] == 0
+    assert list(tmp_path.iterdir()) == [folder]
+
+    with cache.alone(tmp_path / "no such folder" / "loop"):
+        pass
+    for end in (*ready, *go):
+        os.close(end)
+
+
+def test_a_loop_is_compiled_alone(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(loop, "alone", lambda folder: asked.append(folder) or contextlib.nullcontext())
+
+    loop.compile_to(lambda a: a, numba.int64(numba.int64), tmp_path / "loop")
+    loop.compile_to(lambda a: a, numba.int64(numba.int64), None)
+
+    assert asked == [tmp_path / "loop"]
+
+
+# What others may have put there.
+
+
+def test_a_cache_that_others_may_write_is_not_used_and_that_is_said(tmp_path, monkeypatch, capsys):
+    """What lies there is run."""
+    above, root = tmp_path / "above", tmp_path / "above" / "cache"
+    root.mkdir(parents=True)
+    monkeypatch.setenv("SHMKRET_CACHE_DIR", str(root))
+    assert cache.cache_folder(()).parent == root
+    own = cache.cache_folder(())
+    for path, mode, is_used in (
+        (root, 0o777, False), (root, 0o1777, True), (above, 0o777, False), (above, 0o1777, True), (own, 0o777, False),
+    ):  # fmt: skip
+        before = path.stat().st_mode
+        path.chmod(mode)
+        assert bool(cache.cache_folder(())) == is_used, (path, oct(mode))
+        path.chmod(before)
+    said = capsys.readouterr().err.splitlines()
+    assert f"shmkret: the cache {root} is not used, and all is compiled anew: {above} may be written by others" in said
+    assert len(said) == 3
+
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    assert cache.cache_folder(()) is None
+    assert f"{cache._folder_of(root, b'')}".rpartition("/")[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("gid", "members", "is_ours"), [(0, [], True), (77, [], True), (77, ["eve"], False), (78, [], False)])
+def test_a_group_of_us_alone_is_nobody_else(gid, members, is_ours, tmp_path, monkeypatch):
+    groups = {0: "root", 77: "me", 78: "staff"}
+    monkeypatch.setattr(trust.grp, "getgrgid", lambda gid: SimpleNamespace(gr_name=groups[gid], gr_mem=members))
+    monkeypatch.setattr(trust.pwd, "getpwuid", lambda uid: SimpleNamespace(pw_name="me"))
+
+    assert trust._is_own_group(gid) == is_ours

@@ -66,7 +66,7 @@ def test_bench_writes_what_the_contract_says(tmp_path, capsys):
 
 
 def test_the_folder_holds_json_csv_and_plots(tmp_path):
-    _, result = bench(tmp_path, "--worker", "hot,spread", "--cpus", "1", "--scheme", "hashed", "--lock", "ttas")
+    _, result = bench(tmp_path, "--worker", "hot", "--cpus", "1", "--scheme", "hashed", "--lock", "sem,ttas")
     folder = tmp_path / "out"
 
     assert json.loads((folder / "results.json").read_text()) == result
@@ -402,10 +402,10 @@ def test_a_suite_file_that_is_wrong_is_exit_2(text, words, tmp_path, capsys):
 
 def test_a_suite_of_the_users_runs_and_options_win_over_it(tmp_path):
     own = tmp_path / "own.toml"
-    own.write_text("worker = 'hot'\nscheme = 'global'\nlock = ['ttas', 'ticket']\ncpus = 1\nmaxactive = 3\n")
-    _, result = bench(tmp_path, str(own), "--lock", "pthread")
+    own.write_text("worker = 'hot'\nscheme = 'hashed'\nlock = ['mcs', 'ticket']\ncpus = 1\nmaxactive = 3\n")
+    _, result = bench(tmp_path, str(own), "--lock", "ttas")
 
-    assert [(c["scheme"], c["lock"], c["params"]["maxactive"]) for c in result["cells"]] == [("global", "pthread", 3)]
+    assert [(c["scheme"], c["lock"], c["params"]["maxactive"]) for c in result["cells"]] == [("hashed", "ttas", 3)]
     assert result["suite"] == "own"
 
 

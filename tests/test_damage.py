@@ -25,6 +25,7 @@ from shmkret.audit.repair import _order, repair
 from shmkret.cli.main import main
 from shmkret.errors import ArenaError, PluginError
 from shmkret.kernel.kprobes import call
+from shmkret.kernel.registration import REGISTERED, UNREGISTERED
 from shmkret.kernel.task import call_site
 from shmkret.locks import acquire, acquire_unless, mcs, release
 from shmkret.machines import native, plain
@@ -52,7 +53,7 @@ def arena_in_use(scheme, *, lock="ttas", worker="sleepers", is_named=False):
     build = replace(build_of(worker, scheme, lock), recoverable=True)
     world = World.of(build, SIZES)
     with world.create_arena(world.geometry(1), named=is_named) as arena:
-        machine = PlainMachine(build.cache())
+        machine = PlainMachine(build.common_cache())
         native.free_locks(world, arena, machine)
         arena.records("runqueues")["quiescent"] = 1
         arena.records("recovery")["life"][:2] = LIVE
@@ -95,6 +96,30 @@ def test_every_bit_of_every_checked_word_is_found_and_named(scheme):
         assert bytes(arena._bytes) == whole
 
 
+@pytest.mark.parametrize("scheme", ["global", "hashed"])
+def test_whose_an_instance_in_flight_is_and_how_many_a_probe_has_is_checked(scheme):
+    """Each bit of these words: nothing else says what they were, so that they are not damaged where repair is tried."""
+    with arena_in_use(scheme) as (arena, build):
+        flying = [ri for order in hung(arena) for ri in order]
+        of = {ri: int(arena.records("instances")["rp"][ri]) for ri in flying}
+        registered = np.flatnonzero(arena.records("probes")["registered"] == REGISTERED).tolist()
+        assert set(of.values()) - {NIL}
+        words = [("instances", "rp", ri) for ri in flying] + [("probes", "maxactive", p) for p in registered]
+        for section, field, i in words:
+            for bit in range(64):
+                flip(arena, section, field, i, bit)
+                wrong = " ".join(sentences(audit(arena, None)))
+                flip(arena, section, field, i, bit)
+                own = f"instance {i} is in flight, of probe" if field == "rp" else f"probe {i} has"
+                assert own in wrong or f"probe {of.get(i)} has" in wrong, (section, field, i, bit, wrong)
+        assert audit(arena, build.scheme) == []
+
+        arena.records("probes")["registered"][of[flying[0]]] = UNREGISTERED
+        assert f"instance {flying[0]} is in flight, of probe {of[flying[0]]}, which is not registered" in sentences(
+            audit(arena, None)
+        )
+
+
 def names_of(section, field, i):
     """The words by which a finding may name it: the count, the list, or the instance; a link breaks what it leads to."""
     if field in COUNTS:
@@ -133,7 +158,7 @@ def test_a_flipped_bit_of_a_list_is_repaired_and_tasks_find_their_newest_first(s
 def test_a_task_whose_older_call_would_return_first_is_found_and_named(scheme):
     with arena_in_use(scheme, worker="recursion") as (arena, build):
         k = plain.kernel(World.of(build, SIZES), arena)
-        with atomics.use(PlainMachine(build.cache())):
+        with atomics.use(PlainMachine(build.common_cache())):
             for level in range(3):
                 call(k, 0, 0, 0, call_site(0, level))
                 prologue(k.arch, k, 0)
@@ -180,7 +205,7 @@ def test_a_lock_that_cannot_say_whether_it_is_free_is_made_free(tmp_path):
 def test_the_queue_of_the_dead_is_emptied(lock):
     """One held it, another waited behind."""
     with arena_in_use("hashed", lock=lock) as (arena, build):
-        machine, world = PlainMachine(build.cache()), World.of(build, SIZES)
+        machine, world = PlainMachine(build.common_cache()), World.of(build, SIZES)
         locks = plain.kernel(world, arena).table_locks
         closed = plain.PlainWords(np.ones(1, np.int64))
         with atomics.use(machine):

@@ -199,7 +199,11 @@ def test_lanes_say_what_was_there_and_which_accesses_are_in_conflict(tmp_path):
     ("body", "words"),
     [
         ("while cpu == 1: pass", "cpu 1, before its first step, runs on for 0.2 s"),
-        (f"{SEES_ONE}while True: pass", "cpu 1, after its step load_acquire of script[0].word, runs on for 0.2 s"),
+        pytest.param(
+            f"{SEES_ONE}while True: pass",
+            "cpu 1, after its step load_acquire of script[0].word, runs on for 0.2 s",
+            marks=pytest.mark.full,
+        ),
         (f"{SEES_ONE}poke(8, 1)", "cpu 1, after its step load_acquire of script[0].word, crashes: SIGSEGV"),
         (f"{SEES_ONE}store_release(word, 0, 8 // (rounds - 1))", "cpu 1: its code raises an exception"),
     ],
@@ -258,6 +262,22 @@ def test_a_search_whose_time_is_over_is_bounded(tmp_path, capsys):
     assert row["states"] > 0
     assert "bounded: time" in capsys.readouterr().out
     assert explored(path, *MANY, "--seconds", "0.2", "--require-complete")[0] == 3
+
+
+def test_a_search_with_a_bound_of_preemptions_is_bounded_by_it_and_complete_where_it_left_out_nothing(tmp_path, capsys):
+    path = scenario(tmp_path, STORES)
+    code, row = explored(path, "--rounds", "2", "--preemptions", "1")
+
+    assert (code, row["complete"], row["bound"], row["violations"]) == (0, False, "1 preemption", [])
+    assert row["preemptions"] == 1
+    said = capsys.readouterr().out
+    assert "every interleaving with at most 1 preemption\n" in said
+    assert "bounded: 1 preemption; " in said
+    assert explored(path, "--rounds", "2", "--preemptions", "0", "--require-complete")[0] == 3
+    assert "every interleaving with at most 0 preemptions\n" in capsys.readouterr().out
+    code, row = explored(path, "--rounds", "2", "--preemptions", "2", "--require-complete")
+    assert (code, row["complete"], row["bound"], row["preemptions"]) == (0, True, None, 2)
+    assert explored(path, "--rounds", "2")[1]["preemptions"] is None
 
 
 def test_a_search_whose_table_is_full_is_bounded(tmp_path):
@@ -355,7 +375,7 @@ def test_a_schedule_that_cannot_be_followed_is_no_result(tmp_path, capsys):
     [
         (["calls", "--engine", "none"], "there is pct, pos, states"),
         (["calls", "--engine", "exhaustive"], "--engine is 'exhaustive'"),
-        (["calls", "--model", "ra"], "there is sc, tso"),
+        (["calls", "--model", "arm"], "there is sc, tso, ra"),
         (["calls", "--model", "tso", "--engine", "pct", "--runs", "9"], "the engine pct searches under sc alone"),
         (["cals"], "did you mean calls"),
         (["calls", "--deaths", "1"], "nobody dies in the scenario calls"),
@@ -366,6 +386,9 @@ def test_a_schedule_that_cannot_be_followed_is_no_result(tmp_path, capsys):
         (["calls", "--engine", "pct", "--runs", "0"], "--runs is 0"),
         (["calls", "--engine", "pct", "--runs", "1", "--depth", "18"], "--depth is 18: give a number from 1 to 17"),
         (["calls", "--engine", "pct", "--runs", "1", "--seed", "-1"], "--seed is -1"),
+        (["calls", "--preemptions", "-1"], "--preemptions is -1: give a number from 0 to 100"),
+        (["calls", "--preemptions", "101"], "--preemptions is 101"),
+        (["calls", "--preemptions", "1", "--engine", "traces"], "--preemptions bound a search by states: traces knows no such"),
         (["calls", "--runs", "1"], "--runs are of an engine that draws at random: states does not"),
         (["calls", "--memory", "1"], "'1' is no memory for a search: give a size such as 512M"),
         (["calls", "--lock", ","], "no scheme or no lock is named"),

@@ -115,16 +115,20 @@ def test_what_is_asked_for_reaches_the_engine(monkeypatch):
     seen = []
 
     def searched(stacks, seconds, watching, limit, engine):
-        seen.append((stacks.get(walks.SEED), stacks.get(walks.POINTS), seconds, limit, stacks._most_bits, engine.__module__))
+        words = stacks.get(walks.SEED), stacks.get(walks.POINTS), stacks.preemptions
+        seen.append((*words, seconds, limit, stacks._most_bits, engine.__module__))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(apart, "search", searched)
-    for asked in ({"engine": "pct", "seed": 7, "depth": 5, "seconds": 9.0, "runs": 11, "memory": "1M"}, {"memory": 1 << 21}):
+    for asked in (
+        {"engine": "pct", "seed": 7, "depth": 5, "seconds": 9.0, "runs": 11, "memory": "1M"},
+        {"memory": 1 << 21, "preemptions": 3},
+    ):
         with pytest.raises(KeyboardInterrupt):
             shmkret.explore("lock", **asked)
 
     pct, states = (f"shmkret.explore.engines.{name}" for name in ("pct", "states"))
-    assert seen == [(7, 4, 9.0, 11, 17, pct), (0, 2, math.inf, apart.EVERY_STATE, 18, states)]
+    assert seen == [(7, 4, None, 9.0, 11, 17, pct), (0, 2, 3, math.inf, apart.EVERY_STATE, 18, states)]
 
 
 def test_an_interrupt_is_one_and_what_is_known_by_then_is_there(monkeypatch):
@@ -185,6 +189,8 @@ DRAWN = replace(FOUND, how=search.How("pct"), states=None)
         (FOUND, True, "one was not searched to the end: time, after 17 states"),
         (FOUND, False, ""),
         (DRAWN, None, ""),
+        (replace(FOUND, how=search.How(preemptions=1)), None, ""),
+        (replace(FOUND, how=search.How(preemptions=1)), True, "one was not searched to the end: time, after 17 states"),
         (DRAWN, True, "one was not searched to the end: time, after 1 runs"),
         (replace(FOUND, complete=True, bound=None), True, ""),
         (replace(FOUND, violations=[search.Wrong("a flaw", [], None, "", ())]), False, "a flaw"),

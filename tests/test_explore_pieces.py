@@ -128,13 +128,14 @@ def test_who_stops_looking_leaves_no_process():
 def test_what_was_asked_comes_back_out_of_json(tmp_path):
     own = tmp_path / "own.py"
     own.write_text(find(LOCK, "ttas").path.read_text())
-    for how in (How(), How("pct", "sc", 2.0, 1 << 20, 7, 100, 2), How(monitors=("clocks",))):
+    for how in (How(), How("pct", "sc", 2.0, 1 << 20, 7, 100, 2), How(monitors=("clocks",)), How(preemptions=0)):
         for piece in pieces(how, locks=[str(own), "sem"]):
             assert piece_of(json.loads(json.dumps(piece.words()))) == piece
     (worker,) = pieces(locks=["sem"], scenario="rounds")
     worker = worker._replace(asked=replace(worker.asked, worker=find(WORKER, "spread")))
     assert piece_of(json.loads(json.dumps(worker.words()))) == worker
     assert len({piece.name for piece in [*pieces(), *pieces(How(seed=1)), *pieces(scenario="calls")]}) == 12
+    assert len({pieces(How(preemptions=most))[0].name for most in (None, 0, 1)}) == 3
 
 
 def test_only_what_is_missing_is_searched_and_a_result_of_other_sources_is_missing(tmp_path):

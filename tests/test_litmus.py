@@ -92,7 +92,7 @@ def test_no_end_of_a_program_is_left_out_by_a_short_cut(name):
 
 
 def test_every_model_has_a_program_that_tells_it_from_another():
-    """Those of x86 are tried in test_tso.py; those of Arm are data until there is an engine for them."""
+    """Those of x86 are tried in test_tso.py, those of release-acquire memory in test_ra.py."""
     for one, other in (("sc", "tso"), ("tso", "ra")):
         assert any(getattr(p, one) and getattr(p, other) and getattr(p, one) != getattr(p, other) for p in PROGRAMS.values())
 

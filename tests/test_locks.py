@@ -49,6 +49,7 @@ LARGE = {
     ("owner", "acquire"): [(3, 1, 1)],
     ("owner", "give up"): [(3, 1, 1)],
     ("owner", "take over"): [(2, 2, 1)],
+    ("sleeping", "acquire"): [(3, 1, 1)],
     ("combining", "combine"): [(2, 2, 1), (3, 1, 1)],
 }
 """Three seconds and more each on greenlets: they are searched compiled, by tests/test_trial_scenes.py. `combine` cannot be, and

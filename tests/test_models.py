@@ -374,6 +374,26 @@ def test_a_signal_does_not_end_a_wait_for_a_semaphore(thing):
         assert libc.sem_value(address_of(thing.words, X)) == 0
 
 
+def test_whether_a_mutex_is_free_is_read_and_changes_nothing():
+    libc = ctypes.CDLL(None)
+    memory = mmap.mmap(-1, mmap.PAGESIZE)
+    view = ctypes.c_char.from_buffer(memory)
+    address = ctypes.c_void_p(ctypes.addressof(view))
+    posix.mutex_init(address.value)
+    seen = [posix.mutex_is_free(address.value)]
+    libc.pthread_mutex_lock(address)
+    before = bytes(memory)
+    seen.append(posix.mutex_is_free(address.value))
+    assert bytes(memory) == before
+    libc.pthread_mutex_unlock(address)
+    before = bytes(memory)
+    seen.append(posix.mutex_is_free(address.value))
+
+    assert bytes(memory) == before
+    assert seen == [True, False, True]
+    del view
+
+
 def test_whether_a_robust_mutex_is_free_is_read_and_changes_nothing():
     """Free, held, its holder dead, taken by another, and not recoverable: given back by who did not make it consistent."""
     libc = ctypes.CDLL(None)
@@ -381,9 +401,9 @@ def test_whether_a_robust_mutex_is_free_is_read_and_changes_nothing():
     view = ctypes.c_char.from_buffer(memory)
     address = ctypes.c_void_p(ctypes.addressof(view))
     posix.mutex_init(address.value, robust=True)
-    seen = [posix.robust_is_free(address.value)]
+    seen = [posix.mutex_is_free(address.value)]
     libc.pthread_mutex_lock(address)
-    seen.append(posix.robust_is_free(address.value))
+    seen.append(posix.mutex_is_free(address.value))
     libc.pthread_mutex_unlock(address)
     child = os.fork()
     if child == 0:
@@ -391,12 +411,34 @@ def test_whether_a_robust_mutex_is_free_is_read_and_changes_nothing():
         os._exit(0)
     os.waitpid(child, 0)
     before = bytes(memory)
-    seen += [posix.robust_is_free(address.value), posix.robust_is_free(address.value)]
+    seen += [posix.mutex_is_free(address.value), posix.mutex_is_free(address.value)]
     assert bytes(memory) == before
     assert libc.pthread_mutex_lock(address) == errno.EOWNERDEAD
-    seen.append(posix.robust_is_free(address.value))
+    seen.append(posix.mutex_is_free(address.value))
     libc.pthread_mutex_unlock(address)
     assert libc.pthread_mutex_lock(address) == errno.ENOTRECOVERABLE
-    seen.append(posix.robust_is_free(address.value))
+    seen.append(posix.mutex_is_free(address.value))
 
     assert seen == [True, False, False, False, False, False]
+
+
+def test_a_robust_mutex_that_is_not_recoverable_is_nobodys(thing):
+    """Given back by who was told of a death, and did not make it consistent."""
+    libc_ = ctypes.CDLL(None)
+    thing.fresh()
+    with atomics.use(thing.machine):
+        address = ctypes.c_void_p(address_of(thing.words, X))
+    posix.mutex_init(address.value, robust=True)
+    child = os.fork()
+    if child == 0:
+        libc_.pthread_mutex_lock(address)
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert libc_.pthread_mutex_lock(address) == errno.EOWNERDEAD
+    libc_.pthread_mutex_unlock(address)
+
+    with atomics.use(thing.machine):
+        with pytest.raises(RuntimeError, match="not recoverable"):
+            libc.robust_lock(address_of(thing.words, X))
+        # Last: glibc's trylock leaves its thread's number in the word when it says so, and whoever locks would wait for ever.
+        assert libc.robust_trylock(address_of(thing.words, X)) == libc.REFUSED

@@ -242,24 +242,28 @@ def test_what_a_slip_changes_is_compiled_apart_and_all_else_is_shared(tmp_path, 
     monkeypatch.setenv("SHMKRET_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(cache, "_apart", None)
     usual = cache.cache_folder(("worker",))
-    for name in ("search", "search-descend", "calls-watched"):
+    for name in ("search", "search-descend", "calls-watched", "hot-always-watched"):
         (usual / name).mkdir()
         (usual / name / "code").write_text(name)
     shared, folders = {}, {usual, cache.cache_folder(())}
-    for module in ("locks.ttas", "explore.stacks.choices", "machines.compiled.watched", "explore.engines.states", "text.libc"):
+    modules = ("locks.ttas", "explore.stacks.choices", "machines.compiled.watched", "explore.engines.states", "text.libc")
+    for module in (*modules, "explore.always", "explore.scenarios.calls"):
         cache.keep_apart(module, patched.anew_of(f"shmkret.{module}"))
         own = cache.cache_folder(("worker",))
         assert own == cache.cache_folder(("worker",))
         folders.add(own)
         shared[module] = sorted(entry.name for entry in own.iterdir() if (entry / "code").read_text() == entry.name)
 
-    assert len(folders) == 7
+    assert len(folders) == 9
+    searches, scenes = ["search", "search-descend"], ["calls-watched", "hot-always-watched"]
     assert shared == {
-        "locks.ttas": ["search", "search-descend"],
-        "explore.stacks.choices": ["calls-watched", "search"],
-        "machines.compiled.watched": ["calls-watched"],
-        "explore.engines.states": ["calls-watched", "search", "search-descend"],
+        "locks.ttas": searches,
+        "explore.stacks.choices": [*scenes, "search"],
+        "machines.compiled.watched": scenes,
+        "explore.engines.states": [*scenes, *searches],
         "text.libc": [],
+        "explore.always": ["calls-watched", *searches],
+        "explore.scenarios.calls": searches,
     }
 
 

@@ -14,12 +14,14 @@ from shmkret.explore.schedule import explore
 from shmkret.explore.snapshot import Snapshot
 from shmkret.kernel.sched import schedule
 from shmkret.kernel.task import call_and_return
+from shmkret.machines import plain
 from shmkret.machines.sizes import Sizes
 from shmkret.machines.world import World
 from shmkret.moves.intents import TABLE, begin_wait, number_of
 from shmkret.moves.locking import lock_inside, lock_probe, lock_table, unlock_probe, unlock_table
 from shmkret.recovery import recoverer as recovery
 from shmkret.recovery.taking import LIVE, free_locks
+from shmkret.text import atomics
 from shmkret.text.atomics import NIL, store_release
 from tests.worlds import build_of, busted_gate
 
@@ -169,7 +171,7 @@ def die_on_one_lock(lock, nr_cpus=2, limit=100_000):
                 deaths = k.run.deaths
                 has_died = partial(machine.access, "wait", deaths, 0, writes=False)
                 if has_died(possible=lambda: deaths.values[0] != 0 or len(ended) == nr_cpus) != 0:
-                    free_locks(k, nr_cpus)
+                    free_locks(k, nr_cpus, NIL)
 
             def announce(i):
                 ended.add(i)
@@ -209,6 +211,27 @@ def test_a_bucket_lock_stays_with_who_waits_inside_it_for_a_dead_cpu(lock):
     outcome = die_once(recoverable("hashed", lock), nested_locks, limit=600_000)
     assert outcome.violations == []
     assert outcome.complete
+
+
+@pytest.mark.parametrize("lock", ["owner", "ttas", "sem"])
+def test_a_recoverer_keeps_the_bucket_lock_inside_which_it_waits_for_a_dead_cpu(lock):
+    """Its own lock is none that it has taken over."""
+    world, machine = World.of(recoverable("hashed", lock), Sizes(maxactive=2)), plain.PlainMachine()
+    dead, me, bucket = 0, 2, 5
+    with world.create_arena(world.geometry(1)) as arena, atomics.use(machine):
+        k = plain.kernel(world, arena)
+        world.free_locks(machine, k, arena)
+        lock_probe(k, dead, k.scheme.locks, 0)
+        lock_table(k, me, k.scheme.table, bucket)
+        store_release(k.recovery.life, me, LIVE)
+        recovery.announce(k, dead)
+        lock_inside(k, me, k.scheme.locks, 0, number_of(k, TABLE, bucket))
+
+        assert world.held_locks(machine, k, arena).locks == [f"table_locks[{bucket}]", "locks[0]"]
+        unlock_probe(k, me, k.scheme.locks, 0)
+        unlock_table(k, me, k.scheme.table, bucket)
+        assert not any(world.held_locks(machine, k, arena))
+    machine.close()
 
 
 def recoverers_die(lock, at=None, limit=600_000):

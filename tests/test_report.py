@@ -1,6 +1,7 @@
 """The report and its plots: what is drawn, what is said, how it looks on a telephone, in the dark and on paper."""
 
 import base64
+import csv
 import gzip
 import html as html_module
 import io
@@ -21,6 +22,7 @@ from shmkret.measure import bench, compare, latency
 from shmkret.measure.cell import COUNTS, Cell, Sample
 from shmkret.measure.report import folder, html, panels, plots, tables
 from shmkret.measure.report.panels import COLOURS, INK, MARKS, MOST_LINES, MOST_PANELS, MOST_ROWS, SMALLEST_PT, WIDTH_IN
+from shmkret.measure.report.rows import mean_wait
 
 RESULTS = Path(__file__).parent.parent / "bench" / "results"
 RECORDED = sorted(path.parent for path in RESULTS.rglob("results.json") if path.parts[-3] != "rooms")
@@ -228,14 +230,26 @@ def test_misses_of_both_kinds_are_in_report_table_and_plot(seen):
     assert f">{10 * count}</td>" in page
 
 
-def test_the_terminal_shows_percentiles_where_waits_were_timed():
-    result = made(classes=("table_lock", "probe_lock"), cpus=[1, 2])
+def test_a_percentile_has_one_value_wherever_it_is_shown():
+    """As it was measured: what two readings of the clock take is in it, and stands beside it."""
+    result = made(classes=("table_lock", "probe_lock"), cpus=[1])
+    cell = result["cells"][0]
+    found, clock = cell["latency_ns"]["table_lock"], cell["latency_ns"]["clock"]
     said = io.StringIO()
     tables.print_tables(result, said)
-    found = result["cells"][0]["latency_ns"]["table_lock"]
-    (line,) = [line for line in said.getvalue().splitlines() if "table lock" in line and line.split()[2:3] == ["1"]]
+    line = next(line for line in said.getvalue().splitlines() if line.split()[-8:-6] == ["table", "lock"])
+    row, *_ = csv.DictReader(folder._csv(map(folder._flat, result["cells"])).splitlines())
+    page = html.report(result, {})
+    drawn = plot("latency", result).panels[0]
+    shown = [f"{found[q]:,.0f}" for q in ("p50", "p90", "p99", "p99_9", "max")]
 
-    assert line.split()[-5:] == [f"{found[q] - 20:,.0f}" for q in ("p50", "p90", "p99", "p99_9", "max")]
+    assert line.split()[-6:] == [*shown, f"{clock:.0f}"]
+    assert [float(row[f"table_lock_ns_{q}"]) for q in ("p50", "p99")] == [found["p50"], found["p99"]]
+    assert float(row["clock_ns"]) == clock
+    assert "".join(f"<td class=number>{one}</td>" for one in shown) in page
+    assert f"Median: hashed sem {found['p50']:.3g}." in drawn.says
+    assert f"two readings of the clock, {clock:.0f} ns" in plot("latency", result).caption
+    assert mean_wait(cell, "table_lock") == found["mean"]
 
 
 @pytest.mark.parametrize("seen", [0, 701])

@@ -634,6 +634,50 @@ def test_a_violation_is_shown_with_as_few_preemptions_as_there_are(program, firs
     assert one.stacks.culprit() is not None
 
 
+def bounded(program, preemptions):
+    one = searches()
+    one.load(program)
+    one.stacks.preemptions = preemptions
+    try:
+        return states.search(one.stacks, 1 << 40, 60.0)
+    finally:
+        one.stacks.preemptions = None
+
+
+BY_ANOTHER = [[("load", Y), ("load", X), ("unless seen", 4, 1), ("unlock", MUTEX)], [("add", X, 1), ("add", X, 1)]]
+WITH_FEWER = [
+    [
+        ("load", Y), ("load", X), ("unless seen", 8, 1), ("load", Z), ("unless seen", 8, 0), ("load", Z), ("unless seen", 8, 1),
+        ("unlock", MUTEX),
+    ],
+    [("store", X, 1), ("store", Z, 1)],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("program", "preemptions"), [(TWICE_PREEMPTED, 2), (BY_ANOTHER, 1), (WITH_FEWER, 2)], ids=["twice", "another", "fewer"]
+)
+def test_a_search_with_a_bound_finds_what_has_no_more_preemptions_and_says_by_what_it_is_bounded(program, preemptions):
+    """The first way to the state before what is wrong leaves no preemption: by another CPU's step, or with more of them."""
+    for fewer in range(preemptions):
+        outcome = bounded(program, fewer)
+        assert (outcome.complete, outcome.violations) == (False, [])
+        assert outcome.gave_up == ("1 preemption" if fewer == 1 else f"{fewer} preemptions")
+    (found,) = bounded(program, preemptions).violations
+    assert found.preemptions == preemptions
+
+
+def test_a_bound_that_left_out_nothing_is_no_bound():
+    """The only preemption there can be is that of the CPU that does two steps."""
+    program = [[("add", X, 1), ("add", X, 1)], [("add", X, 1)]]
+    outcomes = [bounded(program, most) for most in (0, 1, 2)]
+    assert [outcome.complete for outcome in outcomes] == [False, True, True]
+    assert [outcome.gave_up for outcome in outcomes] == ["0 preemptions", "", ""]
+    assert outcomes[0].states < outcomes[1].states == outcomes[2].states
+    waits = [[("wait", X, 1), ("load", X)], [("add", X, 1)]]
+    assert bounded(waits, 0).gave_up == ""  # who waits, and who has ended, gives way for nothing
+
+
 @pytest.mark.parametrize("reduced", [False, True])
 def test_what_is_wrong_is_told_again_where_a_schedule_leads_to_it(reduced):
     one = searches(reduced=reduced)

@@ -105,7 +105,7 @@ def test_who_counted_as_parked_does_not_pass_a_closed_gate(monkeypatch):
                 k.run.gate[0] = 0
 
         monkeypatch.setattr(survive, "park", park)
-        with atomics.use(PlainMachine(build.cache())):
+        with atomics.use(PlainMachine(build.common_cache())):
             for leave in (end_wait, pass_gate):
                 k.run.gate[0] = 1
                 leave(k.mode.recovery, k, 1)
@@ -226,7 +226,7 @@ def test_a_term_that_strikes_so_often_at_most_ends_there():
 def test_drained_lists_are_whole_again_and_no_instance_is_lost():
     build = build_of("hot", "hashed", "ttas")
     with World.of(build, Sizes(probes=3, maxactive=4)).create_arena() as arena:
-        control = Control(arena, PlainMachine(build.cache()))
+        control = Control(arena, PlainMachine(build.common_cache()))
         free = arena.records("probes")["free"]
 
         def lengths():
@@ -288,7 +288,7 @@ def test_the_allocation_that_is_told_to_fails_once_or_for_ever(fault, failures):
     build = replace(build_of("hot", "hashed", "ttas"), recoverable=True)
     world = World.of(build, Sizes(maxactive=4))
     with world.create_arena(world.geometry(1)) as arena:
-        machine = PlainMachine(build.cache())
+        machine = PlainMachine(build.common_cache())
         native.free_locks(world, arena, machine)
         shortage.drain(arena, 0)
         arena.records("registry")["alloc_fault"][0] = fault

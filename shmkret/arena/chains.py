@@ -9,10 +9,11 @@ A scheme says in LISTS where it keeps instances. Audit, repair, damage and stati
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shmkret.arena.fields import fields_of, parts_of
 from shmkret.arena.layout import GEOMETRY_FIELDS, own_sections
@@ -45,6 +46,7 @@ class Ring(NamedTuple):
     slots: str
 
 
+Words = NDArray[np.int64]
 Listed = Chain | Ring
 FREE_LISTS = Chain(FREE, "probes", "free", OF_PROBE)
 BUCKETS = Chain(HUNG, "buckets", "first", OF_BUCKET)
@@ -107,11 +109,11 @@ def _wrong_section(name: str, per: Domain, fields: tuple[str, ...], what: str, s
 
 
 class Walked(NamedTuple):
-    """One list: its number, its instances in order, and what stopped the walk early (empty: nothing)."""
+    """One list: its number, its instances in order, int64, and what stopped the walk early (empty: nothing)."""
 
     listed: Listed
     number: int
-    order: list[int]
+    order: Words
     flaw: str
 
     @property
@@ -137,10 +139,9 @@ def walk(arena: Any, listed: Listed) -> Iterator[Walked]:
     if isinstance(listed, Ring):
         yield from _walk_rings(arena, listed)
         return
-    following = arena.records("instances")["next"].tolist()
-    for number, first in enumerate(arena.records(listed.section)[listed.field].tolist()):
-        order, flaw = chain(following, first)
-        yield Walked(listed, number, order, flaw)
+    orders, flaws = _walk_chains(arena.records("instances")["next"], arena.records(listed.section)[listed.field])
+    for number, order in enumerate(orders):
+        yield Walked(listed, number, order, flaws.get(number, ""))
 
 
 def walk_all(arena: Any) -> Iterator[Walked]:
@@ -149,25 +150,116 @@ def walk_all(arena: Any) -> Iterator[Walked]:
         yield from walk(arena, listed)
 
 
+def instances_on(lists: Iterable[Walked]) -> Words:
+    """The instances of all these lists, one after the other."""
+    return np.concatenate([np.zeros(0, np.int64), *(one.order for one in lists if len(one.order))])
+
+
+FEW = 32
+"""As few lists are walked one by one."""
+
+
+def _walk_chains(following: Words, firsts: Words) -> tuple[list[Words], dict[int, str]]:
+    """All lists at once, a step at a time: the instances of each, and what stopped the walk of those that are not whole.
+
+    A walk that comes to its end has come to no instance twice. Lists that come to what is no instance, or to no end while all
+    together have made more steps than two for each instance, are walked again, by themselves.
+    """
+    following = np.ascontiguousarray(following)
+    numbers = np.flatnonzero(firsts != NIL)
+    at = firsts[numbers]
+    steps: list[tuple[Words, Words]] = []
+    again: list[int] = []
+    nr_steps = 0
+    while len(numbers) > FEW and nr_steps <= 2 * len(following):
+        strange = (at < 0) | (at >= len(following))
+        if strange.any():
+            again += numbers[strange].tolist()
+            numbers, at = numbers[~strange], at[~strange]
+        steps.append((numbers, at))
+        nr_steps += len(at)
+        at = following[at]
+        goes_on = at != NIL
+        numbers, at = numbers[goes_on], at[goes_on]
+    again += numbers.tolist()
+    orders = _gathered(steps, len(firsts))
+    flaws: dict[int, str] = {}
+    one_by_one = following.tolist() if again else []
+    for number in again:
+        first = int(firsts[number])
+        order = _straight(one_by_one, first) if len(again) <= FEW else None
+        if order is None:
+            order, flaw = chain(one_by_one, first)
+            flaws |= {number: flaw} if flaw else {}
+        orders[number] = np.array(order, np.int64)
+    return orders, flaws
+
+
+def _straight(following: list[int], first: int) -> list[int] | None:
+    """As chain(), without a look at each step; None where a look at the end shows that there was anything wrong."""
+    order: list[int] = []
+    ri, keep = first, order.append
+    try:
+        for _ in range(len(following) + 1):
+            if ri == NIL:
+                return order if min(order, default=0) >= 0 else None
+            keep(ri)
+            ri = following[ri]
+    except IndexError:
+        pass
+    return None
+
+
+def _gathered(steps: list[tuple[Words, Words]], nr: int) -> list[Words]:
+    """The instances of each of `nr` lists, of steps that many lists made at once."""
+    lengths = np.zeros(nr, np.int64)
+    for numbers, _ in steps:
+        lengths[numbers] += 1
+    ends = np.cumsum(lengths)
+    flat = np.empty(int(ends[-1]) if nr else 0, np.int64)
+    for step, (numbers, at) in enumerate(steps):
+        flat[ends[numbers] - lengths[numbers] + step] = at
+    return [flat[end - length : end] for end, length in zip(ends.tolist(), lengths.tolist(), strict=True)]
+
+
 def _walk_rings(arena: Any, ring: Ring) -> Iterator[Walked]:
+    """All at once; one probe after the other where anything is wrong with any ring."""
+    g = arena.geometry
+    ends = arena.records(ring.ends)
+    head, tail, last = (np.ascontiguousarray(ends[field]) for field in ("head", "tail", "last"))
+    lengths = tail - head
+    if ((tail >= head) & (lengths >= 0) & (lengths <= g.ring_words) & (last == tail)).all():
+        stops = np.cumsum(lengths)
+        nth = np.arange(int(stops[-1])) + np.repeat(head - stops + lengths, lengths)
+        places = np.repeat(np.arange(len(head)), lengths)
+        order = arena.records(ring.slots)["word"][places * g.ring_words + nth % g.ring_words]
+        if not ((order < 0) | (order >= g.nr_instances)).any():
+            of_probes = np.split(order, stops[g.nr_slots - 1 : -1 : g.nr_slots])
+            yield from (Walked(ring, rp, one, "") for rp, one in enumerate(of_probes))
+            return
+    for rp in range(g.nr_probes):
+        yield _walk_ring(arena, ring, rp)
+
+
+def _walk_ring(arena: Any, ring: Ring, rp: int) -> Walked:
+    """The rings of one probe, whatever is in them."""
     g = arena.geometry
     ends, slots = arena.records(ring.ends), arena.records(ring.slots)["word"]
-    for rp in range(g.nr_probes):
-        order: list[int] = []
-        flaw = ""
-        for place in range(rp * g.nr_slots, (rp + 1) * g.nr_slots):
-            head, tail, last = (int(ends[field][place]) for field in ("head", "tail", "last"))
-            if not 0 <= tail - head <= g.ring_words:
-                flaw = f"have {tail - head} instances from {head} on, for {g.ring_words} slots"
-                continue
-            if last != tail:
-                flaw = f"are being pushed into: the last of ring {place} is {last}, its end {tail}"
-            found = [int(slots[place * g.ring_words + n % g.ring_words]) for n in range(head, tail)]
-            strange = [ri for ri in found if not 0 <= ri < g.nr_instances]
-            if strange:
-                flaw = f"hold {strange[0]}, which is no instance"
-            order += [ri for ri in found if 0 <= ri < g.nr_instances]
-        yield Walked(ring, rp, order, flaw)
+    order: list[int] = []
+    flaw = ""
+    for place in range(rp * g.nr_slots, (rp + 1) * g.nr_slots):
+        head, tail, last = (int(ends[field][place]) for field in ("head", "tail", "last"))
+        if not 0 <= tail - head <= g.ring_words:
+            flaw = f"have {tail - head} instances from {head} on, for {g.ring_words} slots"
+            continue
+        if last != tail:
+            flaw = f"are being pushed into: the last of ring {place} is {last}, its end {tail}"
+        found = [int(slots[place * g.ring_words + n % g.ring_words]) for n in range(head, tail)]
+        strange = [ri for ri in found if not 0 <= ri < g.nr_instances]
+        if strange:
+            flaw = f"hold {strange[0]}, which is no instance"
+        order += [ri for ri in found if 0 <= ri < g.nr_instances]
+    return Walked(ring, rp, np.array(order, np.int64), flaw)
 
 
 def chain(following: list[int], first: int) -> tuple[list[int], str]:
@@ -188,7 +280,7 @@ def chain(following: list[int], first: int) -> tuple[list[int], str]:
 
 def hung(arena: Any) -> list[list[int]]:
     """The instances in flight, list by list, each in the order of its chain."""
-    return [one.order for listed in arena.lists if listed.kind == HUNG for one in walk(arena, listed)]
+    return [one.order.tolist() for listed in arena.lists if listed.kind == HUNG for one in walk(arena, listed)]
 
 
 def statistics(arena: Any) -> dict[str, Any]:
@@ -197,13 +289,15 @@ def statistics(arena: Any) -> dict[str, Any]:
     Every index is checked: the arena may hold anything.
     """
     header, g = arena.header[0], arena.geometry
-    tasks = arena.records("instances")["task"].tolist()
+    tasks = arena.records("instances")["task"]
     probes = arena.records("probes")
     free = {one.number: one for listed in arena.lists if listed.kind == FREE for one in walk(arena, listed)}
     (slab,) = walk(arena, THE_SLAB)
     in_flight = {
         listed.of: {
-            one.number: [{"instance": ri, "task": tasks[ri]} for ri in one.order] for one in walk(arena, listed) if one.order
+            one.number: [{"instance": ri, "task": int(tasks[ri])} for ri in one.order.tolist()]
+            for one in walk(arena, listed)
+            if len(one.order)
         }
         for listed in arena.lists
         if isinstance(listed, Chain) and listed.kind == HUNG

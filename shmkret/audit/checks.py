@@ -5,17 +5,17 @@ Always    calls = hits + nmissed + kp.nmissed + refused, over all kretprobes, th
           a task that stands outside every probed call has no instance in flight
           where the run is recoverable: a task's instances hang in the order of its calls, the newest first
           every instance is on the free list of its probe, in the bucket of its task, or on the slab: in one of these places
-          a probe that is not registered has no free instance
+          a probe that is not registered has no instance; one that is has as many as its maxactive says
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import groupby
 
 import numpy as np
-from numpy.typing import NDArray
 
-from shmkret.arena.chains import FREE, HUNG, OF_BUCKET, SLAB, Chain, Listed, Walked, hung, walk_all
+from shmkret.arena.chains import FREE, HUNG, OF_BUCKET, SLAB, Chain, Listed, Walked, Words, hung, instances_on, walk_all
 from shmkret.arena.hashing import hash_ptr
 from shmkret.arena.records import KRETPROBE
 from shmkret.arena.segment import Arena
@@ -23,7 +23,7 @@ from shmkret.audit import findings as kinds
 from shmkret.audit.checked import CHECKED
 from shmkret.audit.findings import Finding
 from shmkret.errors import PluginError
-from shmkret.kernel.registration import UNREGISTERED
+from shmkret.kernel.registration import REGISTERED, UNREGISTERED
 from shmkret.machines.world import NotFree
 from shmkret.moves.intents import AT_REST, IN_FLIGHT
 from shmkret.plugins.calls import blamed
@@ -39,53 +39,81 @@ def audit(arena: Arena, scheme: Plugin | None, *, at_rest: bool = True) -> list[
     depends on where an instance is.
     """
     wrong: list[Finding] = []
-    places = np.zeros(arena.geometry.nr_instances, np.int64)
-    in_flight: list[int] = []
-    where = set()
+    lists = list(walk_all(arena))
     is_known = bool(arena.lists)
-    for walked in walk_all(arena):
-        if walked.flaw:
-            wrong.append(Finding(kinds.BROKEN, walked.name, walked.flaw))
-        np.add.at(places, walked.order, 1)
-        wrong += _misplaced(arena, walked)
-        if walked.listed.kind == HUNG:
-            in_flight += walked.order
-            where.add("buckets" if _is_hashed(walked.listed) else "the lists of tasks")
+    wrong += [what for one in _kinds_of(lists) for what in _wrong_of(arena, one)]
+    places = np.bincount(instances_on(lists), minlength=arena.geometry.nr_instances)
+    in_flight = [one for one in lists if one.listed.kind == HUNG]
+    where = {"buckets" if _is_hashed(one.listed) else "the lists of tasks" for one in in_flight}
     for kind, what in ((kinds.LOST, places == 0), (kinds.DOUBLED, places > 1)):
         if is_known and what.any():
             wrong.append(Finding(kind, int(np.flatnonzero(what)[0]), int(what.sum()), 0))
+    if is_known:
+        wrong += _of_probes(arena, lists, instances_on(in_flight))
     if arena.geometry.recoverable:
-        wrong += [*(_states(arena) if is_known else ()), *_order(arena), *_recovery_words(arena)]
+        wrong += [*(_states(arena, in_flight) if is_known else ()), *_order(arena, in_flight), *_recovery_words(arena)]
     if at_rest:
         wrong += [Finding(kinds.INSIDE, f"cpu {cpu}") for cpu in inside(arena)]
-        outside = _of_tasks_at_rest(arena, in_flight)
+        outside = _of_tasks_at_rest(arena, instances_on(in_flight))
         if outside:
             wrong.append(Finding(kinds.AT_REST, " and ".join(sorted(where)), outside, 0))
     asked = _ask_scheme(scheme, arena) if scheme is not None else []
-    return wrong + _books(arena, len(in_flight) if is_known else None) + asked
+    return wrong + _books(arena, len(instances_on(in_flight)) if is_known else None) + asked
+
+
+def _kinds_of(lists: list[Walked]) -> list[list[Walked]]:
+    """Those of one kind together."""
+    return [list(of) for _, of in groupby(lists, key=lambda one: one.listed)]
+
+
+def _numbers(lists: list[Walked]) -> Words:
+    """For each of those instances, which list it is on."""
+    return np.repeat([one.number for one in lists], [len(one.order) for one in lists]).astype(np.int64)
+
+
+def _wrong_of(arena: Arena, lists: list[Walked]) -> Iterator[Finding]:
+    """What is wrong with lists of one kind. They are looked at one by one only where all at once show something."""
+    if not any(one.flaw for one in lists) and not _is_misplaced(arena, lists):
+        return
+    for one in lists:
+        if one.flaw:
+            yield Finding(kinds.BROKEN, one.name, one.flaw)
+        yield from _misplaced(arena, one)
+
+
+def _is_misplaced(arena: Arena, lists: list[Walked]) -> bool:
+    """Whether _misplaced() finds anything in any of them."""
+    kind, order, numbers = lists[0].listed.kind, instances_on(lists), _numbers(lists)
+    instances = arena.records("instances")
+    if kind == FREE:
+        gone = arena.records("probes")["registered"][numbers] == UNREGISTERED
+        return bool((gone | (instances["rp"][order] != numbers)).any())
+    if kind == SLAB:
+        return bool((instances["rp"][order] != NIL).any())
+    return len(order) > 0 and any(True for one in lists for _ in _wrong_lists(arena, one))
 
 
 def _misplaced(arena: Arena, walked: Walked) -> Iterator[Finding]:
     """Instances that are on the list of another, or of a probe that is gone."""
     instances = arena.records("instances")
     if walked.listed.kind == FREE:
-        strange = [ri for ri in walked.order if instances["rp"][ri] != walked.number]
+        strange = walked.order[instances["rp"][walked.order] != walked.number].tolist()
         if strange:
             yield Finding(kinds.STRANGER, walked.name, (strange[0], int(instances["rp"][strange[0]])), walked.number)
-        if walked.order and arena.records("probes")["registered"][walked.number] == UNREGISTERED:
+        if len(walked.order) and arena.records("probes")["registered"][walked.number] == UNREGISTERED:
             yield Finding(kinds.KEPT, walked.name, len(walked.order), 0)
     elif walked.listed.kind == SLAB:
-        strange = [ri for ri in walked.order if instances["rp"][ri] != NIL]
+        strange = walked.order[instances["rp"][walked.order] != NIL].tolist()
         if strange:
             yield Finding(kinds.ON_SLAB, walked.name, strange[0])
-    elif walked.order:
+    elif len(walked.order):
         yield from _wrong_lists(arena, walked)
 
 
 def _wrong_lists(arena: Arena, walked: Walked) -> Iterator[Finding]:
     """Instances in flight that are where their task is not looked for."""
     tasks, home_of = arena.records("instances")["task"], homes(arena, walked.listed)
-    for ri in walked.order:
+    for ri in walked.order.tolist():
         task = int(tasks[ri])
         home = home_of(task)
         if home is None:
@@ -112,18 +140,36 @@ def _is_hashed(listed: Listed) -> bool:
     return isinstance(listed, Chain) and listed.of == OF_BUCKET
 
 
-def _of_tasks_at_rest(arena: Arena, in_flight: list[int]) -> int:
+def _of_tasks_at_rest(arena: Arena, in_flight: Words) -> int:
     """Instances in flight of tasks that stand outside every probed call."""
     tasks, places = arena.records("instances")["task"][in_flight], arena.records("tasks")["place"]
     owners = tasks[(tasks >= 0) & (tasks < len(places))]
     return int((places[owners] == 0).sum())
 
 
-def _states(arena: Arena) -> Iterator[Finding]:
+def _of_probes(arena: Arena, lists: list[Walked], in_flight: Words) -> Iterator[Finding]:
+    """In flight or free, the instances of a probe are as many as it was given, and none when it is gone."""
+    probes, owners = arena.records("probes"), arena.records("instances")["rp"][in_flight]
+    nr = len(probes)
+    known = (owners >= 0) & (owners < nr)
+    gone = ~known & (owners != NIL)
+    gone[known] = probes["registered"][owners[known]] == UNREGISTERED
+    for ri, rp in zip(in_flight[gone].tolist(), owners[gone].tolist(), strict=True):
+        yield Finding(kinds.GONE, ri, rp)
+    free, flying = np.zeros(nr, np.int64), np.bincount(owners[known], minlength=nr)
+    for one in lists:
+        if one.listed.kind == FREE:
+            free[one.number] += len(one.order)
+    has_them = (probes["kind"] == KRETPROBE) & (probes["registered"] == REGISTERED)
+    for p in np.flatnonzero(has_them & (free + flying != probes["maxactive"])).tolist():
+        yield Finding(kinds.NUMBER, p, (int(free[p]), int(flying[p])), int(probes["maxactive"][p]))
+
+
+def _states(arena: Arena, in_flight: list[Walked]) -> Iterator[Finding]:
     """Where a run is recoverable, every instance says itself where it is, and nobody has one in hand."""
     states = arena.records("instances")["state"]
     flying = np.zeros(len(states), bool)
-    flying[[ri for order in hung(arena) for ri in order]] = True
+    flying[instances_on(in_flight)] = True
     wrong = np.flatnonzero(states != np.where(flying, IN_FLIGHT, AT_REST))
     if len(wrong):
         example = int(wrong[0])
@@ -131,17 +177,18 @@ def _states(arena: Arena) -> Iterator[Finding]:
         yield Finding(kinds.STATE, example, (len(wrong), int(states[example])), is_at)
 
 
-def _order(arena: Arena) -> Iterator[Finding]:
+def _order(arena: Arena, in_flight: list[Walked]) -> Iterator[Finding]:
     """Last in, first out: stacks grow downwards, so that no instance of a task was entered above one that hangs behind it."""
     instances = arena.records("instances")
-    tasks, frames = instances["task"].tolist(), instances["fp"].tolist()
-    for walked in walk_all(arena):
+    for walked in in_flight:
         newest: dict[int, int] = {}
-        for ri in walked.order if walked.listed.kind == HUNG else ():
-            before = newest.get(tasks[ri], ri)
-            if frames[before] > frames[ri]:
-                yield Finding(kinds.ORDER, walked.name, (tasks[ri], before), ri)
-            newest[tasks[ri]] = ri
+        order = walked.order.tolist()
+        tasks, frames = (instances[field][order].tolist() for field in ("task", "fp"))
+        above: dict[int, int] = {}
+        for ri, task, frame in zip(order, tasks, frames, strict=True):
+            if task in above and above[task] > frame:
+                yield Finding(kinds.ORDER, walked.name, (task, newest[task]), ri)
+            newest[task], above[task] = ri, frame
 
 
 def _recovery_words(arena: Arena) -> Iterator[Finding]:
@@ -223,7 +270,7 @@ def books(arena: Arena) -> dict[str, int]:
     return counts
 
 
-def _sum(words: NDArray[np.int64]) -> int:
+def _sum(words: Words) -> int:
     """Exact: a damaged count may be anything."""
     return sum(words.ravel().tolist())
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from shmkret.arena.chains import FREE, HUNG, SLAB, THE_SLAB, Chain, chain, list_name
+from shmkret.arena.chains import FREE, HUNG, THE_SLAB, Chain, Listed, Walked, instances_on, list_name, walk_all
 from shmkret.arena.records import KRETPROBE
 from shmkret.arena.segment import Arena
 from shmkret.audit.checks import homes
@@ -105,25 +105,22 @@ def _lists(arena: Arena) -> dict[Place, int]:
 
 def _rebuild(arena: Arena) -> list[str]:
     instances = arena.records("instances")
-    following = instances["next"].tolist()
-    found: dict[int, list[Place]] = {ri: [] for ri in range(len(following))}
-    is_whole = True
-    for where, first in _lists(arena).items():
-        order, flaw = chain(following, first)
-        is_whole &= not flaw
-        for ri in order:
-            found[ri].append(where)
-    if is_whole and all(len(places) == 1 for places in found.values()):
-        at = {ri: places[0] for ri, places in found.items()}
-        return _write_owners(arena, at) + _write_states(arena, at)
+    lists = list(walk_all(arena))
+    times = np.bincount(instances_on(lists), minlength=len(instances))
+    if not any(one.flaw for one in lists) and (times == 1).all():
+        return _write_owners(arena, lists) + _write_states(arena, lists)
+    found: dict[int, list[Listed]] = {ri: [] for ri in range(len(instances))}
+    for one in lists:
+        for ri in one.order.tolist():
+            found[ri].append(one.listed)
     places = {}
     place = _places(arena)
     for ri in found:
         state = int(instances["state"][ri])
         says = state if state in (IN_FLIGHT, AT_REST) or HAND <= state < HAND + arena.geometry.nr_slots else None
-        hung = says == IN_FLIGHT if says is not None else any(listed.kind == HUNG for listed, _ in found[ri])
+        hung = says == IN_FLIGHT if says is not None else any(listed.kind == HUNG for listed in found[ri])
         places[ri] = place(ri, hung)
-    return _hang(arena, places) + _write_states(arena, places)
+    return _hang(arena, places) + _write_states(arena, list(walk_all(arena)))
 
 
 def _places(arena: Arena) -> Callable[[int, bool], Place]:
@@ -202,28 +199,28 @@ def _walk(first: int, members: set[int], following: list[int]) -> list[int]:
     return list(order)
 
 
-def _write_owners(arena: Arena, places: dict[int, Place]) -> list[str]:
+def _write_owners(arena: Arena, lists: list[Walked]) -> list[str]:
     """Whose every free instance is."""
     owners = arena.records("instances")["rp"]
-    done = []
-    for ri, (listed, number) in places.items():
-        rp = {FREE: number, SLAB: NIL, HUNG: owners[ri]}[listed.kind]
-        if owners[ri] != rp:
-            done.append(f"instance {ri} said that its probe was {owners[ri]}, and it is {rp}")
-            owners[ri] = rp
+    wanted = owners.copy()
+    for one in lists:
+        if one.listed.kind != HUNG and len(one.order):
+            wanted[one.order] = one.number if one.listed.kind == FREE else NIL
+    wrong = np.flatnonzero(owners != wanted).tolist()
+    done = [f"instance {ri} said that its probe was {owners[ri]}, and it is {wanted[ri]}" for ri in wrong]
+    owners[wrong] = wanted[wrong]
     return done
 
 
-def _write_states(arena: Arena, places: dict[int, Place]) -> list[str]:
+def _write_states(arena: Arena, lists: list[Walked]) -> list[str]:
     """What every instance says of itself."""
-    instances = arena.records("instances")
-    done = []
-    for ri, (listed, _) in places.items():
-        state = IN_FLIGHT if listed.kind == HUNG else AT_REST
-        if instances["state"][ri] != state:
-            words = {IN_FLIGHT: "in a bucket", AT_REST: "free"}[state]
-            done.append(f"instance {ri} said {int(instances['state'][ri])}, and is {words}")
-            instances["state"][ri] = state
+    states = arena.records("instances")["state"]
+    wanted = np.full(len(states), AT_REST)
+    wanted[instances_on([one for one in lists if one.listed.kind == HUNG])] = IN_FLIGHT
+    wrong = np.flatnonzero(states != wanted).tolist()
+    words = {IN_FLIGHT: "in a bucket", AT_REST: "free"}
+    done = [f"instance {ri} said {int(states[ri])}, and is {words[int(wanted[ri])]}" for ri in wrong]
+    states[wrong] = wanted[wrong]
     return done
 
 

@@ -43,7 +43,13 @@ def add(commands: Any) -> None:
         "--engine", default="states", metavar="NAME", help="which schedules are tried: `shmkret list engines`; states"
     )
     explore.add_argument(
-        "--model", default="sc", metavar="NAME", help="how memory behaves: sc, sequentially consistent, or tso, as x86; sc"
+        "--model",
+        default="sc",
+        metavar="NAME",
+        help="how memory behaves: sc, sequentially consistent, tso, as x86, or ra, for Arm; sc",
+    )
+    explore.add_argument(
+        "--preemptions", type=int, metavar="N", help="at most so many in a schedule, and so bounded by that; any number"
     )
     explore.add_argument(
         "--seconds", type=float, default=math.inf, metavar="S", help="give up after that long, for each search"
@@ -120,7 +126,7 @@ def _how(options: argparse.Namespace) -> Any:
 
     memory = None if options.memory is None else size_of(options.memory)
     drawn = (options.seed, options.runs, options.depth)
-    how = How(options.engine, options.model, options.seconds, memory, *drawn, chosen_monitors(options))
+    how = How(options.engine, options.model, options.seconds, memory, *drawn, chosen_monitors(options), options.preemptions)
     how.require_right()
     return how
 

@@ -2,8 +2,7 @@
 
 It promises that a search which says `complete` has tried every order of the CPUs' steps, deaths included; that it tells of
 the first that goes wrong; and that the schedule which led there leads there again. Memory is sequentially consistent, and
-relaxed accesses are, too; compiled code is searched under x86-TSO as well, if it is asked for. What a lock does wrong on weaker
-machines alone is not found.
+relaxed accesses are, too; compiled code is searched under x86-TSO, or release-acquire memory, as well, if it is asked for.
 
 Read `scenario` and `scene` (what is explored, and what a search says of it), then the two executors: `greenlets/`, plain
 Python, which explains, and `stacks/`, the compiled text, which searches a thousand times faster. `always` is asked of

@@ -40,14 +40,16 @@ def explore(
     runs: int | None = None,
     depth: int = 3,
     monitors: Collection[str] = USUAL,
+    preemptions: int | None = None,
 ) -> Found:
     """Search one scenario, as `shmkret explore` does, in a process of its own.
 
     Args:    scenario, scheme, lock: a name that `shmkret list` shows, or the path of a file. worker: likewise, of the scenario
              rounds. deaths: how many may die in one run, None: as the scenario has it. maxactive: instances a probe. engine,
-             model: see `shmkret list engines`; sc or tso. seconds: give up after that long. memory: bytes, or a size such as
+             model: see `shmkret list engines`; sc, tso or ra. seconds: give up after that long. memory: bytes, or a size like
              "4G", for the table of states; None: half of what is free. seed, runs, depth: of an engine that draws at random,
              see shmkret.explore.search.How. monitors: what watches beside, of MONITORS there.
+             preemptions: the most that a schedule may have; None: any number.
     Returns: what it has found; a violation is no error.
     Raises:  UsageError and its kinds, PluginError among them; RunFailed; UnfitMachine; KeyboardInterrupt.
     """
@@ -63,7 +65,7 @@ def explore(
         model,
     )
     table = size_of(memory) if isinstance(memory, str) else memory
-    found = search(asked, How(engine, model, seconds, table, seed, runs, depth, tuple(monitors)))
+    found = search(asked, How(engine, model, seconds, table, seed, runs, depth, tuple(monitors), preemptions))
     if found.interrupted:
         raise KeyboardInterrupt
     return found

@@ -231,8 +231,7 @@ class Pool:
 
 def _lost(piece: Piece, bound: str) -> Row:
     """The row of a piece that was not searched."""
-    tabled = not piece.how.draws and not piece.how.by_traces
-    states, runs = (0, None) if tabled else (None, 0)
+    states, runs = (0, None) if piece.how.tabled else (None, 0)
     none = 0 if piece.how.by_traces else None
     return Found(
         piece.asked, piece.how, False, bound, states, 0, runs, runs, 0.0, 0.0, 0, 0.0, retried=none, blocked=none, pruned=none

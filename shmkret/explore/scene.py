@@ -22,8 +22,8 @@ from shmkret.kernel.registration import REGISTERED
 from shmkret.machines.world import World
 from shmkret.text.marks import inline
 
-SC, TSO = "sc", "tso"
-MODELS = {SC: "sequentially consistent", TSO: "x86-TSO"}
+SC, TSO, RA = "sc", "tso", "ra"
+MODELS = {SC: "sequentially consistent", TSO: "x86-TSO", RA: "release-acquire"}
 """How memory behaves in a search, by name."""
 
 

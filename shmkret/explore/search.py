@@ -33,6 +33,7 @@ LEAST_BITS = 12
 """The smallest table has 2**12 places."""
 SIZE = f"a size such as 512M or 4G, of {8 << LEAST_BITS >> 10}K at least"
 MOST_SEED = (1 << 63) - 1
+MOST_PREEMPTIONS = 100
 
 
 def size_of(text: str) -> int:
@@ -48,7 +49,8 @@ class How:
     """How a search is done. seconds: after which it is given up. memory: bytes that its table may take; None: half of the free.
 
     seed, runs, depth: of an engine that draws at random: from what, how many runs, None: as many as there is time for; and d of
-    shmkret.explore.engines.pct. monitors: what watches beside, of shmkret.explore.stacks.watching.
+    shmkret.explore.engines.pct. monitors: what watches beside, of shmkret.explore.stacks.watching. preemptions: the
+    most that a schedule may have, None: any number; of `states`.
     """
 
     engine: str = "states"
@@ -59,6 +61,7 @@ class How:
     runs: int | None = None
     depth: int = 3
     monitors: tuple[str, ...] = watching.USUAL
+    preemptions: int | None = None
 
     def require_right(self) -> None:
         """Raises UsageError."""
@@ -76,6 +79,10 @@ class How:
         if not 1 <= self.depth <= walks.MOST_POINTS + 1:
             raise UsageError(f"`depth` is {self.depth}: give a number from 1 to {walks.MOST_POINTS + 1}")
         watching.require_monitors(self.monitors)
+        if self.preemptions is not None and not 0 <= self.preemptions <= MOST_PREEMPTIONS:
+            raise UsageError(f"`preemptions` is {self.preemptions}: give a number from 0 to {MOST_PREEMPTIONS}")
+        if self.preemptions is not None and not self.tabled:
+            raise UsageError(f"`preemptions` bound a search by states: {self.engine} knows no such bound")
         if self.runs is not None and self.runs < 1:
             raise UsageError(f"`runs` is {self.runs}: give 1 or more")
         if self.runs is not None and not self.draws:
@@ -106,7 +113,12 @@ class How:
     @property
     def by_traces(self) -> bool:
         """Whether the engine tries every interleaving without a table of states."""
-        return not self.draws and not registry.find(engines.ENGINE, self.engine).constants.table
+        return not self.draws and not self.module_constants.table
+
+    @property
+    def tabled(self) -> bool:
+        """Whether the engine tries every interleaving with a table of states."""
+        return not self.draws and not self.by_traces
 
 
 class Wrong(NamedTuple):
@@ -181,7 +193,7 @@ class Found:
             "name": asked.scenario.name, "scheme": asked.scheme.name, "lock": asked.lock.name,
             "worker": asked.worker.name if asked.worker else None, "cpus": asked.cpus, "rounds": asked.rounds,
             "deaths": asked.deaths, "maxactive": asked.maxactive, "engine": how.engine, "model": how.model,
-            "monitors": list(how.watched_by),
+            "monitors": list(how.watched_by), "preemptions": how.preemptions,
             "bound": self.bound, "complete": self.complete, "schedules": self.schedules, "states": self.states,
             "seconds": self.seconds, "compile_seconds": self.compile_seconds, "table_bytes": self.table_bytes,
             "table_share": self.table_share,
@@ -230,6 +242,7 @@ def search(asked: Asked, how: How, watch: Watch | None = None) -> Found:
         watch.ended()
     with stacks:
         compiled = time.monotonic()
+        stacks.preemptions = how.preemptions
         stacks.put(walks.SEED, how.seed)
         stacks.put(walks.POINTS, how.depth - 1)
         try:
@@ -239,12 +252,12 @@ def search(asked: Asked, how: How, watch: Watch | None = None) -> Found:
         took = time.monotonic() - compiled
         last = apart.progress(stacks, took)
         found = [_wrong(asked, how, stacks, violation) for violation in outcome.violations]
-    tabled = not how.draws and not how.by_traces
-    ends, steps = (None, None) if tabled else (outcome.ends, outcome.steps)
+    states = outcome.states if how.tabled else None
+    ends, steps = (None, None) if how.tabled else (outcome.ends, outcome.steps)
     runs = (outcome.retried, outcome.blocked, outcome.pruned) if how.by_traces else ()
     return Found(
-        asked, how, outcome.complete, _bound(outcome), outcome.states if tabled else None, outcome.schedules, ends, steps, took,
-        compiled - began, 0 if how.by_traces else last.table, 0.0 if how.by_traces else last.share,
+        asked, how, outcome.complete, _bound(outcome), states, outcome.schedules, ends, steps, took, compiled - began,
+         0 if how.by_traces else last.table, 0.0 if how.by_traces else last.share,
         outcome.gave_up == apart.INTERRUPTED, found, *runs,
     )  # fmt: skip
 
@@ -266,7 +279,7 @@ def _wrong(asked: Asked, how: How, stacks: Stacks, violation: Violation) -> Wron
     followed = lanes.follow_apart(stacks, schedule)
     what = "; ".join(followed.wrong) or f"{violation.what} (but not when its schedule is followed again)"
     string = spelt(asked, sight.shared(stacks), schedule, nr)
-    if how.watched_by != watching.USUAL:
+    if how.watched_by != watching.under(how.model, watching.USUAL):
         string += f" {WITH_MONITORS} {','.join(how.watched_by) or 'none'}"
     drawn, holds = tuple(lanes.drawn(followed, nr)), lanes.last_held(followed)
     return Wrong(what, schedule, violation.preemptions, string, drawn, holds, lanes.inflection_of(followed))

@@ -66,21 +66,14 @@ def sem_value(address: int) -> int:
     return value.value
 
 
-def robust_is_free(address: int) -> bool:
-    """Whether nobody holds a robust mutex, and no holder has died in it; the mutex is looked at, and not touched.
+def mutex_is_free(address: int) -> bool:
+    """Whether nobody holds a mutex, and no holder of a robust one has died in it; it is looked at, and not touched.
 
-    To try for it would put one whose holder died on this thread's robust list, which crashes once the mutex is unmapped.
+    A question must not change what it asks: others would find the mutex taken meanwhile, and a robust one whose holder died
+    would be on this thread's robust list, which crashes once the mutex is unmapped.
     """
     lock, owner = ctypes.c_uint32.from_address(address).value, ctypes.c_uint32.from_address(address + 8).value
     return lock == 0 and owner == 0  # an owner that is no thread's says that it is not recoverable
-
-
-def mutex_is_free(address: int) -> bool:
-    """Try to lock the mutex, and unlock it again."""
-    if _libc.pthread_mutex_trylock(ctypes.c_void_p(address)) != 0:
-        return False
-    _libc.pthread_mutex_unlock(ctypes.c_void_p(address))
-    return True
 
 
 class NamedSemaphore:

@@ -177,6 +177,13 @@ class Build:
         compiling.require_supported_machine()
         return compiling.cache_folder(tuple(plugin.digest for plugin in self.plugins if not plugin.built_in))
 
+    def common_cache(self) -> Path | None:
+        """The folder of what is compiled of our own sources alone, the same with whatever plug-ins; None as cache()."""
+        from shmkret.machines import compiled as compiling
+
+        compiling.require_supported_machine()
+        return compiling.cache_folder(())
+
     @property
     def plugins(self) -> tuple[Plugin, ...]:
         """The four files that it is made of."""

@@ -53,7 +53,7 @@ def compiled(world: World, loop_of: Callable[[Kernel, int], None] = cpu.run_cpu)
 
 def uncompiled(world: World) -> Bodies:
     """The text as it is, on the same arena."""
-    plain.PlainMachine(world.build.cache()).prepare()
+    plain.PlainMachine(world.build.common_cache()).prepare()
 
     def body(machine: plain.PlainMachine, k: Kernel, i: int) -> None:
         with atomics.use(machine):
@@ -80,4 +80,4 @@ def clock_ns(build: Build) -> float:
     """What two readings of the clock cost in compiled code, ns: the least of many."""
     from shmkret.machines import compiled as compiling
 
-    return float(compiling.helpers_of(build.cache())["clock_pair"](10_000))
+    return float(compiling.helpers_of(build.common_cache())["clock_pair"](10_000))

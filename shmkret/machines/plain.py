@@ -183,7 +183,7 @@ OWN: dict[str, Callable[..., Any]] = {
     "mutex_init": lambda _, address: posix.mutex_init(address),
     "mutex_is_free": lambda _, address: posix.mutex_is_free(address),
     "robust_init": lambda _, address: posix.mutex_init(address, robust=True),
-    "robust_is_free": lambda _, address: posix.robust_is_free(address),
+    "robust_is_free": lambda _, address: posix.mutex_is_free(address),
     "kick": _kick,
 }
 """Calls that the plain machine makes itself: those that are asked outside the text, and those of named semaphores."""

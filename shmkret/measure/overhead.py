@@ -81,7 +81,7 @@ def measure() -> Overhead:
 
 
 def _ns_a_call(world: World, bodies: native.Bodies) -> float:
-    machine = plain.PlainMachine(world.build.cache())
+    machine = plain.PlainMachine(world.build.common_cache())
     with world.create_arena() as arena:
         native.free_locks(world, arena, machine)
         bodies(arena, machine)[0]()

@@ -144,7 +144,7 @@ def recover(k: Kernel, me: int) -> None:
 @outline
 def bury(k: Kernel, me: int) -> None:
     """Free the locks of every dead CPU, then take back what it had."""
-    free_locks(k, me)
+    free_locks(k, me, NIL)
     reclaim_unlocked(k, me)
 
 

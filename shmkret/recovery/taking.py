@@ -7,7 +7,7 @@ A lock of the family `gate` is held if a live CPU, parked, says so, and else fre
 wait for another lock, so that taking a free lock costs no store more.
 
 A recoverer, which nobody else could free from waiting for a dead CPU, gives up as soon as a death is announced, frees the locks
-of the dead, and tries again.
+of the dead, and tries again. What it holds itself meanwhile stays its own.
 
 Source    the robust-futex protocol of Linux; the gate is stop_machine(), for which each CPU stops itself
 """
@@ -52,7 +52,7 @@ class Survived(NamedTuple):
             if acquire_robust(locks, i, cpu) == OWNER_DIED:
                 inherit(k, cpu, number_of(k, array, i))
         elif not try_to_acquire(locks, i, cpu):
-            wait_for(k, cpu, locks, i)
+            wait_for(k, cpu, locks, i, outer)
 
     def give_lock(self, k: Kernel, cpu: int, locks: object, i: int, array: int) -> None:
         release(locks, i, cpu)
@@ -131,12 +131,12 @@ def park(k: Kernel, cpu: int) -> None:
 
 
 @outline
-def wait_for(k: Kernel, cpu: int, locks: object, i: int) -> None:
+def wait_for(k: Kernel, cpu: int, locks: object, i: int, outer: int) -> None:
     """Take a lock that was not free."""
     if cpu < k.nr_cpus:
         acquire(locks, i, cpu)
     else:
-        take_as_recoverer(k, cpu, locks, i)
+        take_as_recoverer(k, cpu, locks, i, outer)
 
 
 @outline
@@ -147,27 +147,30 @@ def wait_at_gate(k: Kernel, cpu: int, locks: object, i: int, outer: int) -> None
         while load_acquire(k.run.gate, 0) != 0 or not acquire_unless(locks, i, k.run.gate, cpu):
             park(k, cpu)
     else:
-        take_as_recoverer(k, cpu, locks, i)
+        take_as_recoverer(k, cpu, locks, i, outer)
     store_ordered(k.recovery.held, cpu, 0)
 
 
 @inline
-def take_as_recoverer(k: Kernel, me: int, locks: object, i: int) -> None:
-    """Take a lock whose holder may have died without anybody but us to free it."""
+def take_as_recoverer(k: Kernel, me: int, locks: object, i: int, outer: int) -> None:
+    """Take a lock whose holder may have died without anybody but us to free it. outer: as of take_lock()."""
     while not acquire_unless(locks, i, k.run.deaths, me):
-        free_locks(k, me)
+        free_locks(k, me, outer)
 
 
 @outline
-def free_locks(k: Kernel, me: int) -> None:
-    """Free the locks of every CPU whose death has been announced, and finish its move; then it is UNLOCKED."""
+def free_locks(k: Kernel, me: int, outer: int) -> None:
+    """Free the locks of every CPU whose death has been announced, and finish its move; then it is UNLOCKED.
+
+    outer: the number of the lock that the recoverer holds itself, and keeps, or NIL.
+    """
     exchange(k.run.deaths, 0, 0)
     if recovers(k.mode.recovery, "gate"):
         repair_locks(k, me)
     else:
         mark_unlocked(k)
         if recovers(k.mode.recovery, "owner"):
-            take_over_locks(k, me)
+            take_over_locks(k, me, outer)
         else:
             sweep(k, me)
     for dead in range(k.nr_slots):
@@ -247,7 +250,7 @@ def owner_of(k: Kernel, number: int) -> int:
 
 
 @inline
-def take_over_locks(k: Kernel, me: int) -> None:
+def take_over_locks(k: Kernel, me: int, outer: int) -> None:
     """Of the family `owner`. First every lock, so that a move is finished with all of its locks in one hand."""
     for dead in range(k.nr_slots):
         if is_unlocked(k, dead):
@@ -256,7 +259,7 @@ def take_over_locks(k: Kernel, me: int) -> None:
         intent = load_acquire(k.recovery.intent, dead)
         if is_unlocked(k, dead) and intent != 0:
             redo(k, me, dead, intent)
-    every(LetGo(0), k, me, NIL)
+    every(LetGo(outer), k, me, NIL)
 
 
 class TakeOver(NamedTuple):
@@ -269,12 +272,15 @@ class TakeOver(NamedTuple):
 
 
 class LetGo(NamedTuple):
-    """Release what was taken over; and one may have died between releasing a lock and waking who waits for it."""
+    """Release what was taken over; and one may have died between releasing a lock and waking who waits for it.
 
-    unused: int
+    outer: the number of a lock that the recoverer had before, which is no other's, or NIL.
+    """
+
+    outer: int
 
     def to_lock(self, k: Kernel, me: int, locks: object, i: int, number: int, dead: int) -> None:
-        if take_over(locks, i, me, me):
+        if number != self.outer and take_over(locks, i, me, me):
             release(locks, i, me)
         wake_all(locks, i)
 

@@ -101,7 +101,7 @@ def die_at(world: World, kth: int, numbers: Sequence[int]) -> tuple[bool, list[s
     build = world.build
     recoverer = build.nr_cpus
     with world.create_arena(world.geometry(RECOVERERS)) as arena:
-        machine = PlainMachine(build.cache())
+        machine = PlainMachine(build.common_cache())
         native.free_locks(world, arena, machine)
         arena.records("runqueues")["quiescent"] = 1
         arena.records("recovery")["life"][: recoverer + 1] = LIVE
@@ -128,7 +128,7 @@ def die_at(world: World, kth: int, numbers: Sequence[int]) -> tuple[bool, list[s
 
 def _die(world: World, arena: Any, kth: int, numbers: Sequence[int]) -> int:
     """The process that does."""
-    dying = DyingMachine(world.build.cache(), kth)
+    dying = DyingMachine(world.build.common_cache(), kth)
 
     def column(section: str, field: str) -> Any:
         words = DyingWords(arena.records(section)[field])
@@ -150,7 +150,7 @@ def crash_points(
              itself, or has more than MOST_POINTS.
     """
     world = World.of(build, sizes, 1)
-    PlainMachine(build.cache()).prepare()
+    PlainMachine(build.common_cache()).prepare()
     bad = {}
     for kth in range(1, MOST_POINTS) if only is None else [only]:
         watch(kth)

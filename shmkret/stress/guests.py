@@ -74,7 +74,7 @@ def join(name: str, worker: str, scheme: str | None, lock: str | None, watch: Ca
                 f"{name} runs another worker, or other files, than {worker}, {build.scheme.name}, {build.lock.name}"
             )
         with signals.on_the_spot():
-            machine = PlainMachine(build.cache())
+            machine = PlainMachine(build.common_cache())
             machine.prepare()
             bodies = native.compiled(World.of(build))(arena, machine)
         return _Guest(arena, Control(arena, machine), watch).run(bodies, range(build.nr_cpus - guests, build.nr_cpus))

@@ -61,7 +61,7 @@ def run(
     world = World.of(build, sizes, plan.seed, homes)
     with signals.on_the_spot():  # a callback of LLVM's would swallow an interrupt
         compiled = [native.compiled(world, text) for text in (recovery.start, recovery.announce)]
-        machine = PlainMachine(build.cache())
+        machine = PlainMachine(build.common_cache())
         machine.prepare()
     record = Record()
     began = time.monotonic()

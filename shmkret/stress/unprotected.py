@@ -69,7 +69,7 @@ def _in_child(world: World, start: native.Bodies, after: float) -> int:
 
 def _trial(world: World, start: native.Bodies, after: float) -> int:
     build = world.build
-    machine = PlainMachine(build.cache())
+    machine = PlainMachine(build.common_cache())
     with world.create_arena() as arena:
         native.free_locks(world, arena, machine)
         control, others = Control(arena, machine), range(1, build.nr_cpus)

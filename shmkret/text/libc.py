@@ -117,7 +117,7 @@ def mutex_init(address: int) -> None:
 
 @_call(outside=True)
 def mutex_is_free(address: int) -> bool:  # type: ignore[empty-body]
-    """Whether pthread_mutex_trylock(3) succeeds; the mutex is given back. For audits, not part of the text."""
+    """Whether nobody holds the mutex, which is looked at and not touched. For audits, not part of the text."""
 
 
 @_call(changes=True)

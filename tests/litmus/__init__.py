@@ -13,7 +13,7 @@ must    each of these is seen; may: these and no others beside them; never: what
         program that says nothing of a model is not run under it
 
 The folder is the registry: every Litmus in a module of it is a test. tests/test_litmus.py tries `sc` on greenlets;
-tests/test_tso.py `sc` and `tso` on stacks, of what can be written down; `ra` is data.
+tests/test_tso.py `sc` and `tso` on stacks, of what can be written down, and tests/test_ra.py `ra`, of what nobody dies in.
 
 A rule of the explorer, and a program that is red without it:
 

@@ -6,7 +6,7 @@ while x == 0:                wake x        the wake-up comes before the store: C
 """
 
 from shmkret.text import NE, exchange, fetch_add, futex_wait, futex_wake, load_acquire, store_release, wait_until
-from tests.litmus import DEADLOCK, EVERYBODY, Litmus, X, Y, everywhere
+from tests.litmus import DEADLOCK, EVERYBODY, Litmus, X, Y, ends, everywhere
 
 HIGH = 1 << 32
 
@@ -79,7 +79,10 @@ def works(m, own):
 
 
 FOR_NO_REASON = Litmus((sleeps_once, stores_then_wakes), **everywhere({(0,), (1,)}))
-ONLY_WOKEN = Litmus((sleeps_once, stores_then_wakes), **everywhere({(1,)}, never={(0,)}), wakes=0)
+ONLY_WOKEN = Litmus(
+    (sleeps_once, stores_then_wakes), **{**everywhere({(1,)}, never={(0,)}), "ra": ends({(1,)}, may={(0,)})}, wakes=0
+)
+"""futex(2) does not promise that who is woken sees what the waker has stored."""
 NO_WAY_OUT = Litmus((sleeps_once, works), **everywhere({DEADLOCK}))
 """That a wait may end for no reason helps nobody out of a deadlock, nor while others go on."""
 NOBODY_THERE = Litmus((sleeps_once,), **everywhere({DEADLOCK}))
@@ -93,7 +96,8 @@ def stores_and_wakes_both(m, own):
 ONE_OF_TWO = Litmus((sleeps_once, sleeps_once, stores_then_wakes), **everywhere({DEADLOCK}))
 """Both may sleep, and one alone is woken."""
 TWO_FOR_NO_REASON = Litmus(
-    (sleeps_once, sleeps_once, stores_and_wakes_both), **everywhere({(0, 1), (1, 0), (1, 1)}, never={(0, 0)})
+    (sleeps_once, sleeps_once, stores_and_wakes_both),
+    **{**everywhere({(0, 1), (1, 0), (1, 1)}, never={(0, 0)}), "ra": ends({(0, 1), (1, 0), (1, 1)}, may={(0, 0)})},
 )
 """One wait a run may end for no reason, unless it is granted more."""
 TWO_GRANTED = Litmus((sleeps_once, sleeps_once, stores_and_wakes_both), **everywhere({(0, 1), (1, 0), (1, 1), (0, 0)}), wakes=2)

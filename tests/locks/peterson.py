@@ -1,10 +1,12 @@
-"""Peterson's lock, for two CPUs and lock 0 alone; without its fence it is none on x86: each store is late, and neither sees it.
+"""Peterson's lock, for two CPUs and lock 0 alone; without fences it is none on x86: each store is late, and neither sees it.
 
     turn             who waits, if both have come
     idle_0, idle_1   0 while the CPU waits or holds
 
-Moves     acquire    idle[me] = 0;  turn = other;  fence;  wait until turn == me or idle[other] != 0
+Moves     acquire    idle[me] = 0;  fence;  turn = other;  fence;  wait until turn == me or idle[other] != 0
           release    idle[me] = 1
+Order     the second fence is for x86, too. By the first, who stores turn last knows that the other has come: C++ does not
+          promise that of release stores
 Source    Peterson, Information Processing Letters 12(3), 1981
 """
 
@@ -26,6 +28,7 @@ def init(lock: Peterson, i: int) -> None:
 @inline
 def come(lock: Peterson, i: int, me: int, mine: Words, other: Words) -> None:
     store_release(mine, i, 0)
+    fence()
     store_release(lock.turn, i, 1 - me)
     fence()
     wait_unless(lock.turn, i, EQ, me, other)

@@ -2,6 +2,10 @@
 
 word 0   seq      odd while a writer is inside
 word 1   locked   1 while a writer is inside: writers exclude one another
+
+Order    the writer's fence pairs with the reader's: who has read what was written inside sees that seq is odd, or more. Without
+         it a relaxed store inside may be seen before seq is, on Arm where an exchange is a loop of instructions
+Source   H.-J. Boehm, "Can seqlocks get along with programming language memory models?", MSPC 2012
 """
 
 from typing import NamedTuple
@@ -18,6 +22,7 @@ def acquire(lock: SeqLock, i: int) -> None:
     while exchange(lock.locked, i, 1) != 0:
         wait_until(lock.locked, i, EQ, 0)
     exchange(lock.seq, i, load_relaxed(lock.seq, i) + 1)
+    fence()
 
 
 def release(lock: SeqLock, i: int) -> None:

@@ -47,7 +47,7 @@ ENGINE = Contract(
     constants=(
         Constant("EXECUTOR", "greenlets", one_of("greenlets", "stacks")),
         Constant("DRAWS", False, truth),
-        Constant("MODELS", ("sc",), some_of("sc", "tso")),
+        Constant("MODELS", ("sc",), some_of("sc", "tso", "ra")),
         Constant("TABLE", True, truth),
     ),
 )

@@ -7,7 +7,10 @@ Deaths     come before a step, and not after a CPU's last. A store that is no st
            if another reads that word, it is a step; if the check of an end does, it becomes one:
            shmkret.explore.stacks.looked_at
 Ends       that have the same words are checked once: a check depends on the arena alone
-Buffers    under x86-TSO a CPU does no store while its buffer is full: a search in which one was is bounded by that
+Bounded    by preemptions (Stacks.preemptions): who ran last, and how many there were, are part of a state then. A search is
+           complete only where no choice was refused for that
+Buffers    under x86-TSO a CPU does no store while its buffer is full: a search in which one was is bounded by that. So is one
+           under release-acquire memory in which older messages of a word might have been read than are kept
 Odds       two states are taken for one with a chance of at most n * n / 2**65 in a search of n states
 """
 
@@ -21,8 +24,10 @@ from typing import TYPE_CHECKING
 from shmkret.explore.scenario import Outcome, Violation
 from shmkret.explore.stacks.control import (
     AT_END,
+    BOUND,
     BROKEN,
     BUFFERED,
+    CUT,
     DISTINCT,
     DONE_STEPS,
     ENDS,
@@ -30,6 +35,7 @@ from shmkret.explore.stacks.control import (
     FULL,
     LEARNED,
     MORE,
+    MOST_MESSAGES,
     OVERCROWDED,
     OVERFLOWED,
     STATES,
@@ -42,7 +48,7 @@ from shmkret.machines.compiled.watched import NOT_PRIVATE
 if TYPE_CHECKING:
     from shmkret.explore.stacks.executor import Stacks
 
-EXECUTOR, MODELS = "stacks", ("sc", "tso")
+EXECUTOR, MODELS = "stacks", ("sc", "tso", "ra")
 
 
 BUDGET = 100_000
@@ -51,13 +57,13 @@ BOUNDS = range(8)
 
 
 def search(stacks: Stacks, limit: int, seconds: float, seen: Callable[[], None] = lambda: None) -> Outcome:
-    """Every interleaving, up to the first violation, which is then shown with as few preemptions as there are any with, and
-    with so few stores in a buffer at once.
+    """Every interleaving, or those with as many preemptions as the stacks say and no more, up to the first violation, which is
+    then shown with as few preemptions as there are any with, and with so few stores in a buffer at once.
 
     seen: called every now and then.
     """
     end = time.monotonic() + seconds
-    outcome = _bounded(stacks, limit, end, seen, -1)
+    outcome = _bounded(stacks, limit, end, seen, -1 if stacks.preemptions is None else stacks.preemptions)
     if outcome.violations:
         _with_fewest(stacks, outcome, limit, end, seen)
     return outcome
@@ -155,10 +161,20 @@ def searched(
             outcome.gave_up = "clocks follow no more words"
         if status in (FULL, TOO_DEEP):
             outcome.gave_up = "the table is full" if status == FULL else "the path is too long"
-        if status == FINISHED and stacks.get(OVERFLOWED):
-            outcome.gave_up = f"a store buffer was full, of {stacks.get(BUFFERED)} stores"
+        if status == FINISHED:
+            outcome.gave_up = "; ".join(_left_out(stacks))
         outcome.complete = status == FINISHED and not outcome.gave_up
         return outcome
+
+
+def _left_out(stacks: Stacks) -> Iterator[str]:
+    """What kept a search that has come to its end from being complete."""
+    bound = stacks.get(BOUND)
+    if stacks.get(CUT):
+        yield f"{bound} preemption{'' if bound == 1 else 's'}"
+    if stacks.get(OVERFLOWED):
+        full = f"a store buffer was full, of {stacks.get(BUFFERED)} stores"
+        yield full if stacks.get(BUFFERED) else f"a word had more than {MOST_MESSAGES} messages to read"
 
 
 def so_far(stacks: Stacks, outcome: Outcome) -> Outcome:

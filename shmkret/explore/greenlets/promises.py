@@ -59,7 +59,7 @@ PROMISES: dict[str, Promise] = {
     ),
     "sem_reset": Promise("wakes nobody; nobody may be inside", "writes the word; sleepers sleep on"),
     "mutex_init": Promise("wakes nobody; nobody may be inside", "a plain write of the word, which races with all else"),
-    "mutex_is_free": Promise(f"{_ON_ITS_OWN}; takes it and gives it back", "reads the word in one step"),
+    "mutex_is_free": Promise(f"{_ON_ITS_OWN}; its words are read, and not touched", "reads the word in one step"),
     "mutex_lock": Promise(
         f"{_ANY}; {_WAITS_ON}; its own holder waits for ever; who is killed with a wake-up takes it along",
         "one step, possible while it is free; where CPUs may die, sleepers are told apart and woken one by one",
@@ -75,9 +75,7 @@ PROMISES: dict[str, Promise] = {
     ),
     "robust_init": Promise(_ON_ITS_OWN, "a plain write of the word, which races with all else"),
     "robust_is_free": Promise(
-        f"{_ON_ITS_OWN}; one whose owner died is not free, and who asks has it from then on",
-        "reads the word in one step; who asks does not have it",
-        "that it belongs to who has asked",
+        f"{_ON_ITS_OWN}; its words are read, and not touched; one whose owner died is not free", "reads the word in one step"
     ),
     "robust_lock": Promise(
         f"{_ANY}; {_WAITS_ON}. The kernel marks what a process holds as it ends, and wakes one sleeper; that one, or who comes "

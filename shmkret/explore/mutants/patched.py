@@ -21,6 +21,9 @@ ANEW = {
     "shmkret.text.": "*",
     "shmkret.machines.compiled.": "search*",
     "shmkret.explore.stacks.": "search-*",
+    "shmkret.explore.always": "*-always-watched",
+    "shmkret.explore.scenarios.": "*-watched",
+    "shmkret.explore.rehearsal.": "*-watched",
     "shmkret.explore.": "",
     "shmkret.": "*-watched",
 }

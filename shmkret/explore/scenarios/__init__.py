@@ -14,7 +14,7 @@ from pathlib import Path
 
 from shmkret.arch import ARCH
 from shmkret.errors import PluginError, UsageError
-from shmkret.explore.scene import MODELS, SC, Scene
+from shmkret.explore.scene import MODELS, RA, SC, Scene
 from shmkret.kernel.program import WORKER
 from shmkret.machines.build import Build
 from shmkret.machines.sizes import Sizes
@@ -99,6 +99,8 @@ def asked_of(
         raise UsageError(f"the scenario {scenario.name} is of no worker program: leave out `worker`, or take rounds")
     if model not in MODELS:
         raise UsageError(f"the model {model!r} was asked for: there is {', '.join(MODELS)}")
+    if model == RA and (own if deaths is None else deaths):
+        raise UsageError(f"under {model} nobody dies: ask for no deaths, or for another model than {MODELS[model]}")
     program = find(WORKER, worker or scenario.constants.worker) if scenario.constants.worker else None
     deaths = own if deaths is None else deaths
     return Asked(scenario, scheme, lock, cpus, rounds, deaths, maxactive, worker=program, model=model)

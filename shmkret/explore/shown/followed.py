@@ -3,6 +3,7 @@
 Compiled code has no lines. What is followed here is the same functions, on an arena that was made alike; a step that is on
 another word than the compiled one was ends the explanation, and nothing is said of what comes after.
 
+RA        where a step has read an old message, the word says that while the step is done
 x86-TSO   plain Python writes at once. Before a CPU's step, what it holds back is put where it sees it, and taken away after
 """
 
@@ -57,10 +58,14 @@ class _TooLong(BaseException):
     pass
 
 
-def places_of(stacks: Stacks, schedule: Sequence[int], said: Sequence[tuple[str, str]]) -> Places:
-    """Follow a schedule in a process of its own. said: the kinds of its steps and their words, as far as they are compared."""
+def places_of(
+    stacks: Stacks, schedule: Sequence[int], said: Sequence[tuple[str, str]], seen: Sequence[dict[str, int]] = ()
+) -> Places:
+    """Follow a schedule in a process of its own. said: the kinds of its steps and their words, as far as they are compared.
+    seen: the words that a step sees otherwise than they are.
+    """
     try:
-        return apart.run(stacks, lambda: _follow(stacks, schedule, said), seconds=LONGEST_S)
+        return apart.run(stacks, lambda: _follow(stacks, schedule, said, seen), seconds=LONGEST_S)
     except (apart.Stopped, RunFailed, ShmkretError):
         return NOWHERE
 
@@ -93,7 +98,22 @@ class _Buffers:
             self._put(place, value)
 
 
-def _follow(stacks: Stacks, schedule: Sequence[int], said: Sequence[tuple[str, str]]) -> Places:
+@contextlib.contextmanager
+def _seen(machine: ExploredMachine, words: dict[str, int]) -> Iterator[None]:
+    """While this block runs, words say what a step sees. It writes none of them."""
+    before = []
+    for name, value in words.items():
+        column, i = place_of(name)
+        if column in machine.columns:
+            values = machine.columns[column].values
+            before.append((values, i, values[i]))
+            values[i] = value
+    yield
+    for values, i, value in reversed(before):
+        values[i] = value
+
+
+def _follow(stacks: Stacks, schedule: Sequence[int], said: Sequence[tuple[str, str]], seen: Sequence[dict[str, int]]) -> Places:
     scene, machine = stacks.scene, ExploredMachine()
     nr, late = scene.nr_cpus, stacks.get(BUFFERED) != 0
     buffers = _Buffers(machine, nr)
@@ -119,14 +139,18 @@ def _follow(stacks: Stacks, schedule: Sequence[int], said: Sequence[tuple[str, s
                         if what == COMMITS:
                             buffers.commit(cpu)
                         continue
-                    if what not in (STEPS, DIES) or step is None or (what == STEPS and word not in ("", word_of(step.place))):
+                    old = seen[n] if n < len(seen) else {}
+                    is_step = what == STEPS or bool(old)
+                    if not (is_step or what == DIES) or step is None:
                         return found
-                    found.steps.append(line_of(machine.cpus[cpu].gr_frame) if what == STEPS else "")
-                    with buffers.view(cpu, step.place if late and what == STEPS and kind in HELD_BACK else None):
+                    if is_step and word and word_of(step.place) not in (word, *old):
+                        return found
+                    found.steps.append(line_of(machine.cpus[cpu].gr_frame) if is_step else "")
+                    with buffers.view(cpu, step.place if late and is_step and kind in HELD_BACK else None), _seen(machine, old):
                         chosen = takewhile(_is_woken, zip(schedule[n + 1 :], said[n + 1 :], strict=False))
                         woken = [1 + one % nr for one, _ in chosen]
                         way = _way(machine, step.place, cpu if what == DIES else None, woken) if woken else 0
-                        run.go_on(cpu + MOST_CPUS * way if what == STEPS else DEATH - cpu - MOST_CPUS * way)
+                        run.go_on(cpu + MOST_CPUS * way if is_step else DEATH - cpu - MOST_CPUS * way)
         except _TooLong as error:
             return found._replace(runs_on=str(error))
         except Exception:  # its code raises: the last step is the one after which it does
@@ -153,6 +177,12 @@ def word_of(place: Place) -> str:
     column, i = place
     section, _, field = column.rpartition(".")
     return f"{section}[{i}].{field}" if section else f"{field}[{i}]"
+
+
+def place_of(word: str) -> Place:
+    """What word_of() calls so."""
+    section, i, field = word.replace("[", "]").split("]")
+    return section + field, int(i)
 
 
 def line_of(frame: FrameType | None) -> str:

@@ -66,9 +66,9 @@ def ends_well(stacks: Stacks, beginning: Sequence[int], end: float) -> bool | No
         stacks.begin(reduced=0)
         if not all(map(stacks.follow, beginning)):
             return None
-        depth, nr = stacks.get(control.DEPTH), stacks.scene.nr_cpus
+        depth = stacks.get(control.DEPTH)
         frames = words_at(stacks.get(control.FRAMES), control.FRAME // 8 * (depth + 1)).reshape(-1, control.FRAME // 8)
-        frames[:depth, control.F_NEXT // 8] = control.KINDS * nr  # nothing else is chosen before
+        frames[:depth, control.F_NEXT // 8] = control.NO_MORE  # nothing else is chosen before
         stacks.put(control.FRESH, 1)
         found = _found(stacks, end)
         if found != LEARNED:

@@ -3,6 +3,7 @@
       1  exchange table_locks[3].locked 0 -> 1
       2                                            * exchange table_locks[3].locked 1
 
+RA       `(1 is newer)`: an old message was read, and that is what the newest says. `told by`: it ended a wait for another word
 x86-TSO  a store's line says what its CPU sees from then on, a line `commit` when all others do
 *    another CPU has used that word since this one did; one of the two may change it
 !    what a CPU is about to do as the schedule ends
@@ -20,14 +21,16 @@ from shmkret.errors import UsageError
 from shmkret.explore.shown.followed import IS_WOKEN, NOWHERE, Places, places_of
 from shmkret.explore.shown.inflection import Inflection, inflection_apart
 from shmkret.explore.stacks import apart, sight, watching
-from shmkret.explore.stacks.control import COMMITS, DIES, PICKS, STEPS
+from shmkret.explore.stacks.control import COMMITS, DIES, KINDS, MOST_MESSAGES, PICKS, STEPS
 from shmkret.explore.stacks.described import NO_STEP
-from shmkret.explore.stacks.executor import Stacks
+from shmkret.explore.stacks.executor import Pending, Stacks
 from shmkret.explore.stacks.watching import A_DEADLOCK_MAY_BE
 
 
 class Line(NamedTuple):
-    """A step: the CPU, what it did on which word, the word's value before and after. conflicts: as * says."""
+    """A step: the CPU, what it did on which word, the word's value before and after. conflicts: as * says. newest: what the
+    newest message says, where it has read an old one.
+    """
 
     cpu: int
     kind: str
@@ -35,12 +38,14 @@ class Line(NamedTuple):
     before: int
     after: int
     conflicts: bool
+    newest: int | None = None
 
 
 class Followed(NamedTuple):
     """A schedule that was followed: its steps; what each CPU is about to do then; what is wrong (empty: nothing); where all of
     that stands; for each step the locks that are held after it, and by whom; after which step all was lost; a line a CPU, the
-    stores that are in buffers then; and after which step, from 0, a CPU that held a lock took another, where that is watched.
+    stores that are in buffers then; for each step the words that it sees otherwise than they are in memory; and after which
+    step, from 0, a CPU that held a lock took another, where that is watched.
     """
 
     lines: list[Line]
@@ -50,6 +55,7 @@ class Followed(NamedTuple):
     held: Sequence[dict[str, list[int]]] = ()
     inflection: Inflection | None = None
     held_back: tuple[str, ...] = ()
+    seen: Sequence[dict[str, int]] = ()
     orders: Sequence[tuple[int, str, str]] = ()
 
 
@@ -60,11 +66,13 @@ def follow(stacks: Stacks, schedule: Sequence[int], *, judged: bool = True) -> F
     uses: dict[int, list[tuple[int, bool]]] = {}
     orders: list[tuple[int, str, str]] = []
     held: list[dict[str, list[int]]] = []
+    seen: list[dict[str, int]] = []
     watching.learn(stacks, schedule)
     stacks.begin()
     for n, choice in enumerate(schedule):
         what, cpu = divmod(choice, nr)
         step = stacks.pending(cpu)
+        old, value, newest = sight.old_message(stacks, choice)
         late = sight.held_back(stacks, cpu)
         address = late[0][0] if what == COMMITS and late else sight.word_of(stacks, cpu)
         before = sight.value_at(address) if what == COMMITS and address else sight.seen_by(stacks, cpu, address)
@@ -74,10 +82,18 @@ def follow(stacks: Stacks, schedule: Sequence[int], *, judged: bool = True) -> F
         held.append(_locks(stacks))
         new = watching.in_order(stacks) - {one[1:] for one in orders}
         orders += [(n, *one) for one in sorted(new)]
+        seen.append({})
         if what == COMMITS:
             conflict = conflicts(uses.setdefault(address, []), cpu, writes=True)
             place = stacks.name_of(address - stacks.arena.address)
             lines.append(Line(cpu, "commit", place, before, sight.value_at(address), conflict))
+            continue
+        if old:
+            place = stacks.name_of(old - stacks.arena.address)
+            kind = step.kind if what < KINDS - 1 + MOST_MESSAGES else f"{step.kind} {step.place} told by"
+            lines.append(Line(cpu, kind, place, value, value, False, newest))
+            seen[-1] = {**({} if kind == step.kind else {step.place: _in_vain(step)}), place: value}
+            uses.setdefault(old, []).append((cpu, False))
             continue
         if what != STEPS:
             said = "dies" if what == DIES else IS_WOKEN if is_woken else "wakes for no reason"
@@ -90,7 +106,12 @@ def follow(stacks: Stacks, schedule: Sequence[int], *, judged: bool = True) -> F
     found = {cpu: stacks.pending(cpu) for cpu in range(nr)}
     pending = {cpu: f"{step.kind} {step.place}".strip() for cpu, step in found.items() if step.kind not in NO_STEP}
     held_back = tuple(_held_back(stacks, cpu) for cpu in range(nr) if sight.held_back(stacks, cpu))
-    return Followed(lines, pending, stacks.judge() if judged else [], held=held, held_back=held_back, orders=orders)
+    return Followed(lines, pending, stacks.judge() if judged else [], held=held, held_back=held_back, seen=seen, orders=orders)
+
+
+def _in_vain(step: Pending) -> int:
+    """What a word says that does not end a wait for it."""
+    return step.value if "!=" in step.kind else step.value + 1 if "==" in step.kind else int("mutex" in step.kind)
 
 
 def _held_back(stacks: Stacks, cpu: int) -> str:
@@ -115,12 +136,12 @@ def follow_apart(stacks: Stacks, schedule: Sequence[int]) -> Followed:
     """The same in a process of its own: where the last step never ends, or crashes, that is what is wrong."""
     try:
         followed = apart.run(stacks, lambda: follow(stacks, schedule))
-        places = places_of(stacks, schedule, [line[1:3] for line in followed.lines])
+        places = places_of(stacks, schedule, [line[1:3] for line in followed.lines], followed.seen)
     except apart.Stopped as error:
         followed = Followed([], {}, [])
         if schedule:
             followed = apart.run(stacks, lambda: follow(stacks, schedule[:-1], judged=False))
-        places = places_of(stacks, schedule, [line[1:3] for line in followed.lines])
+        places = places_of(stacks, schedule, [line[1:3] for line in followed.lines], followed.seen)
         followed = followed._replace(wrong=[f"{error}, at {places.runs_on}" if places.runs_on else str(error)])
     followed = followed._replace(places=places)
     return followed._replace(inflection=inflection_apart(stacks, schedule)) if followed.wrong and schedule else followed
@@ -190,7 +211,8 @@ def _text(line: Line) -> str:
     if not line.place:
         return f"{mark}{line.kind}"
     value = _value(line.before) if line.before == line.after else f"{_value(line.before)} -> {_value(line.after)}"
-    return f"{mark}{line.kind} {line.place} {value}"
+    newest = "" if line.newest is None else f" ({_value(line.newest)} is newer)"
+    return f"{mark}{line.kind} {line.place} {value}{newest}"
 
 
 def _value(value: int) -> str:

@@ -4,9 +4,11 @@ calls:hashed:sem:2x1:d0:m-:s-:a12b3Aa:8d1f0c2e
 
 scenario, scheme, lock    names, or paths; quoted as in a URL. rounds=hot: a scenario of a worker program, and that
 2x1, d0, m-, s-           CPUs x rounds; deaths; instances a probe; words that have turned out to be shared, by number
-tso                       the memory model; left out where it is sc
+tso, ra                   the memory model; left out where it is sc
 a12b3A~b+b2               CPU 0 does 12 steps, CPU 1 does 3; CPU 0 dies; CPU 1 is the one that is woken, or wakes for no
                           reason, and has its two oldest stores committed
+a12-b--a=-b               CPU 1 does a step in which it reads the message before the newest, CPU 0 one with the message before
+                          that; CPU 1 gives up waiting, as the message before the newest of its stop word says
 8d1f0c2e                  a checksum of all before it
 """
 
@@ -22,7 +24,7 @@ from urllib.parse import quote, unquote
 from shmkret.errors import UsageError
 from shmkret.explore.scenarios import Asked, asked_of
 from shmkret.explore.scene import SC
-from shmkret.explore.stacks.control import COMMITS, DIES, STEPS, WAKES
+from shmkret.explore.stacks.control import COMMITS, DIES, KINDS, MOST_MESSAGES, NO_MORE, STEPS, WAKES
 from shmkret.locks import LOCK
 from shmkret.plugins.registry import find
 from shmkret.schemes import SCHEME
@@ -33,7 +35,10 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 NONE = "-"
 MODEL_AT = 7
 """Where the model stands among the parts of a string that names one."""
-MARKS = {"": STEPS, "~": WAKES, "+": COMMITS}
+MARKS = {"": STEPS, "~": WAKES, "+": COMMITS, **{"-" * back: KINDS - 1 + back for back in range(1, MOST_MESSAGES)}} | {
+    "=" + "-" * back: KINDS - 1 + MOST_MESSAGES + back for back in range(MOST_MESSAGES)
+}
+"""What stands before a CPU's letter, by what its choice is; a death is a large letter."""
 
 
 class Spelt(NamedTuple):
@@ -64,7 +69,7 @@ def spelt(asked: Asked, shared: Iterable[int], schedule: Sequence[int], nr_cpus:
 
 def _letter(what: int, cpu: int) -> str:
     letter = LETTERS[cpu]
-    return {STEPS: letter, DIES: letter.upper(), WAKES: f"~{letter}", COMMITS: f"+{letter}"}[what]
+    return letter.upper() if what == DIES else next(mark for mark, kind in MARKS.items() if kind == what) + letter
 
 
 def _checksum(text: str) -> str:
@@ -90,9 +95,9 @@ def parsed(string: str) -> Spelt:
         raise UsageError(f"{string!r} is no schedule: its numbers cannot be read") from None
     locks = (find(SCHEME, scheme), find(LOCK, lock))
     asked = asked_of(scenario, *locks, cpus, rounds, deaths, maxactive, worker or None, model)
-    found = re.findall(r"([~+]?)([a-zA-Z])(\d*)", parts[-1])
+    found = re.findall(r"(~|\+|=?-*)([a-zA-Z])(\d*)", parts[-1])
     steps = [
-        (DIES if letter.isupper() else MARKS[mark], LETTERS.index(letter.lower()))
+        (DIES if letter.isupper() else MARKS.get(mark, NO_MORE), LETTERS.index(letter.lower()))
         for mark, letter, n in found
         for _ in range(int(n or 1))
     ]

@@ -15,6 +15,7 @@ from shmkret.explore.stacks.clocks import died, happened, happens
 from shmkret.explore.stacks.control import (
     ANNOUNCES,
     BY_PAST,
+    CAN_SEE,
     CLOCK_PRINT,
     CLOCKS,
     COMMITS,
@@ -44,12 +45,17 @@ from shmkret.explore.stacks.control import (
     FIRST_FRAME,
     FIRST_SP,
     FRAME,
+    KINDS,
     MORTAL,
     RACED,
     REASONLESS,
+    SEES,
     STACKS,
     STANDS,
     WAKES,
+    back_of,
+    is_step,
+    of_memory,
 )  # fmt: skip
 from shmkret.explore.stacks.sleepers import is_owned, leave_queue, sleeps, tidy_up
 from shmkret.machines.compiled import steps
@@ -64,6 +70,8 @@ from shmkret.machines.compiled.watched import (
     KIND,
     MAIN,
     MAY_DIE,
+    OLD_PLACE,
+    OLD_STOP,
     OVERFLOWED,
     OWN_PRINT,
     PAST,
@@ -80,9 +88,11 @@ from shmkret.machines.compiled.watched import (
     TURNS,
     UNDO,
     UNDO_TOP,
+    VIEWS,
     change,
     drained,
     entry_of,
+    is_told,
     keep,
     low,
     mix,
@@ -158,12 +168,6 @@ def comes(c: int, cpu: int) -> bool:
 
 
 @inline
-def is_told(r: int) -> bool:
-    """Whether the word that ends a CPU's wait says so."""
-    return peek(r + STOP) != 0 and view(r, peek(r + STOP)) != 0
-
-
-@inline
 def can_be_had(c: int, r: int, kind: int, word: int) -> bool:
     """Whether a mutex is free, or robust and its owner dead."""
     robust = kind != steps.MUTEX_LOCK_UNLESS and peek(r + ARG) != 0
@@ -184,8 +188,9 @@ def fails(c: int, cpu: int) -> bool:
 
 @inline
 def is_choice(c: int, nr: int, frame: int, choice: int) -> bool:
-    """Whether a choice is possible in a state: CPU i does its step (i), dies (nr + i), sleeps no more (2 * nr + i), or has its
-    oldest store committed (3 * nr + i). While some are woken and it is not yet chosen who, one of them sleeps no more.
+    """Whether a choice is possible in a state: CPU i does its step (i), dies (nr + i), sleeps no more (2 * nr + i), has its
+    oldest store committed (3 * nr + i), or does its step on an old message (from KINDS * nr on): shmkret.explore.stacks.views.
+    While some are woken and it is not yet chosen who, one of them sleeps no more.
     """
     cpu = choice % nr
     r = record(c, cpu)
@@ -199,7 +204,7 @@ def is_choice(c: int, nr: int, frame: int, choice: int) -> bool:
     if choice < COMMITS * nr:
         asleep = peek(r + KIND) == steps.ASLEEP and not possible(c, cpu)
         return asleep and peek(c + REASONLESS) > peek(frame + F_WOKEN)
-    return not drained(r)
+    return not drained(r) if choice < KINDS * nr else of_memory(c, CAN_SEE, cpu, back_of(choice, nr)) != 0
 
 
 @inline
@@ -298,7 +303,7 @@ def go(c: int, nr: int, frame: int, choice: int, saved: int) -> int:
     poke(after + F_USED, peek(frame + F_USED))
     poke(after + F_DIED, peek(frame + F_DIED))
     poke(after + F_WOKEN, peek(frame + F_WOKEN))
-    if choice < nr:
+    if is_step(choice, nr):
         if last >= 0 and last != cpu and comes(c, last):
             poke(after + F_USED, peek(frame + F_USED) + 1)
         poke(after + F_LAST, cpu)
@@ -306,11 +311,15 @@ def go(c: int, nr: int, frame: int, choice: int, saved: int) -> int:
         poke(frame + F_BYTES, n)
         poke(c + CURRENT, r)
         poke(r + PRIVATES, 0)
-        if peek(c + CLOCKS) != 0:
+        if peek(c + VIEWS) != 0:
+            of_memory(c, SEES, cpu, back_of(choice, nr))
+        elif peek(c + CLOCKS) != 0:
             happens(c, nr, cpu)
         if peek(c + TURNS) != 0:
             queues(c, r, cpu)
         switch(c + MAIN, r + SP)
+        poke(r + OLD_PLACE, 0)
+        poke(r + OLD_STOP, 0)
         if peek(c + CLOCKS) != 0:
             happened(c, nr, cpu)
         stand(c, r)

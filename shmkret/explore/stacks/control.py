@@ -5,7 +5,9 @@ The control block begins with what CPUs need of it: shmkret.machines.compiled.wa
 
 from __future__ import annotations
 
-from shmkret.machines.compiled.watched import BUFFERED, OF_PATH, OVERFLOWED, PICKS
+from shmkret.machines.compiled.stacks import ask, peek, poke
+from shmkret.machines.compiled.watched import BUFFERED, OF_PATH, OVERFLOWED, PICKS, VIEWS
+from shmkret.text.marks import inline
 
 __all__ = ["BUFFERED", "OF_PATH", "OVERFLOWED", "PICKS"]  # they are used as the others are
 
@@ -13,15 +15,16 @@ __all__ = ["BUFFERED", "OF_PATH", "OVERFLOWED", "PICKS"]  # they are used as the
     STACKS, TABLE, MASK, ROOM, FRAMES, MOST_FRAMES, SAVED_TOP, SAVED_END, ENDS_TABLE, DEPTH, FRESH, STATES, DONE_STEPS,
     ENDS, DEEPEST, MORTAL, DEATHS, ANNOUNCES, REASONLESS, BOUND, EVERY, CURRENT, DISTINCT, REDUCED,
     BUSY, ASK, PARAMETERS, TOLD, CLOCKS, NUMBERS, NR_PLAIN, NR_SYNC, CLOCK_PRINT, RACED, RACED_HOW, LEARNS, FENCES, CROWDED,
-    BY_PAST, ON_PATH,
-) = (8 * (16 + j) for j in range(40))  # fmt: skip
+    BY_PAST, ON_PATH, CUT,
+) = (8 * (16 + j) for j in range(41))  # fmt: skip
 """Where in the control block, after what the hooks use.
 
 STACKS: where those of the CPUs begin. TABLE of states, its MASK, how many it has ROOM for. FRAMES of the path, how many at
 most. SAVED_TOP, SAVED_END: up to where stacks are saved, and where that room ends. ENDS_TABLE. DEPTH of the path. FRESH: the
 state is yet to be looked at. STATES, DONE_STEPS, ENDS so far, of which DISTINCT differ in a word; the DEEPEST path. MORTAL: a
 bit for each CPU that may die; how many DEATHS there may be; ANNOUNCES: who has the stack after the CPUs says so at once.
-REASONLESS: how many sleeps may end for no reason. BOUND: the most preemptions, or -1. EVERY: stop at every state. CURRENT:
+REASONLESS: how many sleeps may end for no reason. BOUND: the most preemptions, or -1; CUT: whether a choice was refused
+for that. EVERY: stop at every state. CURRENT:
 the record of the CPU that runs. REDUCED: a step that commutes with all that others will do is done at once. BUSY: whether
 compiled code runs, and which: BEGINS, or GOES_ON. ASK: the address of what is asked of every new state, or 0, with the
 PARAMETERS of the arena; TOLD: what it has answered, where that was not 0. CLOCKS: the rows of shmkret.explore.stacks.clocks,
@@ -54,7 +57,41 @@ WRONG = (RACE, DEADLOCK, BROKEN, CYCLE, SAID, UNORDERED)
 """Of these, where something is wrong in the state to which it has come."""
 BEGINS, GOES_ON = 1, 2
 STEPS, DIES, WAKES, COMMITS, KINDS = range(5)
-"""What a choice is, for a CPU: choice = CPUs * what + CPU. How many of these there are."""
+"""What a choice is, for a CPU: choice = CPUs * what + CPU. How many of these there are;
+behind them are steps on older messages: shmkret.explore.stacks.views."""
+NO_MORE = 1 << 20
+"""More than any choice."""
+MOST_MESSAGES = 16
+"""How many messages of a word are kept, where memory is release-acquire."""
+SEES, CAN_SEE, VIEWS_PRINT, WHOSE, BACK = (8 * (74 + j) for j in range(5))
+"""Where in the control block: the addresses of what is asked of such memory, compiled apart, and what they are asked of: the
+step of a CPU, which reads the message that is so many before the newest."""
 ENDS_MASK = (1 << 16) - 1
 """The table of ends has one place more."""
 PATH_MASK = (1 << 12) - 1
+
+
+@inline
+def of_memory(c: int, which: int, cpu: int, back: int) -> int:
+    """Ask one of these."""
+    poke(c + WHOSE, cpu)
+    poke(c + BACK, back)
+    return ask(peek(c + which), c)
+
+
+@inline
+def is_step(choice: int, nr: int) -> bool:
+    """Whether a choice is that a CPU does its step."""
+    return choice < nr or choice >= KINDS * nr
+
+
+@inline
+def back_of(choice: int, nr: int) -> int:
+    """How many messages before the newest a CPU reads in its step; MOST_MESSAGES and more: of the word that ends its wait."""
+    return 0 if choice < nr else choice // nr - KINDS + 1
+
+
+@inline
+def nr_choices(c: int, nr: int) -> int:
+    """How many choices there may be in a state."""
+    return (KINDS + (2 * MOST_MESSAGES - 1 if peek(c + VIEWS) != 0 else 0)) * nr

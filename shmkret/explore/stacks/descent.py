@@ -32,6 +32,7 @@ from shmkret.explore.stacks.control import (
     CLOCKS,
     CROWDED,
     CURRENT,
+    CUT,
     CYCLE,
     DEADLOCK,
     DEATHS,
@@ -56,13 +57,13 @@ from shmkret.explore.stacks.control import (
     FRAMES,
     FRESH,
     FULL,
-    KINDS,
     LEARNED,
     LEARNS,
     MASK,
     MORE,
     MORTAL,
     MOST_FRAMES,
+    NO_MORE,
     OVERCROWDED,
     PARAMETERS,
     RACE,
@@ -77,6 +78,8 @@ from shmkret.explore.stacks.control import (
     TOLD,
     TOO_DEEP,
     UNORDERED,
+    is_step,
+    nr_choices,
 )  # fmt: skip
 from shmkret.explore.stacks.state import is_new, is_on_path, put_on_path, state_of, take_off_path
 from shmkret.machines.compiled import steps
@@ -100,6 +103,7 @@ from shmkret.machines.compiled.watched import (
     UNDO_MOST,
     UNDO_TOP,
     USERS,
+    VIEWS,
     WRITERS,
     drained,
     mix,
@@ -186,15 +190,16 @@ def noticed(c: int) -> int:
 
 @inline
 def next_choice(c: int, nr: int, frame: int) -> int:
-    """The next choice in a state that is possible; KINDS * nr when there is none."""
+    """The next choice in a state that is possible; nr_choices() when there is none."""
     choice = peek(frame + F_NEXT)
     last = peek(frame + F_LAST)
     bound = peek(c + BOUND)
-    while choice < KINDS * nr:
+    while choice < nr_choices(c, nr):
         if is_choice(c, nr, frame, choice):
-            preempts = bound >= 0 and choice < nr and last >= 0 and choice != last and comes(c, last)
+            preempts = bound >= 0 and is_step(choice, nr) and last >= 0 and choice % nr != last and comes(c, last)
             if not (preempts and peek(frame + F_USED) >= bound):
                 break
+            poke(c + CUT, 1)
         choice += 1
     return choice
 
@@ -202,10 +207,11 @@ def next_choice(c: int, nr: int, frame: int) -> int:
 @inline
 def alone(c: int, nr: int, died: int) -> int:
     """The lowest CPU whose step commutes with all that others will ever do, and with every commit, its own among them; -1:
-    there is none. Nobody does so who may die. Who has ended, and has stores in its buffer, is yet to write.
+    there is none. Nobody does so who may die. Who has ended, and has stores in its buffer, is yet to write; and what he has
+    written may be yet to be seen, where memory is release-acquire.
     """
     may_die = peek(c + DEATHS) > died
-    others = 1 << nr if may_die else 0
+    others = (1 << nr if may_die else 0) | ((1 << nr) - 1 if peek(c + VIEWS) != 0 else 0)
     for i in range(nr):
         if peek(record(c, i) + KIND) < steps.DONE or not drained(record(c, i)):
             others |= 1 << i
@@ -290,7 +296,7 @@ def is_full(c: int, depth: int, saved: int) -> bool:
 def follow(c: int, choice: int) -> int:
     """Make a choice, if it is possible, and nothing else: 1, or 0."""
     nr = peek(c + NR)
-    if choice < 0 or choice >= KINDS * nr or is_full(c, peek(c + DEPTH), peek(c + SAVED_TOP)):
+    if choice < 0 or choice >= nr_choices(c, nr) or is_full(c, peek(c + DEPTH), peek(c + SAVED_TOP)):
         return 0
     frame = peek(c + FRAMES) + peek(c + DEPTH) * FRAME
     poke(frame + F_NEXT, choice)
@@ -320,7 +326,7 @@ def descend(c: int, budget: int) -> int:
     while done < budget:
         if fresh != 0:
             fresh = 0
-            poke(frame + F_NEXT, KINDS * nr)
+            poke(frame + F_NEXT, NO_MORE)
             poke(frame + F_ONLY, 0)
             poke(frame + F_STATE, 0)
             status = noticed(c)
@@ -355,11 +361,11 @@ def descend(c: int, budget: int) -> int:
                     break
                 status = MORE
         choice = next_choice(c, nr, frame)
-        if choice < KINDS * nr:
+        if choice < nr_choices(c, nr):
             if is_full(c, depth, saved):
                 status = TOO_DEEP
                 break
-            poke(frame + F_NEXT, KINDS * nr if peek(frame + F_ONLY) != 0 else choice + 1)
+            poke(frame + F_NEXT, NO_MORE if peek(frame + F_ONLY) != 0 else choice + 1)
             poke(c + DEPTH, depth)
             saved = go(c, nr, frame, choice, saved)
             done += 1

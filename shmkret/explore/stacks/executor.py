@@ -31,6 +31,7 @@ from shmkret.explore.scene import SC, TSO, Scene
 from shmkret.explore.snapshot import NOT_SHARED
 from shmkret.explore.stacks import control, descent, described, nodes, watching
 from shmkret.explore.stacks.looked_at import LookedAt
+from shmkret.explore.stacks.messages import Messages
 from shmkret.machines import plain
 from shmkret.machines.compiled import cache_folder, compile_cpu, steps, watched
 from shmkret.machines.compiled.hooks import hooks
@@ -72,7 +73,9 @@ class Stacks:
         monitors: Collection[str] = watching.USUAL,
     ) -> None:
         self.scene = scene
-        self._buffered = {SC: 0, TSO: watched.MOST_BUFFERED}[model]
+        self.preemptions: int | None = None
+        """The most that a search may have in one run; None: any number."""
+        self._buffered = watched.MOST_BUFFERED if model == TSO else 0
         if scene.nr_cpus >= watched.QUEUE_END:
             raise UsageError(f"a search has at most {watched.QUEUE_END - 1} CPUs; {scene.name} has {scene.nr_cpus}")
         world, build = scene.world, scene.world.build
@@ -88,6 +91,7 @@ class Stacks:
                 (descent.race, 3),
             )
         )
+        self._messages = Messages(model, own)
         place = folder and folder / f"{build.digest}-{scene.name}-watched"
         self._maps: list[mmap.mmap] = []
         self._control = self._room(watched.CONTROL_BYTES)
@@ -96,7 +100,7 @@ class Stacks:
         self.watching = watching.Watching(scene, watching.under(model, monitors), place)
         self.geometry = world.geometry(scene.nr_recoverers)
         self.arena = world.create_arena(self.geometry)
-        machine = _Beginning(self._named, folder)
+        machine = _Beginning(self._named, own)
         world.free_locks(machine, plain.kernel(world, self.arena), self.arena)
         scene.prepare(self.arena)
         self._machine = machine
@@ -127,7 +131,7 @@ class Stacks:
                 c.PARAMETERS: self._parameters.ctypes.data,
             }
         )  # fmt: skip
-        self._set(self.watching.words(self._room, self.arena))
+        self._set(self.watching.words(self._room, self.arena) | self._messages.words(self._room))
         self._most_bits = bits
         self._resize(min(bits, FIRST_BITS))
 
@@ -235,7 +239,7 @@ class Stacks:
         users[[place // 8 for place in self._shared]] |= watched.STEP
         zero = (
             control.STATES, control.DONE_STEPS, control.ENDS, control.DEEPEST, control.DISTINCT, control.DEPTH, *nodes.COUNTS,
-            watched.PRINT, watched.OWN_PRINT, watched.UNDO_TOP, watched.OVERFLOWED,
+            control.CUT, watched.PRINT, watched.OWN_PRINT, watched.UNDO_TOP, watched.OVERFLOWED,
         )  # fmt: skip
         self._set(dict.fromkeys(zero, 0) | {control.SAVED_TOP: self._saved, control.REDUCED: int(self._static is None)})
         self.put(nodes.RACE_AT, -1)
@@ -243,6 +247,7 @@ class Stacks:
         self.put(watched.MAY_DIE, int(self.get(control.MORTAL) != 0 and self.get(control.DEATHS) > 0))
         ctypes.memset(self._control + watched.QUEUE, 0, 8 * watched.QUEUE_END)
         self.watching.begin(self.arena)
+        self._messages.begin()
         words_at(self._control + watched.NAMED, len(self._first_named) + 1)[:-1] = self._first_named
         entry = entry_of(self._loop)
         for cpu in range(self.scene.nr_cpus + 1):

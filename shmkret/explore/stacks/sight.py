@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 from shmkret.arena.fields import fields_of
@@ -34,6 +35,20 @@ def word_of(stacks: Stacks, cpu: int) -> int:
 def seen_by(stacks: Stacks, cpu: int, place: int) -> int:
     """What a CPU sees at an address: its own newest store there that is held back, else what is in memory."""
     return next((value for at, value in reversed(held_back(stacks, cpu)) if at == place), value_at(place) if place else 0)
+
+
+def old_message(stacks: Stacks, choice: int) -> tuple[int, int, int | None]:
+    """The word of which a CPU is about to read a message that a choice says; what that says; and what the newest says, if it is
+    another. The word is 0 where a choice says nothing of that.
+    """
+    nr = stacks.scene.nr_cpus
+    if choice < control.KINDS * nr:
+        return 0, 0, None
+    of_stop, back = divmod(control.back_of(choice, nr), control.MOST_MESSAGES)
+    place = value_at(stacks._record(choice % nr) + (watched.STOP if of_stop else watched.PLACE))
+    with contextlib.suppress(ValueError):  # the choice is not possible
+        return (place, stacks._messages.old(place, back), value_at(place)) if back else (place, value_at(place), None)
+    return 0, 0, None
 
 
 def held_back(stacks: Stacks, cpu: int) -> list[tuple[int, int]]:

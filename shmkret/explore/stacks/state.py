@@ -7,6 +7,7 @@ from shmkret.explore.stacks.control import (
     BOUND,
     BY_PAST,
     CLOCK_PRINT,
+    F_CHOICE,
     F_DIED,
     F_LAST,
     F_STATE,
@@ -17,14 +18,19 @@ from shmkret.explore.stacks.control import (
     ON_PATH,
     PATH_MASK,
     STANDS,
+    VIEWS_PRINT,
+    back_of,
+    is_step,
 )  # fmt: skip
-from shmkret.machines.compiled.stacks import peek, poke
+from shmkret.machines.compiled.stacks import ask, peek, poke
 from shmkret.machines.compiled.watched import (
     COMMITTED,
     ISSUED,
+    NR,
     OWN_PRINT,
     PAST,
     PRINT,
+    VIEWS,
     cell,
     entry_of,
     mix,
@@ -48,7 +54,8 @@ def held_back(c: int, r: int) -> int:
 @inline
 def fingerprint(c: int, nr: int, last: int, used: int, died: int, woken: int) -> int:
     """Where all stands, as a number that is not 0."""
-    h = peek(c + PRINT) ^ peek(c + CLOCK_PRINT)
+    known = peek(c + CLOCK_PRINT) if peek(c + VIEWS) == 0 else ask(peek(c + VIEWS_PRINT), c)
+    h = peek(c + PRINT) ^ known
     which = PAST
     if peek(c + BY_PAST) == 0:
         h = h ^ mix(peek(c + OWN_PRINT))
@@ -77,13 +84,22 @@ def is_new(table: int, mask: int, h: int) -> bool:
 
 
 @inline
+def is_fair(c: int, at: int, frame: int) -> bool:
+    """Whether a way can be gone for ever: who reads an old message, again and again, reads a newer one at last."""
+    nr = peek(c + NR)
+    while at < frame and not (is_step(peek(at + F_CHOICE), nr) and back_of(peek(at + F_CHOICE), nr) > 0):
+        at += FRAME
+    return at == frame
+
+
+@inline
 def is_on_path(c: int, frame: int, h: int) -> bool:
-    """Whether the path that leads to this frame has been in that state before."""
+    """Whether the path that leads to this frame has been in that state before, and can go round for ever."""
     if peek(peek(c + ON_PATH) + 8 * (h & PATH_MASK)) != 0:
         at = peek(c + FRAMES)
         while at < frame:
             if peek(at + F_STATE) == h:
-                return True
+                return is_fair(c, at, frame)
             at += FRAME
     return False
 

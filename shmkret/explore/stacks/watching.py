@@ -24,7 +24,7 @@ import numpy as np
 from shmkret.arena.segment import Arena
 from shmkret.errors import UsageError
 from shmkret.explore.always import question, sentence
-from shmkret.explore.scene import TSO, Scene
+from shmkret.explore.scene import RA, TSO, Scene, nothing_more
 from shmkret.explore.stacks import clocks, control
 from shmkret.machines.compiled import compile_question, orders, steps, turns, watched
 from shmkret.machines.compiled.holders import READER
@@ -45,9 +45,10 @@ def require_monitors(monitors: Collection[str], beside: Collection[str] = ()) ->
 
 def under(model: str, monitors: Collection[str]) -> tuple[str, ...]:
     """Those that watch under a model. Under TSO clocks would say that a word carries what it does from the store on, and not
-    from when it is in memory: they are left out.
+    from when it is in memory: they are left out. Under RA a plain access is right where clocks say so: they always watch.
     """
-    return tuple(name for name in MONITORS if name in monitors and not (name == "clocks" and model == TSO))
+    watch = {*monitors} - {"clocks"} if model == TSO else {*monitors, *(("clocks",) if model == RA else ())}
+    return tuple(name for name in MONITORS if name in watch)
 
 
 class Watching:
@@ -60,7 +61,11 @@ class Watching:
         """Where it stands how each word is used: shmkret.explore.stacks.clocks."""
         self._asks: Callable[[int], int] | None = None
         if "always" in monitors:
-            place = folder and folder.with_name(f"{folder.name}-always")
+            # A scene that adds nothing is asked what all of its build are asked.
+            whose = (
+                scene.world.build.digest if scene.always is nothing_more else folder and folder.name.removesuffix("-watched")
+            )
+            place = folder and folder.with_name(f"{whose}-always-watched")
             self._asks = compile_question(question(scene), scene.world.build.shape, scene.world.build.strides, place)
 
     def words(self, room: Callable[[int], int], arena: Arena) -> dict[int, int]:
@@ -115,6 +120,12 @@ class Watching:
         words = np.ctypeslib.as_array((ctypes.c_int64 * (orders.TABLE_BYTES // 8)).from_address(self._orders))
         first, found = words[orders.PLACES // 8 :], words[orders.PAIRS // 8 :].reshape(orders.MOST_LOCKS, -1)
         return [(int(first[a]), int(first[b])) for a, b in np.argwhere(found)]
+
+
+def _question_in(folder: Path, scene: Scene) -> Path:
+    """Where a compiled question is kept: a scene that adds nothing to it has that of all scenes of its build."""
+    whose = scene.world.build.digest if scene.always is nothing_more else folder.name.removesuffix("-watched")
+    return folder.with_name(f"{whose}-always-watched")
 
 
 def _named(word: int) -> list[int]:

@@ -1,7 +1,8 @@
 """The one place that knows Numba: teaches it the text, and compiles a CPU's loop.
 
 Read `types` (what a column and a Kernel are), `words` and `libc` (what an access and a call become), `verbs` (how the text is
-taught), `loop` (what is compiled), `cache` (where it is kept), `helpers` (what is compiled by itself).
+taught), `loop` (what is compiled), `cache` and `trust` (where it is kept, and who else may write there), `helpers` (what is
+compiled by itself).
 
 Never     inline assembly (it aborts the process), dispatchers as arguments (never found in the cache), two integer types
           (a signed and an unsigned 64-bit value compare as floating point)

@@ -7,6 +7,7 @@ Cache     Numba's own freshness check misses edited callees and mixes up plug-in
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import fnmatch
 import hashlib
 import os
@@ -15,8 +16,8 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.registry import cpu_target
 
 from shmkret.errors import UnfitMachine
+from shmkret.machines.compiled.trust import why_not_ours
 
 CACHE_DAYS = 14
 PACKAGE = Path(__file__).parents[2]
@@ -95,6 +97,38 @@ class FolderCache(FunctionCache):  # type: ignore[misc]
                 entry.unlink(missing_ok=True)
 
 
+PATIENCE_S = 120.0
+"""For how long another process may compile the same."""
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Compile for this folder while no other process does: who waited finds what was compiled.
+
+    Who is stopped as it compiles is waited for PATIENCE_S, and no longer: then both compile.
+    """
+    try:
+        lock = os.open(f"{folder}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:  # a cache that cannot be written is done without
+        yield
+        return
+    ours = False
+    try:
+        until = time.monotonic() + PATIENCE_S
+        while not ours and time.monotonic() < until:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                ours = True
+            if not ours:
+                time.sleep(0.02)
+        yield
+    finally:
+        if ours:  # whoever waits for it has it open; who comes later makes another, and finds the code
+            with contextlib.suppress(OSError):
+                Path(f"{folder}.lock").unlink()
+        os.close(lock)
+
+
 def _package_digest() -> bytes:
     """A digest of our own sources and of the versions; taken once, when they are imported, and not when they are compiled."""
     digest = hashlib.sha256()
@@ -132,7 +166,9 @@ def unusual_settings() -> list[str]:
 
 
 def cache_folder(plugins: tuple[str, ...]) -> Path | None:
-    """The folder of compiled code for our sources and plug-ins of these digests; None when the place is not writable."""
+    """The folder of compiled code for our sources and plug-ins of these digests; None when the place is not writable, or when
+    others may have put code there, which is said once.
+    """
     whole = _PACKAGE_DIGEST + _settings_digest() + "\0".join(plugins).encode()
     try:
         root = Path(os.environ.get("SHMKRET_CACHE_DIR") or _user_cache() / "shmkret")
@@ -140,10 +176,19 @@ def cache_folder(plugins: tuple[str, ...]) -> Path | None:
         if _apart:
             usual, folder = folder, _folder_of(root, whole + _apart[0])
             _use_of(usual, folder, _apart[1])
+        why = why_not_ours(folder)
+        if why:
+            _say(f"the cache {root} is not used, and all is compiled anew: {why}")
+            return None
         _prune(root)
     except (OSError, RuntimeError):  # RuntimeError: this user has no home
         return None
     return folder if os.access(folder, os.W_OK) else None
+
+
+@cache
+def _say(words: str) -> None:
+    print(f"shmkret: {words}", file=sys.stderr)
 
 
 def _folder_of(root: Path, whole: bytes) -> Path:

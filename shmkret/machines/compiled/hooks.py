@@ -26,6 +26,8 @@ from shmkret.machines.compiled.watched import (
     SP,
     give_up,
     has_buffer,
+    has_fences,
+    is_told,
     me,
     put,
     saw,
@@ -102,7 +104,7 @@ def cmpxchg(kind: int, place: int, old: int, new: int) -> int:
     is_step = shared or has_buffer(r)
     if is_step:
         step(r, kind, place, old, 0)
-    before = peek(place)
+    before = view(r, place)
     if before == old:
         write(r, place, new, shared)
     if is_step:
@@ -133,17 +135,17 @@ def wait_unless(kind: int, place: int, value: int, stop: int) -> int:
     seen = view(r, place)
     saw(r, seen)
     come = (seen == value) == (kind == steps.WAIT_EQUAL_UNLESS)
-    was_possible(r, place, come or view(r, stop) != 0)
+    was_possible(r, place, come or is_told(r))
     return 1 if come else 0
 
 
 @inline
 def fence(kind: int) -> int:
-    """Every store before it is in memory. Where none is held back, it is no step: every access is in order already. Who follows
-    what happens before what is told.
+    """Every store before it is in memory. Where memory is sequentially consistent, it is no step: every access is in order
+    already. Who follows what happens before what is told.
     """
     r = me()
-    if has_buffer(r):
+    if has_fences(r):
         step(r, kind, 0, 0, 0)
         saw(r, 0)
     poke(r + FENCED, 1)

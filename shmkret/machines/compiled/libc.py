@@ -143,8 +143,11 @@ def mutex_lock_unless(address, stop):  # type: ignore[no-untyped-def]
 
 
 def robust_lock(address):  # type: ignore[no-untyped-def]
-    if _mutex_lock(address) == 0:
+    status = _mutex_lock(address)
+    if status == 0:
         return 0
+    if status != errno.EOWNERDEAD:  # whoever goes on would be inside without the mutex
+        raise RuntimeError("pthread_mutex_lock has failed: the mutex is not recoverable, or its words are damaged")
     _mutex_consistent(address)
     return OWNER_DIED
 

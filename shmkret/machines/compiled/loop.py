@@ -24,7 +24,7 @@ from numba.core.typing.typeof import typeof_impl
 from shmkret.arena.records import Script
 from shmkret.arena.shape import Group
 from shmkret.errors import PluginError
-from shmkret.machines.compiled.cache import FolderCache
+from shmkret.machines.compiled.cache import FolderCache, alone
 from shmkret.machines.compiled.steps import ACCESSES, LIBC, NOT_SEARCHED
 from shmkret.machines.compiled.types import bind, kernel_maker
 from shmkret.machines.compiled.verbs import teach
@@ -213,7 +213,12 @@ def compile_to(
     dispatcher = numba.njit(function)
     if folder:
         dispatcher._cache = FolderCache(folder, function)
-    with global_compiler_lock, _linked_only(watched=watched), _words_only():
+    with (
+        alone(folder) if folder else contextlib.nullcontext(),
+        global_compiler_lock,
+        _linked_only(watched=watched),
+        _words_only(),
+    ):
         dispatcher.compile(signature)
     dispatcher.disable_compile()
     return dispatcher  # type: ignore[no-any-return]

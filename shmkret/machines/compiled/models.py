@@ -19,6 +19,9 @@ x86-TSO   what takes, gives back, sleeps or wakes is done when the CPU's stores 
           kernel/futex/waitwake.c). A call that fails promises nothing (XBD 4.12; sem_trywait() of libc has read a 0, and no
           more): a try that finds nothing, and who is told to stop, may have stores in the buffer. sem_init() and
           pthread_mutex_init() promise nothing either: they are stores
+RA        what takes acquires, and what gives releases (XBD 4.12), of the newest value; neither is a fence. A call that fails
+          may have seen an old value, and promises nothing. sem_init() and pthread_mutex_init() promise nothing: a relaxed, and
+          a plain store. futex(2) has its full barrier; that who is woken knows what the waker knew, its manual does not say
 
 Source    sem_overview(7), pthread_mutex_lock(3), pthread_mutexattr_setrobust(3), futex(2)
 """
@@ -48,6 +51,7 @@ from shmkret.machines.compiled.watched import (
     UNDO_TOP,
     give_up,
     has_buffer,
+    is_told,
     low,
     me,
     owner_in,
@@ -146,7 +150,7 @@ def sem_wait_unless(kind: int, address: int, stop: int) -> int:
     r = me()
     before = view(r, address)
     taken = low(before) > 0
-    was_possible(r, address, taken or view(r, stop) != 0)
+    was_possible(r, address, taken or is_told(r))
     if taken:
         write(r, address, before - 1, uses(r, address, 1))
     saw(r, 1 if taken else 0)
@@ -160,7 +164,7 @@ def mutex_lock_unless(kind: int, address: int, stop: int) -> int:
     r = me()
     before = view(r, address)
     free = low(before) == 0
-    was_possible(r, address, free or view(r, stop) != 0)
+    was_possible(r, address, free or is_told(r))
     if free:
         write(r, address, before + 1 + peek(r + NUMBER), uses(r, address, 1))
     saw(r, 0 if free else EBUSY)
@@ -346,7 +350,7 @@ def syscall(number: int, place: int, operation: int, value: int, timeout: int, a
     uses(r, place, 1)
     if operation == 0:
         step(r, steps.FUTEX_WAIT, place, value, 0)
-        before = peek(place)
+        before = view(r, place)
         saw(r, low(before))
         if low(before) != low(value):
             return -1

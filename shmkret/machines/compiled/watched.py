@@ -9,6 +9,7 @@ x86-TSO   where the control block has BUFFERED, each CPU has a buffer of stores,
           goes into it; a commit, which is the search's choice, takes the oldest to memory; a load sees the CPU's own newest
           store of that word, else memory. What is locked, fenced or a call that succeeds is done when the buffer is empty.
           What is in it is part of a state
+RA        where it has VIEWS, a step reads a message that the search has chosen: OLD_VALUE, or what is in memory
 Own       words that one CPU alone uses are written at once: nobody else can tell
 
 Always    what is here runs on a CPU's stack, and nowhere else: it finds the CPU's record by the address of that stack
@@ -41,9 +42,10 @@ SP, KIND, PLACE, ARG, STOP, PAST, STEPS, CLOCK, NUMBER, CONTROL, PRIVATES, AT_ON
 the word that ends a wait); a number for all that it has read; how many steps it did, what its clock says, its number, the
 control block, its accesses to words of its own since its last step; whether it does all that it does in one step; two words
 that its code is called with."""
-ISSUED, COMMITTED, FENCED = 8 * 40, 8 * 41, 8 * 42
+ISSUED, COMMITTED, FENCED, OLD_PLACE, OLD_VALUE, OLD_STOP = (8 * j for j in range(40, 46))
 """Where in a CPU's record: how many stores have gone into its buffer, and how many of them to memory; whether there was a fence
-since its last step."""
+since its last step; the word of which its step reads an old message, or 0, and what that says; whether an old message ends its
+wait."""
 
 (
     MAIN, PRINT, OWN_PRINT, UNDO, UNDO_TOP, UNDO_MOST, ARENA, SIZE, USERS, LONGEST, GREW, NR, MOST_STACK, BUFFERED, OVERFLOWED,
@@ -55,6 +57,9 @@ a CPU; a bit for each CPU that was seen to use, or write, a word for the first t
 a stack that a CPU may use, so that a handler of a signal has room below; how many stores a buffer holds back, 0 for none:
 memory is sequentially consistent then; whether one was full; who holds each lock, or 0: shmkret.machines.compiled.holders."""
 
+VIEWS, HISTORY = 8 * 72, 8 * 73
+"""Where in the control block: the views, and the messages of words, where memory is release-acquire, else 0:
+shmkret.explore.stacks.views."""
 QUEUE, QUEUE_END = 8 * 240, 16
 """Where in the control block is written which CPUs sleep, on a futex or in libc: 0, or 1 + how many of those that sleep on the
 same word are woken, while it is not yet chosen which."""
@@ -269,6 +274,12 @@ def has_buffer(r: int) -> bool:
 
 
 @inline
+def has_fences(r: int) -> bool:
+    """Whether a fence is a step."""
+    return has_buffer(r) or peek(peek(r + CONTROL) + VIEWS) != 0
+
+
+@inline
 def drained(r: int) -> bool:
     """Whether a CPU's buffer is empty."""
     return peek(r + ISSUED) == peek(r + COMMITTED)
@@ -288,7 +299,17 @@ def view(r: int, place: int) -> int:
         n -= 1
         if peek(entry_of(r, n)) == place:
             return peek(entry_of(r, n) + 8)
+    if peek(r + OLD_PLACE) == place:
+        poke(r + OLD_PLACE, 0)  # of this step the first look alone
+        return peek(r + OLD_VALUE)
     return peek(place)
+
+
+@inline
+def is_told(r: int) -> bool:
+    """Whether the word that ends a CPU's wait says so, as the CPU sees it."""
+    stop = peek(r + STOP)
+    return stop != 0 and (peek(r + OLD_STOP) != 0 or view(r, stop) != 0)
 
 
 @inline

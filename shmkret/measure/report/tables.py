@@ -91,7 +91,7 @@ def _cell_table(cells: list[Json]) -> Table:
 
 
 def _latency_table(cells: list[Json]) -> Table:
-    """A line a cell and class of lock, or half of a call; times in ns, without what the clock cost."""
+    """A line a cell and class of lock, or half of a call; times in ns, and beside them what of each the clock is."""
     rows = [row for row in rows_of(cells) if row["latency_ns"]]
     keys = shown(rows_of(cells), (*KEY, *KNOBS))
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
@@ -100,17 +100,17 @@ def _latency_table(cells: list[Json]) -> Table:
     table.add_column("ns of", no_wrap=True)
     for quantile in (*QUANTILES, "max"):
         table.add_column(quantile.replace("_", "."), justify="right", no_wrap=True)
+    table.add_column("clock", justify="right", no_wrap=True)
     for row in rows:
-        clock_ns = row["latency_ns"]["clock"]
         for which, found in row["latency_ns"].items():
             if which != "clock":
-                times = (f"{max(0.0, found[quantile] - clock_ns):,.0f}" for quantile in (*QUANTILES, "max"))
+                times = (f"{ns:,.0f}" for ns in (*(found[q] for q in (*QUANTILES, "max")), row["latency_ns"]["clock"]))
                 table.add_row(*(value_of(row[key]) for key in keys), which.replace("_", " "), *times)
     return table
 
 
 def _waits(cell: Json) -> tuple[str, ...]:
-    """The mean length of a walk, and the mean wait in acquire() without what the clock cost; - where not measured."""
+    """The mean length of a walk, and the mean wait in acquire(), the clock in it; - where not measured."""
     if not has_waits(cell):
         return ("-", "-", "-")
     walk = "-" if cell["walk_mean"] is None else f"{cell['walk_mean']:.1f}"

@@ -18,12 +18,12 @@ PERCENTILES = {2: "50", 10: "90", 100: "99", 1000: "99.9", 10_000: "99.99", 100_
 
 
 def latency(result: Json) -> Plot | None:
-    """Latency by percentile, from a run apart, without what the clock costs."""
+    """Latency by percentile, from a run apart, two readings of the clock in each time."""
     rows = [row for row in rows_of(result["cells"]) if row["latency_ns"]]
     panels = []
     for which in dict.fromkeys(name for row in rows for name in row["latency_ns"] if name != "clock"):
         measured = [row for row in rows if which in row["latency_ns"]]
-        curves = {id(row): _percentiles(row["latency_ns"][which], row["latency_ns"]["clock"]) for row in measured}
+        curves = {id(row): _percentiles(row["latency_ns"][which]) for row in measured}
         ends = axes.ends_of([ns for _, times in curves.values() for ns in times])
         for title, of in lines(measured, None):
             head = ": ".join(filter(None, (which.replace("_", " "), title)))
@@ -34,12 +34,14 @@ def latency(result: Json) -> Plot | None:
             panels.append(Panel(head, says, partial(_steps, steps, ends), [line.name for line in of]))
     if not panels:
         return None
-    caption = "Latency by percentile, from a run apart, the cost of the clock taken off; what is below 1 ns is drawn as 1."
+    clocks = [row["latency_ns"]["clock"] for row in rows]
+    took = " to ".join(dict.fromkeys(f"{ns:.0f}" for ns in (min(clocks), max(clocks))))
+    caption = f"Latency by percentile, from a run apart. In each time are two readings of the clock, {took} ns."
     return limited("latency", caption, panels)
 
 
 def _wait(row: Json, which: str, quantile: str) -> float:
-    return float(max(0.0, row["latency_ns"][which][quantile] - row["latency_ns"]["clock"]))
+    return float(row["latency_ns"][which][quantile])
 
 
 def _steps(steps: list[tuple[Line, list[float], list[float]]], ends: tuple[float, float], axis: Any) -> None:
@@ -53,14 +55,14 @@ def _steps(steps: list[tuple[Line, list[float], list[float]]], ends: tuple[float
     axes.logarithmic(axis.yaxis, ends)
 
 
-def _percentiles(found: Json, clock_ns: float) -> tuple[list[float], list[float]]:
+def _percentiles(found: Json) -> tuple[list[float], list[float]]:
     """1 / (1 - q) and the time in ns there, where the line rises; the last, which has no nines, at its count."""
     nines: list[float] = []
     times: list[float] = []
     seen, place = 0, -1
     for least, count in found["bins"]:
         nine = found["count"] / max(1, found["count"] - seen)
-        ns = max(1.0, least - clock_ns)
+        ns = max(1.0, least)  # a logarithm has no place for 0
         here = int(POINTS_A_DECADE * math.log10(nine))
         last = least == found["bins"][-1][0]
         if last or not times or (here > place and ns > LEAST_RISE * times[-1]):

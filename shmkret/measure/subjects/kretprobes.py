@@ -166,7 +166,7 @@ class Prepared:
 
     def _bodies_of(self, world: World) -> native.Bodies:
         with signals.on_the_spot():
-            plain.PlainMachine(world.build.cache()).prepare(*control.ACCESSES)  # by which the CPUs are led
+            plain.PlainMachine(world.build.common_cache()).prepare(*control.ACCESSES)  # by which the CPUs are led
         if self.cell.peer != OURS:
             return native.peer(world, self.cell.peer)
         with signals.on_the_spot():
@@ -212,7 +212,7 @@ class Prepared:
     def _run(
         self, world: World, bodies: native.Bodies, seconds: float, warm_up: float, one_in: int = 0
     ) -> tuple[Sample, dict[str, Histogram]]:
-        cache = world.build.cache()
+        cache = world.build.common_cache()
         machine = plain.PlainMachine(cache)
         with world.create_arena(named=self.named) as arena:
             try:
