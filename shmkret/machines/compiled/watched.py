@@ -299,17 +299,16 @@ def view(r: int, place: int) -> int:
         n -= 1
         if peek(entry_of(r, n)) == place:
             return peek(entry_of(r, n) + 8)
-    if peek(r + OLD_PLACE) == place:
-        poke(r + OLD_PLACE, 0)  # of this step the first look alone
-        return peek(r + OLD_VALUE)
-    return peek(place)
+    return peek(r + OLD_VALUE) if peek(r + OLD_PLACE) == place else peek(place)
 
 
 @inline
 def is_told(r: int) -> bool:
     """Whether the word that ends a CPU's wait says so, as the CPU sees it."""
     stop = peek(r + STOP)
-    return stop != 0 and (peek(r + OLD_STOP) != 0 or view(r, stop) != 0)
+    if stop == 0 or peek(r + OLD_STOP) != 0:
+        return stop != 0
+    return (view(r, stop) if peek(r + OLD_PLACE) != stop else peek(stop)) != 0  # it may be the word that is waited for
 
 
 @inline
