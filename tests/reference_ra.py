@@ -170,6 +170,8 @@ def steps(program, state, i):
                 yield is_newest, access(then, i, X, writes=False, plain=False) if "unless" in name else then
             elif "unless" in name:
                 yield from given_up(state, i, word, is_newest=n == newest)
+    elif name == "forget":
+        yield True, changed(state, i, at=cpu.at + 1, seen=0, answers=(0,) * (len(cpu.answers) + 1))
     elif name == "fence":
         yield True, answered(fence(state, i), i)
     elif name == "exchange":
