@@ -17,10 +17,13 @@ from shmkret.kernel.task import call_and_return
 from shmkret.machines import plain
 from shmkret.machines.sizes import Sizes
 from shmkret.machines.world import World
-from shmkret.moves.intents import TABLE, begin_wait, number_of
+from shmkret.moves.always import told
+from shmkret.moves.intents import HAND, TABLE, begin_wait, number_of
 from shmkret.moves.locking import lock_inside, lock_probe, lock_table, unlock_probe, unlock_table
 from shmkret.recovery import recoverer as recovery
 from shmkret.recovery.taking import LIVE, free_locks
+from shmkret.schemes import always
+from shmkret.schemes.global_ import LACKS
 from shmkret.text import atomics
 from shmkret.text.atomics import NIL, store_release
 from tests.worlds import build_of, busted_gate
@@ -232,6 +235,19 @@ def test_a_recoverer_keeps_the_bucket_lock_inside_which_it_waits_for_a_dead_cpu(
         unlock_table(k, me, k.scheme.table, bucket)
         assert not any(world.held_locks(machine, k, arena))
     machine.close()
+
+
+def test_what_is_in_the_hands_of_the_dead_is_not_lacking():
+    """`death` with `global`: one CPU has died on its way from the free list, and another is on that way."""
+    world = World.of(recoverable("global", "ttas"), Sizes(maxactive=2))
+    with world.create_arena(world.geometry(1)) as arena, atomics.use(plain.PlainMachine()):
+        k = plain.kernel(world, arena)
+        store_release(k.probes.free, 0, NIL)
+        for ri in range(2):
+            store_release(k.instances.rp, ri, 0)
+        assert always(k.scheme, k) == told(LACKS, 0)
+        store_release(k.instances.state, 0, HAND)
+        assert always(k.scheme, k) == 0
 
 
 def recoverers_die(lock, at=None, limit=600_000):

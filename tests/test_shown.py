@@ -107,7 +107,7 @@ def test_lanes_and_the_object_say_who_holds_what_and_when_all_was_lost(tmp_path,
     (row,) = json.loads(place.read_text())["scenarios"]
     (violation,) = row["violations"]
 
-    assert row["monitors"] == ["always", "holders", "clocks"]
+    assert row["monitors"] == ["always", "holders", "clocks", "order", "fifo"]
     assert violation["inflection"] == {"step": 2, "not_before": 1, "exact": True}
     assert violation["holds"] == {"locks[0]": [0]}
     assert "  cpu 0 holds locks[0]\n  after step 2 every continuation fails, and not before\n" in said

@@ -270,6 +270,16 @@ def test_so_many_are_woken_as_are_asked_for_and_each_on_its_word():
     assert [stacks.follow(cpu) for cpu in (2, 0, 1, 3)] == [False, True, True, True]
 
 
+def test_who_announces_a_death_may_wake_twice_in_one_step():
+    """Of three who sleep, two are woken."""
+    searches().load([[("load", W)], *[[("sleep", X, 0), ("load", Y)]] * 3], [[("wake", X, 1), ("wake", X, 1)]] * NR_CPUS)
+    stacks = searches().stacks
+    stacks.begin(mortal=1, deaths=1, announces=1)
+    assert all(map(stacks.follow, (1, 2, 3, NR_CPUS)))
+    assert [stacks.follow(2 * NR_CPUS + cpu) for cpu in (3, 2, 1)] == [True, True, False]
+    assert [stacks.follow(cpu) for cpu in (1, 2, 3)] == [False, True, True]
+
+
 def test_a_sleep_ends_for_no_reason_as_often_as_is_asked_for():
     sleeps = [[("sleep", X, 0), ("load", Y)], [("store", Y, 1)]]
     assert find(sleeps).seen == set()

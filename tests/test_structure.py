@@ -154,6 +154,7 @@ QUIET = {
     "explore.scene": {"at_rest", "wrong_chains"},
     "explore.rehearsal.trial_scenes": {"wrong", "tried"},
     "explore.scenarios.death": {"prepare"},
+    "explore.scenarios.refuse": {"check"},
     "explore.scenarios.register": {"prepare", "check"},
     "explore.scenarios.takers": {"prepare"},
     "explore.scenarios.wakes": {"prepare", "check"},

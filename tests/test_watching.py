@@ -10,17 +10,20 @@ from shmkret import locks
 from shmkret.errors import PluginError
 from shmkret.explore import always
 from shmkret.explore.engines import states
+from shmkret.explore.rehearsal import trial_scenes
 from shmkret.explore.scene import Scene
 from shmkret.explore.stacks import clocks, control, watching
 from shmkret.explore.stacks.executor import Stacks, words_at
 from shmkret.kernel import registration
+from shmkret.locks import LOCK
 from shmkret.machines import plain
 from shmkret.machines.compiled import watched
 from shmkret.machines.sizes import Sizes
 from shmkret.machines.world import World
 from shmkret.moves import always as lists
+from shmkret.plugins.registry import find
 from shmkret.text import store_release
-from shmkret.text.atomics import NIL
+from shmkret.text.atomics import EQ, NIL, wait_until
 from shmkret.text.libc import OWNER_DIED, REFUSED
 from shmkret.text.marks import inline
 
@@ -227,6 +230,7 @@ def test_a_question_that_does_not_compile_is_refused_with_its_line():
 STEPS = 6
 OPS = (
     "end", "acquire", "release", "try", "share", "give back", "unless", "reset", "free", "take over", "robust", "try robust",
+    "wait", "tell", "deny",
 )  # fmt: skip
 
 
@@ -261,26 +265,45 @@ def on_locks(k, cpu):
             locks.acquire_robust(k.other_locks, i, cpu)
         elif op == 11:
             locks.try_acquire_robust(k.other_locks, i, cpu)
+        elif op == 12:
+            wait_until(k.buckets.first, i, EQ, 7)
+        elif op == 13:
+            store_release(k.buckets.first, i, 7)
+        elif op == 14:
+            store_release(k.other_locks.word, i, 1)
 
 
 @pytest.fixture(scope="module")
 def lenient():
-    """said(program, answers=(0, 0), dies=False): what is wrong, all of it; the locks, which say what they are told to."""
-    world = World(build_of(nr_cpus=3, lock=str(LENIENT)), Sizes(maxactive=2, probes=2), np.zeros(6 * STEPS, np.int64))
-    scene = Scene("on-locks", world, on_locks, 3, mortal=(0,), deaths=1, check=lambda *_: [])
-    with Stacks(scene, 14, monitors=["holders"]) as stacks:
+    """said(program, answers=(0, 0, 0), dies=0, **begin): what is wrong, all of it; of locks that say what they are told to."""
+    yield from _searches(["holders"])
 
-        def said(program, answers=(0, 0), dies=0):
+
+@pytest.fixture(scope="module")
+def ordered_locks():
+    """The same of the order in which they are taken; of what else is wrong, nothing."""
+    searches = _searches(["order"])
+    said = next(searches)
+    yield lambda *args, **begin: {sentence for sentence in said(*args, **begin) if "deadlock" in sentence}
+    searches.close()
+
+
+def _searches(monitors, lock=str(LENIENT)):
+    world = World(build_of(nr_cpus=3, lock=lock), Sizes(maxactive=2, probes=3), np.zeros(6 * STEPS, np.int64))
+    scene = Scene("on-locks", world, on_locks, 3, mortal=(0,), deaths=1, check=lambda *_: [])
+    with Stacks(scene, 14, monitors=monitors) as stacks:
+
+        def said(program, answers=(0, 0, 0), dies=0, **begin):
             words = np.zeros((3, STEPS, 2), np.int64)
             for cpu, own in enumerate(program):
                 for n, (op, i) in enumerate(own):
                     words[cpu, n] = OPS.index(op), i
             stacks.arena.records("script")["word"] = words.reshape(-1)
-            stacks.arena.records("locks")["word"] = answers
+            stacks.arena.records("locks")["word"] = [*answers, 0][:3]
             stacks._first = bytes(stacks.arena._map)
             stacks._shared.clear()
             words_at(stacks._users, stacks.arena.size // 8)[:] = 0
-            stacks.begin(mortal=dies, deaths=dies)
+            stacks.begin(mortal=dies, deaths=dies, **begin)
             found = set()
             while (status := stacks.descend(1 << 40)) != control.FINISHED:
                 if status in control.WRONG:
@@ -353,6 +376,138 @@ def test_what_the_dead_held_is_had_by_who_is_told_alone(lenient):
     assert alive <= lenient(program, answers=(OWNER_DIED, 0), dies=1)
     assert untold & lenient([program[0], [("acquire", 0)]], dies=1)
     assert not untold & lenient([program[0], [("take over", 0)]], dies=1)
+
+
+# First come, first served.
+
+OVERTAKES = "cpu {}: it has taken locks[0].word before cpu {}, though first come is first served there: that had queued before"
+
+
+@pytest.fixture(scope="module")
+def queued(tmp_path_factory):
+    """As `lenient`, of a lock that says it is FIFO, whose doorway changes nothing, and which lets everybody in after that."""
+    path = tmp_path_factory.mktemp("locks") / "queued.py"
+    text = (
+        LENIENT.read_text()
+        .replace("CONTROL = True", "CONTROL = FIFO = True")
+        .replace("import Words,", "import Words, fetch_add,")
+    )
+    for verb in ("acquire(lock: Lenient, i: int) -> None:\n", "acquire_unless(lock: Lenient, i: int, stop: Words) -> bool:\n"):
+        text = text.replace(f"def {verb}", f"def {verb}    fetch_add(lock.word, i, 0)\n")
+    path.write_text(text)
+    yield from _searches(["fifo"], str(path))
+
+
+def follows(queued, program, schedule, **how):
+    """What is wrong after a schedule, in which nothing is before."""
+    queued(program, **how)
+    stacks = queued.stacks
+    stacks.begin(mortal=1, deaths=1)
+    assert all(map(stacks.follow, schedule))
+    return stacks.judge()
+
+
+def test_who_comes_after_another_has_queued_goes_after_it(queued):
+    """CPU 0 does its doorway in its first step; CPU 1 comes in its first, and does its doorway in its second."""
+    program = [[("acquire", 0), ("release", 0)], [("deny", 2), ("acquire", 0)]]
+    (wrong,) = follows(queued, program, (0, 1, 1, 1))
+    assert wrong.startswith(OVERTAKES.format(1, 0))
+    assert follows(queued, program, (1, 0, 1, 1)) == []  # it has come before
+    assert follows(queued, program, (1, 1, 1)) == []  # the other has not queued
+    assert follows(queued, program, (0, 1, 0, 0, 1, 1)) == []  # the other was served
+    assert follows(queued, program, (0, 1, 3, 1, 1)) == []  # the other is dead
+    assert follows(queued, [[("acquire", 1)], program[1]], (0, 1, 1, 1)) == []  # it waits for another lock
+    assert follows(queued, [[("unless", 0)], program[1]], (0, 1, 0, 1, 1), answers=(1, 0, 0)) == []  # it has given up
+    (wrong,) = follows(queued, [[("unless", 0)], program[1]], (0, 1, 1, 1), answers=(1, 0, 0))
+    assert wrong.startswith(OVERTAKES.format(1, 0))
+
+
+def test_who_had_queued_before_whom_is_part_of_the_state(queued):
+    """Two ways lead to the same words and stacks: the wrong one is found whichever is tried first."""
+    first, later = [("acquire", 0), ("release", 0)], [("deny", 2), ("acquire", 0)]
+    for program, who in (([first, later], (1, 0)), ([later, first], (0, 1))):
+        assert any(wrong.startswith(OVERTAKES.format(*who)) for wrong in queued(program))
+        assert not any("before" in wrong for wrong in queued([first, first]))
+
+
+def fifo(lock, cpus, rounds):
+    with Stacks(trial_scenes.scene_of(lock, "acquire", cpus, rounds), 20, monitors=["fifo"]) as stacks:
+        return states.search(stacks, 1 << 40, 600.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "cpus", "rounds"),
+    [("ticket", 2, 2), *(pytest.param(name, 2, 2, marks=pytest.mark.full) for name in ("mcs", "clh"))],
+)
+def test_a_lock_that_is_fifo_serves_who_comes_first(name, cpus, rounds):
+    lock = find(LOCK, name)
+    assert lock.constants.fifo
+    assert fifo(lock, cpus, rounds).complete
+
+
+def test_a_lock_that_says_it_is_fifo_and_is_not_is_refuted(tmp_path):
+    path = tmp_path / "unfair.py"
+    path.write_text(find(LOCK, "ttas").path.read_text() + "\n\nFIFO = True\n")
+    (found,) = fifo(find(LOCK, str(path)), 2, 2).violations
+    assert "though first come is first served there" in found.what
+
+
+# In which order locks are taken.
+
+ONE_THEN = [("acquire", 0), ("acquire", 1), ("release", 1), ("release", 0), ("tell", 0)]
+OTHER_FIRST = [("wait", 0), ("acquire", 1), ("acquire", 0)]
+ORDER = "cpu {}: it has taken locks[{}].word while it holds locks[{}].word, and locks[{}].word is taken before {} elsewhere: a "
+A_CIRCLE = {ORDER.format(1, 0, 1, 0, "locks[1].word") + "deadlock may be"}
+
+
+def after(verb, i=0):
+    return [ONE_THEN, [*OTHER_FIRST[:2], (verb, i)]]
+
+
+def test_two_orders_are_told_of_though_the_two_never_meet(ordered_locks):
+    assert ordered_locks([ONE_THEN, OTHER_FIRST]) == A_CIRCLE
+    assert ordered_locks([ONE_THEN, OTHER_FIRST], of_path=0) == A_CIRCLE
+    for verb in ("unless", "robust"):
+        assert ordered_locks(after(verb)) == A_CIRCLE
+    told = (OWNER_DIED, 0, 0)
+    dies = [[("acquire", 0), ("acquire", 1), ("release", 1)], [("acquire", 1), ("robust", 0)]]
+    assert ordered_locks(dies, told, dies=1) == A_CIRCLE
+
+
+def test_three_orders_that_go_round_are_told_of_and_the_way_round(ordered_locks):
+    program = [[("acquire", n), ("acquire", (n + 1) % 3)] for n in range(3)]
+    cpu = [*program[0], ("release", 1), ("release", 0), ("tell", 0)]
+    then = [("wait", 0), *program[1], ("release", 2), ("tell", 1)]
+    ways = "locks[1].word, and that before locks[2].word"
+    assert ordered_locks([cpu, then, [("wait", 1), *program[2]]]) == {ORDER.format(2, 0, 2, 0, ways) + "deadlock may be"}
+
+
+SAME_ORDER = {
+    "one order": [ONE_THEN, [("wait", 0), ("acquire", 0), ("acquire", 1)]],
+    "one after the other": [ONE_THEN, [("wait", 0), ("acquire", 1), ("release", 1), ("acquire", 0)]],
+    "who tries does not wait": after("try"),
+    "nor who tries a robust lock": after("try robust"),
+    "nor who recovers": after("take over"),
+    "nor who is given it": after("reset"),
+    "readers": after("share"),
+    "beside readers": [ONE_THEN, [("wait", 0), ("share", 1), ("acquire", 0)]],
+    "a lock that it has": [[("acquire", 0), ("acquire", 0)]],
+    "another's locks": [[("acquire", 0), ("tell", 0)], [("acquire", 1), ("wait", 0)], [("acquire", 2)]],
+}
+
+
+@pytest.mark.parametrize("program", SAME_ORDER.values(), ids=SAME_ORDER)
+def test_one_order_is_not_told_of(ordered_locks, program):
+    for of_path in (0, 1):
+        assert ordered_locks(program, of_path=of_path) == set()
+
+
+def test_orders_are_of_the_whole_search_or_of_the_path(ordered_locks):
+    """CPU 0 has lock 0 before lock 1 where it is let in, and lock 1 before lock 0 where it is not."""
+    program = [[("unless", 0), ("acquire", 1), ("acquire", 0)], [("deny", 0)]]
+    other = ORDER.format(0, 0, 1, 0, "locks[1].word"), ORDER.format(0, 1, 0, 1, "locks[0].word")
+    assert ordered_locks(program, of_path=0) & {f"{one}deadlock may be" for one in other}
+    assert ordered_locks(program, of_path=1) == set()
 
 
 def test_who_holds_what_is_told_step_by_step_and_put_back(lenient):

@@ -16,7 +16,7 @@ def add_monitors(command: argparse.ArgumentParser) -> None:
         type=names,
         default=["usual"],
         metavar="A,B",
-        help="what watches beside: always, holders, clocks; usual, which is always,holders; all; none",
+        help="what watches beside: always, holders, clocks, order, fifo; usual, which is always,holders; all; none",
     )
 
 

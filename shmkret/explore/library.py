@@ -48,7 +48,7 @@ def explore(
              rounds. deaths: how many may die in one run, None: as the scenario has it. maxactive: instances a probe. engine,
              model: see `shmkret list engines`; sc, tso or ra. seconds: give up after that long. memory: bytes, or a size like
              "4G", for the table of states; None: half of what is free. seed, runs, depth: of an engine that draws at random,
-             see shmkret.explore.search.How. monitors: what watches beside, of always, holders and clocks.
+             see shmkret.explore.search.How. monitors: what watches beside, of MONITORS there.
              preemptions: the most that a schedule may have; None: any number.
     Returns: what it has found; a violation is no error.
     Raises:  UsageError and its kinds, PluginError among them; RunFailed; UnfitMachine; KeyboardInterrupt.

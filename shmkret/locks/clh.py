@@ -20,6 +20,9 @@ from shmkret.text import (  # isort: skip
 )  # fmt: skip
 
 
+FIFO = True
+
+
 class Node(NamedTuple):
     """What is waited on."""
 

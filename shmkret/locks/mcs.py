@@ -17,6 +17,7 @@ from typing import Annotated, NamedTuple
 
 from shmkret.text import EQ, NE, PER_CPU, Words, cmpxchg, exchange, inline, load_acquire, store_release, wait_unless, wait_until
 
+FIFO = True
 GONE = -1
 
 

@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 from shmkret.text import EQ, NIL, Words, add64, cmpxchg, fetch_add, load_acquire, store_release, sub64, wait_unless, wait_until
 
+FIFO = True
+
 
 class Ticket(NamedTuple):
     """Two counters, on one line."""

@@ -35,6 +35,7 @@ from shmkret.moves.bugs import has_bug
 from shmkret.moves.chained import drain, first, give, next, retire, ri_of, rp_of, take_orphan
 from shmkret.moves.intents import (
     FLUSHED,
+    HAND,
     HANG,
     NOTHING,
     ORPHAN,
@@ -101,6 +102,7 @@ __all__ = [
     "FLUSHED",
     "FREE",
     "FREE_LISTS",
+    "HAND",
     "HANG",
     "HUNG",
     "IN_BUCKETS",

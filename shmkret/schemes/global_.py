@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Annotated, NamedTuple
 
 from shmkret.moves import (
+    HAND,
     HANG,
     IN_ONE_PLACE,
     NIL,
@@ -193,17 +194,26 @@ def always(scheme: Global, k: Kernel) -> int:
 
 @inline
 def few(scheme: Global, k: Kernel, rp: int) -> int:
-    """What is wrong with the instances that a probe has; its free list is a chain that ends."""
+    """What is wrong with the instances that a probe has; its free list is a chain that ends.
+
+    One may be on its way, under the lock. Others are in the hands of those that have died on that way.
+    """
     nr = 0
+    if recovers(k.mode.recovery, "moves"):
+        for ri in range(k.nr_instances):
+            nr += 1 if k.instances.state[ri] >= HAND and k.instances.rp[ri] == rp else 0
+    left = k.probes.maxactive[rp]
     ri = k.probes.free[rp]
     while ri != NIL:
         nr += 1
+        left -= 1
         ri = k.instances.next[ri]
     ri = scheme.used.first[rp]
     while ri != NIL:
-        if ri < 0 or ri >= k.nr_instances or nr == k.probes.maxactive[rp]:
+        if ri < 0 or ri >= k.nr_instances or left == 0:
             return told(BROKEN, rp)
         nr += 1
+        left -= 1
         ri = scheme.link.next[ri]
     return told(LACKS, rp) if nr < k.probes.maxactive[rp] - 1 else 0
 

@@ -100,7 +100,7 @@ def _bounded(stacks: Stacks, limit: int, end: float, seen: Callable[[], None], b
     """With at most so many preemptions; -1: with any number."""
 
     def begin() -> None:
-        stacks.begin(bound=bound) if bound < 0 else stacks.begin(bound=bound, reduced=0, **smaller)
+        stacks.begin(bound=bound, of_path=0) if bound < 0 else stacks.begin(bound=bound, reduced=0, **smaller)
 
     return searched(stacks, begin, stacks.descend, (STATES, limit, "states"), end, seen)
 

@@ -1,4 +1,12 @@
-"""refuse: each CPU calls one probed function, whose entry handler refuses every second call; CPU 0 begins with one that is."""
+"""refuse: each CPU calls one probed function; its entry handler refuses any of the calls, or none.
+
+script.word[0]           1 while calls are refused: one who is no CPU changes it at any time, as often as there are calls
+script.word[1 + cpu]     how many calls of the CPU were to be refused
+"""
+
+from dataclasses import replace
+
+import numpy as np
 
 from shmkret.arena.records import Kernel
 from shmkret.arena.segment import Arena
@@ -7,6 +15,7 @@ from shmkret.explore.scenarios import Asked
 from shmkret.explore.scene import Scene, at_rest
 from shmkret.kernel.task import call_and_return
 from shmkret.machines.world import World
+from shmkret.text.atomics import exchange, load_acquire
 from shmkret.text.marks import inline
 
 REFUSED, TAKEN = 7, 8
@@ -15,19 +24,25 @@ REFUSED, TAKEN = 7, 8
 
 def scene(asked: Asked) -> Scene:
     """`rounds` calls a CPU."""
-    rounds = asked.rounds
+    cpus, rounds = asked.cpus, asked.rounds
+    changes = cpus * rounds
 
     @inline
     def body(k: Kernel, cpu: int) -> None:
-        k.cpus.task[cpu] = cpu
-        for n in range(rounds):
-            call_and_return(k, cpu, cpu, 0, TAKEN if (cpu + n) % 2 else REFUSED)
-
-    refused = sum((cpu + n) % 2 == 0 for cpu in range(asked.cpus) for n in range(rounds))
+        if cpu == cpus:
+            for n in range(changes):
+                exchange(k.script.word, 0, 1 - n % 2)
+        else:
+            k.cpus.task[cpu] = cpu
+            for _ in range(rounds):
+                refused = load_acquire(k.script.word, 0)
+                k.script.word[1 + cpu] = k.script.word[1 + cpu] + refused
+                call_and_return(k, cpu, cpu, 0, REFUSED if refused != 0 else TAKEN)
 
     def check(world: World, arena: Arena) -> list[str]:
-        counts = books(arena)
+        counts, refused = books(arena), int(arena.records("script")["word"][1 : 1 + cpus].sum())
         taken = refused - counts["refused"] - counts["nmissed"]  # who finds no instance is not asked
         return [*at_rest(world, arena), *([f"{taken} calls that were refused have been probed"] if taken > 0 else ())]
 
-    return Scene(f"refuse-{rounds}", asked.world("refuse"), body, asked.cpus, check=check)
+    world = replace(asked.world("refuse"), script=np.zeros(1 + cpus, np.int64))
+    return Scene(f"refuse-any-{cpus}-{rounds}", world, body, cpus + 1, ("script",), check=check)

@@ -24,6 +24,7 @@ from shmkret.explore.stacks import apart, sight, watching
 from shmkret.explore.stacks.control import COMMITS, DIES, KINDS, MOST_MESSAGES, PICKS, STEPS
 from shmkret.explore.stacks.described import NO_STEP
 from shmkret.explore.stacks.executor import Pending, Stacks
+from shmkret.explore.stacks.watching import A_DEADLOCK_MAY_BE
 
 
 class Line(NamedTuple):
@@ -43,7 +44,8 @@ class Line(NamedTuple):
 class Followed(NamedTuple):
     """A schedule that was followed: its steps; what each CPU is about to do then; what is wrong (empty: nothing); where all of
     that stands; for each step the locks that are held after it, and by whom; after which step all was lost; a line a CPU, the
-    stores that are in buffers then; for each step the words that it sees otherwise than they are in memory.
+    stores that are in buffers then; for each step the words that it sees otherwise than they are in memory; and after which
+    step, from 0, a CPU that held a lock took another, where that is watched.
     """
 
     lines: list[Line]
@@ -54,6 +56,7 @@ class Followed(NamedTuple):
     inflection: Inflection | None = None
     held_back: tuple[str, ...] = ()
     seen: Sequence[dict[str, int]] = ()
+    orders: Sequence[tuple[int, str, str]] = ()
 
 
 def follow(stacks: Stacks, schedule: Sequence[int], *, judged: bool = True) -> Followed:
@@ -61,6 +64,7 @@ def follow(stacks: Stacks, schedule: Sequence[int], *, judged: bool = True) -> F
     nr = stacks.scene.nr_cpus
     lines: list[Line] = []
     uses: dict[int, list[tuple[int, bool]]] = {}
+    orders: list[tuple[int, str, str]] = []
     held: list[dict[str, list[int]]] = []
     seen: list[dict[str, int]] = []
     watching.learn(stacks, schedule)
@@ -76,6 +80,8 @@ def follow(stacks: Stacks, schedule: Sequence[int], *, judged: bool = True) -> F
         if not stacks.follow(choice):
             raise UsageError(f"step {n + 1} of the schedule cannot be done: the scenario has changed, or the code that it runs")
         held.append(_locks(stacks))
+        new = watching.in_order(stacks) - {one[1:] for one in orders}
+        orders += [(n, *one) for one in sorted(new)]
         seen.append({})
         if what == COMMITS:
             conflict = conflicts(uses.setdefault(address, []), cpu, writes=True)
@@ -100,7 +106,7 @@ def follow(stacks: Stacks, schedule: Sequence[int], *, judged: bool = True) -> F
     found = {cpu: stacks.pending(cpu) for cpu in range(nr)}
     pending = {cpu: f"{step.kind} {step.place}".strip() for cpu, step in found.items() if step.kind not in NO_STEP}
     held_back = tuple(_held_back(stacks, cpu) for cpu in range(nr) if sight.held_back(stacks, cpu))
-    return Followed(lines, pending, stacks.judge() if judged else [], held=held, held_back=held_back, seen=seen)
+    return Followed(lines, pending, stacks.judge() if judged else [], held=held, held_back=held_back, seen=seen, orders=orders)
 
 
 def _in_vain(step: Pending) -> int:
@@ -166,6 +172,7 @@ def drawn(followed: Followed, nr_cpus: int) -> list[str]:
         *followed.held_back,
         *(f"cpu {cpu} is at {place}" for cpu, place in followed.places.pending.items() if place),
         *_holders(last_held(followed)),
+        *(_in_order(followed) if any(A_DEADLOCK_MAY_BE in one for one in followed.wrong) else []),
         *([str(followed.inflection)] if followed.inflection else []),
     ]
 
@@ -188,6 +195,15 @@ def _holders(held: dict[str, list[int]]) -> list[str]:
         for cpu in who:
             by_cpu.setdefault(cpu, []).append(lock)
     return [f"cpu {cpu} holds {', '.join(locks)}" for cpu, locks in sorted(by_cpu.items())]
+
+
+def _in_order(followed: Followed) -> list[str]:
+    """Each step with which a CPU took a lock after another, for the first time, and where that is."""
+    places = [*followed.places.steps, *[""] * len(followed.lines)]
+    return [
+        f"step {n + 1}: cpu {followed.lines[n].cpu} takes {taken}, and holds {held}  {places[n]}".rstrip()
+        for n, held, taken in followed.orders
+    ]
 
 
 def _text(line: Line) -> str:

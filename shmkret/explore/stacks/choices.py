@@ -60,6 +60,7 @@ from shmkret.explore.stacks.control import (
 from shmkret.explore.stacks.sleepers import is_owned, leave_queue, sleeps, tidy_up
 from shmkret.machines.compiled import steps
 from shmkret.machines.compiled.stacks import copy, peek, poke, switch
+from shmkret.machines.compiled.turns import goes, queues
 from shmkret.machines.compiled.watched import (
     ARG,
     BUFFERED,
@@ -84,6 +85,7 @@ from shmkret.machines.compiled.watched import (
     STACK,
     STEPS,
     STOP,
+    TURNS,
     UNDO,
     UNDO_TOP,
     VIEWS,
@@ -313,6 +315,8 @@ def go(c: int, nr: int, frame: int, choice: int, saved: int) -> int:
             of_memory(c, SEES, cpu, back_of(choice, nr))
         elif peek(c + CLOCKS) != 0:
             happens(c, nr, cpu)
+        if peek(c + TURNS) != 0:
+            queues(c, r, cpu)
         switch(c + MAIN, r + SP)
         poke(r + OLD_PLACE, 0)
         poke(r + OLD_STOP, 0)
@@ -334,6 +338,8 @@ def go(c: int, nr: int, frame: int, choice: int, saved: int) -> int:
         poke(r + STOP, 0)
         poke(r + PAST, mix(peek(r + PAST) ^ steps.DEAD))
         stand(c, r)
+        if peek(c + TURNS) != 0:
+            goes(c, cpu)
         tidy_up(c, nr, record(c, 0), cpu, peek(frame + F_PLACE) if peek(frame + F_KIND) == steps.ASLEEP_IN_MUTEX else 0)
         if peek(c + ANNOUNCES) != 0:
             announce(c, nr, cpu)

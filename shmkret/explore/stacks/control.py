@@ -6,10 +6,10 @@ The control block begins with what CPUs need of it: shmkret.machines.compiled.wa
 from __future__ import annotations
 
 from shmkret.machines.compiled.stacks import ask, peek, poke
-from shmkret.machines.compiled.watched import BUFFERED, OVERFLOWED, PICKS, VIEWS
+from shmkret.machines.compiled.watched import BUFFERED, OF_PATH, OVERFLOWED, PICKS, VIEWS
 from shmkret.text.marks import inline
 
-__all__ = ["BUFFERED", "OVERFLOWED", "PICKS"]  # they are used as the others are
+__all__ = ["BUFFERED", "OF_PATH", "OVERFLOWED", "PICKS"]  # they are used as the others are
 
 (
     STACKS, TABLE, MASK, ROOM, FRAMES, MOST_FRAMES, SAVED_TOP, SAVED_END, ENDS_TABLE, DEPTH, FRESH, STATES, DONE_STEPS,

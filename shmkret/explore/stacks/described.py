@@ -21,6 +21,8 @@ WHY = {
     watched.NO_MODEL: "it calls what a search has no model of, on",
     watched.BOTH_INSIDE: "it has taken",
     watched.NOT_INSIDE: "it gives back",
+    watched.OUT_OF_ORDER: "it has taken",
+    watched.OVERTAKES: "it has taken",
     watched.RAISED: "its code raises an exception, after a step on",
 }
 
@@ -44,6 +46,10 @@ def what(stacks: Any, status: int) -> str:
     cpu, why, place = stacks.culprit() or (0, 0, 0)
     who = f"cpu {cpu}" if cpu < stacks.scene.nr_cpus else "who announces deaths"
     whose = watching.whose(stacks, place) if why in (watched.BOTH_INSIDE, watched.NOT_INSIDE) else ""
+    if why == watched.OUT_OF_ORDER:
+        whose = watching.circle(stacks, place)
+    if why == watched.OVERTAKES:
+        whose = watching.overtaken(stacks, cpu)
     return f"{who}: {WHY.get(why, '').format(longest=stacks.get(watched.LONGEST))} {name_of(stacks, place)}{whose}"
 
 

@@ -225,6 +225,7 @@ class Stacks:
             "by_past": 0,
             "reasonless": self.scene.reasonless,
             "buffered": self._buffered,
+            "of_path": 1,
             **values,
         }
         self._resize(self._bits)

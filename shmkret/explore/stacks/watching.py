@@ -4,6 +4,9 @@
     clocks     of two that use a word, one of them plainly and one of them writing, the later knows of the earlier:
                shmkret.explore.stacks.clocks; what CPUs know is part of the state
     holders    no two hold a lock, and nobody gives back what he does not hold: at every acquire() and release()
+    fifo       who had queued for a lock that is FIFO, before another came, has it before that one:
+               shmkret.machines.compiled.turns
+    order      locks are not taken in orders that go round, holders with it: shmkret.machines.compiled.orders
 
 The first is asked of each state that an engine comes to: `states` of each, the others of some. Who holds what is part of a
 state, as words are; what CPUs know is part of one where clocks watch.
@@ -23,11 +26,12 @@ from shmkret.errors import UsageError
 from shmkret.explore.always import question, sentence
 from shmkret.explore.scene import RA, TSO, Scene, nothing_more
 from shmkret.explore.stacks import clocks, control
-from shmkret.machines.compiled import compile_question, steps, watched
+from shmkret.machines.compiled import compile_question, orders, steps, turns, watched
 from shmkret.machines.compiled.holders import READER
 from shmkret.machines.compiled.loop import address_of
 
-MONITORS = ("always", "holders", "clocks")
+MONITORS = ("always", "holders", "clocks", "order", "fifo")
+A_DEADLOCK_MAY_BE = "a deadlock may be"
 USUAL = ("always", "holders")
 """Those that are asked for when nobody says."""
 
@@ -52,7 +56,7 @@ class Watching:
 
     def __init__(self, scene: Scene, monitors: Collection[str], folder: Path | None) -> None:
         self._monitors = monitors
-        self._holders = self._rows = 0
+        self._holders = self._rows = self._orders = self._turns = 0
         self.numbers = 0
         """Where it stands how each word is used: shmkret.explore.stacks.clocks."""
         self._asks: Callable[[int], int] | None = None
@@ -66,13 +70,18 @@ class Watching:
 
     def words(self, room: Callable[[int], int], arena: Arena) -> dict[int, int]:
         """What the control block must say. room: makes zeroed memory of so many bytes; its address."""
-        self._holders = room(arena.size) if "holders" in self._monitors else 0
+        has_order, has_turns = "order" in self._monitors, "fifo" in self._monitors
+        self._holders = room(arena.size) if has_order or has_turns or "holders" in self._monitors else 0
+        self._turns = room(turns.BYTES) if has_turns else 0
+        self._orders = room(orders.TABLE_BYTES) if has_order else 0
         has_clocks = self.has_clocks
         self._rows = room(clocks.MOST_ROWS * clocks.ROW) if has_clocks else 0
         self.numbers = room(arena.size + watched.CONTROL_BYTES) if has_clocks else 0
         return {
             control.ASK: address_of(self._asks) if self._asks else 0,
             watched.HOLDERS: self._holders,
+            watched.ORDERS: self._orders,
+            watched.TURNS: self._turns,
             control.CLOCKS: self._rows,
             control.NUMBERS: self.numbers,
         }
@@ -88,12 +97,29 @@ class Watching:
             ctypes.memset(self._rows, 0, clocks.MOST_ROWS * clocks.ROW)
         if self._holders:
             ctypes.memset(self._holders, 0, arena.size)
+        if self._turns:
+            ctypes.memset(self._turns, 0, turns.BYTES)
+        if self._orders:
+            ctypes.memset(self._orders + orders.PAIRS, 0, orders.TABLE_BYTES - orders.PAIRS)
 
     def held(self, arena: Arena) -> Iterator[tuple[int, list[int]]]:
         """The place in the arena of each lock that is held, and by whom; readers are several."""
         if self._holders:
             words = np.ctypeslib.as_array((ctypes.c_int64 * (arena.size // 8)).from_address(self._holders))
             yield from ((8 * int(i), _named(int(words[i]))) for i in np.flatnonzero(words))
+
+    def before(self, cpu: int) -> list[int]:
+        """The CPUs that should have had a lock before that one."""
+        bits = ctypes.c_int64.from_address(self._turns + 16 * cpu + 8).value
+        return [other for other in range(bits.bit_length()) if bits >> other & 1]
+
+    def pairs(self) -> list[tuple[int, int]]:
+        """The places of two locks for each pair of which the second was taken by who held the first."""
+        if not self._orders:
+            return []
+        words = np.ctypeslib.as_array((ctypes.c_int64 * (orders.TABLE_BYTES // 8)).from_address(self._orders))
+        first, found = words[orders.PLACES // 8 :], words[orders.PAIRS // 8 :].reshape(orders.MOST_LOCKS, -1)
+        return [(int(first[a]), int(first[b])) for a, b in np.argwhere(found)]
 
 
 def _question_in(folder: Path, scene: Scene) -> Path:
@@ -146,6 +172,32 @@ def _raced(stacks: Any) -> str:
 def held(stacks: Any) -> dict[str, list[int]]:
     """By the name of a lock's first word: who holds it, as the verbs of locks were called; readers are several."""
     return {stacks.name_of(place): who for place, who in stacks.watching.held(stacks.arena)}
+
+
+def in_order(stacks: Any) -> set[tuple[str, str]]:
+    """The names of locks of which the second was taken by who held the first, where that is watched."""
+    names = {at: stacks.name_of(at - stacks.arena.address).rpartition(".")[0] for two in stacks.watching.pairs() for at in two}
+    return {(names[a], names[b]) for a, b in stacks.watching.pairs()}
+
+
+def circle(stacks: Any, place: int) -> str:
+    """The order that is broken by who has taken the lock at a place of the arena, for a sentence: the shortest."""
+    start = place + stacks.arena.address
+    pairs = stacks.watching.pairs()
+    ways = [[start]]
+    for way in ways:  # it grows meanwhile
+        if (way[-1], start) in pairs:
+            break
+        ways += [[*way, b] for a, b in pairs if a == way[-1] and not any(b in other for other in ways)]
+    names = [stacks.name_of(one - stacks.arena.address) for one in way]
+    after = ", and that before ".join(names[1:])
+    return f" while it holds {names[-1]}, and {names[0]} is taken before {after} elsewhere: {A_DEADLOCK_MAY_BE}"
+
+
+def overtaken(stacks: Any, cpu: int) -> str:
+    """Before whom a CPU has a lock, for a sentence."""
+    before = " and ".join(f"cpu {other}" for other in stacks.watching.before(cpu))
+    return f" before {before}, though first come is first served there: that had queued before this one came"
 
 
 def whose(stacks: Any, place: int) -> str:

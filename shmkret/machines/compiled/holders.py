@@ -6,6 +6,7 @@
 Takes     at the end of acquire() and its kind, where these have taken it, in the step that was their last
 Gives     at the beginning of release(): who dies in it is not noted as a holder any more, though the word may still say so
 Recovery  reset() and take_over() say who has it now. A robust lock is had after a dead holder by who is told
+Order     who waits for a lock, and has others, has those before it: shmkret.machines.compiled.orders
 State     is part of a state as a CPU's own words are: by past it follows from what each CPU has read, and makes no more of
           them. It is put back as all else is
 """
@@ -21,7 +22,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 
 from shmkret.machines.compiled import steps
+from shmkret.machines.compiled.orders import takes_after
 from shmkret.machines.compiled.stacks import peek
+from shmkret.machines.compiled.turns import comes, has_come_to_an_end
 from shmkret.machines.compiled.types import I64, INLINE, RecordsType, WordsType, pointer_to
 from shmkret.machines.compiled.watched import (
     ARENA,
@@ -32,6 +35,7 @@ from shmkret.machines.compiled.watched import (
     NOT_INSIDE,
     NR,
     NUMBER,
+    ORDERS,
     SIZE,
     STACK,
     give_up,
@@ -42,7 +46,10 @@ from shmkret.machines.compiled.watched import (
 from shmkret.text.libc import OWNER_DIED, REFUSED
 from shmkret.text.marks import inline
 
-TAKES, TAKES_TOLD, SHARES, GIVES, GIVES_SHARED, IS_SET = range(6)
+TAKES, TAKES_TOLD, SHARES, GIVES, GIVES_SHARED, IS_SET, HAS, HAS_TOLD, COMES, GIVES_UP = range(10)
+"""HAS, HAS_TOLD: it has tried, and has it, without waiting. COMES, GIVES_UP: of a lock that is FIFO, before it waits for it,
+and when it waits no more, and has it not.
+"""
 READER = 1 << 32
 
 
@@ -57,20 +64,26 @@ def holds(how: int, place: int, cpu: int) -> int:
     """CPU `cpu` takes, or gives back, the lock whose first word is at that address. IS_SET: it has it now; below 0: nobody."""
     r = me()
     c = peek(r + CONTROL)
+    if how == COMES:
+        comes(r, place)
+        return 0
+    if how == GIVES_UP:
+        has_come_to_an_end(r, place, False)
+        return 0
     offset = place - peek(c + ARENA)
     if peek(c + HOLDERS) == 0 or offset < 0 or offset >= peek(c + SIZE):
         return 0
     word = peek(c + HOLDERS) + offset
     before = peek(word)
     after = 1 + cpu if cpu >= 0 else 0
-    if how == TAKES:
+    if how in (TAKES, HAS):
         if before != 0:
             give_up(r, BOTH_INSIDE, place)
     elif how == SHARES:
         after = before | READER << cpu
         if low(before) != 0:
             give_up(r, BOTH_INSIDE, place)
-    elif how == TAKES_TOLD:
+    elif how in (TAKES_TOLD, HAS_TOLD):
         if low(before) != 0 and not is_dead(r, low(before) - 1):
             give_up(r, BOTH_INSIDE, place)
     elif how == GIVES:
@@ -81,6 +94,10 @@ def holds(how: int, place: int, cpu: int) -> int:
         after = before & ~(READER << cpu)
         if after == before:
             give_up(r, NOT_INSIDE, place)
+    if how == TAKES:
+        has_come_to_an_end(r, place, True)
+    if how in (TAKES, TAKES_TOLD) and peek(c + ORDERS) != 0:
+        takes_after(r, place, cpu)
     write(r, word, after, False)
     return 0
 
@@ -112,10 +129,11 @@ def is_watched(lock: Any) -> bool:
     return any(getattr(part, "watched", False) for part in (lock, *getattr(lock, "types", ())))
 
 
-def noting(verb: str, do: Callable[..., Any]) -> Callable[..., Any]:
-    """What does the same as a function of a lock that is that verb, and says who holds it."""
+def noting(verb: str, do: Callable[..., Any], *, in_turn: bool) -> Callable[..., Any]:
+    """What does the same as a function of a lock that is that verb, and says who holds it; and who comes, where it is FIFO."""
     register_jitable(**INLINE)(do)
-    return NOTED[verb](do) if verb in NOTED else do
+    noted = IN_TURN if in_turn and verb in IN_TURN else NOTED
+    return noted[verb](do) if verb in noted else do
 
 
 def _acquire(do: Any) -> Any:
@@ -138,7 +156,7 @@ def _try_acquire(do: Any) -> Any:
     def try_acquire(lock, i, cpu):  # type: ignore[no-untyped-def]
         has = do(lock, i, cpu)
         if has:
-            say(TAKES, lock, i, cpu)
+            say(HAS, lock, i, cpu)
         return has
 
     return try_acquire
@@ -154,6 +172,25 @@ def _acquire_unless(do: Any) -> Any:
     return acquire_unless
 
 
+def _acquire_in_turn(do: Any) -> Any:
+    def acquire(lock, i, cpu):  # type: ignore[no-untyped-def]
+        say(COMES, lock, i, cpu)
+        do(lock, i, cpu)
+        say(TAKES, lock, i, cpu)
+
+    return acquire
+
+
+def _acquire_unless_in_turn(do: Any) -> Any:
+    def acquire_unless(lock, i, stop, cpu):  # type: ignore[no-untyped-def]
+        say(COMES, lock, i, cpu)
+        has = do(lock, i, stop, cpu)
+        say(TAKES if has else GIVES_UP, lock, i, cpu)
+        return has
+
+    return acquire_unless
+
+
 def _acquire_robust(do: Any) -> Any:
     def acquire_robust(lock, i, cpu):  # type: ignore[no-untyped-def]
         status = do(lock, i, cpu)
@@ -162,6 +199,16 @@ def _acquire_robust(do: Any) -> Any:
         return status
 
     return acquire_robust
+
+
+def _try_acquire_robust(do: Any) -> Any:
+    def try_acquire_robust(lock, i, cpu):  # type: ignore[no-untyped-def]
+        status = do(lock, i, cpu)
+        if status != REFUSED:
+            say(HAS_TOLD if status == OWNER_DIED else HAS, lock, i, cpu)
+        return status
+
+    return try_acquire_robust
 
 
 def _acquire_shared(do: Any) -> Any:
@@ -204,10 +251,12 @@ NOTED: dict[str, Callable[[Any], Any]] = {
     "try_acquire": _try_acquire,
     "acquire_unless": _acquire_unless,
     "acquire_robust": _acquire_robust,
-    "try_acquire_robust": _acquire_robust,
+    "try_acquire_robust": _try_acquire_robust,
     "acquire_shared": _acquire_shared,
     "release_shared": _release_shared,
     "take_over": _take_over,
     "reset": _reset,
 }
 """By the name of a verb."""
+IN_TURN = {"acquire": _acquire_in_turn, "acquire_unless": _acquire_unless_in_turn}
+"""Of a lock that is FIFO."""

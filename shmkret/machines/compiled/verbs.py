@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -49,7 +50,9 @@ def _teach_verb(verb: Any) -> None:
             return _missing(verb)
         register_jitable(**INLINE)(function)
         whole = verbs.implementation(subject_class, verb)
-        return noting(verb.__name__, whole) if verb.__module__ == LOCKS and is_watched(subject) else whole
+        if verb.__module__ != LOCKS or not is_watched(subject):
+            return whole
+        return noting(verb.__name__, whole, in_turn=bool(getattr(sys.modules[subject_class.__module__], "FIFO", False)))
 
     overload(verb, jit_options=INLINE, strict=False)(choose)
 

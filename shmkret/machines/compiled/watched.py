@@ -65,8 +65,10 @@ QUEUE, QUEUE_END = 8 * 240, 16
 same word are woken, while it is not yet chosen which."""
 PICKS = QUEUE + 8 * (QUEUE_END - 1)
 """Where in the control block: on how many words it is not yet chosen who is woken. Nothing else is done until it is."""
-MAY_DIE = 8 * 108
-"""Where in the control block: whether any CPU may die. Then who sleeps in libc is told from who runs."""
+MAY_DIE, ORDERS, OF_PATH, TURNS = (8 * (108 + j) for j in range(4))
+"""Where in the control block: whether any CPU may die: then who sleeps in libc is told from who runs; the table of
+shmkret.machines.compiled.orders, or 0; whether what is in it is of the path, and not of the whole search;
+the words of shmkret.machines.compiled.turns, or 0."""
 NAMED, MOST_NAMED = 1 << 11, 1600
 """Where in the control block named semaphores lie, a word each."""
 
@@ -76,11 +78,26 @@ MANY = (1 << WRITERS) - 1
 """Who uses a word: bit c when CPU c does, bit WRITERS + c when it writes, and whether every access is a STEP. It is kept from
 one search to the next, and never less."""
 
-NOT_PRIVATE, OUTSIDE, TOO_LONG, TOO_MUCH, NOT_HELD, RAISED, WAITS, NO_MODEL, NO_STACK, BOTH_INSIDE, NOT_INSIDE = range(1, 12)
+(
+    NOT_PRIVATE,
+    OUTSIDE,
+    TOO_LONG,
+    TOO_MUCH,
+    NOT_HELD,
+    RAISED,
+    WAITS,
+    NO_MODEL,
+    NO_STACK,
+    BOTH_INSIDE,
+    NOT_INSIDE,
+    OUT_OF_ORDER,
+    OVERTAKES,
+) = range(1, 14)
 """Why a CPU cannot go on: a word taken for private is not; an access outside the arena; more steps than the longest run; more
 writes than can be noted; it gives back what it does not hold; its code raises an
 exception; it waits and may not, as it does all in one step; it calls what has no model; its stack is used
-up; it has taken a lock that another holds; it gives back a lock that it does not hold."""
+up; it has taken a lock that another holds; it gives back a lock that it does not hold; it has taken locks in an order that
+another has not; it has a lock before one who was first."""
 
 
 UNLIKELY = 0x1E3779B97F4A7C15
