@@ -533,11 +533,13 @@ def test_two_processes_compile_the_same_once(tmp_path, monkeypatch):
     ready, go = os.pipe(), os.pipe()
     pid = os.fork()
     if pid == 0:
-        with cache.alone(folder):
-            os.write(ready[1], b"1")
-            os.read(go[0], 1)
-            folder.mkdir()
-        os._exit(0)
+        try:
+            with cache.alone(folder):
+                os.write(ready[1], b"1")
+                os.read(go[0], 1)
+                folder.mkdir()
+        finally:
+            os._exit(0)
     os.read(ready[0], 1)
     monkeypatch.setattr(cache, "PATIENCE_S", 0.1)
     with cache.alone(folder):

@@ -81,6 +81,17 @@ def test_many_lists_that_come_to_no_end_are_each_walked_once_round(monkeypatch):
     assert straight == []
 
 
+def test_lists_that_all_lead_through_the_same_instances_are_not_all_walked(monkeypatch):
+    """A damaged arena may have thousands of lists that lead through a million instances."""
+    monkeypatch.setattr(chains, "MOST_STEPS", 0)
+    following = [*range(1, 1000), 500]
+    found = walked(arena_of(following, [0] * 100))
+
+    assert [flaw for _, _, flaw in found[:5]] == ["comes back to instance 500"] * 5
+    assert found[-1] == (99, [], chains.TOO_MANY)
+    assert sum(len(order) for _, order, _ in found) < 10 * 1000
+
+
 def test_lists_of_tasks_and_buckets_are_walked_alike():
     for listed in (chains.BUCKETS, Chain(chains.HUNG, "tasks", "first", chains.OF_TASK)):
         assert walked(arena_of([2, NIL, 1], [NIL, 0], listed), listed) == [(0, [], ""), (1, [0, 2, 1], "")]

@@ -1,6 +1,7 @@
 """The compiled search under release-acquire memory: the same ends as a machine of a few lines has, and as the tables say."""
 
 import json
+import math
 from functools import cache
 from pathlib import Path
 
@@ -334,7 +335,7 @@ def test_a_search_with_more_messages_than_are_kept_is_bounded_by_that():
     for stored, bound in ((most - 1, ""), (most, f"a word had more than {most} messages to read")):
         own_stores = [("store", X, 1)] * (stored % 2) + [("store", X, 2), ("store", X, 3)]
         searches().load([[*own_stores, ("again", stored % 2, stored)], [("load", X)]])
-        outcome = states.search(own, 1 << 40, 60.0)
+        outcome = states.search(own, 1 << 40, math.inf)
         assert (outcome.complete, outcome.gave_up, outcome.violations) == (not bound, bound, [])
 
 
@@ -361,7 +362,7 @@ def test_a_way_round_on_which_an_old_message_is_read_is_no_livelock(last):
     world = World(build_of(nr_cpus=2), Sizes(maxactive=2), [0])
     scene = Scene("alike", world, looks_until_alike, 2, prepare=prepare, check=lambda *_: [])
     with Stacks(scene, 16, model=RA, monitors=watching.under(RA, ())) as own:
-        outcome = states.search(own, 1 << 40, 60.0)
+        outcome = states.search(own, 1 << 40, math.inf)
     assert ["livelock" in one.what for one in outcome.violations] == ([] if last else [True])
     assert outcome.complete == bool(last)
 
@@ -423,7 +424,7 @@ LOCKS = Path(__file__).parent / "locks"
 def searched(lock, trial="acquire", cpus=2, rounds=2):
     """Whether a search is complete, and what it has found."""
     with Stacks(trial_scenes.scene_of(find_plugin(LOCK, lock), trial, cpus, rounds), 24, reduced=True, model=RA) as own:
-        outcome = states.search(own, 1 << 40, 300.0)
+        outcome = states.search(own, 1 << 40, math.inf)
         return outcome.complete, [one.what for one in outcome.violations]
 
 

@@ -109,7 +109,7 @@ CASES = {
     **{name: (program, ()) for name, (program, _, _) in OUTCOMES.items()},
     **{name: (program, first) for name, (program, first) in RIGHT.items()},
     **{name: (program, ()) for name, (program, _) in WRONG.items() if "without end" not in name},
-    "who sleeps first is woken first": (
+    "two sleep and one is woken": (
         [[("sleep", X, 0), ("load", Y)]] * 2 + [[("store", X, 1), ("wake", X, 1), ("store", Y, 1), ("wake", X, 2)]],
         (),
     ),

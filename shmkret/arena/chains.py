@@ -155,15 +155,17 @@ def instances_on(lists: Iterable[Walked]) -> Words:
     return np.concatenate([np.zeros(0, np.int64), *(one.order for one in lists if len(one.order))])
 
 
-FEW = 32
-"""As few lists are walked one by one."""
+FEW, MOST_STEPS = 32, 1_000_000
+"""As few lists are walked one by one; all together, so many steps and eight for each instance."""
+TOO_MANY = "is not walked: so many lists before it lead through the same instances"
 
 
 def _walk_chains(following: Words, firsts: Words) -> tuple[list[Words], dict[int, str]]:
     """All lists at once, a step at a time: the instances of each, and what stopped the walk of those that are not whole.
 
     A walk that comes to its end has come to no instance twice. Lists that come to what is no instance, or to no end while all
-    together have made more steps than two for each instance, are walked again, by themselves.
+    together have made more steps than two for each instance, are walked again, by themselves; and where many such lead through
+    the same instances, not all of them.
     """
     following = np.ascontiguousarray(following)
     numbers = np.flatnonzero(firsts != NIL)
@@ -189,8 +191,9 @@ def _walk_chains(following: Words, firsts: Words) -> tuple[list[Words], dict[int
         first = int(firsts[number])
         order = _straight(one_by_one, first) if len(again) <= FEW else None
         if order is None:
-            order, flaw = chain(one_by_one, first)
+            order, flaw = chain(one_by_one, first) if nr_steps <= MOST_STEPS + 8 * len(following) else ([], TOO_MANY)
             flaws |= {number: flaw} if flaw else {}
+        nr_steps += len(order)
         orders[number] = np.array(order, np.int64)
     return orders, flaws
 

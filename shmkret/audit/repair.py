@@ -83,7 +83,8 @@ def _settle_intents(arena: Arena) -> list[str]:
             field = {RETURNED: "returns", FLUSHED: "flushed", REFUSAL: "refused"}.get(why) if op in (PUSH, REM) else None
             field = "hits" if op == HANG else field
             if field and state == (IN_FLIGHT if op == HANG else AT_REST):
-                cpus[field][slot] = counted(count_of(intent), int(cpus[field][slot]))
+                count = counted(count_of(intent), int(cpus[field][slot]))
+                cpus[field][slot] = (count + (1 << 63)) % (1 << 64) - (1 << 63)  # it wraps, as the text's does
         recovery["intent"][slot] = 0
         done.append(f"slot {slot} was in the middle of a move of {ri}")
     return done

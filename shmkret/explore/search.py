@@ -92,8 +92,9 @@ class How:
 
     @property
     def watched_by(self) -> tuple[str, ...]:
-        """Those monitors that watch under this model."""
-        return watching.under(self.model, self.monitors)
+        """Those monitors that watch under this model, and with this engine: traces take for one what `fifo` tells apart."""
+        watch = watching.under(self.model, self.monitors)
+        return tuple(name for name in watch if not (name == "fifo" and self.by_traces))
 
     @property
     def module(self) -> ModuleType:
@@ -236,7 +237,7 @@ def search(asked: Asked, how: How, watch: Watch | None = None) -> Found:
     try:
         with signals.on_the_spot():  # a callback of LLVM's would swallow an interrupt
             bits = ((how.memory or half_of_free()) // 8).bit_length() - 1
-            stacks = Stacks(scene, bits, model=asked.model, monitors=how.monitors)
+            stacks = Stacks(scene, bits, model=asked.model, monitors=how.watched_by)
             vars(how.module).get("prepare", lambda _: None)(stacks)
     finally:
         watch.ended()

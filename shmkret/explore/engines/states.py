@@ -77,13 +77,14 @@ def shortened(stacks: Stacks, outcome: Outcome, limit: int, end: float, seen: Ca
 def _with_fewest(
     stacks: Stacks, outcome: Outcome, limit: int, end: float, seen: Callable[[], None], *, complete: bool = False
 ) -> None:
-    """complete: a search with so few that is not complete is the last: one with more has more to do."""
+    """complete: a search that has not tried all with so few is the last: one with more has more to do."""
     for bound, late in product(BOUNDS, _late(stacks.get(BUFFERED))):
         smaller = _bounded(stacks, limit, end, seen, bound, buffered=late)
         if smaller.violations:
             outcome.violations = smaller.violations
             outcome.violations[0].preemptions = bound
-        if smaller.violations or (complete and not smaller.complete):
+        has_ended = smaller.complete or smaller.gave_up == _of_bound(bound)
+        if smaller.violations or (complete and not has_ended):
             break
 
 
@@ -169,12 +170,15 @@ def searched(
 
 def _left_out(stacks: Stacks) -> Iterator[str]:
     """What kept a search that has come to its end from being complete."""
-    bound = stacks.get(BOUND)
     if stacks.get(CUT):
-        yield f"{bound} preemption{'' if bound == 1 else 's'}"
+        yield _of_bound(stacks.get(BOUND))
     if stacks.get(OVERFLOWED):
         full = f"a store buffer was full, of {stacks.get(BUFFERED)} stores"
         yield full if stacks.get(BUFFERED) else f"a word had more than {MOST_MESSAGES} messages to read"
+
+
+def _of_bound(bound: int) -> str:
+    return f"{bound} preemption{'' if bound == 1 else 's'}"
 
 
 def so_far(stacks: Stacks, outcome: Outcome) -> Outcome:

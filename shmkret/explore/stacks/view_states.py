@@ -69,7 +69,7 @@ def views_print(c: int) -> int:
     for w in range(words):
         newest, base = peek(newest_of(c, w)), peek(history + BASES + 8 * w)
         if peek(fenced(c, w)) > base:
-            h ^= cell(1 << 40 | w, peek(fenced(c, w)) - base)
+            h ^= cell(1 << 50 | w, peek(fenced(c, w)) - base)
         for n in range(base, newest + 1):
             salt = 100 + w * MOST_MESSAGES + n - base
             h ^= print_of(c, message(c, w, n), 0, salt)

@@ -45,9 +45,12 @@ def require_monitors(monitors: Collection[str], beside: Collection[str] = ()) ->
 
 def under(model: str, monitors: Collection[str]) -> tuple[str, ...]:
     """Those that watch under a model. Under TSO clocks would say that a word carries what it does from the store on, and not
-    from when it is in memory: they are left out. Under RA a plain access is right where clocks say so: they always watch.
+    from when it is in memory: they are left out. Under RA a plain access is right where clocks say so: they always watch; and
+    who has queued is not known where a step may read an old message.
     """
-    watch = {*monitors} - {"clocks"} if model == TSO else {*monitors, *(("clocks",) if model == RA else ())}
+    watch = {*monitors} - {"clocks"} if model == TSO else {*monitors}
+    if model == RA:
+        watch = {*watch, "clocks"} - {"fifo"}
     return tuple(name for name in MONITORS if name in watch)
 
 
@@ -61,11 +64,7 @@ class Watching:
         """Where it stands how each word is used: shmkret.explore.stacks.clocks."""
         self._asks: Callable[[int], int] | None = None
         if "always" in monitors:
-            # A scene that adds nothing is asked what all of its build are asked.
-            whose = (
-                scene.world.build.digest if scene.always is nothing_more else folder and folder.name.removesuffix("-watched")
-            )
-            place = folder and folder.with_name(f"{whose}-always-watched")
+            place = folder and _question_in(folder, scene)
             self._asks = compile_question(question(scene), scene.world.build.shape, scene.world.build.strides, place)
 
     def words(self, room: Callable[[int], int], arena: Arena) -> dict[int, int]:

@@ -116,11 +116,13 @@ def alone(folder: Path) -> Iterator[None]:
     try:
         until = time.monotonic() + PATIENCE_S
         while not ours and time.monotonic() < until:
-            with contextlib.suppress(BlockingIOError):
+            try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 ours = True
-            if not ours:
+            except BlockingIOError:
                 time.sleep(0.02)
+            except OSError:  # a file system without locks
+                break
         yield
     finally:
         if ours:  # whoever waits for it has it open; who comes later makes another, and finds the code
@@ -171,15 +173,16 @@ def cache_folder(plugins: tuple[str, ...]) -> Path | None:
     """
     whole = _PACKAGE_DIGEST + _settings_digest() + "\0".join(plugins).encode()
     try:
-        root = Path(os.environ.get("SHMKRET_CACHE_DIR") or _user_cache() / "shmkret")
-        folder = _folder_of(root, whole)
+        root = Path(os.environ.get("SHMKRET_CACHE_DIR") or _user_cache() / "shmkret").resolve()  # a link may be turned later
+        folder = usual = _folder_of(root, whole)
         if _apart:
-            usual, folder = folder, _folder_of(root, whole + _apart[0])
-            _use_of(usual, folder, _apart[1])
-        why = why_not_ours(folder)
+            folder = _folder_of(root, whole + _apart[0])
+        why = why_not_ours(usual) or why_not_ours(folder)
         if why:
             _say(f"the cache {root} is not used, and all is compiled anew: {why}")
             return None
+        if _apart:
+            _use_of(usual, folder, _apart[1])
         _prune(root)
     except (OSError, RuntimeError):  # RuntimeError: this user has no home
         return None
