@@ -104,7 +104,8 @@ def test_plain_every_worker_on_every_scheme(worker, scheme):
 def test_the_seed_runs_out_of_instances_when_its_handler_refuses():
     sample = run(worker="refuse", scheme="rfc", cpus=1)
 
-    assert sample.flaws == ("audit: 10 instances lost, such as instance 0",)
+    lacks = "audit: probe 0 has 0 free instances and 0 in flight, and its maxactive is 10"
+    assert sample.flaws == ("audit: 10 instances lost, such as instance 0", lacks)
     assert sample.counts["refused"] == 10
     assert sample.counts["nmissed"] > 0
 

@@ -125,7 +125,7 @@ def test_lanes_and_the_object_say_who_holds_what_and_when_all_was_lost(tmp_path,
     assert "--monitors" not in row["violations"][0]["replay"]
     assert main([*asked, "--model", "tso", "--monitors", "all"]) == 1
     assert "x86-TSO, every interleaving; without clocks, not known under x86-TSO\n" in capsys.readouterr().out
-    assert json.loads(place.read_text())["scenarios"][0]["monitors"] == ["always", "holders"]
+    assert json.loads(place.read_text())["scenarios"][0]["monitors"] == ["always", "holders", "order", "fifo"]
     assert main([*asked, "--monitors", "none"]) == 1
     (row,) = json.loads(place.read_text())["scenarios"]
     assert row["monitors"] == []

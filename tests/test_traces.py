@@ -197,10 +197,18 @@ def test_sleeps_that_end_for_no_reason_by_traces_are_those_by_states(program, re
 SOME, MANY = 400, 4_000
 
 
+def sleeps_on_a_semaphore(program):
+    """A raw futex on a word of libc's: traces miss who is woken by a post there. No lock does that; docs/explore.md says so."""
+    ops = [op for cpu in program for op in cpu]
+    return bool({op[1] for op in ops if op[0] in ("sleep", "wake")} & {op[1] for op in ops if op[0] in ("up", "down")})
+
+
 @pytest.mark.parametrize("seed", [pytest.param(range(SOME)), pytest.param(range(SOME, MANY), marks=pytest.mark.full)], ids=str)
 def test_any_program_ends_by_traces_as_by_states(seed):
     for n in seed:
         asked = drawn_with_deaths(random.Random(f"ends-{n}"))
+        if sleeps_on_a_semaphore(asked["program"]):
+            continue
         more = bool(asked.get("mortal") or asked.get("reasonless"))
         try:
             assert_the_same(*both(**asked), more=more)

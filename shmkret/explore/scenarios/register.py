@@ -42,6 +42,7 @@ def scene(asked: Asked) -> Scene:
         ri = int(probes["free"][0])
         instances["rp"][ri], instances["next"][ri], probes["free"][0] = NIL, registry["slab"][0], NIL
         registry["slab"][0] = ri
+        probes["maxactive"][0] = 0  # as many as it has: the audit counts them
 
     def check(world: World, arena: Arena) -> list[str]:
         calls, hits = rounds * last, int(arena.records("probes")["nmissed"][0])
