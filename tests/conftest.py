@@ -36,7 +36,6 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 FEW = {
     # Stressed: many deaths, or processes that must be compiled for one by one.
     "test_twenty_thousand_real_deaths_lose_nothing": 0,
-    "test_guests_come_die_and_are_recovered": 1,
     "test_whatever_happens_the_others_go_on": 0,
     "test_nth_is_every_store_in_turn_or_one": 0,
     "test_a_cpu_whose_handler_raises_is_recovered_like_a_dead_one": 0,

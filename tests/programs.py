@@ -285,14 +285,15 @@ class Programs:
         stacks._shared.clear()
         stacks._looked_at = LookedAt()
         words_at(stacks._users, arena.size // 8)[:] = 0
+        stacks._set({control.MORTAL: 0, control.DEATHS: 0, control.STOPS: 0})
 
     def words(self):
         """X to ROBUST as they are."""
         return tuple(self._all[self._places].tolist())
 
     def seen(self, cpu, nr):
-        """What a CPU has seen; None of who is dead."""
-        if self.stacks.pending(cpu).kind == "dead":
+        """What a CPU has seen; None of who is dead, or has stopped."""
+        if self.stacks.pending(cpu).kind in ("dead", "stopped"):
             return None
         return tuple(self.stacks.arena.records("stack")["word"][STACK_WORDS * cpu :][:nr].tolist())
 

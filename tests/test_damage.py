@@ -114,6 +114,15 @@ def test_whose_an_instance_in_flight_is_and_how_many_a_probe_has_is_checked(sche
                 assert own in wrong or f"probe {of.get(i)} has" in wrong, (section, field, i, bit, wrong)
         assert audit(arena, build.scheme) == []
 
+        for field in ("registered", "kind"):
+            for p in registered:
+                for bit in range(64):
+                    flip(arena, "probes", field, p, bit)
+                    wrong = " ".join(sentences(audit(arena, None)))
+                    flip(arena, "probes", field, p, bit)
+                    named = ["says that it is of kind", f"probe {p} has", "free list of probe", "is in flight, of probe"]
+                    assert any(words in wrong for words in named), (field, p, bit, wrong)
+
         arena.records("probes")["registered"][of[flying[0]]] = UNREGISTERED
         assert f"instance {flying[0]} is in flight, of probe {of[flying[0]]}, which is not registered" in sentences(
             audit(arena, None)

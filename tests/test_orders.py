@@ -1,10 +1,20 @@
 """Two orders of two locks, as the command tells of them."""
 
+import math
 import re
+from dataclasses import replace
 
 import pytest
 
+from shmkret import locks
 from shmkret.cli.main import main
+from shmkret.explore.engines import states
+from shmkret.explore.rehearsal import trial_scenes
+from shmkret.explore.stacks.executor import Stacks
+from shmkret.machines.compiled.orders import MOST_LOCKS
+from shmkret.text import inline
+
+from .test_locks import lock_of
 
 APART = """
 from dataclasses import replace
@@ -55,3 +65,19 @@ def test_two_orders_that_never_meet_are_shown_with_both_places_and_again(tmp_pat
     (again,) = re.findall(r"shmkret replay (\S+) --monitors order", said)
     assert main(["replay", again, "--monitors", "order"]) == 1
     assert re.search(sentence, capsys.readouterr().out)
+
+
+@inline
+def takes_all(k, cpu):
+    for i in range(k.nr_locks):
+        locks.acquire(k.other_locks, i, cpu)
+        locks.release(k.other_locks, i, cpu)
+
+
+@pytest.mark.full
+def test_more_locks_than_are_followed_bound_a_search():
+    for nr, bound in ((MOST_LOCKS, ""), (MOST_LOCKS + 1, f"the order of no more than {MOST_LOCKS} locks is followed")):
+        scene = trial_scenes.scene_of(lock_of("ttas"), "acquire", 1, 1, nr)
+        with Stacks(replace(scene, name="takes-all", body=takes_all, check=lambda *_: []), 14, monitors=["order"]) as stacks:
+            outcome = states.search(stacks, 1 << 40, math.inf)
+        assert (outcome.violations, outcome.gave_up, outcome.complete) == ([], bound, not bound)

@@ -151,7 +151,7 @@ QUIET = {
     "machines.world": {"create_arena", "_send_home"},
     "machines.plain": {"column"},
     "explore.rehearsal.rehearse": {"_has_two_buckets"},
-    "explore.scene": {"at_rest", "wrong_chains"},
+    "explore.scene": {"seen_by_cpus", "wrong_chains"},
     "explore.rehearsal.trial_scenes": {"wrong", "tried"},
     "explore.scenarios.death": {"prepare"},
     "explore.scenarios.refuse": {"check"},

@@ -10,9 +10,9 @@ import greenlet
 
 from shmkret.arena.fields import fields_of
 from shmkret.explore import monitors
+from shmkret.explore.greenlets.libc import SLEPT_ON
 from shmkret.explore.greenlets.machine import Cpu, ExploredMachine, Memory
-from shmkret.explore.greenlets.run import DIES, Run
-from shmkret.explore.greenlets.steps import MOST_CPUS
+from shmkret.explore.greenlets.run import Run
 from shmkret.explore.scenario import Scenario
 from shmkret.explore.snapshot import NOT_SHARED, Snapshot
 from shmkret.explore.stacks import control
@@ -49,12 +49,12 @@ class Twin(ExploredMachine):
         me.doing = {"value": kind, "init": "mutex_init"}.get(kind, kind)
         if call.startswith(("mutex", "robust")) and "asleep" not in kind and "waking" not in kind:
             me.doing = call.replace("robust", "mutex")
-        if kind.endswith("waking"):
-            self.has_read(me, 1)  # that somebody sleeps
         before = me.steps
         value = super().access(kind, words, i, **how)
         if me.steps != before:
-            self.has_read(me, self.as_on_stacks(me.doing, call, value))
+            wakes = me.doing == "sem_post" or (call == "mutex_unlock" and value == SLEPT_ON)
+            follows = self.may_die and wakes and bool(self.sleepers.on((words.column, i))) and not kind.endswith("waking")
+            self.has_read(me, int(follows) or self.as_on_stacks(me.doing, call, value))
         return value
 
     def as_on_stacks(self, kind, call, value):
@@ -130,14 +130,13 @@ class Greenlets:
             k = self._snapshot.kernel(machine)
             bodies = [partial(scene.body, k, i) for i in range(scene.nr_cpus)]
             announce = (lambda i: scene.body(k, scene.nr_cpus + i)) if scene.announces else (lambda _: None)
-            run = Run(machine, Scenario(bodies, list, scene.mortal, scene.deaths, announce, 0), MONITORS)
+            run = Run(machine, Scenario(bodies, list, scene.mortal, scene.deaths, announce, 0, scene.stops), MONITORS)
             try:
                 run.begin(road)
                 while (state := (run.state(), *(getattr(cpu, "read", 0) for cpu in machine.cpus))) not in self._visited:
                     self._visited.add(state)
                     self.states.add(self._told(machine, run))
-                    dies = [(i, way) for i in run.mortal for way in range(machine.nr_deaths(i)) if run.possible]
-                    choices = [] if run.wrong() else [*run.possible, *(DIES - i - MOST_CPUS * way for i, way in dies)]
+                    choices = [] if run.wrong() else [*run.possible, *(run.deaths if run.possible else [])]
                     if not choices:
                         break
                     self._roads.extend([*run.schedule, choice] for choice in choices[1:])
@@ -153,7 +152,7 @@ class Greenlets:
 
         def cpu(i):
             one, step = machine.cpus[i], run.pending[i]
-            if one.killed:
+            if one.killed or one.stopped:
                 return None
             if step is None:
                 return "done", "", signed(getattr(one, "read", 0))
@@ -181,7 +180,7 @@ def told(stacks, columns, same=lambda column, values: values):
     def cpu(i):
         step = stacks.pending(i)
         read = words_at(stacks._record(i) + watched.PAST, 1).tolist()[0]
-        if step.kind == "dead":
+        if step.kind in ("dead", "stopped"):
             return None
         return ("done", "", read) if step.kind == "done" else (step.kind.split()[0], step.place, read)
 

@@ -5,7 +5,8 @@ Always    calls = hits + nmissed + kp.nmissed + refused, over all kretprobes, th
           a task that stands outside every probed call has no instance in flight
           where the run is recoverable: a task's instances hang in the order of its calls, the newest first
           every instance is on the free list of its probe, in the bucket of its task, or on the slab: in one of these places
-          a probe that is not registered has no instance; one that is has as many as its maxactive says
+          a probe that is not registered has no instance; one that is has as many as its maxactive says, and a kprobe has none
+          no probe is on its way to be registered, or from there
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 
 from shmkret.arena.chains import FREE, HUNG, OF_BUCKET, SLAB, Chain, Listed, Walked, Words, hung, instances_on, walk_all
 from shmkret.arena.hashing import hash_ptr
-from shmkret.arena.records import KRETPROBE
+from shmkret.arena.records import KPROBE, KRETPROBE
 from shmkret.arena.segment import Arena
 from shmkret.audit import findings as kinds
 from shmkret.audit.checked import CHECKED
@@ -50,6 +51,8 @@ def audit(arena: Arena, scheme: Plugin | None, *, at_rest: bool = True) -> list[
             wrong.append(Finding(kind, int(np.flatnonzero(what)[0]), int(what.sum()), 0))
     if is_known:
         wrong += _of_probes(arena, lists, instances_on(in_flight))
+    if at_rest:
+        wrong += _on_their_way(arena)
     if arena.geometry.recoverable:
         wrong += [*(_states(arena, in_flight) if is_known else ()), *_order(arena, in_flight), *_recovery_words(arena)]
     if at_rest:
@@ -160,9 +163,18 @@ def _of_probes(arena: Arena, lists: list[Walked], in_flight: Words) -> Iterator[
     for one in lists:
         if one.listed.kind == FREE:
             free[one.number] += len(one.order)
-    has_them = (probes["kind"] == KRETPROBE) & (probes["registered"] == REGISTERED)
-    for p in np.flatnonzero(has_them & (free + flying != probes["maxactive"])).tolist():
-        yield Finding(kinds.NUMBER, p, (int(free[p]), int(flying[p])), int(probes["maxactive"][p]))
+    wanted = np.where(probes["kind"] == KRETPROBE, probes["maxactive"], 0)
+    for p in np.flatnonzero((probes["registered"] == REGISTERED) & (free + flying != wanted)).tolist():
+        yield Finding(kinds.NUMBER, p, (int(free[p]), int(flying[p])), int(wanted[p]))
+
+
+def _on_their_way(arena: Arena) -> Iterator[Finding]:
+    """Probes of no kind that there is, or in a state that one has only while a CPU registers it or takes it away."""
+    probes = arena.records("probes")
+    kinds_known = (probes["kind"] == KRETPROBE) | (probes["kind"] == KPROBE) | (probes["registered"] == UNREGISTERED)
+    at_rest = (probes["registered"] == REGISTERED) | (probes["registered"] == UNREGISTERED)
+    for p in np.flatnonzero(~(kinds_known & at_rest)).tolist():
+        yield Finding(kinds.PROBE, p, (int(probes["kind"][p]), int(probes["registered"][p])))
 
 
 def _states(arena: Arena, in_flight: list[Walked]) -> Iterator[Finding]:

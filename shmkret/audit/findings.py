@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 LOST, DOUBLED, BROKEN = "lost", "doubled", "broken"
 STRANGER, KEPT, ON_SLAB, NO_TASK, WRONG_PLACE = "stranger", "kept", "on slab", "no task", "wrong place"
-GONE, NUMBER = "gone", "number"
+GONE, NUMBER, PROBE = "gone", "number", "probe"
 STATE, ORDER, NOT_CLEARED, INSIDE, AT_REST = "state", "order", "not cleared", "inside", "at rest"
 CALLS, HITS, HELD, QUEUED, BUG, SCHEME = "calls", "hits", "held", "queued", "bug", "scheme"
 COUNTS = frozenset({CALLS, HITS})
@@ -25,6 +25,7 @@ SENTENCES = {
     WRONG_PLACE: "instance {seen[0]} of task {seen[1]} is in the wrong {place}",
     GONE: "instance {place} is in flight, of probe {seen}, which is not registered",
     NUMBER: "probe {place} has {seen[0]} free instances and {seen[1]} in flight, and its maxactive is {expected}",
+    PROBE: "probe {place} says that it is of kind {seen[0]} and in state {seen[1]}, and none at rest is",
     STATE: "{seen[0]} instances are not where they say, such as {place}: it says {seen[1]}, and is {expected}",
     ORDER: "{place}: task {seen[0]} would return from instance {seen[1]} before the newer {expected}",
     NOT_CLEARED: "{place} is not cleared",

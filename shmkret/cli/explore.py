@@ -37,7 +37,9 @@ def add(commands: Any) -> None:
     explore.add_argument("--worker", metavar="NAME", help="the worker program of the scenario rounds; hot")
     explore.add_argument("--cpus", type=int, default=2, metavar="N", help="CPUs, more than cores if you like; 2")
     explore.add_argument("--rounds", type=int, default=1, metavar="N", help="what each CPU does, so many times; 1")
-    explore.add_argument("--deaths", type=int, metavar="N", help="how many may die in one run; default as the scenario has it")
+    explore.add_argument(
+        "--deaths", type=int, metavar="N", help="how many may die in one run, or stop; default as the scenario has it"
+    )
     explore.add_argument("--maxactive", type=int, metavar="N", help="instances a probe; default as the scenario has it")
     explore.add_argument(
         "--engine", default="states", metavar="NAME", help="which schedules are tried: `shmkret list engines`; states"

@@ -22,9 +22,15 @@ if TYPE_CHECKING:
 def title(asked: Asked) -> str:
     """What is searched."""
     rounds = f"{counted(asked.cpus, 'CPU')} x {counted(asked.rounds, 'round')}"
-    deaths = f", {counted(asked.deaths, 'death')} at any step" if asked.deaths else ""
+    deaths = f", {_leaving(asked)} at any step" if asked.deaths else ""
     worker = f" of {asked.worker.name}" if asked.worker else ""
     return f"{asked.scenario.name}{worker}: {asked.scheme.name} with {asked.lock.name}, {rounds}{deaths}"
+
+
+def _leaving(asked: Asked) -> str:
+    if asked.scenario.constants.stops:
+        return f"{counted(asked.deaths, 'CPU')} stopped for good"
+    return counted(asked.deaths, "death")
 
 
 def manner(how: How) -> str:

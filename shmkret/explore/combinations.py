@@ -91,8 +91,13 @@ def _of_workers() -> list[str]:
 def _asked(
     name: str, scheme: Plugin, lock: Plugin, beside: With, left_out: Callable[[str], None], *, named: bool
 ) -> list[Asked]:
-    """The one that this is, or none. Where nobody has named it, it has deaths if it can, and is left out where it cannot be."""
+    """The one that this is, or none. Where nobody has named it, it has deaths if it can, and is left out where it cannot be,
+    and where somebody is stopped: of most paths it is known that one waits for another.
+    """
     can = find(SCENARIO, name).constants
+    if can.stops and not named:
+        left_out(f"{name} is left out: whoever waits for a lock waits for one that has stopped. Name it, to ask who does")
+        return []
     dies = can.deaths
     deaths = beside.deaths if named or dies else None
     numbers = (beside.cpus, beside.rounds, deaths, beside.maxactive)

@@ -52,7 +52,8 @@ class Scenario(NamedTuple):
     """A fresh world: the code of each CPU, and the check to make when all have ended (empty: all is well).
 
     mortal: CPUs that may die before any of their steps, `deaths` of them in one run; announce(cpu): what is known at once then.
-    wakes: how many waits on a futex may end for no reason, in one run.
+    stops: none of these dies; it stands still from there on, and keeps what it has. wakes: how many waits on a futex
+    may end for no reason, in one run.
     """
 
     bodies: Sequence[Callable[[], None]]
@@ -61,6 +62,7 @@ class Scenario(NamedTuple):
     deaths: int = 1
     announce: Callable[[int], None] = lambda _: None
     wakes: int = 1
+    stops: bool = False
 
 
 class Rehearsal(NamedTuple):

@@ -29,9 +29,14 @@ MODELS = {SC: "sequentially consistent", TSO: "x86-TSO", RA: "release-acquire"}
 
 def at_rest(world: World, arena: Arena) -> list[str]:
     """What a CPU has seen that must not be, and what the audit of an arena at rest finds."""
+    found = sentences(audit(arena, world.build.scheme, at_rest=True))
+    return [*seen_by_cpus(world, arena), *found, *wrong_chains(arena)]
+
+
+def seen_by_cpus(_: World, arena: Arena) -> list[str]:
+    """What a CPU has seen that must not be: of an arena in which one may stand in the middle of a call, no more can be said."""
     bugs = arena.records("cpus")["bug"].tolist()
-    seen = [Finding(BUG, f"cpu {cpu}", oracle.BUGS[bug]) for cpu, bug in enumerate(bugs) if bug]
-    return [*sentences([*seen, *audit(arena, world.build.scheme, at_rest=True)]), *wrong_chains(arena)]
+    return sentences([Finding(BUG, f"cpu {cpu}", oracle.BUGS[bug]) for cpu, bug in enumerate(bugs) if bug])
 
 
 def wrong_chains(arena: Arena) -> list[str]:
@@ -64,7 +69,8 @@ def nothing_more(k: Kernel) -> int:
 class Scene:
     """name: by which it is known, and its code kept. nr_cpus: how many run, recoverers included. shared: words that CPUs share
     beside the usual, as in Snapshot. mortal: who may die, `deaths` of them in one run, before any of their steps on shared
-    words, and not after the last of these. announces: body(k, nr_cpus + i) says, in one step with it, that CPU i has died.
+    words, and not after the last of these. stops: who would die stands still for good instead, and keeps what it has: nobody is
+    told, and nobody has done anything for it. announces: body(k, nr_cpus + i) says, in one step with it, that CPU i has died.
     reasonless: how many sleeps on a futex may end for no reason. prepare: what an arena lacks. check: what is wrong with an
     arena in which every CPU has ended; it depends on the arena alone. always(k): asked of every new state: 0, or the number of
     a sentence, from 1, of those that follow; a function of the text, which reads the arena's words, and depends on them alone.
@@ -84,3 +90,4 @@ class Scene:
     reasonless: int = 0
     always: Callable[[Kernel], int] = nothing_more
     sentences: tuple[str, ...] = ()
+    stops: bool = False

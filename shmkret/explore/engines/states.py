@@ -175,6 +175,8 @@ def _left_out(stacks: Stacks) -> Iterator[str]:
     if stacks.get(OVERFLOWED):
         full = f"a store buffer was full, of {stacks.get(BUFFERED)} stores"
         yield full if stacks.get(BUFFERED) else f"a word had more than {MOST_MESSAGES} messages to read"
+    if stacks.watching.left_out:
+        yield stacks.watching.left_out
 
 
 def _of_bound(bound: int) -> str:

@@ -33,7 +33,8 @@ class Memory:
 class Cpu(Bounded):
     """A CPU: `number`, from 0; how many `steps` it has done; its `past`, a number of the memory's; its `clock`.
 
-    killed: it does nothing more, and its code stands where it stood. ended: its code is thrown out of wherever it stands.
+    killed: it does nothing more, and its code stands where it stood. stopped: likewise, and it keeps what it
+    has. ended: its code is thrown out of wherever it stands.
     """
 
     def __init__(self, number: int, body: Callable[[], None]) -> None:
@@ -42,10 +43,15 @@ class Cpu(Bounded):
         self.name = f"cpu {number}"
         self.steps = 0
         self.past = 0
-        self.killed = False
+        self.killed = self.stopped = False
         self.clock = Clock()
         self.ended = False
         self._begun = 0
+
+    @property
+    def standing(self) -> tuple[int, bool] | None:
+        """Its part of a state."""
+        return None if self.killed else (self.past, self.stopped)
 
     def end(self) -> None:
         """Throw its code out of wherever it stands; what a `finally` does there, nobody sees. Raises: RunsOn."""

@@ -218,7 +218,7 @@ class ExploredMachine:
         columns = self._columns
         shared = tuple([columns[column].values[i] if column in columns else 0 for column, i in self._memory.places])
         asleep = self.sleepers.state()
-        return asleep, frozenset(self._left), shared, tuple([None if cpu.killed else cpu.past for cpu in self.cpus])
+        return asleep, frozenset(self._left), shared, tuple([cpu.standing for cpu in self.cpus])
 
     def start(self, bodies: Sequence[Callable[[], None]]) -> None:
         """A CPU for each body, not yet run."""
@@ -265,6 +265,10 @@ class ExploredMachine:
         self._left |= {place for place, (owner, _) in self._private.items() if owner is cpu}
         for users in self._accessed.values():
             users.pop(cpu, None)
+
+    def stand_still(self, number: int) -> None:
+        """It does nothing more, and nobody is told; what it has, and its place among those who sleep, it keeps."""
+        self.cpus[number].stopped = True
 
     def alone(self, act: Callable[[], None]) -> None:
         """Do something in one step, while every CPU stands still."""

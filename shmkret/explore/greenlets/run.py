@@ -59,7 +59,7 @@ class Run:
             self._went(choice, step)
 
     def go_on(self, choice: int) -> None:
-        """A CPU does its step, or dies before it. Raises: what the step raises."""
+        """A CPU does its step, or dies before it, or stands still from there on. Raises: what the step raises."""
         self.schedule.append(choice)
         self._possible = None
         self._went(choice, self._machine.go_on(choice) if choice >= 0 else None)
@@ -68,14 +68,22 @@ class Run:
         cpu = cpu_of(choice)
         self.pending[cpu] = step
         if choice < 0:
-            self._machine.kill(cpu, way_of(choice))
             self._deaths += 1
+        if choice < 0 and self.world.stops:
+            self._machine.stand_still(cpu)
+        elif choice < 0:
+            self._machine.kill(cpu, way_of(choice))
             self._machine.alone(lambda: guarded(lambda: self.world.announce(cpu)))
 
     def value_of(self, place: Place) -> int:
         """What a word is now."""
         column = self._machine.column(place[0])
         return column.values[place[1]] if column else 0
+
+    @property
+    def stopped(self) -> list[int]:
+        """The CPUs that stand still for good."""
+        return [cpu.number for cpu in self._machine.cpus if cpu.stopped]
 
     def frame_of(self, cpu: int) -> FrameType | None:
         """Where a CPU's code stands, innermost first; None where it has ended."""
@@ -102,7 +110,8 @@ class Run:
     @property
     def deaths(self) -> list[int]:
         """The deaths that may come now: of each mortal CPU its choices, one for each way in which the kernel may tidy up."""
-        return [DIES - i - MOST_CPUS * way for i in self.mortal for way in range(self._machine.nr_deaths(i))]
+        ways = 1 if self.world.stops else None
+        return [DIES - i - MOST_CPUS * way for i in self.mortal for way in range(ways or self._machine.nr_deaths(i))]
 
     @property
     def may_die(self) -> bool:

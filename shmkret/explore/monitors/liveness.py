@@ -14,6 +14,7 @@ def watch(run: Run) -> Callable[[], str]:
         if run.possible:
             return ""
         stuck = [f"cpu {i} waits in {step.kind} of {step.place}" for i, step in enumerate(run.pending) if step]
-        return f"deadlock: {'; '.join(stuck)}" if stuck else ""
+        still = [f"cpu {i} stands still" for i in run.stopped]
+        return f"deadlock: {'; '.join([*stuck, *still])}" if stuck else ""
 
     return deadlock

@@ -4,7 +4,8 @@
 
 `body(k, cpu)` of the scene is a function of the text: mark it @inline. Numba compiles it, so that a number of `asked` that it
 uses is first put into a name of its own; the name of the scene says it, for compiled code is kept by that. A scenario in which
-CPUs may die sets DEATHS: how many, where nobody asks otherwise. One of a worker program sets WORKER: which, likewise.
+CPUs may die sets DEATHS: how many, where nobody asks otherwise; and STOPS, where they stand still instead. One of a worker
+program sets WORKER: which, likewise.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ from shmkret.plugins.registry import Plugin, find
 MOST_CPUS, MOST_ROUNDS, MOST_DEATHS, MOST_INSTANCES = 8, 100, 4, 64
 
 
+def _yes_or_no(value: object) -> str:
+    return "" if isinstance(value, bool) else "give True or False"
+
+
 def _name(value: object) -> str:
     return "" if isinstance(value, str) else "give the name of a worker program"
 
@@ -36,14 +41,18 @@ SCENARIO = Contract(
     package="shmkret.explore.scenarios",
     record=lambda _contract, _path, _module: object,
     signatures=(Signature("scene", ("asked",)),),
-    constants=(Constant("DEATHS", 0, whole(0, MOST_DEATHS)), Constant("WORKER", "", _name)),
+    constants=(
+        Constant("DEATHS", 0, whole(0, MOST_DEATHS)),
+        Constant("STOPS", False, _yes_or_no),
+        Constant("WORKER", "", _name),
+    ),
 )
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a scene is made for. maxactive: instances a probe; None: as the scenario has it. deaths: how many in one run.
-    worker: the program that is searched, where the scenario is of one. model: how memory behaves as it is searched.
+    """What a scene is made for. maxactive: instances a probe; None: as the scenario has it. deaths: how many in one run, or how
+    many stop. worker: the program that is searched, where the scenario is of one. model: how memory behaves as it is searched.
     """
 
     scenario: Plugin

@@ -126,7 +126,11 @@ def _follow(stacks: Stacks, schedule: Sequence[int], said: Sequence[tuple[str, s
             if known is not None:
                 known.private, known.nobodys = False, own
         bodies = [partial(scene.body, k, cpu) for cpu in range(nr)]
-        run = Run(machine, Scenario(bodies, list, scene.mortal, scene.deaths, lambda dead: scene.body(k, nr + dead)), ())
+
+        def announce(dead: int) -> None:
+            scene.body(k, nr + dead)
+
+        run = Run(machine, Scenario(bodies, list, scene.mortal, scene.deaths, announce, stops=scene.stops), ())
         try:
             with _patience():
                 run.begin([])

@@ -96,7 +96,8 @@ def follow(stacks: Stacks, schedule: Sequence[int], *, judged: bool = True) -> F
             uses.setdefault(old, []).append((cpu, False))
             continue
         if what != STEPS:
-            said = "dies" if what == DIES else IS_WOKEN if is_woken else "wakes for no reason"
+            dies = "stands still" if stacks.scene.stops else "dies"
+            said = dies if what == DIES else IS_WOKEN if is_woken else "wakes for no reason"
             lines.append(Line(cpu, said, "", 0, 0, False))
             continue
         after = sight.seen_by(stacks, cpu, address)

@@ -33,7 +33,7 @@ def _go(run: Run, choice: int, lines: list[Line], uses: dict[Place, list[tuple[i
     """One step, of which a line is made whether it raises or not."""
     cpu = cpu_of(choice)
     if choice < 0:
-        lines.append(Line(cpu, "dies", "", 0, 0, False))
+        lines.append(Line(cpu, "stands still" if run.world.stops else "dies", "", 0, 0, False))
         run.go_on(choice)
         return
     step = run.next_step(choice)

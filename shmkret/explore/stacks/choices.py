@@ -52,6 +52,7 @@ from shmkret.explore.stacks.control import (
     SEES,
     STACKS,
     STANDS,
+    STOPS,
     WAKES,
     back_of,
     is_step,
@@ -188,9 +189,9 @@ def fails(c: int, cpu: int) -> bool:
 
 @inline
 def is_choice(c: int, nr: int, frame: int, choice: int) -> bool:
-    """Whether a choice is possible in a state: CPU i does its step (i), dies (nr + i), sleeps no more (2 * nr + i), has its
-    oldest store committed (3 * nr + i), or does its step on an old message (from KINDS * nr on): shmkret.explore.stacks.views.
-    While some are woken and it is not yet chosen who, one of them sleeps no more.
+    """Whether a choice is possible in a state: CPU i does its step (i), dies or stops (nr + i), sleeps no more (2 * nr + i),
+    has its oldest store committed (3 * nr + i), or does its step on an old message (from KINDS * nr on):
+    shmkret.explore.stacks.views. While some are woken and it is not yet chosen who, one of them sleeps no more.
     """
     cpu = choice % nr
     r = record(c, cpu)
@@ -331,9 +332,15 @@ def go(c: int, nr: int, frame: int, choice: int, saved: int) -> int:
     if peek(c + PICKS) != 0:
         pick(c, record(c, 0), cpu)
         return saved
-    leave_queue(c, cpu)
     if choice < WAKES * nr:
         poke(after + F_DIED, peek(frame + F_DIED) + 1)
+        if peek(c + STOPS) != 0:  # it keeps what it has, and its place among those who sleep
+            poke(r + KIND, steps.STOPPED)
+            poke(r + PAST, mix(peek(r + PAST) ^ steps.STOPPED))
+            stand(c, r)
+            return saved
+    leave_queue(c, cpu)
+    if choice < WAKES * nr:
         poke(r + KIND, steps.DEAD)
         poke(r + STOP, 0)
         poke(r + PAST, mix(peek(r + PAST) ^ steps.DEAD))

@@ -255,7 +255,7 @@ def was_taken(c: int, nr: int, r: int, kind: int, word: int) -> bool:
     if kind == steps.SEM_TRYWAIT or kind == steps.SEM_WAIT_UNLESS or kind == steps.SEM_WAIT or kind == steps.ASLEEP_IN_SEM:
         return low(word) > 0
     if takes_mutex(kind):
-        return owner_in(word) == 0 or owner_is_dead(c, nr, word)
+        return owner_in(word) == 0 or is_left(c, nr, r, kind, word)
     return True
 
 
@@ -268,9 +268,10 @@ def takes_mutex(kind: int) -> bool:
 
 
 @inline
-def owner_is_dead(c: int, nr: int, word: int) -> bool:
-    """Whether a mutex names one who died."""
-    return 0 < owner_in(word) <= nr and peek(record_of(c, owner_in(word) - 1) + KIND) == steps.DEAD
+def is_left(c: int, nr: int, r: int, kind: int, word: int) -> bool:
+    """Whether a robust mutex names one who died: who takes it is told. Of another nobody is."""
+    is_robust = kind != steps.MUTEX_LOCK_UNLESS and peek(r + ARG) != 0
+    return is_robust and 0 < owner_in(word) <= nr and peek(record_of(c, owner_in(word) - 1) + KIND) == steps.DEAD
 
 
 @inline
@@ -297,7 +298,7 @@ def happens(c: int, nr: int, cpu: int) -> None:
             if peek(peek(r + STOP)) != 0:
                 joins(c, nr, known, carried(c, peek(r + STOP), 0))
         event(c, nr, cpu, place, WROTE_ATOMICALLY if kind & steps.WRITES != 0 and taken else READ_ATOMICALLY)
-        if takes_mutex(kind) and owner_is_dead(c, nr, word):
+        if takes_mutex(kind) and is_left(c, nr, r, kind, word):
             joins(c, nr, known, row(c, owner_in(word) - 1, KNOWN))
         gets(c, nr, cpu, kind, place, taken)
         gives(c, nr, cpu, kind, place, taken)

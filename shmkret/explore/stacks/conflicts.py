@@ -1,7 +1,8 @@
 """What a choice does, and which two do not commute.
 
 Words      two steps on one word, of which one writes it: a comparison that fails, and a wait that takes nothing, only reads
-Futex      sleeping and waking on one word; a sleep that ends for no reason, and any other of these
+Futex      sleeping and waking on one word, whom a call of libc wakes there among them; a sleep that ends for no reason, who of
+           several is woken, and any other of these
 Deaths     a death and: another; whatever touches the queue of sleepers or takes a mutex, which may be robust; a step on a word
            that who announces it uses, if one of them writes. Which words these are grows as a search goes (LEARNED)
 A CPU      its steps are in order, its death and the end of its sleep among them
@@ -74,9 +75,15 @@ def queues(kind: int) -> bool:
 
 
 @inline
+def wakes_in_libc(kind: int) -> bool:
+    """Whether a step gives back a semaphore or a mutex, and looks who sleeps there, or wakes one of them."""
+    return kind == steps.SEM_POST or kind == steps.MUTEX_UNLOCK or kind == steps.SEM_WAKES or kind == steps.MUTEX_WAKES
+
+
+@inline
 def wakes_or_sleeps(kind: int) -> bool:
     """Whether a step is one of who sleeps in libc, or wakes there."""
-    return kind == steps.SEM_WAIT or kind >= steps.ASLEEP or kind == steps.SEM_WAKES or kind == steps.MUTEX_WAKES
+    return kind == steps.SEM_WAIT or kind >= steps.ASLEEP or wakes_in_libc(kind)
 
 
 @inline
@@ -85,7 +92,7 @@ def notices_death(c: int, nr: int, at: int) -> bool:
     kind = peek(at + N_KIND)
     if queues(kind) or kind == steps.MUTEX_LOCK or kind == steps.MUTEX_TRYLOCK:
         return True
-    if kind == steps.SEM_POST or kind == steps.MUTEX_UNLOCK or wakes_or_sleeps(kind):
+    if wakes_or_sleeps(kind):
         return True
     if peek(c + ANNOUNCES) == 0:
         return False
@@ -107,7 +114,8 @@ def conflict(c: int, nr: int, a: int, b: int) -> bool:
     if other == DEATHS:
         return one != STEPS or notices_death(c, nr, a)
     if one == WAKES or other == WAKES:
-        return one == other or queues(peek(b + N_KIND) if one == WAKES else peek(a + N_KIND))
+        kind = peek(b + N_KIND) if one == WAKES else peek(a + N_KIND)
+        return one == other or queues(kind) or wakes_in_libc(kind)
     return conflicting_steps(a, b)
 
 
@@ -117,8 +125,9 @@ def conflicting_steps(a: int, b: int) -> bool:
     kind = peek(a + N_KIND)
     beside = peek(b + N_KIND)
     place = peek(a + N_PLACE)
-    if queues(kind) and queues(beside):
-        wakes = kind == steps.FUTEX_WAKE or beside == steps.FUTEX_WAKE
+    libc_wakes = wakes_in_libc(kind) or wakes_in_libc(beside)
+    if (queues(kind) and queues(beside)) or (libc_wakes and (queues(kind) or queues(beside))):
+        wakes = libc_wakes or kind == steps.FUTEX_WAKE or beside == steps.FUTEX_WAKE
         return place == peek(b + N_PLACE) and (wakes or (kind == steps.FUTEX_WAIT and beside == steps.FUTEX_WAIT))
     if (queues(kind) and kind != steps.FUTEX_WAIT) or (queues(beside) and beside != steps.FUTEX_WAIT):
         return False

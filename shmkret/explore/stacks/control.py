@@ -15,23 +15,23 @@ __all__ = ["BUFFERED", "OF_PATH", "OVERFLOWED", "PICKS"]  # they are used as the
     STACKS, TABLE, MASK, ROOM, FRAMES, MOST_FRAMES, SAVED_TOP, SAVED_END, ENDS_TABLE, DEPTH, FRESH, STATES, DONE_STEPS,
     ENDS, DEEPEST, MORTAL, DEATHS, ANNOUNCES, REASONLESS, BOUND, EVERY, CURRENT, DISTINCT, REDUCED,
     BUSY, ASK, PARAMETERS, TOLD, CLOCKS, NUMBERS, NR_PLAIN, NR_SYNC, CLOCK_PRINT, RACED, RACED_HOW, LEARNS, FENCES, CROWDED,
-    BY_PAST, ON_PATH, CUT,
-) = (8 * (16 + j) for j in range(41))  # fmt: skip
+    BY_PAST, ON_PATH, CUT, STOPS,
+) = (8 * (16 + j) for j in range(42))  # fmt: skip
 """Where in the control block, after what the hooks use.
 
 STACKS: where those of the CPUs begin. TABLE of states, its MASK, how many it has ROOM for. FRAMES of the path, how many at
 most. SAVED_TOP, SAVED_END: up to where stacks are saved, and where that room ends. ENDS_TABLE. DEPTH of the path. FRESH: the
 state is yet to be looked at. STATES, DONE_STEPS, ENDS so far, of which DISTINCT differ in a word; the DEEPEST path. MORTAL: a
-bit for each CPU that may die; how many DEATHS there may be; ANNOUNCES: who has the stack after the CPUs says so at once.
-REASONLESS: how many sleeps may end for no reason. BOUND: the most preemptions, or -1; CUT: whether a choice was refused
-for that. EVERY: stop at every state. CURRENT:
-the record of the CPU that runs. REDUCED: a step that commutes with all that others will do is done at once. BUSY: whether
-compiled code runs, and which: BEGINS, or GOES_ON. ASK: the address of what is asked of every new state, or 0, with the
-PARAMETERS of the arena; TOLD: what it has answered, where that was not 0. CLOCKS: the rows of shmkret.explore.stacks.clocks,
-or 0; the NUMBERS that words have there, and how many have one; the fingerprint of the rows; the word that two have RACED on,
-with the events that were not known; whether something was learned; whether there are FENCES; whether there are more words
-than numbers. BY_PAST: a CPU's part of a state is all that it has read; else it is where its code stands. ON_PATH: for each
-PATH_MASK of a fingerprint, how many states of the path have it.
+bit for each CPU that may die; how many DEATHS there may be, and whether who would die STOPS instead; ANNOUNCES: who has the
+stack after the CPUs says so at once. REASONLESS: how many sleeps may end for no reason. BOUND: the most preemptions, or -1;
+CUT: whether a choice was refused for that. EVERY: stop at every state. CURRENT: the record of the CPU that runs. REDUCED: a
+step that commutes with all that others will do is done at once. BUSY: whether compiled code runs, and which: BEGINS, or
+GOES_ON. ASK: the address of what is asked of every new state, or 0, with the PARAMETERS of the arena; TOLD: what it has
+answered, where that was not 0. CLOCKS: the rows of shmkret.explore.stacks.clocks, or 0; the NUMBERS that words have there,
+and how many have one; the fingerprint of the rows; the word that two have RACED on, with the events that were not known;
+whether something was learned; whether there are FENCES; whether there are more words than numbers. BY_PAST: a CPU's part of a
+state is all that it has read; else it is where its code stands. ON_PATH: for each PATH_MASK of a fingerprint, how many states
+of the path have it.
 """
 
 FRAME = 8 * 24

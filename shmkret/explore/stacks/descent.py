@@ -7,8 +7,8 @@ more.
 
 By past    what a CPU has read determines where its code stands, too, and the words of its own. States of the words that CPUs
            share and of all that each has read are many more; greenlets can be compared with these
-Choices    in each state: which CPU does its step; which CPU dies before its step; whose sleep ends for no reason; under
-           x86-TSO, whose oldest store goes to memory
+Choices    in each state: which CPU does its step; which CPU dies before its step, or stops; whose sleep ends for no reason;
+           under x86-TSO, whose oldest store goes to memory
 Buffers    are part of the state. At an end all are empty. A data race is seen before the first of its stores is in a buffer: a
            store that is held back was a step when the others were as far, for none can have learned that it was done
 Cycles     a way that comes back to a state on it can be gone for ever: a livelock. By past there is none: every step adds to
@@ -74,6 +74,7 @@ from shmkret.explore.stacks.control import (
     SAVED_END,
     SAVED_TOP,
     STATES,
+    STOPS,
     TABLE,
     TOLD,
     TOO_DEEP,
@@ -136,11 +137,13 @@ def race_between(a: int, b: int) -> bool:
 
 
 @inline
-def ends_anew(c: int) -> bool:
-    """Whether no end before had the same words, as far as that can be remembered."""
-    if peek(c + DISTINCT) <= ENDS_MASK // 2 and not is_new(
-        peek(c + ENDS_TABLE), ENDS_MASK, mix(peek(c + OWN_PRINT)) ^ peek(c + PRINT) | 1
-    ):
+def ends_anew(c: int, died: int) -> bool:
+    """Whether no end before had the same words, as far as that can be remembered; and, where who leaves has stopped, as many of
+    these: less is checked where one stands in the middle of what it does.
+    """
+    stopped = died if peek(c + STOPS) != 0 else 0
+    end = mix(peek(c + OWN_PRINT) + stopped) ^ peek(c + PRINT) | 1
+    if peek(c + DISTINCT) <= ENDS_MASK // 2 and not is_new(peek(c + ENDS_TABLE), ENDS_MASK, end):
         return False
     poke(c + DISTINCT, peek(c + DISTINCT) + 1)
     return True
@@ -161,7 +164,7 @@ def arrive(c: int, nr: int) -> int:
             return BROKEN
         if not drained(record(c, i)):
             can += 1
-        elif kind == steps.DONE or kind == steps.DEAD:
+        elif kind == steps.DONE or kind == steps.DEAD or kind == steps.STOPPED:
             ended += 1
         elif possible(c, i):
             can += 1
@@ -357,7 +360,7 @@ def descend(c: int, budget: int) -> int:
                     if peek(c + EVERY) != 0:
                         status = AT_STATE
                         break
-                elif status != AT_END or peek(c + EVERY) != 0 or ends_anew(c):
+                elif status != AT_END or peek(c + EVERY) != 0 or ends_anew(c, peek(frame + F_DIED)):
                     break
                 status = MORE
         choice = next_choice(c, nr, frame)

@@ -27,7 +27,7 @@ from shmkret.arena.layout import ARRAYS
 from shmkret.audit.checks import not_given_back
 from shmkret.audit.findings import sentences
 from shmkret.errors import ArenaError, UsageError
-from shmkret.explore.scene import SC, TSO, Scene
+from shmkret.explore.scene import SC, TSO, Scene, seen_by_cpus
 from shmkret.explore.snapshot import NOT_SHARED
 from shmkret.explore.stacks import control, descent, described, nodes, watching
 from shmkret.explore.stacks.looked_at import LookedAt
@@ -127,7 +127,7 @@ class Stacks:
                 c.FRAMES: self._room(c.FRAME * MOST_FRAMES), c.MOST_FRAMES: MOST_FRAMES, c.SAVED_END: saved + SAVED,
                 nodes.NODES: self._room(nodes.NODE * (MOST_FRAMES + 3)),
                 c.ENDS_TABLE: self._ends, c.ON_PATH: self._on_path, c.MORTAL: sum(1 << cpu for cpu in scene.mortal),
-                c.DEATHS: scene.deaths, c.ANNOUNCES: int(scene.announces),
+                c.DEATHS: scene.deaths, c.ANNOUNCES: int(scene.announces), c.STOPS: int(scene.stops),
                 c.PARAMETERS: self._parameters.ctypes.data,
             }
         )  # fmt: skip
@@ -325,9 +325,8 @@ class Stacks:
 
     def pending(self, cpu: int) -> Pending:
         """What a CPU is about to do."""
-        kind, place, value = (
-            int(_word(self._record(cpu) + offset).value) for offset in (watched.KIND, watched.PLACE, watched.ARG)
-        )
+        r = self._record(cpu)
+        kind, place, value = (int(_word(r + offset).value) for offset in (watched.KIND, watched.PLACE, watched.ARG))
         named = self.name_of(place - self.arena.address) if place else ""
         return Pending(steps.NAMES[kind // 4], named, value, kind & steps.WRITES != 0)
 
@@ -352,22 +351,27 @@ class Stacks:
         return bool(self._races(self._control, one, other))
 
     def check(self) -> list[str]:
-        """What is wrong where every CPU has ended; the arena is as before."""
+        """What is wrong where every CPU has ended; the arena is as before. Who has stopped may be in the middle of a move."""
+        if any(self._kind(cpu) == steps.STOPPED for cpu in range(self.scene.nr_cpus)):
+            return seen_by_cpus(self.scene.world, self.arena)
         before = bytes(self.arena._map)
         world = self.scene.world
         held = world.held_locks(self._machine, plain.kernel(world, self.arena), self.arena)
         self.arena._map[:] = before
         self._looked_at.add(name for name in self.arena.sections if name.partition(".")[0] in ARRAYS)  # is_free() and is_idle()
-        with self._looked_at.noted(self.arena) if self.get(control.DEATHS) else contextlib.nullcontext():
+        with self._looked_at.noted(self.arena) if self._is_left_half_done() else contextlib.nullcontext():
             found = [*sentences(not_given_back(held)), *self.scene.check(world, self.arena)]
         self.arena._map[:] = before
         return found
+
+    def _is_left_half_done(self) -> bool:
+        return self.get(control.DEATHS) != 0 and not self.get(control.STOPS)
 
     def half_done(self) -> Collection[int]:
         """Words that a CPU which may die writes, each store no step, and at which the check of an end has looked: what is in
         them depends on between which stores it died.
         """
-        if not self.get(control.DEATHS):
+        if not self._is_left_half_done():
             return ()
         places = self._looked_at.places(self._places)
         users = words_at(self._users, self.arena.size // 8)[places // 8]

@@ -26,6 +26,7 @@ from shmkret.explore.stacks.control import (
     DONE_STEPS,
     EVERY,
     F_CHOICE,
+    F_DIED,
     F_LAST,
     F_SAVED,
     FINISHED,
@@ -204,7 +205,7 @@ def reach(c: int, nr: int, depth: int, frame: int) -> int:
     if status == AT_END:
         if does_again(c, nr, depth):
             count(c, RETRIED)
-        if peek(c + EVERY) == 0 and not ends_anew(c):
+        if peek(c + EVERY) == 0 and not ends_anew(c, peek(peek(c + FRAMES) + depth * FRAME + F_DIED)):
             return MORE
     return status
 

@@ -99,7 +99,7 @@ class Watching:
         if self._turns:
             ctypes.memset(self._turns, 0, turns.BYTES)
         if self._orders:
-            ctypes.memset(self._orders + orders.PAIRS, 0, orders.TABLE_BYTES - orders.PAIRS)
+            ctypes.memset(self._orders + orders.MORE, 0, orders.TABLE_BYTES - orders.MORE)
 
     def held(self, arena: Arena) -> Iterator[tuple[int, list[int]]]:
         """The place in the arena of each lock that is held, and by whom; readers are several."""
@@ -111,6 +111,12 @@ class Watching:
         """The CPUs that should have had a lock before that one."""
         bits = ctypes.c_int64.from_address(self._turns + 16 * cpu + 8).value
         return [other for other in range(bits.bit_length()) if bits >> other & 1]
+
+    @property
+    def left_out(self) -> str:
+        """What a monitor could not follow; empty: nothing."""
+        more = self._orders and ctypes.c_int64.from_address(self._orders + orders.MORE).value
+        return f"the order of no more than {orders.MOST_LOCKS} locks is followed" if more else ""
 
     def pairs(self) -> list[tuple[int, int]]:
         """The places of two locks for each pair of which the second was taken by who held the first."""

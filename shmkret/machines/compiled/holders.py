@@ -191,24 +191,19 @@ def _acquire_unless_in_turn(do: Any) -> Any:
     return acquire_unless
 
 
-def _acquire_robust(do: Any) -> Any:
-    def acquire_robust(lock, i, cpu):  # type: ignore[no-untyped-def]
-        status = do(lock, i, cpu)
-        if status != REFUSED:
-            say(TAKES_TOLD if status == OWNER_DIED else TAKES, lock, i, cpu)
-        return status
+def _robust(has: int, has_told: int) -> Callable[[Any], Any]:
+    """Of a robust lock: who has it, and who was told that another died in it."""
 
-    return acquire_robust
+    def noted(do: Any) -> Any:
+        def acquire_robust(lock, i, cpu):  # type: ignore[no-untyped-def]
+            status = do(lock, i, cpu)
+            if status != REFUSED:
+                say(has_told if status == OWNER_DIED else has, lock, i, cpu)
+            return status
 
+        return acquire_robust
 
-def _try_acquire_robust(do: Any) -> Any:
-    def try_acquire_robust(lock, i, cpu):  # type: ignore[no-untyped-def]
-        status = do(lock, i, cpu)
-        if status != REFUSED:
-            say(HAS_TOLD if status == OWNER_DIED else HAS, lock, i, cpu)
-        return status
-
-    return try_acquire_robust
+    return noted
 
 
 def _acquire_shared(do: Any) -> Any:
@@ -250,8 +245,8 @@ NOTED: dict[str, Callable[[Any], Any]] = {
     "release": _release,
     "try_acquire": _try_acquire,
     "acquire_unless": _acquire_unless,
-    "acquire_robust": _acquire_robust,
-    "try_acquire_robust": _try_acquire_robust,
+    "acquire_robust": _robust(TAKES, TAKES_TOLD),
+    "try_acquire_robust": _robust(HAS, HAS_TOLD),
     "acquire_shared": _acquire_shared,
     "release_shared": _release_shared,
     "take_over": _take_over,

@@ -94,14 +94,17 @@ def wakes(r: int, place: int, most: int) -> None:
 
 
 @inline
-def wakes_one(r: int, kind: int, place: int) -> None:
-    """After something was given back: a step of its own, if somebody sleeps."""
-    c = peek(r + CONTROL)
+def gave_back(r: int, kind: int, place: int, may_wake: bool) -> None:
+    """What a step that gives something back shows: whether another comes, in which it wakes one of those who sleep in libc.
+    Not how much there was.
+    """
+    c, first = peek(r + CONTROL), record_of_first(r)
     asleep = False
     for cpu in range(peek(c + NR)):
-        asleep = asleep or sleeps_on(c, record_of_first(r), cpu, place)
-    if asleep:
-        saw(r, 1)
+        asleep = asleep or (sleeps_on(c, first, cpu, place) and peek(first + cpu * STACK + KIND) > steps.ASLEEP)
+    comes = may_wake and asleep
+    saw(r, 1 if comes else 0)
+    if comes:
         step(r, kind, place, 0, 0)
         wakes(r, place, 1)
         saw(r, 0)
@@ -186,8 +189,7 @@ def sem_post(address: int) -> int:
         step(r, steps.SEM_POST, address, 0, 0)
     before = peek(address)
     write(r, address, before + 1, shared)
-    saw(r, 0)  # how many there were is not said
-    wakes_one(r, steps.SEM_WAKES, address)
+    gave_back(r, steps.SEM_WAKES, address, True)
     return 0
 
 
@@ -309,12 +311,10 @@ def pthread_mutex_unlock(address: int) -> int:
     if owner_in(before) != 1 + peek(r + NUMBER):
         give_up(r, NOT_HELD, address)
     write(r, address, before - low(before), shared)
-    saw(r, 0)
-    if low(before) & SLEPT_ON != 0:
-        if peek(address + 16) & ROBUST != 0:
-            wakes(r, address, 1)
-        else:
-            wakes_one(r, steps.MUTEX_WAKES, address)
+    slept, robust = low(before) & SLEPT_ON != 0, peek(address + 16) & ROBUST != 0
+    if slept and robust:
+        wakes(r, address, 1)
+    gave_back(r, steps.MUTEX_WAKES, address, slept and not robust)
     return 0
 
 

@@ -1,14 +1,15 @@
 """In which order locks are taken: what a CPU has as it takes another, waiting for it; and whether that goes round.
 
     a pair      lock a was held by who took lock b: a comes before b
-    the table   count; the first word of each lock, by its number; room to search in; a word for each pair of numbers, 0 or 1
+    the table   count; the first word of each lock, by its number; room to search in; whether there are more locks than it has
+                room for; a word for each pair of numbers, 0 or 1
 
 Waits     who tries makes no pair, nor who is given a lock by a repair; nor do readers, who are let in beside one another
 Circle    found as the pair is noted that closes it. It is a deadlock that may be: a lock that is always held around both, or a
           word that keeps them apart, may prevent it
 State     in a search of all states pairs are of the whole search, and of no state: one is enough wherever it was seen. Else
           they are of the path, part of its state, and taken back; then a schedule shows the whole circle
-Limits    the first MOST_LOCKS locks that are taken are followed
+Limits    the first MOST_LOCKS locks that are taken are followed; a search in which there are more is bounded by that
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from shmkret.machines.compiled.watched import ARENA, CONTROL, HOLDERS, OF_PATH, 
 from shmkret.text.marks import inline
 
 MOST_LOCKS = 128
-PLACES, SEEN, PAIRS = 8, 8 * (1 + MOST_LOCKS), 8 * (1 + 2 * MOST_LOCKS)
+PLACES, SEEN, MORE = 8, 8 * (1 + MOST_LOCKS), 8 * (1 + 2 * MOST_LOCKS)
+PAIRS = MORE + 8
 TABLE_BYTES = PAIRS + 8 * MOST_LOCKS * MOST_LOCKS
 
 
@@ -65,7 +67,9 @@ def takes_after(r: int, place: int, cpu: int) -> None:
     c = peek(r + CONTROL)
     table = peek(c + ORDERS)
     mine = number_of(table, place)
-    if mine < MOST_LOCKS:
+    if mine == MOST_LOCKS:
+        poke(table + MORE, 1)
+    else:
         for held in range(peek(table)):
             at = peek(table + PLACES + 8 * held)
             has = low(peek(peek(c + HOLDERS) + at - peek(c + ARENA))) == 1 + cpu

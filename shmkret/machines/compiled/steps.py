@@ -13,7 +13,7 @@ NAMES = (
     "fence", "sem_post", "sem_trywait", "sem_reset", "mutex_init", "mutex_unlock", "mutex_trylock", "futex_wait", "futex_wake",
     "sem_post, waking", "mutex_unlock, waking",
     "wait_until ==", "wait_until !=", "wait_unless ==", "wait_unless !=", "sem_wait", "sem_wait_unless", "mutex_lock",
-    "mutex_lock_unless", "asleep", "asleep in sem_wait", "asleep in mutex_lock", "done", "dead", "broken",
+    "mutex_lock_unless", "asleep", "asleep in sem_wait", "asleep in mutex_lock", "done", "dead", "stopped", "broken",
 )  # fmt: skip
 """What a step is called in a schedule, by its number: from wait_until on those that may not be possible, from done on what is
 no step.
@@ -38,7 +38,7 @@ MUTEX_TRYLOCK, MUTEX_LOCK_UNLESS = kind_of("mutex_trylock", writes=True), kind_o
 FUTEX_WAIT, ASLEEP, FUTEX_WAKE = kind_of("futex_wait"), kind_of("asleep"), kind_of("futex_wake")
 SEM_WAKES, MUTEX_WAKES = kind_of("sem_post, waking", writes=True), kind_of("mutex_unlock, waking", writes=True)
 ASLEEP_IN_SEM, ASLEEP_IN_MUTEX = kind_of("asleep in sem_wait", writes=True), kind_of("asleep in mutex_lock", writes=True)
-DONE, DEAD, BROKEN = kind_of("done"), kind_of("dead"), kind_of("broken")
+DONE, DEAD, STOPPED, BROKEN = (kind_of(name) for name in ("done", "dead", "stopped", "broken"))
 
 
 class Access(NamedTuple):
