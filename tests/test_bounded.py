@@ -1,6 +1,8 @@
 """Code of a user's that runs on without a step is named with its line, and left; and explored time passes."""
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -288,3 +290,41 @@ def test_stress_refuses_a_lock_that_is_wrong_by_itself(tmp_path, capsys):
     assert f"{own}: " in err
     assert "take over 2x1x1" in err
     assert "worker" not in out
+
+
+TRACED = """
+import sys
+from shmkret.explore.greenlets import bounded
+
+def spins():
+    while True:
+        pass
+
+with bounded.watched():
+    {inside}
+
+def called():
+    return "entered"
+
+sys.settrace(lambda *_: None)
+print(called())
+"""
+INSIDE = {
+    "nothing ran on": "pass",
+    "code was left": """
+    try:
+        bounded.guarded(spins)
+    except bounded.RunsOn:
+        pass""",
+    "code ended as its time had come": """
+    watch = next(one for one in __import__("threading").enumerate() if one.name == "shmkret-watch")
+    watch._asked = True""",
+}
+
+
+@pytest.mark.parametrize("inside", INSIDE.values(), ids=INSIDE)
+def test_after_a_watch_functions_are_entered_under_a_trace_function(inside):
+    """CPython 3.11 loops for ever in the next function where an asynchronous exception was taken back."""
+    program = [sys.executable, "-c", TRACED.format(inside=inside)]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "entered\n", "")

@@ -10,6 +10,8 @@ Always    a timer or a signal handler of others is left alone, and any thread wi
           a class (PyThreadState_SetAsyncExc), and calls it for that. The call does not come back: it throws into the greenlet
           that waits for the code
           processor time counts, of that thread: a busy or a stopped machine accuses nobody
+          what was to be raised, and was not, is raised at the end, and caught: where it is taken back (NULL), CPython 3.11
+          goes on asking for it, and under a trace function never enters another function
 Not seen  a call of C that does not come back, and a sleep
 """
 
@@ -83,49 +85,64 @@ def guarded(act: Callable[[], T]) -> T:
 def watched() -> Iterator[None]:
     """In this block, bounded code of this thread that runs on is left: who waits for it gets RunsOn."""
     watch = _Watch(threading.get_ident())
-    thread = threading.Thread(target=watch.look, name="shmkret-watch", daemon=True)
-    thread.start()
+    watch.start()
     try:
         yield
     finally:
-        watch.over.set()
-        thread.join()
-        watch.forget()
+        watch.end()
 
 
-class _Watch:
-    """What a thread is watched for."""
+class _Late(BaseException):
+    """What is raised in code that is not left: its time had come as it ended."""
+
+
+class _Watch(threading.Thread):
+    """A thread that looks at another."""
 
     def __init__(self, thread: int) -> None:
-        self.over = threading.Event()
-        self._thread = thread
+        super().__init__(name="shmkret-watch", daemon=True)
+        self._over = threading.Event()
+        self._watched = thread
         self._clock = time.pthread_getcpuclockid(thread)
+        self._asked = False
 
-    def look(self) -> None:
+    def run(self) -> None:
         """Some times a second, until it is over."""
         seen, since = _progress(), time.clock_gettime(self._clock)
-        while not self.over.wait(LOOK_S):
+        while not self._over.wait(LOOK_S):
             now, used = _progress(), time.clock_gettime(self._clock)
             if now != seen:
                 seen, since = now, used
-            elif used - since >= PATIENCE_S and self._stop(used - since):
+            elif used - since >= PATIENCE_S and self._leave(used - since):
                 since = used
 
-    def _stop(self, after_s: float) -> bool:
+    def _leave(self, after_s: float) -> bool:
         """Let the thread leave what it does, if that may be left; whether it will."""
-        frame = sys._current_frames().get(self._thread)
+        frame = sys._current_frames().get(self._watched)
         if not _is_bounded(frame):
             return False
         words = f"runs on: no step on a shared word in {after_s:.1f} s of processor time"
-        self._raise(ctypes.py_object(_leaving(places.of_frame(frame), words)))
+        self._asked = True
+        self._raise(_leaving(places.of_frame(frame), words))
         return True
 
-    def forget(self) -> None:
-        """What was to be raised and was not."""
-        self._raise(None)
+    def end(self) -> None:
+        """It is over; called by who is watched. Nothing is raised any more, nor is anything still to be."""
+        while True:
+            try:
+                self._over.set()
+                self.join()
+                if self._asked:
+                    self._asked = False
+                    self._raise(_Late)
+                    while True:  # until it is raised
+                        pass
+                return
+            except _Late:
+                continue
 
-    def _raise(self, what: Any) -> None:
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), what)
+    def _raise(self, what: type[BaseException]) -> None:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._watched), ctypes.py_object(what))
 
 
 def _progress() -> tuple[object, int]:
@@ -145,7 +162,7 @@ def _is_bounded(frame: FrameType | None) -> bool:
 def _leaving(place: str, words: str) -> type[BaseException]:
     """A class that is not made an error of: whoever makes one leaves what it does."""
 
-    class Leaving(BaseException):
+    class Leaving(_Late):
         def __init__(self) -> None:
             one = greenlet.getcurrent()
             if isinstance(one, Bounded) and not one.left:
