@@ -155,6 +155,18 @@ class Tasks(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_probe_is_taken_away_and_comes_again_while_a_call_is_in_it(scheme):
+    machine = type("Tasks", (Tasks,), {"scheme": scheme})
+    tasks = machine()
+    tasks.boot(arch="x86-64", task_address="slab")
+    steps = [(tasks.calls, 0, 0), (tasks.unregisters, 0), (tasks.registers, 0), (tasks.calls, 1, 0), (tasks.returns, 0)]
+    for do, *arguments in [*steps, (tasks.returns, 1)] if scheme != "rfc" else [steps[0], steps[3], steps[4]]:
+        do(*arguments)
+        tasks.the_audit_finds_nothing_and_the_lists_are_as_long_as_the_model_says()
+    tasks.teardown()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_any_sequence_of_calls_and_registrations_does_what_the_naive_model_says(scheme):
     """The seed too: its entry handlers refuse nothing here; but what it forgets when a task dies is lost."""
     machine = type("Tasks", (Tasks,), {"scheme": scheme})

@@ -5,7 +5,8 @@ Always    calls = hits + nmissed + kp.nmissed + refused, over all kretprobes, th
           a task that stands outside every probed call has no instance in flight
           where the run is recoverable: a task's instances hang in the order of its calls, the newest first
           every instance is on the free list of its probe, in the bucket of its task, or on the slab: in one of these places
-          a probe that is not registered has no instance; one that is has as many as its maxactive says, and a kprobe has none
+          where instances in flight are in buckets: a probe that is not registered has none; one that is has as many as its
+          maxactive says, and a kprobe none. On lists of tasks nobody finds those of a probe, so that they outlive it
           no probe is on its way to be registered, or from there
 """
 
@@ -49,7 +50,7 @@ def audit(arena: Arena, scheme: Plugin | None, *, at_rest: bool = True) -> list[
     for kind, what in ((kinds.LOST, places == 0), (kinds.DOUBLED, places > 1)):
         if is_known and what.any():
             wrong.append(Finding(kind, int(np.flatnonzero(what)[0]), int(what.sum()), 0))
-    if is_known:
+    if is_known and all(_is_hashed(one.listed) for one in in_flight):
         wrong += _of_probes(arena, lists, instances_on(in_flight))
     if at_rest:
         wrong += _on_their_way(arena)
