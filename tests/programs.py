@@ -293,7 +293,7 @@ class Programs:
 
     def seen(self, cpu, nr):
         """What a CPU has seen; None of who is dead, or has stopped."""
-        if self.stacks.pending(cpu).kind in ("dead", "stopped"):
+        if self.stacks.pending(cpu).kind in ("dead", "stopped", "stopped, asleep"):
             return None
         return tuple(self.stacks.arena.records("stack")["word"][STACK_WORDS * cpu :][:nr].tolist())
 

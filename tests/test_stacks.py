@@ -785,6 +785,8 @@ ROBUSTLY = [("robust", ROBUST), ("unlock robust", ROBUST)]
 @example([ROBUSTLY, ROBUSTLY[:1], ROBUSTLY, ROBUSTLY], (1,), 1)
 @example([ROBUSTLY, [*ROBUSTLY[:1], ("load", X)], ROBUSTLY], (0, 1), 2)
 @example([[("sleep", X, 0)], [("sleep", X, 0)], [("wake", X, 1), ("wake", X, 1)]], (0, 1), 1)
+@example([[("sleep", X, 0)], [("up", X)], [("down", X)]], (0,), 1)
+@example([[("down", X)], [("sleep", X, 0)], [("up", X), ("wake", X, 1)]], (0,), 1)
 def test_where_cpus_die_both_executors_visit_the_same_states_of_who_sleeps_in_libc(program, mortal, deaths):
     assert_both_visit_the_same(program, (), mortal, deaths)
 

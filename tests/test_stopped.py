@@ -79,6 +79,8 @@ ROBUSTLY = [("robust", ROBUST), ("unlock robust", ROBUST)]
 @example([ROBUSTLY] * 2)
 @example([[("sleep", X, 0)], [("sleep", X, 0)], [("wake", X, 1), ("wake", X, 1)]])
 @example([[("down", X), ("up", X)], [("down", X)], [("up", X)]])
+@example([[("sleep", X, 0)], [("up", X)], [("down", X)]])
+@example([[("down", X)], [("sleep", X, 0)], [("up", X), ("wake", X, 1)]])
 def test_both_executors_visit_the_same_states_where_one_stops(program):
     own = searches()
     own.load(program)

@@ -649,6 +649,14 @@ def test_what_is_ordered_is_no_race(ordered, name):
     assert found.ends
 
 
+@pytest.mark.parametrize(("mutex", "word", "told"), [("lock", MUTEX, False), ("robust", ROBUST, True)])
+def test_a_robust_mutex_of_the_dead_passes_on_what_they_knew_and_another_does_not(ordered, mutex, word, told):
+    """Who tries a plain one is refused, and was told of nothing: the relaxed load of what was announced gets nothing."""
+    program = [[(mutex, word), ("write", X, 1), ("load", Z)], [*IF_SEEN, (f"try {mutex}", word), ("read", X)]]
+    found = ordered(program, [[("store", Y, 1)]] * NR_CPUS, mortal=(0,))
+    assert bool(races(found)) != told
+
+
 def test_what_the_dead_knew_goes_to_who_hears_of_it(ordered):
     program = [[("write", X, 1), ("load", W)], [("wait", Z, 1), ("read", X)]]
     found = ordered(program, [[("store", Z, 1)]] * NR_CPUS, mortal=(0,))

@@ -53,7 +53,7 @@ class Twin(ExploredMachine):
         value = super().access(kind, words, i, **how)
         if me.steps != before:
             wakes = me.doing == "sem_post" or (call == "mutex_unlock" and value == SLEPT_ON)
-            follows = self.may_die and wakes and bool(self.sleepers.on((words.column, i))) and not kind.endswith("waking")
+            follows = self.may_die and wakes and self.sleepers.counts((words.column, i)) and not kind.endswith("waking")
             self.has_read(me, int(follows) or self.as_on_stacks(me.doing, call, value))
         return value
 
@@ -180,7 +180,7 @@ def told(stacks, columns, same=lambda column, values: values):
     def cpu(i):
         step = stacks.pending(i)
         read = words_at(stacks._record(i) + watched.PAST, 1).tolist()[0]
-        if step.kind in ("dead", "stopped"):
+        if step.kind == "dead" or step.kind.startswith("stopped"):
             return None
         return ("done", "", read) if step.kind == "done" else (step.kind.split()[0], step.place, read)
 

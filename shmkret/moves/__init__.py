@@ -27,7 +27,7 @@ from shmkret.arena.chains import (
 from shmkret.arena.chains import hung as in_flight_of
 from shmkret.arena.fields import Locks
 from shmkret.arena.hashing import NR_BUCKETS, hash_ptr
-from shmkret.arena.records import Kernel
+from shmkret.arena.records import KRETPROBE, Kernel
 from shmkret.arena.segment import Arena
 from shmkret.locks import release
 from shmkret.moves.always import IN_ONE_PLACE, OWN, REGISTERED, SPAN, in_one_place, told, walked, with_one
@@ -107,6 +107,7 @@ __all__ = [
     "HUNG",
     "IN_BUCKETS",
     "IN_ONE_PLACE",
+    "KRETPROBE",
     "NE",
     "NIL",
     "NOTHING",

@@ -21,9 +21,9 @@ from __future__ import annotations
 from typing import Annotated, NamedTuple
 
 from shmkret.moves import (  # isort: skip
-    FREE, HUNG, IN_ONE_PLACE, NIL, OF_TASK, OWN, PER_INSTANCE, PER_PROBE, PER_PROBE_PER_CPU, PER_RING_WORD, PER_TASK,
-    RING_WORDS, Arena, Chain, Kernel, Ring, SPAN, Words, cmpxchg, fetch_add, in_flight_of, inline, irqrestore, irqsave,
-    load_acquire, load_relaxed, next, ri_of, store_relaxed, store_release, told, walked, with_one,
+    FREE, HUNG, IN_ONE_PLACE, KRETPROBE, NIL, OF_TASK, OWN, PER_INSTANCE, PER_PROBE, PER_PROBE_PER_CPU, PER_RING_WORD,
+    PER_TASK, REGISTERED, RING_WORDS, Arena, Chain, Kernel, Ring, SPAN, Words, cmpxchg, fetch_add, in_flight_of, inline,
+    irqrestore, irqsave, load_acquire, load_relaxed, next, ri_of, store_relaxed, store_release, told, walked, with_one,
 )  # fmt: skip
 
 __all__ = ["next", "ri_of"]
@@ -226,8 +226,22 @@ def ring_walked(scheme: ObjPool, k: Kernel, place: int, seen: int, base: int) ->
 
 
 def audit(arena: Arena) -> list[str]:
-    """An instance in flight is of no pool that is still to come."""
-    now, owners = arena.records("scheme.pool")["incarnation"], arena.records("instances")["rp"]
-    of = arena.records("scheme.of")["incarnation"]
-    listed = sorted(ri for order in in_flight_of(arena) for ri in order if 0 <= owners[ri] < len(now))
-    return [f"instance {ri} is of pool {of[ri]} of probe {owners[ri]}" for ri in listed if of[ri] > now[owners[ri]]]
+    """An instance in flight is of a pool that is, or was: of one that is, its probe is registered, and has, with those in its
+    rings, as many as its maxactive says.
+    """
+    probes, ends, now = (arena.records(name) for name in ("probes", "scheme.ring", "scheme.pool"))
+    pools, owners = now["incarnation"].tolist(), arena.records("instances")["rp"]
+    of, found = arena.records("scheme.of")["incarnation"], []
+    free = (ends["last"] - ends["head"]).reshape(len(pools), -1).sum(axis=1)
+    flying = [0] * len(pools)
+    for ri in sorted(ri for order in in_flight_of(arena) for ri in order):
+        rp, pool = int(owners[ri]), int(of[ri])
+        if not 0 <= rp < len(pools) or pool > pools[rp]:
+            found.append(f"instance {ri} is of pool {pool} of probe {rp}")
+        elif pool == pools[rp]:
+            flying[rp] += 1
+    for rp, (kind, state, most) in enumerate(probes[["kind", "registered", "maxactive"]].tolist()):
+        wanted = most if kind == KRETPROBE and state == REGISTERED else 0
+        if 0 <= state <= REGISTERED and free[rp] + flying[rp] != wanted:
+            found.append(f"probe {rp} has {free[rp]} instances in its rings and {flying[rp]} in flight, not {wanted}")
+    return found

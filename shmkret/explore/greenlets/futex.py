@@ -32,6 +32,7 @@ class Sleepers:
 
     def __init__(self) -> None:
         self._asleep: set[tuple[Place, int]] = set()
+        self._in_libc: set[tuple[Place, int]] = set()
         self.left = 0
 
     def state(self) -> tuple[Any, ...]:
@@ -42,17 +43,25 @@ class Sleepers:
         """The CPUs that sleep on a word, by number."""
         return sorted(cpu for where, cpu in self._asleep if where == place)
 
-    def lie_down(self, place: Place, cpu: int) -> None:
-        """A CPU sleeps now."""
+    def lie_down(self, place: Place, cpu: int, *, in_libc: bool = False) -> None:
+        """A CPU sleeps now; in_libc: which counts it, and wakes nobody where it has counted nobody."""
         self._asleep.add((place, cpu))
+        if in_libc:
+            self._in_libc.add((place, cpu))
+
+    def counts(self, place: Place) -> bool:
+        """Whether one of those who sleep on a word does so in libc."""
+        return any(where == place for where, _ in self._in_libc)
 
     def get_up(self, place: Place, cpus: Sequence[int]) -> None:
         """They sleep no more."""
         self._asleep -= {(place, cpu) for cpu in cpus}
+        self._in_libc &= self._asleep
 
     def forget(self, dead: int) -> None:
         """The dead are not woken."""
         self._asleep = {(place, cpu) for place, cpu in self._asleep if cpu != dead}
+        self._in_libc &= self._asleep
 
     def has(self, place: Place, cpu: int) -> bool:
         """Whether a CPU sleeps on a word."""

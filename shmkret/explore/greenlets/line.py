@@ -39,7 +39,7 @@ def take(machine: Any, kind: str, words: Any, i: int, can_be_had: Callable[[], b
     found, has_slept = machine.knowledge(), False
     while not can_be_had():
         says()
-        sleepers.lie_down(place, me)
+        sleepers.lie_down(place, me, in_libc=True)
         machine.forget_all_since(found)
         machine.learn(ASLEEP)
         machine.access(
@@ -58,9 +58,10 @@ def take(machine: Any, kind: str, words: Any, i: int, can_be_had: Callable[[], b
 
 
 def wake_one(machine: Any, kind: str, words: Any, i: int) -> None:
-    """After something was given back: a step of its own, in which any of the sleepers is woken. Before it one may die."""
-    asleep = machine.sleepers.on((words.column, i))
-    if asleep and machine.may_die:
+    """After something was given back, where one sleeps for it in libc: a step of its own, in which any of those who sleep on
+    the word is woken. Before it one may die.
+    """
+    if machine.may_die and machine.sleepers.counts((words.column, i)):
         given = machine.knowledge()
         machine.learn(ASLEEP)
         give(machine, f"{kind}, waking", words, i, lambda: True, writes=False)

@@ -110,8 +110,8 @@ class Run:
     @property
     def deaths(self) -> list[int]:
         """The deaths that may come now: of each mortal CPU its choices, one for each way in which the kernel may tidy up."""
-        ways = 1 if self.world.stops else None
-        return [DIES - i - MOST_CPUS * way for i in self.mortal for way in range(ways or self._machine.nr_deaths(i))]
+        ways = {i: 1 if self.world.stops else self._machine.nr_deaths(i) for i in self.mortal}
+        return [DIES - i - MOST_CPUS * way for i, nr in ways.items() for way in range(nr)]
 
     @property
     def may_die(self) -> bool:

@@ -335,7 +335,7 @@ def go(c: int, nr: int, frame: int, choice: int, saved: int) -> int:
     if choice < WAKES * nr:
         poke(after + F_DIED, peek(frame + F_DIED) + 1)
         if peek(c + STOPS) != 0:  # it keeps what it has, and its place among those who sleep
-            poke(r + KIND, steps.STOPPED)
+            poke(r + KIND, steps.STOPPED_ASLEEP if peek(frame + F_KIND) == steps.ASLEEP else steps.STOPPED)
             poke(r + PAST, mix(peek(r + PAST) ^ steps.STOPPED))
             stand(c, r)
             return saved

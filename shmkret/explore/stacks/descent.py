@@ -164,7 +164,7 @@ def arrive(c: int, nr: int) -> int:
             return BROKEN
         if not drained(record(c, i)):
             can += 1
-        elif kind == steps.DONE or kind == steps.DEAD or kind == steps.STOPPED:
+        elif kind >= steps.DONE:
             ended += 1
         elif possible(c, i):
             can += 1

@@ -9,8 +9,8 @@ from shmkret.arena.fields import fields_of
 from shmkret.explore.stacks import control, watching
 from shmkret.machines.compiled import watched
 
-STOPPED = "stopped"
-NO_STEP = ("done", "dead", STOPPED, "broken")
+STOPPED = ("stopped", "stopped, asleep")
+NO_STEP = ("done", "dead", *STOPPED, "broken")
 WHY = {
     watched.NOT_PRIVATE: "another uses what was its own:",
     watched.OUTSIDE: "it leaves the arena at",
@@ -39,7 +39,7 @@ def what(stacks: Any, status: int) -> str:
         stuck = [
             f"cpu {cpu} waits in {step.kind} of {step.place}" for cpu, step in steps_of.items() if step.kind not in NO_STEP
         ]
-        stopped = [(cpu, step.place) for cpu, step in steps_of.items() if step.kind == STOPPED]
+        stopped = [(cpu, step.place) for cpu, step in steps_of.items() if step.kind in STOPPED]
         still = [f"cpu {cpu} stands still before a step on {place}" for cpu, place in stopped]
         return f"deadlock: {'; '.join([*stuck, *still])}"
     if status == control.CYCLE:

@@ -352,7 +352,7 @@ class Stacks:
 
     def check(self) -> list[str]:
         """What is wrong where every CPU has ended; the arena is as before. Who has stopped may be in the middle of a move."""
-        if any(self._kind(cpu) == steps.STOPPED for cpu in range(self.scene.nr_cpus)):
+        if any(self._kind(cpu) in (steps.STOPPED, steps.STOPPED_ASLEEP) for cpu in range(self.scene.nr_cpus)):
             return seen_by_cpus(self.scene.world, self.arena)
         before = bytes(self.arena._map)
         world = self.scene.world

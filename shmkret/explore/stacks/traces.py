@@ -205,7 +205,7 @@ def reach(c: int, nr: int, depth: int, frame: int) -> int:
     if status == AT_END:
         if does_again(c, nr, depth):
             count(c, RETRIED)
-        if peek(c + EVERY) == 0 and not ends_anew(c, peek(peek(c + FRAMES) + depth * FRAME + F_DIED)):
+        if peek(c + EVERY) == 0 and not ends_anew(c, peek(frame + F_DIED)):
             return MORE
     return status
 

@@ -101,7 +101,9 @@ def gave_back(r: int, kind: int, place: int, may_wake: bool) -> None:
     c, first = peek(r + CONTROL), record_of_first(r)
     asleep = False
     for cpu in range(peek(c + NR)):
-        asleep = asleep or (sleeps_on(c, first, cpu, place) and peek(first + cpu * STACK + KIND) > steps.ASLEEP)
+        does = peek(first + cpu * STACK + KIND)
+        in_libc = does > steps.ASLEEP and does != steps.STOPPED_ASLEEP
+        asleep = asleep or (in_libc and sleeps_on(c, first, cpu, place))
     comes = may_wake and asleep
     saw(r, 1 if comes else 0)
     if comes:

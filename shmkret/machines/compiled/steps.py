@@ -13,7 +13,8 @@ NAMES = (
     "fence", "sem_post", "sem_trywait", "sem_reset", "mutex_init", "mutex_unlock", "mutex_trylock", "futex_wait", "futex_wake",
     "sem_post, waking", "mutex_unlock, waking",
     "wait_until ==", "wait_until !=", "wait_unless ==", "wait_unless !=", "sem_wait", "sem_wait_unless", "mutex_lock",
-    "mutex_lock_unless", "asleep", "asleep in sem_wait", "asleep in mutex_lock", "done", "dead", "stopped", "broken",
+    "mutex_lock_unless", "asleep", "asleep in sem_wait", "asleep in mutex_lock", "done", "dead", "stopped",
+    "stopped, asleep", "broken",
 )  # fmt: skip
 """What a step is called in a schedule, by its number: from wait_until on those that may not be possible, from done on what is
 no step.
@@ -39,6 +40,8 @@ FUTEX_WAIT, ASLEEP, FUTEX_WAKE = kind_of("futex_wait"), kind_of("asleep"), kind_
 SEM_WAKES, MUTEX_WAKES = kind_of("sem_post, waking", writes=True), kind_of("mutex_unlock, waking", writes=True)
 ASLEEP_IN_SEM, ASLEEP_IN_MUTEX = kind_of("asleep in sem_wait", writes=True), kind_of("asleep in mutex_lock", writes=True)
 DONE, DEAD, STOPPED, BROKEN = (kind_of(name) for name in ("done", "dead", "stopped", "broken"))
+STOPPED_ASLEEP = kind_of("stopped, asleep")
+"""Who has stopped as it slept on a futex, of which libc knows nothing."""
 
 
 class Access(NamedTuple):
