@@ -3,6 +3,8 @@
 import signal
 import subprocess
 import sys
+import sysconfig
+import textwrap
 import threading
 import time
 from contextlib import suppress
@@ -55,6 +57,10 @@ def swallows(words=None):
             spins()
 
 
+def spins_in_a_library(words=None):
+    while True: textwrap.wrap("word " * 10_000)  # noqa: E701  # fmt: skip
+
+
 def never_ends(words):
     while True:
         with suppress(BaseException):
@@ -76,6 +82,22 @@ def test_a_check_and_the_making_of_a_world_are_left_too(runs):
 
     assert explored(lambda words: exchange(words, 0, 1), check=runs).violations[0].what.startswith(here)
     assert explore(runs, 10).violations[0].what.startswith(here)
+
+
+def test_a_users_line_is_named_though_it_calls_a_library():
+    line = f"{__file__}:{spins_in_a_library.__code__.co_firstlineno + 1}"
+
+    (violation,) = explored(spins_in_a_library).violations
+    assert violation.what.startswith(f"{line}: cpu 0 runs on")
+
+
+def test_an_installed_plug_in_is_named_with_its_line():
+    path = f"{sysconfig.get_path('purelib')}/installed.py"
+    names = {}
+    exec(compile("def wrong(words):\n    return 1 // (words[0] * 0)\n", path, "exec"), names)
+
+    (violation,) = explored(names["wrong"]).violations
+    assert f"{path}:2" in violation.what
 
 
 def test_a_cpu_that_catches_its_end_and_goes_on_is_named():

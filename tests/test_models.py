@@ -147,18 +147,20 @@ def test_a_signal_ends_a_wait_for_no_reason(alarms):
 # libc, as the plain machine calls it.
 
 
+KEPT = []
+"""Memory that has held a robust mutex. libc keeps a list of those that a thread has, by address, so that it stays for good."""
+
+
 class Thing:
     """Words in memory that forked processes share."""
 
     def __init__(self):
         self.machine = PlainMachine()
-        self.kept = []
-        """What has held a robust mutex once: libc keeps a list of these by address."""
         self.fresh()
 
     def fresh(self):
         records = np.frombuffer(mmap.mmap(-1, 4096), dtype_of(Buckets, 64), 4)
-        self.kept.append(records)
+        KEPT.append(records)
         self.words = PlainWords(records["first"])
 
 

@@ -1,10 +1,13 @@
 """Where a user's code stands: file and line, for whatever goes wrong in it.
 
-The innermost line outside the package; where there is none, the innermost outside `explore` and `text`, which only execute.
+The innermost line of neither the package nor a library: his may call those, and the collector of garbage runs their code
+anywhere. Where there is none, the innermost outside `explore` and `text`, which only execute.
 """
 
 from __future__ import annotations
 
+import re
+import sysconfig
 import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,6 +15,9 @@ from types import FrameType
 
 PACKAGE = Path(__file__).parents[2]
 EXECUTES = tuple(f"{PACKAGE / room}/" for room in ("explore", "text"))
+STANDARD = f"{sysconfig.get_path('stdlib')}/"
+LIBRARIES = re.compile(r"/(site|dist)-packages/(numba|llvmlite|numpy|greenlet)/")
+"""Ours, among what is installed; a plug-in may be, too."""
 
 
 def of_error(error: BaseException) -> str:
@@ -34,8 +40,12 @@ def _innermost(lines: Iterable[tuple[str, int]]) -> str:
     """Lines from the outermost frame inwards."""
     own = text = ""
     for path, line in lines:
-        if not path.startswith((f"{PACKAGE}/", "<")) and "/greenlet/" not in path:
+        if not path.startswith((f"{PACKAGE}/", "<")) and not _is_a_library(path):
             own = f"{path}:{line}"
-        elif not path.startswith((*EXECUTES, "<")):
+        elif path.startswith(f"{PACKAGE}/") and not path.startswith(EXECUTES):
             text = f"{path}:{line}"
     return own or text
+
+
+def _is_a_library(path: str) -> bool:
+    return bool(LIBRARIES.search(path)) or (path.startswith(STANDARD) and "-packages/" not in path)
