@@ -43,10 +43,11 @@ FEW = {
     "test_all_cpus_at_once_while_they_register_and_take_away": 0,
     "test_one_may_not_be_stopped_for_ever_while_another_is_fenced": 0,
     # A loop of its own is compiled for each case.
-    "test_compiled_every_worker_loses_nothing": 1,
-    "test_compiled_every_lock_loses_nothing": 1,
+    "test_compiled_every_worker_loses_nothing": 0,
+    "test_compiled_every_lock_loses_nothing": 0,
     "test_the_kernels_scenarios_compiled": 0,
-    "test_a_plugin_that_a_page_shows_runs": 1,
+    "test_ia64_addresses_put_all_tasks_into_one_bucket_and_lengthen_the_walk": 0,
+    "test_a_plugin_that_a_page_shows_runs": 0,
     "test_a_program_that_a_page_shows_runs": 0,
     "test_a_file_that_the_documents_show_runs": 1,
     "test_the_example_prints_what_readme_shows": 0,
@@ -78,14 +79,14 @@ FEW = {
     "test_the_kernels_scenarios_plain": 8,
     "test_one_call_each_is_right_under_every_interleaving": 8,
     "test_chained_calls_are_right_under_every_interleaving_even_when_some_are_missed": 1,
-    "test_every_bit_of_every_checked_word_is_found_and_named": 1,
+    "test_every_bit_of_every_checked_word_is_found_and_named": 0,
     "test_a_holder_and_a_waiter_may_die_one_after_the_other": 2,
     "test_a_recoverer_in_the_queue_is_not_held_up_by_the_next_death": 1,
-    "test_nobody_waits_for_a_cpu_that_died_holding_the_lock_or_in_its_queue": 3,
+    "test_nobody_waits_for_a_cpu_that_died_holding_the_lock_or_in_its_queue": 1,
     "test_both_executors_visit_the_same_states_of_the_kernels_path": 1,
     "test_the_report_is_one_small_file_that_loads_nothing": 1,
-    "test_any_sequence_of_calls_and_registrations_does_what_the_naive_model_says": 2,
-    "test_a_damaged_arena_is_refused_or_audited_and_never_a_signal_or_a_hang": 2,
+    "test_any_sequence_of_calls_and_registrations_does_what_the_naive_model_says": 1,
+    "test_a_damaged_arena_is_refused_or_audited_and_never_a_signal_or_a_hang": 1,
 }
 """Tests of which the short selection keeps that many cases only; the others have the marker `full`. Their kinds stay: what is
 left out altogether has a neighbour that does the same with less."""

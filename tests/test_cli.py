@@ -47,7 +47,7 @@ def bench(tmp_path, *options):
 
 
 def test_bench_writes_what_the_contract_says(tmp_path, capsys):
-    code, result = bench(tmp_path, "--worker", "hot", "--cpus", "1", "--lock", "ttas")
+    code, result = bench(tmp_path, "--worker", "hot", "--cpus", "1", "--lock", "sem")
 
     assert code == 0
     assert {"schema", "command", "argv", "version", "seed", "machine", "suite", "cells", "ratios"} <= result.keys()

@@ -67,7 +67,8 @@ def every_trial():
         for trial in trials.of(lock_of(name).abilities):
             for size in trials.sizes(trial):
                 is_large = size in LARGE.get((name, trial), []) or (name, trial, size) == ("owner", "take over", (3, 1, 1))
-                marks = [pytest.mark.full] if is_large else []
+                has_a_smaller = size[0] > 2 and trial in ("gate", "repair")
+                marks = [pytest.mark.full] if is_large or has_a_smaller else []
                 if not is_large or trial == "combine":
                     yield pytest.param(name, trial, size, marks=marks, id=f"{name}-{trial}-{'x'.join(map(str, size))}")
 

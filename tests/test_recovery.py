@@ -119,7 +119,7 @@ COMPLETE = {
 @pytest.mark.parametrize(
     ("scheme", "lock", "at"),
     [
-        pytest.param(*build, at, marks=() if (build, at) == (("global", "pthread-robust"), 30) else pytest.mark.full)
+        pytest.param(*build, at, marks=() if (build, at) == (("hashed", "sem"), 10) else pytest.mark.full)
         for build, steps in COMPLETE.items()
         for at in steps
     ],

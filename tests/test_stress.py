@@ -38,7 +38,7 @@ EVERYTHING = (
 SOUND = {"lost": 0, "doubled": 0, "stuck": 0, "count_errors": 0, "other": 0, "findings": []}
 
 
-def stressed(worker="hot", scheme="hashed", lock="owner", kills=300, fault="random=kill", mutant="", nr_cpus=2, **plan):
+def stressed(worker="hot", scheme="hashed", lock="sem", kills=300, fault="random=kill", mutant="", nr_cpus=2, **plan):
     build = replace(build_of(worker, scheme, lock, nr_cpus=nr_cpus), recoverable=True, mutant=mutant)
     plan = {"round_kills": max(1, kills // 3), "seed": 1, **plan}
     return run(build, Sizes(), Plan(kills, terms=spec.parse(fault), **plan))
@@ -322,14 +322,14 @@ def test_a_lock_that_lets_two_in_is_caught(tmp_path):
 
 def test_damage_between_rounds_is_found_named_and_repaired():
     damage = "random=kill;arena=flip;arena=cycle;arena=cross;arena=wild"
-    found = stressed("hot", "hashed", "owner", kills=200, fault=damage, round_kills=10)
+    found = stressed(kills=200, fault=damage, round_kills=10)
     assert {name: found[name] for name in SOUND} == SOUND
     assert found["damaged"] == 4 * found["rounds"] > 40
 
 
 def test_damage_that_the_audit_does_not_see_is_a_finding(monkeypatch):
     monkeypatch.setattr("shmkret.stress.damage.audit", lambda *args: [])
-    found = stressed("hot", "hashed", "owner", kills=20, fault="random=kill;arena=cycle", round_kills=10)
+    found = stressed(kills=20, fault="random=kill;arena=cycle", round_kills=10)
     assert found["findings"][0].startswith("damage not found: instances.next[")
 
 
@@ -444,12 +444,12 @@ def test_a_specification_is_read_as_written():
 
 
 def test_the_command_prints_one_object_as_its_contract_says(capsys):
-    assert main(["stress", "--kills", "60", "--lock", "owner", "--seed", "3", "--json", "-"]) == 0
+    assert main(["stress", "--kills", "60", "--lock", "sem", "--seed", "3", "--json", "-"]) == 0
     output = capsys.readouterr()
     found = json.loads(output.out)
     assert (found["command"], found["seed"]) == ("stress", 3)
     (one,) = found["runs"]
-    assert one["replay"] == "shmkret stress --kills 60 --lock owner --seed 3 --json -"
+    assert one["replay"] == "shmkret stress --kills 60 --lock sem --seed 3 --json -"
     assert set(one["recovery_ms"]) == {"p50", "p99", "max"}
     assert one["kills"] >= 60
 
