@@ -7,7 +7,6 @@ import os
 import random
 import re
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from shmkret.arena.chains import FREE_LISTS, HUNG, OF_TASK, Chain, hung
 from shmkret.arena.layout import HEADER_BYTES
 from shmkret.arena.segment import Arena
 from shmkret.audit import arenas
-from shmkret.audit.checks import audit, checked_words, not_given_back
+from shmkret.audit.checks import audit, checked_words, left_open, not_given_back
 from shmkret.audit.findings import sentences
 from shmkret.audit.repair import _order, repair
 from shmkret.cli.main import main
@@ -30,39 +29,16 @@ from shmkret.kernel.task import call_site
 from shmkret.locks import acquire, acquire_unless, mcs, release
 from shmkret.machines import native, plain
 from shmkret.machines.plain import PlainMachine
-from shmkret.machines.sizes import Sizes
 from shmkret.machines.world import World
-from shmkret.recovery.taking import LIVE
-from shmkret.stress.crash_points import rounds
 from shmkret.stress.damage import damage as make_damage
 from shmkret.stress.damage import mended
 from shmkret.text import atomics
 from shmkret.text.atomics import NIL
+from tests.in_use import SIZES, arena_in_use
 from tests.worlds import build_of
 
 LINKS = {("instances", "next"), ("buckets", "first"), ("probes", "free"), ("registry", "slab"), ("scheme.used", "first")}
 COUNTS = {"calls", "hits", "returns", "flushed", "refused", "nmissed", "kp_nmissed", "gone_nmissed", "gone_kp_nmissed"}
-
-
-SIZES = Sizes(maxactive=4, probes=2)
-
-
-@contextmanager
-def arena_in_use(scheme, *, lock="ttas", worker="sleepers", is_named=False):
-    """An arena with instances in flight, some on free lists, some on the slab, recoverable if it can be; no CPU is at work."""
-    build = replace(build_of(worker, scheme, lock), recoverable=scheme != "objpool")
-    world = World.of(build, SIZES)
-    with world.create_arena(world.geometry(int(build.recoverable)), named=is_named) as arena:
-        machine = PlainMachine(build.common_cache())
-        native.free_locks(world, arena, machine)
-        arena.records("runqueues")["quiescent"] = 1
-        arena.records("recovery")["life"][: 1 + build.recoverable] = LIVE
-        arena.records("tasks")["address"] = arena.records("tasks")["address"][0]  # one bucket for all
-        k = plain.kernel(world, arena)
-        with atomics.use(machine):
-            rounds(k, 0, (0, 1))
-        assert audit(arena, build.scheme) == []
-        yield arena, build
 
 
 def bits_of(arena, build):
@@ -148,6 +124,55 @@ def names_of(section, field, i):
         "first": [f"bucket {i}", "instance"],
         "slab": ["slab", "instance"],
     }[field]
+
+
+@pytest.mark.parametrize("scheme", ["global", "hashed"])
+@pytest.mark.parametrize("field", ["hits", "refused", "nmissed", "kp_nmissed"])
+def test_what_one_cpu_counts_too_much_and_another_too_little_is_told_of_both(scheme, field):
+    with arena_in_use(scheme) as (arena, build):
+        counts = arena.records("misses" if "miss" in field else "cpus")[field].reshape(arena.geometry.nr_slots, -1)
+        counts[0, 0] += 1
+        counts[1, 0] -= 1
+        calls, (none, one) = arena.records("cpus")["calls"], sentences(audit(arena, build.scheme))
+
+    assert none.startswith(f"cpu 0: {calls[0]} calls, but ")
+    assert one.startswith(f"cpu 1: {calls[1]} calls, but ")
+
+
+@pytest.mark.parametrize("field", ["hits", "refused"])
+def test_where_misses_are_counted_together_a_cpu_has_no_more_hits_than_calls(field):
+    with arena_in_use("objpool") as (arena, build):
+        arena.records("cpus")[field][0] += 1
+        arena.records("cpus")[field][1] -= 1
+        (wrong,) = sentences(audit(arena, build.scheme))
+
+        calls, hits, refused = (arena.records("cpus")[name][0] for name in ("calls", "hits", "refused"))
+        assert wrong == f"cpu 0: {calls} calls, and more than these have been hits ({hits}) or refused ({refused})"
+
+
+@pytest.mark.parametrize(("opened", "told"), [(0, False), (2, False), (-2, False), (3, True), (-3, True)])
+def test_who_died_twice_may_have_left_two_calls_open_and_no_more(opened, told):
+    with arena_in_use("hashed") as (arena, _):
+        arena.records("recovery")["open_calls"][1] = opened
+        said = sentences(left_open(arena, [0, 2]))
+
+    assert said == [f"cpu 1: {opened} calls have come to no end, and it has died 2 times"] * told
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "words"),
+    [
+        ("cpus", "calls", "cpu 0 died in a call, which does not count"),
+        ("misses", "kp_nmissed", "cpu 0 died in a call that it had counted as missed, and which counts"),
+    ],
+)
+def test_whichever_of_two_counts_a_dead_cpu_had_not_come_to_is_put_right(section, field, words):
+    with arena_in_use("hashed") as (arena, build):
+        arena.records(section)[field][0] += 1
+        assert audit(arena, build.scheme) != []
+
+        assert words in repair(arena, build.scheme, build.lock)
+        assert audit(arena, build.scheme) == []
 
 
 @pytest.mark.parametrize("scheme", ["global", "hashed"])

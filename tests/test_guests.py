@@ -50,19 +50,26 @@ def ended(*processes):
         process.communicate()
 
 
+def begins_in_s():
+    """How long a process of ours takes to begin, now."""
+    began = time.monotonic()
+    subprocess.run([*SHMKRET, "list", "locks"], capture_output=True)
+    return time.monotonic() - began
+
+
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize(
-    ("lock", "deaths", "seconds"),
+    ("lock", "deaths"),
     [
-        ("owner", 2, 8),
-        pytest.param("owner", 4, 14, marks=pytest.mark.full),
-        pytest.param("sem", 4, 14, marks=pytest.mark.full),
-        pytest.param("pthread-robust", 4, 14, marks=pytest.mark.full),
+        ("owner", 2),
+        pytest.param("owner", 4, marks=pytest.mark.full),
+        pytest.param("sem", 4, marks=pytest.mark.full),
+        pytest.param("pthread-robust", 4, marks=pytest.mark.full),
     ],
 )
-def test_guests_come_die_and_are_recovered(lock, deaths, seconds):
+def test_guests_come_die_and_are_recovered(lock, deaths):
     """Two want the one slot; now the one that has it is killed, now its child, which is the CPU."""
-    run, name = started_run(lock, seconds)
+    run, name = started_run(lock, 3 + 3 * (deaths + 1) * begins_in_s())
     guests = []
     try:
         guests.append(starts("join", name))
@@ -87,7 +94,9 @@ def test_guests_come_die_and_are_recovered(lock, deaths, seconds):
         assert 1 <= found["lost_guests"] <= deaths + 2
         assert found["kills"] > 0
         for guest in guests:
-            assert re.search(r"^[\d,]+ calls$", guest.communicate(timeout=30)[0], re.MULTILINE)
+            came_in, said = guest.communicate(timeout=30)
+            is_late = f"{name}: No such file" in said  # on a busy machine the run is over before it looks
+            assert is_late or re.search(r"^[\d,]+ calls$", came_in, re.MULTILINE), said
         assert not (SHM / name).exists()
     finally:
         ended(run, *guests)

@@ -25,6 +25,7 @@ from shmkret.moves.intents import end_wait, pass_gate
 from shmkret.recovery import taking as survive
 from shmkret.stress import faults, shortage, spec, unprotected
 from shmkret.stress.nemesis import Plan
+from shmkret.stress.record import Record
 from shmkret.stress.session import run
 from shmkret.text import atomics
 from shmkret.text.atomics import NIL
@@ -126,6 +127,31 @@ def test_one_may_not_be_stopped_for_ever_while_another_is_fenced():
 def test_a_run_in_which_nothing_happened_did_not_hold(options, what):
     (finding,) = stressed(**options)["findings"]
     assert what in finding
+
+
+def test_calls_that_came_to_no_end_are_no_more_than_deaths(monkeypatch):
+    """One whose death is not counted is one too many."""
+    monkeypatch.setattr(Record, "add_deaths", lambda *_: None)
+    found = stressed(kills=200)
+
+    assert found["open_calls"] > 0
+    assert all(
+        re.fullmatch(r"cpu \d: -?\d+ calls have come to no end, and it has died 0 times", what) for what in found["findings"]
+    )
+    assert found["findings"]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("how", [["--kills", "60"], ["--fault", "nth=all"]])
+def test_a_refusal_that_is_not_counted_is_a_finding(how, tmp_path):
+    """Recovery makes the books balance, so that they alone would say nothing of it."""
+    asked = ["refused-and-not-counted", "stress", "--worker", "refuse", "--lock", "ttas", *how, "--json", "-"]
+    environment = {**os.environ, "SHMKRET_CACHE_DIR": str(tmp_path)}  # what a loop is compiled of is the slip's own
+    command = [sys.executable, "-m", "shmkret.cli.patched", *asked]
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment)
+
+    assert ended.returncode == 1, ended.stderr
+    assert "calls have come to no end, and it has died" in ended.stdout
 
 
 def test_a_recoverer_that_dies_by_itself_is_named_at_once(monkeypatch):

@@ -1,6 +1,8 @@
 """The audit of a quiet arena: every instance in exactly one place, no cycles, the books balanced.
 
-Always    calls = hits + nmissed + kp.nmissed + refused, over all kretprobes, those that are gone included
+Always    calls = hits + nmissed + kp.nmissed + refused, over all kretprobes, those that are gone included; where the run is
+          recoverable, of each CPU by itself; elsewhere a CPU has no more hits and refused calls than calls
+          a death leaves one call open, or none, or the count of one that has missed its probe is ahead of the count of calls
           hits = returns + flushed + in flight
           a task that stands outside every probed call has no instance in flight
           where the run is recoverable: a task's instances hang in the order of its calls, the newest first
@@ -12,7 +14,7 @@ Always    calls = hits + nmissed + kp.nmissed + refused, over all kretprobes, th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -296,6 +298,48 @@ def _books(arena: Arena, in_flight: int | None) -> list[Finding]:
     wrong = []
     if c["calls"] != sum(outcomes):
         wrong.append(Finding(kinds.CALLS, "books", c["calls"], outcomes))
+    elif arena.geometry.recoverable:
+        wrong += _rows(arena)
+    else:
+        wrong += _more_than_calls(arena)
     if in_flight is not None and c["hits"] != c["returns"] + c["flushed"] + in_flight:
         wrong.append(Finding(kinds.HITS, "books", c["hits"], ends))
     return wrong
+
+
+def outcomes_of_cpus(arena: Arena) -> tuple[list[int], list[tuple[int, ...]]]:
+    """Of each slot of a recoverable arena: its calls of kretprobes; and its hits, nmissed, kp.nmissed and refused calls."""
+    cpus, misses = arena.records("cpus"), arena.records("misses")
+    of_kretprobes = arena.records("probes")["kind"] == KRETPROBE
+    nmissed, kp_nmissed = (misses[field].reshape(arena.geometry.nr_slots, -1) for field in ("nmissed", "kp_nmissed"))
+    columns = (cpus["hits"], nmissed.sum(1), kp_nmissed[:, of_kretprobes].sum(1), cpus["refused"])
+    return cpus["calls"].tolist(), list(zip(*(column.tolist() for column in columns), strict=True))
+
+
+def _rows(arena: Arena) -> Iterator[Finding]:
+    """The sum of all hides what one CPU counts too little and another too much."""
+    for cpu, (calls, outcomes) in enumerate(zip(*outcomes_of_cpus(arena), strict=True)):
+        if calls != sum(outcomes):
+            yield Finding(kinds.ROW, cpu, calls, outcomes)
+
+
+def _more_than_calls(arena: Arena) -> Iterator[Finding]:
+    """There misses are counted by all CPUs together."""
+    cpus = arena.records("cpus")
+    rows = zip(*(cpus[field].tolist() for field in ("calls", "hits", "refused")), strict=True)
+    for cpu, (calls, hits, refused) in enumerate(rows):
+        if hits + refused > calls:
+            yield Finding(kinds.MORE, cpu, calls, (hits, refused))
+
+
+def left_open(arena: Arena, deaths: Sequence[int]) -> list[Finding]:
+    """CPUs that recovery has found in more calls than they can have died in. deaths: of each CPU, since the arena was made.
+
+    Recovery sets the calls of a CPU to what came of them, so that nothing else tells what was never counted.
+    """
+    opened = arena.records("recovery")["open_calls"].tolist()
+    return [
+        Finding(kinds.OPEN, cpu, calls, died)
+        for cpu, (calls, died) in enumerate(zip(opened, deaths, strict=False))
+        if abs(calls) > died
+    ]

@@ -22,7 +22,7 @@ import numpy as np
 from shmkret.arena.chains import FREE, HUNG, THE_SLAB, Chain, Listed, Walked, instances_on, list_name, walk_all
 from shmkret.arena.records import KRETPROBE
 from shmkret.arena.segment import Arena
-from shmkret.audit.checks import homes
+from shmkret.audit.checks import homes, outcomes_of_cpus
 from shmkret.errors import ArenaError
 from shmkret.machines.plain import PlainMachine, lock_arrays
 from shmkret.moves.intents import (
@@ -226,16 +226,15 @@ def _write_states(arena: Arena, lists: list[Walked]) -> list[str]:
 
 
 def _close_calls(arena: Arena) -> list[str]:
-    """A CPU that was in one call more than it has ended has died in it."""
-    cpus, misses = arena.records("cpus"), arena.records("misses")
-    nr_slots = arena.geometry.nr_slots
-    of_kretprobes = arena.records("probes")["kind"] == KRETPROBE
-    missed = misses["nmissed"].reshape(nr_slots, -1).sum(1)
-    missed = missed + misses["kp_nmissed"].reshape(nr_slots, -1)[:, of_kretprobes].sum(1)
-    open_calls = cpus["calls"] - cpus["hits"] - cpus["refused"] - missed
-    died = np.flatnonzero(open_calls == 1).tolist()
-    cpus["calls"][died] -= 1
-    return [f"cpu {cpu} died in a call, which does not count" for cpu in died]
+    """A CPU that was in one call more than it has ended has died in it; one that has ended one more has died as it missed it."""
+    calls, outcomes = outcomes_of_cpus(arena)
+    opened = {cpu: n - sum(of) for cpu, (n, of) in enumerate(zip(calls, outcomes, strict=True))}
+    died = [cpu for cpu, n in opened.items() if abs(n) == 1]
+    for cpu in died:
+        arena.records("cpus")["calls"][cpu] -= opened[cpu]
+    return [f"cpu {cpu} died in a call, which does not count" for cpu in died if opened[cpu] == 1] + [
+        f"cpu {cpu} died in a call that it had counted as missed, and which counts" for cpu in died if opened[cpu] == -1
+    ]
 
 
 def _free_locks(arena: Arena, lock: Plugin) -> list[str]:

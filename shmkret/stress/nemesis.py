@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from shmkret.arena.segment import Arena
-from shmkret.audit.checks import audit, not_given_back
+from shmkret.audit.checks import audit, left_open, not_given_back
 from shmkret.audit.findings import COUNTS, DOUBLED, LOST, sentences
 from shmkret.host import ofd, posix
 from shmkret.host.processes import wait_until
@@ -96,6 +96,7 @@ class Nemesis:
         """Rounds until the kills are done, or something is wrong."""
         self.rng = random.Random(f"{plan.seed} {incarnation}")
         self.plan = plan
+        self.incarnation = incarnation
         with Supervisor(self.arena, self.control, self.machines.start, self.machines.announce, self.cores) as self.supervisor:
             self.stage = Stage(
                 self.arena,
@@ -217,7 +218,9 @@ class Nemesis:
     def _audit(self) -> list[str]:
         self.record.add("rounds")
         held = native.still_held(self.world, self.arena, self.machine)
-        found = [*audit(self.arena, self.world.build.scheme), *not_given_back(held)]
+        # A nemesis may have died before it counted the death of a CPU, and those of all others came with its own.
+        deaths = [died + self.incarnation for died in self.record.deaths(self.nr_cpus)]
+        found = [*audit(self.arena, self.world.build.scheme), *left_open(self.arena, deaths), *not_given_back(held)]
         for finding in found:
             if finding.kind in (LOST, DOUBLED):
                 self.record.add(finding.kind, finding.seen)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import mmap
+from collections.abc import Iterable
 
 import numpy as np
 
 MOST_TIMES = 1 << 20
 """Recovery times that are kept; later ones replace the oldest."""
 MOST_TERMS = 64
+MOST_SLOTS = 256
 FINDINGS_BYTES = 1 << 16
 NOTE_BYTES = 256
 COUNTS = (
@@ -42,12 +44,13 @@ class Record:
     """
 
     def __init__(self) -> None:
-        sizes = (8 * len(COUNTS), 8 * 2 * MOST_TERMS, 4 * MOST_TIMES)
+        sizes = (8 * len(COUNTS), 8 * 2 * MOST_TERMS, 8 * MOST_SLOTS, 4 * MOST_TIMES)
         self._words = sum(sizes)
         self._map = mmap.mmap(-1, self._words + FINDINGS_BYTES + NOTE_BYTES)
         self.counts = np.frombuffer(self._map, np.int64, len(COUNTS))
         self._terms = np.frombuffer(self._map, np.int64, 2 * MOST_TERMS, sizes[0]).reshape(MOST_TERMS, 2)
-        self._times = np.frombuffer(self._map, np.uint32, MOST_TIMES, sizes[0] + sizes[1])
+        self._deaths = np.frombuffer(self._map, np.int64, MOST_SLOTS, sum(sizes[:2]))
+        self._times = np.frombuffer(self._map, np.uint32, MOST_TIMES, sum(sizes[:3]))
 
     def add(self, name: str, n: int = 1) -> None:
         """Count."""
@@ -75,6 +78,15 @@ class Record:
     def missed(self, term: int) -> int:
         """How many of them took what there was."""
         return int(self._terms[term, 1])
+
+    def add_deaths(self, slots: Iterable[int]) -> None:
+        """Count a death of each of these."""
+        for slot in slots:
+            self._deaths[slot] += 1
+
+    def deaths(self, nr_slots: int) -> list[int]:
+        """How often the process of each slot has died, and not ended because it was told to."""
+        return self._deaths[:nr_slots].tolist()  # type: ignore[no-any-return]
 
     def add_time(self, ns: int) -> None:
         """From SIGKILL until every lock of the dead CPU was free, in ns."""

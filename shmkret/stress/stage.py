@@ -93,7 +93,9 @@ class Stage:
         dead = self.supervisor.bury(wait_ms)
         self.record.add("raised", self.supervisor.raised)
         self.record.add("lost_guests", self.supervisor.lost_guests)
+        self.record.add_deaths(self.supervisor.died)
         self.supervisor.raised = self.supervisor.lost_guests = 0
+        self.supervisor.died = []
         return dead
 
     def kill(self, victims: list[int]) -> list[int]:

@@ -80,6 +80,8 @@ class Supervisor:
         """Slots that are a process's which was not started here: see shmkret.stress.guests."""
         self.ends: dict[int, str] = {}
         """How the last process of each slot has ended."""
+        self.died: list[int] = []
+        """Slots whose process has died, since somebody has looked. Of a guest that is gone nobody knows how it ended."""
         self.lost_guests = 0
         """Guests that died before they were told to stop."""
         self.raised = 0
@@ -212,6 +214,7 @@ class Supervisor:
         raised = slot < self.nr_cpus and how == f"exit status {RAISED}"
         killed = slot in self.expected and how == "SIGKILL"
         self.raised += raised
+        self.died += [] if told else [slot]
         self.expected_exit.discard(slot)
         if not told and not raised and not killed:
             who = f"cpu {slot}" if slot < self.nr_cpus else f"the recoverer in slot {slot}"
@@ -224,6 +227,7 @@ class Supervisor:
         gone = [slot for slot in self.guests if not ofd.is_locked(self.arena.fd, slot)]
         for slot in gone:
             self.guests.discard(slot)
+            self.died.append(slot)
             self.lost_guests += self.control.phase() != STOP
             self._announce[slot]()
             self.say("pid", slot, 0)
