@@ -80,6 +80,10 @@ FEW = {
     "test_both_halves_of_a_call_are_timed_in_a_run_apart": 0,
     "test_a_trial_whose_cpus_do_not_come_to_their_start_is_no_outcome": 0,
     "test_a_flipped_bit_of_a_list_is_repaired_and_tasks_find_their_newest_first": 1,
+    "test_any_of_the_calls_may_be_refused": 0,
+    "test_a_path_with_locks_makes_others_wait_for_who_has_stopped_and_is_shown_again": 0,
+    "test_each_tier_finds_a_bug_and_the_same_one_each_time": 2,
+    "test_what_was_shown_of_a_lock_stands_with_the_result": 0,
     # The same for each of many.
     "test_plain_every_worker_on_every_scheme": 16,
     "test_plain_every_lock_loses_nothing": 10,

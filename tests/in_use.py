@@ -4,6 +4,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from shmkret.audit.checks import audit
+from shmkret.audit.findings import sentences
 from shmkret.machines import native, plain
 from shmkret.machines.plain import PlainMachine
 from shmkret.machines.sizes import Sizes
@@ -30,5 +31,5 @@ def arena_in_use(scheme, *, lock="ttas", worker="sleepers", is_named=False):
         k = plain.kernel(world, arena)
         with atomics.use(machine):
             rounds(k, 0, (0, 1))
-        assert audit(arena, build.scheme) == []
+        assert sentences(audit(arena, build.scheme)) == []
         yield arena, build

@@ -93,6 +93,11 @@ def reasons(seen, of=CELL, about=ABOUT, seconds=0.3):
     return judged([*[SOUND] * (ENOUGH - 1), replace(SOUND, conditions=seen)], of, about, seconds)
 
 
+def only(found):
+    assert len(found) == 1, f"one reason to doubt, and not {found}"
+    return found[0]
+
+
 # The kernel's books.
 
 
@@ -108,9 +113,17 @@ def reasons(seen, of=CELL, about=ABOUT, seconds=0.3):
     ],
 )
 def test_what_the_kernels_books_say_raises_its_own_doubt(books, after, seconds, words):
-    (reason,) = reasons(books.repetition([{}, {}], after, seconds), seconds=seconds)
+    reason = only(reasons(books.repetition([{}, {}], after, seconds), seconds=seconds))
 
     assert words in reason
+
+
+def test_one_repetition_that_waited_is_enough_beside_others_that_did_not(books):
+    quiet = books.repetition([{}, {}], [{}, {}], 0.3)
+    bad = books.repetition([{}, {}], [{"waited_ns": 60_000_000}, {}], 0.3)
+    samples = [replace(SOUND, conditions=seen) for seen in (*[quiet] * ENOUGH, bad)]
+
+    assert "a CPU waited 20% of the window for its core" in only(judged(samples))
 
 
 def test_quiet_books_raise_no_doubt(books):
@@ -146,7 +159,7 @@ def test_cores_of_two_kinds_are_not_doubted(books):
 
 def test_a_core_that_stays_below_its_own_maximum_is_doubted(books):
     slow = [{}, {"mhz": 1200, "most": 3000}]
-    (reason,) = reasons(books.repetition(slow, slow, 0.3))
+    reason = only(reasons(books.repetition(slow, slow, 0.3)))
 
     assert "core 1's clock was 1200 MHz, and might be 3000" in reason
 
@@ -166,7 +179,7 @@ def test_a_pair_of_cores_that_stays_below_the_slowest_is_seen_to_change(monkeypa
     seen = Conditions().with_ways(before, transfer.ways_ns(cores, None))
 
     assert seen.transfer_ns == (150.0, 150.0)
-    (reason,) = reasons(seen)
+    reason = only(reasons(seen))
     assert "31 ns from core 1 to core 2 at one time and 120 ns at another" in reason
 
 
@@ -188,7 +201,7 @@ def test_sleeping_waiters_are_doubted_on_a_virtual_machine_only(books):
     books.put(books.proc / "cpuinfo", "vendor_id\t: GenuineIntel\nflags\t\t: fpu sse")
     real = {**machine.describe(), "governor": None}
 
-    (reason,) = reasons(seen, about=virtual)
+    reason = only(reasons(seen, about=virtual))
     assert "slept 3000 times a second: on a virtual machine (idle driver: haltpoll)" in reason
     assert reasons(seen, about=real) == []
 
@@ -197,7 +210,7 @@ def test_a_governor_is_doubted(books):
     for core in topology.allowed_cores():
         books.put(books.cpus / f"cpu{core}/cpufreq/scaling_governor", "powersave")
 
-    (reason,) = reasons(Conditions(), about=machine.describe())
+    reason = only(reasons(Conditions(), about=machine.describe()))
     assert "the frequency governor is powersave" in reason
 
 
@@ -219,7 +232,7 @@ def test_windows_that_hardly_overlap_are_doubted():
 
 
 def test_samples_that_scatter_are_doubted():
-    (reason,) = judged([replace(SOUND, rate=rate) for rate in np.linspace(0.5e6, 1.5e6, ENOUGH)])
+    reason = only(judged([replace(SOUND, rate=rate) for rate in np.linspace(0.5e6, 1.5e6, ENOUGH)]))
 
     assert re.match(r"the interval spans \d+% of the median", reason)
 
@@ -412,7 +425,7 @@ def test_a_timed_run_like_the_measured_one_is_not_doubted():
 
 
 def test_a_timed_run_that_is_slower_is_doubted():
-    (reason,) = of_timed(rate=0.85e6)
+    reason = only(of_timed(rate=0.85e6))
 
     assert reason.startswith("where locks were timed: calls were 15% slower than in the run that is measured")
 
@@ -420,7 +433,7 @@ def test_a_timed_run_that_is_slower_is_doubted():
 def test_waits_that_add_up_to_more_than_the_calls_took_are_doubted():
     """2 CPUs, 1e6 calls a second: 2000 ns a call. 3000 calls took one lock each."""
     counts = np.array([0, 3000])
-    (reason,) = of_timed(latency.Histogram(counts, 3000 * 2100, 9999, 60_000, 3000, 1))
+    reason = only(of_timed(latency.Histogram(counts, 3000 * 2100, 9999, 60_000, 3000, 1)))
 
     assert "the waits add up to 2080 ns a call, and a call took 2020 ns" in reason
     assert of_timed(latency.Histogram(counts, 3000 * 2050, 9999, 60_000, 3000, 1)) == []

@@ -187,6 +187,15 @@ def test_each_kind_of_finding_is_provoked_by_its_own_damage(kind):
     assert kind in kinds
 
 
+def test_a_probe_of_a_kind_that_there_is_not_is_told_though_it_has_no_instances():
+    with arena_in_use("hashed") as (arena, build):
+        none = arena.records("probes")["registered"].tolist().index(UNREGISTERED)
+        arena.records("probes")["registered"][none], arena.records("probes")["kind"][none] = REGISTERED, 77
+        (found,) = audit(arena, build.scheme)
+
+    assert str(found) == f"probe {none} says that it is of kind 77 and in state {REGISTERED}, and none at rest is"
+
+
 def test_every_sentence_that_there_is_can_be_provoked():
     """These are said by others than audit(), of what is no list and no count of the arena's."""
     with arena_in_use("hashed") as (arena, _):

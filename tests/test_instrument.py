@@ -227,6 +227,8 @@ def test_thousands_of_samples_have_an_interval_too():
         (Estimate(0.95, (0.94, 0.96)), 0.02, "slower, significant"),
         (Estimate(1.05, (1.04, 1.06)), 0.02, "faster, significant"),
         (Estimate(0.985, (0.98, 0.99)), 0.02, "not significant"),
+        (Estimate(1.015, (1.01, 1.02)), 0.02, "not significant"),
+        (Estimate(1.05, (1.00, 1.10)), 0.0, "not significant"),
         (Estimate(0.95, (0.90, 1.00)), 0.0, "not significant"),
         (Estimate(0.95, (0.91, 0.99)), 0.02, "slower, significant"),
     ],

@@ -55,15 +55,17 @@ def test_the_rank_of_an_interval_of_the_median_is_that_of_the_sign_tests_tables(
     assert statistics._last_rank(n)[1] == pytest.approx(wide, abs=5e-5)
 
 
-def test_the_interval_of_ten_samples_is_interpolated_as_hettmansperger_and_sheather_do():
-    """d = 2 gives 1 - 22/1024, d = 3 gives 1 - 112/1024; the formula of their section 2 by hand."""
-    wide, narrow = 1 - 22 / 1024, 1 - 112 / 1024
-    part = (wide - 0.95) / (wide - narrow)
-    inwards = 8 * part / (2 + 6 * part)
-    low, high = statistics.median(np.arange(1.0, 11.0)).ci95
+@pytest.mark.parametrize(
+    ("n", "d", "outside", "outside_next", "by_hand"), [(6, 1, 2 / 64, 14 / 64, 0.3571), (10, 2, 22 / 1024, 112 / 1024, 0.6577)]
+)
+def test_an_interval_is_interpolated_as_hettmansperger_and_sheather_do(n, d, outside, outside_next, by_hand):
+    """What lies outside the d-th samples, and the next, is counted by hand; the formula is that of their section 2."""
+    part = (0.05 - outside) / (outside_next - outside)
+    inwards = (n - d) * part / (d + (n - 2 * d) * part)
+    found = statistics.median(np.arange(1.0, n + 1))
 
-    assert inwards == pytest.approx(0.6577, abs=5e-5)
-    assert (low, high) == pytest.approx((2 + inwards, 9 - inwards))
+    assert inwards == pytest.approx(by_hand, abs=5e-5)
+    assert found.ci95 == pytest.approx((d + inwards, n + 1 - d - inwards))
 
 
 @pytest.mark.parametrize(

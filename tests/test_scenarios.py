@@ -87,8 +87,21 @@ def test_the_kernels_scenarios_plain(scheme, arch):
             one_round(k, 0, 0, n)
         bugs = arena.records("cpus")[["bug", "bug_seen", "bug_expected"]].tolist()
 
-        assert bugs == [(0, 0, 0)]
+        assert [f"{oracle.BUGS[bug]}: {seen}, not {expected}" for bug, seen, expected in bugs if bug] == []
         assert sentences(audit(arena, build.scheme)) == LOST[scheme]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_task_of_sparc64_goes_on_at_the_instruction_after_that_too(scheme):
+    """regs->tnpc: nothing here fetches it, where the machine would."""
+    build = build_of("hot", scheme, arch="sparc64", nr_cpus=1)
+    world = World.of(build)
+    with world.create_arena() as arena, atomics.use(plain.PlainMachine(build.common_cache())):
+        k = plain.kernel(world, arena)
+        one_round(k, 0, 0, 0)
+        tasks = arena.records("tasks")[["pc", "npc"]].tolist()
+
+    assert [npc for pc, npc in tasks if pc] == [pc + 4 for pc, _ in tasks if pc] != []
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -407,6 +420,20 @@ def test_unregistering_walks_on_a_cpu_that_is_marked_busy(arch, function):
 # Interrupts at every place.
 
 POLLS = 24
+OUTCOMES = {(1, 2, 0): "h", (1, 1, 1): "m", (0, 1, 0): "-"}
+"""Interrupts, hits, and calls missed: what the interrupt calls is hit; is missed, since a handler is running; none has come."""
+PLACES = {
+    "global": {"arm": "hhhhhh", "x86": "hmmhhh", "trap": "hmmhmh"},
+    "hashed": {"arm": "hhhhmm", "x86": "hmmmmhmm", "trap": "hmmmmhmm"},
+    "objpool": {"arm": "hhhhmm", "x86": "hmmhmm", "trap": "hmmhmm"},
+    "rfc": {"arm": "hhhhhh", "x86": "hmmmmhhh", "trap": "hmmmmhmh"},
+}
+"""Of a call and its return: at which polls an interrupt comes, and what becomes of its own call.
+
+Before the breakpoint it is hit, inside the entry missed; on arm, whose breakpoint masks interrupts, it comes before or after.
+A return through a trap is inside a probe until its end; one that is called is so where the walk is marked, as by `hashed` and
+`objpool`. Under a lock none comes: where there is one, the poll is before it is taken, or after.
+"""
 
 
 def call_interrupted_at(polls):
@@ -425,19 +452,18 @@ def call_interrupted_at(polls):
 @pytest.mark.parametrize("arch", ARCHS)
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_an_interrupt_at_every_place_of_a_call_comes_back_right(scheme, arch):
-    """Raised to come at the n-th poll, for every n: hit, or missed because a handler is running, and never inside a lock."""
+    """Raised to come at the n-th poll, for every n."""
     build = build_of("interrupts", scheme, arch=arch, nr_cpus=1)
-    outcomes = set()
+    came = ""
     for polls in range(1, POLLS):
         with Explored(build, data_size=8) as world:
             outcome = world.explore(call_interrupted_at(polls))
             assert (outcome.violations, outcome.complete) == ([], True), polls
             cpus, records = world.arena.records("cpus"), world.arena.records("probes")
-            outcomes.add((int(cpus["irqs"][0]), int(cpus["hits"][0]), int(records["kp_nmissed"][1])))
+            came += OUTCOMES[int(cpus["irqs"][0]), int(cpus["hits"][0]), int(records["kp_nmissed"][1])]
 
-    # Missed inside a probe, but on arm the breakpoint masks interrupts, and a walk that is not marked misses none.
-    inside = set() if arch == "arm" and scheme != "hashed" else {(1, 1, 1)}
-    assert {(1, 2, 0), (0, 1, 0)} | inside <= outcomes
+    kind = "x86" if arch.startswith("x86") else "arm" if arch == "arm" else "trap"
+    assert came == PLACES[scheme][kind].ljust(POLLS - 1, "-")
 
 
 def test_an_interrupt_under_a_lock_would_be_found(monkeypatch):

@@ -7,7 +7,9 @@
 
 Order     what is left of a chain stays in its order, pieces that have lost their head come last: one broken link is mended
           exactly, so that return probes still find a task's newest instance first
-Counts    an intent that is left says whether its count was made; a call that no CPU will end is no call
+Moves     an instance that was being taken from its list, and is on none, has been taken
+Counts    after the lists: an intent that is left says whether its count was made, where its instance is whether it should be;
+          a call that no CPU will end is no call
 Never     a count that does not add up is changed: there is nothing that says which of them is wrong
 Source    tdb_rescue; the redo of shmkret.recovery.redo, as far as lists that cannot be trusted allow
 """
@@ -62,7 +64,7 @@ def repair(arena: Arena, scheme: Plugin | None, lock: Plugin | None) -> list[str
         raise ArenaError("the run was not recoverable, so that its instances do not say where they are: it cannot be repaired")
     if not all(isinstance(listed, Chain) for listed in arena.lists):
         raise ArenaError("the arena has rings, which cannot be rebuilt")
-    done = [*_settle_intents(arena), *_rebuild(arena), *_close_calls(arena)] if arena.lists else []
+    done = [*_rebuild(arena), *_settle_intents(arena), *_close_calls(arena)] if arena.lists else []
     rebuild = scheme.own("rebuild") if scheme is not None else None
     if scheme is not None and rebuild is not None:
         with blamed([scheme.path], "rebuild()"):
@@ -71,7 +73,7 @@ def repair(arena: Arena, scheme: Plugin | None, lock: Plugin | None) -> list[str
 
 
 def _settle_intents(arena: Arena) -> list[str]:
-    """The move of a CPU is done if its instance says so, and else not: its count follows."""
+    """The move of a CPU is done if its instance now is where it leads to, and else not: its count follows."""
     recovery, cpus, states = (arena.records(name) for name in ("recovery", "cpus", "instances"))
     recovery["held"] = 0
     done = []
@@ -115,13 +117,19 @@ def _rebuild(arena: Arena) -> list[str]:
         for ri in one.order.tolist():
             found[ri].append(one.listed)
     places = {}
-    place = _places(arena)
+    place, taken = _places(arena), _being_taken(arena)
     for ri in found:
         state = int(instances["state"][ri])
         says = state if state in (IN_FLIGHT, AT_REST) or HAND <= state < HAND + arena.geometry.nr_slots else None
         hung = says == IN_FLIGHT if says is not None else any(listed.kind == HUNG for listed in found[ri])
-        places[ri] = place(ri, hung)
+        places[ri] = place(ri, hung and (bool(found[ri]) or ri not in taken))
     return _hang(arena, places) + _write_states(arena, list(walk_all(arena)))
+
+
+def _being_taken(arena: Arena) -> set[int]:
+    """Instances that a CPU had begun to take from the list of their task."""
+    intents = arena.records("recovery")["intent"].tolist()
+    return {instance_of(intent) for intent in intents if op_of(intent) == REM}
 
 
 def _places(arena: Arena) -> Callable[[int, bool], Place]:
@@ -226,7 +234,7 @@ def _write_states(arena: Arena, lists: list[Walked]) -> list[str]:
 
 
 def _close_calls(arena: Arena) -> list[str]:
-    """A CPU that was in one call more than it has ended has died in it; one that has ended one more has died as it missed it."""
+    """A CPU that was in one call more than it has ended has died in it; in one fewer, as it missed it."""
     calls, outcomes = outcomes_of_cpus(arena)
     opened = {cpu: n - sum(of) for cpu, (n, of) in enumerate(zip(calls, outcomes, strict=True))}
     died = [cpu for cpu, n in opened.items() if abs(n) == 1]
