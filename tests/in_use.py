@@ -31,5 +31,6 @@ def arena_in_use(scheme, *, lock="ttas", worker="sleepers", is_named=False):
         k = plain.kernel(world, arena)
         with atomics.use(machine):
             rounds(k, 0, (0, 1))
-        assert sentences(audit(arena, build.scheme)) == []
+        wrong = sentences(audit(arena, build.scheme))
+        assert wrong == [], wrong
         yield arena, build

@@ -209,8 +209,8 @@ def test_a_task_whose_older_call_would_return_first_is_found_and_named(scheme, w
         first[bucket] = order[0]
         for ri, after in zip(order, [*order[1:], NIL], strict=True):
             following[ri] = after
-        (wrong,) = sentences(audit(arena, build.scheme, at_rest=False))
-        assert wrong == f"bucket {bucket}: task 0 would return from instance {older} before the newer {newer}"
+        wrong = sentences(audit(arena, build.scheme, at_rest=False))
+        assert wrong == [f"bucket {bucket}: task 0 would return from instance {older} before the newer {newer}"]
 
 
 WRONG = [*range(6), NIL, 1 << 40]

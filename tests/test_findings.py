@@ -7,7 +7,7 @@ import pytest
 
 from shmkret.arena.chains import hung
 from shmkret.audit.checks import audit, left_open, not_given_back
-from shmkret.audit.findings import COUNTS, SENTENCES, Finding
+from shmkret.audit.findings import COUNTS, SENTENCES, Finding, sentences
 from shmkret.kernel.registration import LEAVING, REGISTERED, UNREGISTERED
 from shmkret.machines.world import NotFree
 from shmkret.text.atomics import NIL
@@ -191,9 +191,9 @@ def test_a_probe_of_a_kind_that_there_is_not_is_told_though_it_has_no_instances(
     with arena_in_use("hashed") as (arena, build):
         none = arena.records("probes")["registered"].tolist().index(UNREGISTERED)
         arena.records("probes")["registered"][none], arena.records("probes")["kind"][none] = REGISTERED, 77
-        (found,) = audit(arena, build.scheme)
+        found = sentences(audit(arena, build.scheme))
 
-    assert str(found) == f"probe {none} says that it is of kind 77 and in state {REGISTERED}, and none at rest is"
+    assert found == [f"probe {none} says that it is of kind 77 and in state {REGISTERED}, and none at rest is"]
 
 
 def test_every_sentence_that_there_is_can_be_provoked():

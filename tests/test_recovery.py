@@ -113,7 +113,7 @@ COMPLETE = {
     ("global", "sem"): (0, 10),
     ("hashed", "sem"): (0, 10),
 }
-"""Steps at which a death is searched to the end within some 60,000 states. All others: bench/records/deaths.toml."""
+"""Steps at which a death is searched to the end within some 60,000 states. All others are searched compiled."""
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_a_recoverer_that_dies_is_followed_by_another_that_starts_over():
 @pytest.mark.full
 @pytest.mark.parametrize("at", [10, 30])
 def test_so_it_is_where_the_recoverer_frees_the_locks_itself(at):
-    """At two steps of the CPU, and any of the recoverer; all others, and other locks: bench/records/deaths.toml."""
+    """At two steps of the CPU, and any of the recoverer; all others, and other locks, compiled: bench/records/searches.toml."""
     outcome = recoverers_die("sem", at)
     assert outcome.complete
     assert outcome.violations == []
