@@ -84,6 +84,8 @@ FEW = {
     "test_a_path_with_locks_makes_others_wait_for_who_has_stopped_and_is_shown_again": 0,
     "test_each_tier_finds_a_bug_and_the_same_one_each_time": 2,
     "test_what_was_shown_of_a_lock_stands_with_the_result": 0,
+    "test_churn_goes_on_with_one_instance_a_probe": 0,
+    "test_a_broken_lock_that_the_oracle_did_not_notice_is_doubted": 0,
     # The same for each of many.
     "test_plain_every_worker_on_every_scheme": 16,
     "test_plain_every_lock_loses_nothing": 10,

@@ -61,7 +61,7 @@ def begins_in_s():
 @pytest.mark.parametrize(
     ("lock", "deaths"),
     [
-        ("owner", 2),
+        ("owner", 1),
         pytest.param("owner", 4, marks=pytest.mark.full),
         pytest.param("sem", 4, marks=pytest.mark.full),
         pytest.param("pthread-robust", 4, marks=pytest.mark.full),
