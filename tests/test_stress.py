@@ -125,8 +125,8 @@ def test_one_may_not_be_stopped_for_ever_while_another_is_fenced():
     [({"seconds": 1e-9}, "no fault struck"), ({"fault": "random=after=99999999:kill", "seconds": 0.1}, "no fault struck")],
 )
 def test_a_run_in_which_nothing_happened_did_not_hold(options, what):
-    (finding,) = stressed(**options)["findings"]
-    assert what in finding
+    findings = stressed(**options)["findings"]
+    assert [what in finding for finding in findings] == [True], findings
 
 
 def test_calls_that_came_to_no_end_are_no_more_than_deaths(monkeypatch):
@@ -163,8 +163,9 @@ def test_a_recoverer_that_dies_by_itself_is_named_at_once(monkeypatch):
         return kill(stage, i, term, victims)
 
     monkeypatch.setitem(faults.STRIKES, "kill", with_recoverer)
-    (finding,) = stressed()["findings"]
-    assert re.fullmatch(r"the recoverer in slot \d ended by SIGKILL, and nobody had killed it", finding)
+    findings = stressed()["findings"]
+    said = r"the recoverer in slot \d ended by SIGKILL, and nobody had killed it"
+    assert [bool(re.fullmatch(said, finding)) for finding in findings] == [True], findings
 
 
 @pytest.mark.parametrize("kills", [20, pytest.param(60, marks=pytest.mark.full)])
