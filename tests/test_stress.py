@@ -20,7 +20,7 @@ from shmkret.machines import native, plain
 from shmkret.machines.control import Control
 from shmkret.machines.plain import PlainMachine
 from shmkret.machines.sizes import Sizes
-from shmkret.machines.world import World
+from shmkret.machines.world import NotFree, World
 from shmkret.moves.intents import end_wait, pass_gate
 from shmkret.recovery import taking as survive
 from shmkret.stress import faults, shortage, spec, unprotected
@@ -127,6 +127,12 @@ def test_one_may_not_be_stopped_for_ever_while_another_is_fenced():
 def test_a_run_in_which_nothing_happened_did_not_hold(options, what):
     findings = stressed(**options)["findings"]
     assert [what in finding for finding in findings] == [True], findings
+
+
+def test_a_lock_that_is_held_after_a_round_is_a_finding(monkeypatch):
+    monkeypatch.setattr("shmkret.stress.nemesis.native.still_held", lambda *_: NotFree(["locks[3]"], []))
+
+    assert stressed(kills=3)["findings"] == ["1 locks are not free, such as locks[3], and no CPU is inside"]
 
 
 def test_calls_that_came_to_no_end_are_no_more_than_deaths(monkeypatch):
