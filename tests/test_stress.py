@@ -147,19 +147,6 @@ def test_calls_that_came_to_no_end_are_no_more_than_deaths(monkeypatch):
     assert found["findings"]
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("how", [["--kills", "60"], ["--fault", "nth=all"]])
-def test_a_refusal_that_is_not_counted_is_a_finding(how, tmp_path):
-    """Recovery makes the books balance, so that they alone would say nothing of it."""
-    asked = ["refused-and-not-counted", "stress", "--worker", "refuse", "--lock", "ttas", *how, "--json", "-"]
-    environment = {**os.environ, "SHMKRET_CACHE_DIR": str(tmp_path)}  # what a loop is compiled of is the slip's own
-    command = [sys.executable, "-m", "shmkret.cli.patched", *asked]
-    ended = subprocess.run(command, capture_output=True, text=True, env=environment)
-
-    assert ended.returncode == 1, ended.stderr
-    assert "calls have come to no end, and it has died" in ended.stdout
-
-
 def test_a_recoverer_that_dies_by_itself_is_named_at_once(monkeypatch):
     """Not as a recovery that is stuck: nobody but itself is to blame."""
     kill = faults.STRIKES["kill"]
