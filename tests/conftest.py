@@ -78,7 +78,6 @@ FEW = {
     "test_a_function_that_is_not_there_is_not_called": 0,
     "test_the_model_catches_the_seeds_forgotten_orphans": 0,
     "test_both_halves_of_a_call_are_timed_in_a_run_apart": 0,
-    "test_a_trial_whose_cpus_do_not_come_to_their_start_is_no_outcome": 0,
     "test_a_flipped_bit_of_a_list_is_repaired_and_tasks_find_their_newest_first": 1,
     "test_any_of_the_calls_may_be_refused": 0,
     "test_a_path_with_locks_makes_others_wait_for_who_has_stopped_and_is_shown_again": 0,

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from shmkret.explore.mutants.patched import source_of
 from tests import mutants
-from tests.mutants import REPOSITORY, Mutant, every, judged, source_of
+from tests.mutants import REPOSITORY, every, judged
 
 ALL = every()
 LEAST = {"arch": 5, "audit": 20, "hash": 5, "repair": 8, "statistics": 8, "stress": 5, "verdicts": 12}
@@ -31,13 +32,6 @@ def test_no_two_are_alike_and_every_area_has_its_share():
     found = Counter(one.area for one in ALL.values())
     assert sorted(found) == sorted(LEAST) == mutants.areas()
     assert [area for area, least in LEAST.items() if found[area] < least] == []
-
-
-def test_a_slip_of_another_text_is_stale():
-    one = Mutant("a", "one", "", "m", "b", "c", "")
-    for text, times in (("x", 0), ("b b", 2)):
-        with pytest.raises(ValueError, match=f"one is stale: what it replaces stands {times} times in m"):
-            source_of(one, text)
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,14 @@ def test_calls_that_came_to_no_end_are_no_more_than_deaths(monkeypatch):
     assert found["findings"]
 
 
+@pytest.mark.full
+def test_refusals_are_counted_whenever_a_cpu_dies():
+    found = stressed("refuse", kills=60)
+
+    assert {name: found[name] for name in SOUND} == SOUND, found["findings"]
+    assert abs(found["open_calls"]) <= found["kills"]
+
+
 def test_a_recoverer_that_dies_by_itself_is_named_at_once(monkeypatch):
     """Not as a recovery that is stuck: nobody but itself is to blame."""
     kill = faults.STRIKES["kill"]

@@ -32,6 +32,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from shmkret.explore.mutants.patched import source_of
+
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent
 LONGEST_S = 300
@@ -97,14 +99,6 @@ def chosen(names: Iterable[str]) -> list[Mutant]:
         if name not in every() and name not in areas():
             raise KeyError(f"no mutant and no area is called {name}; areas: {', '.join(areas())}")
     return [mutant for mutant in every().values() if not wanted or mutant.name in wanted or mutant.area in wanted]
-
-
-def source_of(mutant: Mutant, text: str) -> str:
-    """The module's text with the slip. Raises ValueError where the text is another."""
-    found = text.count(mutant.before)
-    if found != 1:
-        raise ValueError(f"the mutant {mutant.name} is stale: what it replaces stands {found} times in {mutant.module}")
-    return text.replace(mutant.before, mutant.after)
 
 
 def copy_to(folder: Path) -> None:
