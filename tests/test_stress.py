@@ -135,6 +135,15 @@ def test_a_lock_that_is_held_after_a_round_is_a_finding(monkeypatch):
     assert stressed(kills=3)["findings"] == ["1 locks are not free, such as locks[3], and no CPU is inside"]
 
 
+def test_each_death_is_counted_once(monkeypatch):
+    """One counted twice would excuse a call that was never counted."""
+    record = Record()
+    monkeypatch.setattr("shmkret.stress.session.Record", lambda: record)
+    found = stressed(kills=100)
+
+    assert sum(record.deaths(2)) == found["kills"] >= 100
+
+
 def test_calls_that_came_to_no_end_are_no_more_than_deaths(monkeypatch):
     """One whose death is not counted is one too many."""
     monkeypatch.setattr(Record, "add_deaths", lambda *_: None)
