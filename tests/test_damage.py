@@ -30,6 +30,7 @@ from shmkret.locks import acquire, acquire_unless, mcs, release
 from shmkret.machines import native, plain
 from shmkret.machines.plain import PlainMachine
 from shmkret.machines.world import World
+from shmkret.moves.intents import REM, RETURNED, intent_of
 from shmkret.stress.damage import damage as make_damage
 from shmkret.stress.damage import mended
 from shmkret.text import atomics
@@ -224,6 +225,21 @@ def test_whichever_link_of_a_list_is_wrong_its_order_is_found_again(order):
         first = wrong if broken is None else order[0]
         links = [following[ri] for ri in range(6)]
         assert _order(first, set(order), links) == (list(order), False), (broken, wrong)
+
+
+def test_what_a_dead_cpu_had_only_begun_to_take_stays_where_its_task_looks():
+    """Beside damage elsewhere, so that lists are not the truth."""
+    with arena_in_use("hashed") as (arena, build):
+        chains = hung(arena)
+        newest = max(chains, key=len)[0]
+        returns = int(arena.records("cpus")["returns"][0])
+        arena.records("recovery")["intent"][0] = intent_of(REM, RETURNED, returns + 1, newest, NIL)
+        arena.records("registry")["slab"][0] = NIL
+        done = repair(arena, build.scheme, build.lock)
+
+        assert any(what.startswith("the slab: rebuilt") for what in done), done
+        assert hung(arena) == chains
+        assert sentences(audit(arena, build.scheme)) == []
 
 
 def test_members_that_lie_in_a_circle_are_not_forgotten():

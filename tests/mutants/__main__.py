@@ -19,16 +19,21 @@ def parsed() -> argparse.Namespace:
         prog="python -m tests.mutants", description="Make each slip in a copy, and see which test says so."
     )
     parser.add_argument("names", nargs="*", metavar="NAME|AREA", help="these alone; all, if none is given")
-    parser.add_argument("--out", type=Path, help="keep each result there; what is there already is not done again")
+    parser.add_argument("--out", type=Path, help="keep each result there; what was killed is not done again")
     parser.add_argument("--part", type=int, metavar="N", help="N of them, drawn by --seed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-clean", action="store_true", help="do not run the tests without a slip first")
-    return parser.parse_args()
+    options = parser.parse_args()
+    try:
+        options.mutants = chosen(options.names)
+    except KeyError as error:
+        parser.error(error.args[0])
+    return options
 
 
 def main() -> int:
     options = parsed()
-    mutants = chosen(options.names)
+    mutants = options.mutants
     if options.part is not None:
         mutants = random.Random(options.seed).sample(mutants, min(options.part, len(mutants)))
     known: dict[str, Any] = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
@@ -38,7 +43,7 @@ def main() -> int:
         clean = set() if options.no_clean else not_clean(mutants, folder)
         for mutant in mutants:
             row = known.get(mutant.name)
-            if row is None or row["digest"] != mutant.digest:
+            if row is None or row["digest"] != mutant.digest or not row["killed"]:
                 row = row_of(mutant, folder, clean)
                 known[mutant.name] = row
                 if options.out:
