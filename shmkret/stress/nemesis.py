@@ -133,8 +133,8 @@ class Nemesis:
         for slot in dead:
             if life[slot] == LIVE and slot < self.supervisor.nr_own:
                 self.record.add("kills")
-            if life[slot] == LIVE and self.supervisor.nr_own <= slot < self.nr_cpus and self.control.phase() != STOP:
-                self.record.add("lost_guests")
+            if life[slot] == LIVE and self.supervisor.nr_own <= slot < self.nr_cpus:
+                self.record.add("lost_guests", self.supervisor.has_not_left(slot))
             self.machines.announce[slot]()
             self.supervisor.say("pid", slot, 0)
         self.supervisor.start_recoverer()

@@ -32,7 +32,6 @@ from shmkret.arena.segment import Arena
 from shmkret.errors import RunFailed, UnfitMachine
 from shmkret.host import ofd
 from shmkret.host.processes import come_first, forget_memory, take_kicks
-from shmkret.kernel.cpu import STOP
 from shmkret.machines.control import Control
 from shmkret.recovery.recoverer import RAISED
 from shmkret.recovery.taking import BURIED, DEAD, EMPTY, LIVE, UNLOCKED
@@ -83,7 +82,7 @@ class Supervisor:
         self.died: list[int] = []
         """Slots whose process has died, since somebody has looked. Of a guest that is gone nobody knows how it ended."""
         self.lost_guests = 0
-        """Guests that died before they were told to stop."""
+        """Guests that have died, and did not leave."""
         self.raised = 0
         """CPUs whose program has raised an exception, and ended."""
 
@@ -228,10 +227,14 @@ class Supervisor:
         for slot in gone:
             self.guests.discard(slot)
             self.died.append(slot)
-            self.lost_guests += self.control.phase() != STOP
+            self.lost_guests += self.has_not_left(slot)
             self._announce[slot]()
             self.say("pid", slot, 0)
         return gone
+
+    def has_not_left(self, slot: int) -> bool:
+        """Whether the guest that was here is dead: one that leaves takes its pid away first."""
+        return self.word("pid", slot) != 0
 
     def running(self) -> list[int]:
         """The slots that have a process."""
