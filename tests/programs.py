@@ -264,7 +264,7 @@ class Programs:
 
     def __init__(self, *, reduced=False, monitors=(), model=SC):
         self.looks = LOOK_AT_WORDS
-        self.stacks = Stacks(scene(check=self._check), 16, reduced=reduced, monitors=monitors, model=model)
+        self.stacks = Stacks(scene(check=self._check), 1 << 16, reduced=reduced, monitors=monitors, model=model)
         section = self.stacks.arena.sections["buckets"]
         self._places = [(section.offset + i * section.stride) // 8 for i in range(NR_WORDS)]
         self._all = np.frombuffer(self.stacks.arena._bytes, np.int64)

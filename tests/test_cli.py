@@ -79,7 +79,7 @@ def test_the_folder_holds_json_csv_and_plots(tmp_path):
 
 
 def test_json_on_standard_output_is_nothing_but_json(tmp_path, capsys):
-    main(["bench", "--worker", "hot", "--cpus", "1", "--lock", "ttas", *QUICK, "--out", str(tmp_path), "--json", "-"])
+    main(["bench", *ONE_LOOP, *QUICK, "--out", str(tmp_path), "--json", "-"])
     out, err = capsys.readouterr()
 
     assert json.loads(out)["command"] == "bench"

@@ -116,7 +116,7 @@ def test_what_is_asked_for_reaches_the_engine(monkeypatch):
 
     def searched(stacks, seconds, watching, limit, engine):
         words = stacks.get(walks.SEED), stacks.get(walks.POINTS), stacks.preemptions
-        seen.append((*words, seconds, limit, stacks._most_bits, engine.__module__))
+        seen.append((*words, seconds, limit, stacks._most_places, engine.__module__))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(apart, "search", searched)
@@ -128,7 +128,7 @@ def test_what_is_asked_for_reaches_the_engine(monkeypatch):
             shmkret.explore("lock", **asked)
 
     pct, states = (f"shmkret.explore.engines.{name}" for name in ("pct", "states"))
-    assert seen == [(7, 4, None, 9.0, 11, 17, pct), (0, 2, 3, math.inf, apart.EVERY_STATE, 18, states)]
+    assert seen == [(7, 4, None, 9.0, 11, 1 << 17, pct), (0, 2, 3, math.inf, apart.EVERY_STATE, 1 << 18, states)]
 
 
 def test_an_interrupt_is_one_and_what_is_known_by_then_is_there(monkeypatch):

@@ -119,7 +119,7 @@ def test_guests_come_die_and_are_recovered(lock, deaths):
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_guest_ends_with_its_run_however_that_ends(how):
-    run, name = started_run("owner", 60)
+    run, name = started_run("sem", 60)
     guest = starts("join", name)
     try:
         assert guest.stdout.readline()
@@ -132,7 +132,7 @@ def test_a_guest_ends_with_its_run_however_that_ends(how):
 
 
 def test_ctrl_c_ends_a_guest_and_its_cpu():
-    run, name = started_run("owner", 60)
+    run, name = started_run("sem", 60)
     guest = starts("join", name)
     try:
         pid = int(guest.stdout.readline().split()[-1])
@@ -148,7 +148,7 @@ def test_ctrl_c_ends_a_guest_and_its_cpu():
 @pytest.mark.full
 def test_a_guest_that_stands_still_is_named_and_left_alive():
     """A stopped process is alive: the run waits, says whom for, and does not kill it."""
-    run, name = started_run("owner", 60)
+    run, name = started_run("sem", 60)
     guest = starts("join", name)
     try:
         pid = int(guest.stdout.readline().split()[-1])
@@ -206,7 +206,7 @@ def test_what_cannot_be_is_refused(argv, words, capsys):
 
 
 def test_another_worker_does_not_join():
-    run, name = started_run("owner", 20)
+    run, name = started_run("sem", 20)
     try:
         other = subprocess.run([*SHMKRET, "join", name, "--worker", "exits"], capture_output=True, text=True)
         assert other.returncode != 0

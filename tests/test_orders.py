@@ -78,6 +78,8 @@ def takes_all(k, cpu):
 def test_more_locks_than_are_followed_bound_a_search():
     for nr, bound in ((MOST_LOCKS, ""), (MOST_LOCKS + 1, f"the order of no more than {MOST_LOCKS} locks is followed")):
         scene = trial_scenes.scene_of(lock_of("ttas"), "acquire", 1, 1, nr)
-        with Stacks(replace(scene, name="takes-all", body=takes_all, check=lambda *_: []), 14, monitors=["order"]) as stacks:
+        with Stacks(
+            replace(scene, name="takes-all", body=takes_all, check=lambda *_: []), 1 << 14, monitors=["order"]
+        ) as stacks:
             outcome = states.search(stacks, 1 << 40, math.inf)
         assert (outcome.violations, outcome.gave_up, outcome.complete) == ([], bound, not bound)

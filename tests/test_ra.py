@@ -361,7 +361,7 @@ def test_a_way_round_on_which_an_old_message_is_read_is_no_livelock(last):
 
     world = World(build_of(nr_cpus=2), Sizes(maxactive=2), [0])
     scene = Scene("alike", world, looks_until_alike, 2, prepare=prepare, check=lambda *_: [])
-    with Stacks(scene, 16, model=RA, monitors=watching.under(RA, ())) as own:
+    with Stacks(scene, 1 << 16, model=RA, monitors=watching.under(RA, ())) as own:
         outcome = states.search(own, 1 << 40, math.inf)
     assert ["livelock" in one.what for one in outcome.violations] == ([] if last else [True])
     assert outcome.complete == bool(last)
@@ -423,7 +423,7 @@ LOCKS = Path(__file__).parent / "locks"
 
 def searched(lock, trial="acquire", cpus=2, rounds=2):
     """Whether a search is complete, and what it has found."""
-    with Stacks(trial_scenes.scene_of(find_plugin(LOCK, lock), trial, cpus, rounds), 24, reduced=True, model=RA) as own:
+    with Stacks(trial_scenes.scene_of(find_plugin(LOCK, lock), trial, cpus, rounds), 1 << 24, reduced=True, model=RA) as own:
         outcome = states.search(own, 1 << 40, math.inf)
         return outcome.complete, [one.what for one in outcome.violations]
 
@@ -477,7 +477,7 @@ def test_without_its_fence_a_lock_is_wrong_and_with_it_right(name, tmp_path, cap
     assert ("load_acquire locks[0].wants_0 0" in line) == (name == "dekker")
     assert f"{name}.py:" in line
     spelt = strings.parsed(violation["replay"].split()[2])
-    with Stacks(scene_of(spelt.asked), 12, model=spelt.asked.model, monitors=watching.under(RA, watching.USUAL)) as own:
+    with Stacks(scene_of(spelt.asked), 1 << 12, model=spelt.asked.model, monitors=watching.under(RA, watching.USUAL)) as own:
         assert [lanes.follow(own, violation["schedule"]).wrong for _ in range(100)] == [[violation["what"]]] * 100
         assert sight.old_message(own, 0) == (0, 0, None)
 

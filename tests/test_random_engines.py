@@ -281,17 +281,17 @@ def test_each_run_begins_from_the_first_state(monkeypatch):
 
 
 def test_a_table_of_ends_that_is_full_grows_and_one_that_may_not_bounds_the_search(monkeypatch):
-    monkeypatch.setattr("shmkret.explore.stacks.executor.FIRST_BITS", 3)
+    monkeypatch.setattr("shmkret.explore.stacks.executor.FIRST_PLACES", 8)
     program = [[("exchange", X, n), ("exchange", X, n + 10)] for n in (1, 2, 3)]
     found = []
     stacks = prepared(program)
-    for bits, most in ((3, 3), (3, 16), (16, 16)):
-        monkeypatch.setattr(stacks, "_bits", bits)
-        monkeypatch.setattr(stacks, "_most_bits", most)
+    for places, most in ((8, 8), (8, 1 << 16), (1 << 16, 1 << 16)):
+        stacks.put(control.PLACES, places)
+        monkeypatch.setattr(stacks, "_most_places", most)
         found.append(searched(uniform, stacks))
     full, grown, whole = found
 
-    assert (full.gave_up, full.ends) == ("the table is full", 6)
+    assert (full.gave_up, full.ends) == ("the table is full", 7)
     assert grown == whole
     assert grown.ends > 6
     assert grown.gave_up == "4,000 runs"
@@ -326,7 +326,7 @@ def test_each_tier_finds_what_a_lock_does_wrong(name, tmp_path):
     path = tmp_path / "wrong.py"
     path.write_text(ttas(acquire=LOOKS_FIRST))
     asked = asked_of("lock", find(SCHEME, "hashed"), find(LOCK, str(path) if "." in name else name), 2, 1, None, None)
-    with Stacks(scene_of(asked), 16) as stacks:
+    with Stacks(scene_of(asked), 1 << 16) as stacks:
         found = [searched(tier, stacks) for tier in TIERS]
 
     assert all(one.violations and one.schedules < 200 for one in found)

@@ -20,6 +20,6 @@ def test_any_of_the_calls_may_be_refused():
         seen.add((int(arena.records("cpus")["refused"][0]), int(arena.records("script")["word"][1])))
         return scene.check(world, arena)
 
-    with Stacks(replace(scene, check=check), 20) as stacks:
+    with Stacks(replace(scene, check=check), 1 << 20) as stacks:
         assert states.search(stacks, 1 << 40, math.inf).complete
     assert seen == {(0, 0), (1, 1), (2, 2)}

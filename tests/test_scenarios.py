@@ -14,7 +14,6 @@ from shmkret.audit.checks import audit
 from shmkret.audit.findings import sentences
 from shmkret.explore.greenlets.machine import ExploredMachine
 from shmkret.explore.snapshot import REGISTRATION
-from shmkret.kernel import oracle
 from shmkret.kernel import task as probes
 from shmkret.kernel.cpu import one_round
 from shmkret.kernel.irq import raise_irq
@@ -30,6 +29,7 @@ from shmkret.machines.sizes import Sizes
 from shmkret.machines.world import World
 from shmkret.measure.cell import Cell, Sample
 from shmkret.measure.subjects.kretprobes import Prepared
+from shmkret.moves import oracle
 from shmkret.moves.irqflags import poll
 from shmkret.schemes import global_, hashed
 from shmkret.text import atomics

@@ -851,7 +851,7 @@ def one_dies(arena):
 
 
 def assert_both_agree(scene, nr):
-    with Stacks(scene, 18) as own:
+    with Stacks(scene, 1 << 18) as own:
         columns = columns_of(own)
         visited = states_of(own, columns)
     assert len(visited) == nr

@@ -58,7 +58,7 @@ def ends_of(stacks, **values):
 
 def test_on_the_kernels_path_both_ways_come_to_the_same_ends():
     world = World.of(build_of("hot", "hashed", "ttas"), Sizes(maxactive=2, task_address="ia64-stack"), seed=1)
-    with Stacks(Scene("one-call", world, one_call, 2), 18) as own:
+    with Stacks(Scene("one-call", world, one_call, 2), 1 << 18) as own:
         by_code, few = ends_of(own)
         by_past, many = ends_of(own, by_past=1)
     assert by_code == by_past
@@ -108,7 +108,7 @@ def loops(k, cpu):
 @pytest.fixture(scope="module")
 def looping():
     world = World(build_of(nr_cpus=2), Sizes(maxactive=2), [0])
-    with Stacks(Scene("loops", world, loops, 2, check=lambda *_: []), 14, monitors=()) as stacks:
+    with Stacks(Scene("loops", world, loops, 2, check=lambda *_: []), 1 << 14, monitors=()) as stacks:
 
         def choose(which):
             stacks.arena.records("script")["word"][0] = which

@@ -57,7 +57,7 @@ def test_who_does_not_wait_for_it_ends(program):
     assert [one for one in found.wrong if "cpu 1" in one] == []
 
 
-SOME, MANY = 150, 2_000
+SOME, MANY = 50, 2_000
 
 
 @pytest.mark.parametrize("seeds", [range(SOME), pytest.param(range(SOME, MANY), marks=pytest.mark.full)], ids=str)
@@ -98,7 +98,7 @@ def test_an_end_in_which_none_has_stopped_is_checked_though_one_with_the_same_wo
         return [] if arena.records("buckets")["first"][X] == 2 else ["X is not 2"]
 
     scene = replace(programs.scene(program, (), (0, 1), 1, check=is_2), stops=True)
-    with Stacks(scene, 14, monitors=()) as stacks:
+    with Stacks(scene, 1 << 14, monitors=()) as stacks:
         outcome = states.search(stacks, 1 << 40, math.inf)
     assert [one.what for one in outcome.violations] == ["X is not 2"]
 

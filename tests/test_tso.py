@@ -363,7 +363,7 @@ def test_preemptions_count_as_under_sequential_consistency():
 
 
 def test_a_schedule_is_judged_and_shown_with_its_commits():
-    with Stacks(programs.scene(STOPS["dekker-in-one-round"]), 12, model=TSO, monitors=()) as own:
+    with Stacks(programs.scene(STOPS["dekker-in-one-round"]), 1 << 12, model=TSO, monitors=()) as own:
         (violation,) = states.search(own, 1 << 40, 60.0).violations
         followed = lanes.follow(own, violation.schedule)
         assert followed.wrong == [violation.what]
@@ -428,7 +428,7 @@ def test_without_its_fence_a_lock_is_right_under_sc_and_wrong_under_tso_and_with
     assert "x86-TSO" in again
     assert violation["what"] in again
     spelt = strings.parsed(violation["replay"].split()[2])
-    with Stacks(scene_of(spelt.asked), 12, model=spelt.asked.model, monitors=()) as own:
+    with Stacks(scene_of(spelt.asked), 1 << 12, model=spelt.asked.model, monitors=()) as own:
         followed = [lanes.follow(own, violation["schedule"]) for _ in range(100)]
         further = [*violation["schedule"], 1, 1]  # on to words that it would not come to, had it seen the other's stores
         lines = lanes.follow_apart(own, further).places.steps

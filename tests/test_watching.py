@@ -191,7 +191,7 @@ def scene_of(sentences=("both are 1",)):
 
 
 def searched(scene, monitors=watching.USUAL):
-    with Stacks(scene, 14, monitors=monitors) as stacks:
+    with Stacks(scene, 1 << 14, monitors=monitors) as stacks:
         outcome = states.search(stacks, 1 << 40, 60.0)
         for violation in outcome.violations:
             assert [choice for choice, _ in stacks.replay(violation.schedule)] == violation.schedule
@@ -223,7 +223,7 @@ def test_a_question_that_does_not_compile_is_refused_with_its_line():
         return k.script.nothing[0]
 
     with pytest.raises(PluginError, match=r"asked of every state does not compile: .*test_watching.py:\d+"):
-        Stacks(replace(scene_of(), name="wrong", always=wrong), 14)
+        Stacks(replace(scene_of(), name="wrong", always=wrong), 1 << 14)
 
 
 # Who holds each lock.
@@ -292,7 +292,7 @@ def ordered_locks():
 def _searches(monitors, lock=str(LENIENT)):
     world = World(build_of(nr_cpus=3, lock=lock), Sizes(maxactive=2, probes=3), np.zeros(6 * STEPS, np.int64))
     scene = Scene("on-locks", world, on_locks, 3, mortal=(0,), deaths=1, check=lambda *_: [])
-    with Stacks(scene, 14, monitors=monitors) as stacks:
+    with Stacks(scene, 1 << 14, monitors=monitors) as stacks:
 
         def said(program, answers=(0, 0, 0), dies=0, **begin):
             words = np.zeros((3, STEPS, 2), np.int64)
@@ -432,7 +432,7 @@ def test_who_had_queued_before_whom_is_part_of_the_state(queued):
 
 
 def fifo(lock, cpus, rounds):
-    with Stacks(trial_scenes.scene_of(lock, "acquire", cpus, rounds), 20, monitors=["fifo"]) as stacks:
+    with Stacks(trial_scenes.scene_of(lock, "acquire", cpus, rounds), 1 << 20, monitors=["fifo"]) as stacks:
         return states.search(stacks, 1 << 40, math.inf)
 
 

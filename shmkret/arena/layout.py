@@ -27,6 +27,7 @@ from shmkret.arena.records import (
     PER_DATA_WORD,
     PER_FUNCTION,
     PER_LATENCY_WORD,
+    PER_LOCK,
     PER_MISS,
     PER_SCRIPT_WORD,
     PER_STACK_WORD,
@@ -160,6 +161,7 @@ COUNTS: dict[Domain, Callable[[Geometry], int]] = {
     PER_SCRIPT_WORD: lambda g: g.script_words,
     PER_DATA_WORD: lambda g: max(1, g.nr_instances * g.data_words),
     PER_LATENCY_WORD: lambda g: g.latency_words,
+    PER_LOCK: lambda g: g.nr_system_locks + NR_BUCKETS + g.nr_locks,
     PER_PROBE_PER_CPU: lambda g: g.nr_probes * g.nr_slots,
     PER_RING_WORD: lambda g: g.nr_probes * g.nr_slots * g.ring_words,
 }

@@ -14,6 +14,7 @@ from shmkret.text.domains import ONE, PER_BUCKET, PER_CPU, PER_INSTANCE, PER_PRO
 
 STACK_WORDS = 64
 PER_STACK_WORD, PER_FUNCTION, PER_MISS = Domain("stack word"), Domain("function"), Domain("miss")
+PER_LOCK = Domain("lock")
 PER_SCRIPT_WORD, PER_DATA_WORD, PER_LATENCY_WORD = Domain("script word"), Domain("data word"), Domain("latency word")
 PADDED = -1
 
@@ -29,7 +30,7 @@ class Place(NamedTuple):
 
 class Run(NamedTuple):
     """What every CPU polls; see shmkret.kernel.cpu. guests: how many of the last CPUs are processes that the run does not
-    start.
+    start. asks: whether CPUs ask at each lock if they are alone in it (shmkret.moves.alone).
     """
 
     phase: Words
@@ -37,6 +38,7 @@ class Run(NamedTuple):
     gate: Words
     deaths: Words
     guests: Words
+    asks: Words
 
 
 class Cpus(NamedTuple):
@@ -203,6 +205,12 @@ class Latencies(NamedTuple):
     word: Words
 
 
+class Inside(NamedTuple):
+    """Who has a lock, by the number of it among all: 1 + the CPU, or 0. Kept where a run asks for it."""
+
+    holder: Words
+
+
 class Kernel(NamedTuple):
     """Everything that the text works on, as views of one arena. Only machines build one; see also shmkret.kernel.mode.
 
@@ -226,6 +234,7 @@ class Kernel(NamedTuple):
     script: Annotated[Script, Place(PER_SCRIPT_WORD)]
     data: Annotated[Data, Place(PER_DATA_WORD)]
     latencies: Annotated[Latencies, Place(PER_LATENCY_WORD)]
+    inside: Annotated[Inside, Place(PER_LOCK)]
     system_locks: Any
     table_locks: Any
     other_locks: Any
@@ -256,6 +265,7 @@ class Mode(NamedTuple):
     recovery: Any
     handlers: Any
     bugs: Any
+    alone: Any
 
 
 def with_mode(k: Kernel, context: Any = None, irq: Any = None, primitives: Any = None) -> Kernel:

@@ -53,6 +53,7 @@ def add(commands: Any) -> None:
     explore.add_argument(
         "--preemptions", type=int, metavar="N", help="at most so many in a schedule, and so bounded by that; any number"
     )
+    explore.add_argument("--symmetric", action="store_true", help="of CPUs that are alike, one order in which they begin")
     explore.add_argument(
         "--seconds", type=float, default=math.inf, metavar="S", help="give up after that long, for each search"
     )
@@ -128,7 +129,8 @@ def _how(options: argparse.Namespace) -> Any:
 
     memory = None if options.memory is None else size_of(options.memory)
     drawn = (options.seed, options.runs, options.depth)
-    how = How(options.engine, options.model, options.seconds, memory, *drawn, chosen_monitors(options), options.preemptions)
+    bounds = (options.preemptions, options.symmetric)
+    how = How(options.engine, options.model, options.seconds, memory, *drawn, chosen_monitors(options), *bounds)
     how.require_right()
     return how
 

@@ -13,7 +13,9 @@ from typing import Any
 
 from shmkret.measure.knobs import GROUPS, KNOBS, OPTIONS, Knob
 
-TURNED = frozenset({*OPTIONS, "fail_on", "engine", "model", "runs", "depth", "preemptions", "processes", "monitors", "resume"})
+TURNED = frozenset(
+    {*OPTIONS, "fail_on", "engine", "model", "runs", "depth", "preemptions", "symmetric", "processes", "monitors", "resume"}
+)
 """The quantities that have an option."""
 COMMANDS = {
     "shmkret.run()": "shmkret bench",

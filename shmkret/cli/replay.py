@@ -36,7 +36,7 @@ def run(options: argparse.Namespace, argv: list[str]) -> int:
     scene = scene_of(asked)
     schedule = spelt.schedule(scene.nr_cpus)
     with signals.on_the_spot():  # a callback of LLVM's would swallow an interrupt
-        stacks = Stacks(scene, 12, model=asked.model, monitors=monitors)
+        stacks = Stacks(scene, 1 << 12, model=asked.model, monitors=monitors)
     with stacks:
         stacks.share(spelt.shared)
         followed = lanes.follow_apart(stacks, schedule)

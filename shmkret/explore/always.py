@@ -1,6 +1,6 @@
 """What is asked of every new state: what the scheme, the lock and the scene say that always holds, as one question of the text.
 
-    question(scene)                 the question: 0, or what is wrong
+    question(scene)                 the question: 0, or what is wrong; None where there is nothing to ask
     sentence(scene, arena, told)    that in words
 
 It depends on the state alone: on the words of the arena, and on no way that led there.
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from shmkret.arena.hashing import NR_BUCKETS
 from shmkret.arena.records import RUNQUEUE_LOCKS, Kernel
 from shmkret.arena.segment import Arena
-from shmkret.explore.scene import Scene
+from shmkret.explore.scene import Scene, nothing_more
 from shmkret.locks import always as lock_always
 from shmkret.machines.world import lock_name
 from shmkret.moves.always import WHICH
@@ -26,9 +26,13 @@ FROM_LOCK, FROM_SCENE = 1 << 32, 2 << 32
 """Whose sentence it is; else the scheme's."""
 
 
-def question(scene: Scene) -> Callable[[Kernel], int]:
+def question(scene: Scene) -> Callable[[Kernel], int] | None:
     """A function of the text."""
     own = scene.always
+
+    @inline
+    def asks_locks(k: Kernel) -> int:
+        return of_locks(k)
 
     @inline
     def asks(k: Kernel) -> int:
@@ -41,6 +45,8 @@ def question(scene: Scene) -> Callable[[Kernel], int]:
                 told |= FROM_SCENE
         return told
 
+    if scene.only_locks and own is nothing_more:
+        return asks_locks if scene.world.build.lock.own("always") else None
     return asks
 
 

@@ -41,6 +41,7 @@ def explore(
     depth: int = 3,
     monitors: Collection[str] = USUAL,
     preemptions: int | None = None,
+    symmetric: bool = False,
 ) -> Found:
     """Search one scenario, as `shmkret explore` does, in a process of its own.
 
@@ -49,7 +50,8 @@ def explore(
              model: see `shmkret list engines`; sc, tso or ra. seconds: give up after that long. memory: bytes, or a size like
              "4G", for the table of states; None: half of what is free. seed, runs, depth: of an engine that draws at random,
              see shmkret.explore.search.How. monitors: what watches beside, of MONITORS there.
-             preemptions: the most that a schedule may have; None: any number.
+             preemptions: the most that a schedule may have; None: any number. symmetric: CPUs that are alike are explored
+             once, where scenario, scheme and lock say that they are.
     Returns: what it has found; a violation is no error.
     Raises:  UsageError and its kinds, PluginError among them; RunFailed; UnfitMachine; KeyboardInterrupt.
     """
@@ -65,7 +67,7 @@ def explore(
         model,
     )
     table = size_of(memory) if isinstance(memory, str) else memory
-    found = search(asked, How(engine, model, seconds, table, seed, runs, depth, tuple(monitors), preemptions))
+    found = search(asked, How(engine, model, seconds, table, seed, runs, depth, tuple(monitors), preemptions, symmetric))
     if found.interrupted:
         raise KeyboardInterrupt
     return found

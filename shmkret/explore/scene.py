@@ -17,9 +17,9 @@ from shmkret.arena.records import Kernel
 from shmkret.arena.segment import Arena
 from shmkret.audit.checks import audit
 from shmkret.audit.findings import BUG, Finding, sentences
-from shmkret.kernel import oracle
 from shmkret.kernel.registration import REGISTERED
 from shmkret.machines.world import World
+from shmkret.moves import oracle
 from shmkret.text.marks import inline
 
 SC, TSO, RA = "sc", "tso", "ra"
@@ -74,6 +74,7 @@ class Scene:
     reasonless: how many sleeps on a futex may end for no reason. prepare: what an arena lacks. check: what is wrong with an
     arena in which every CPU has ended; it depends on the arena alone. always(k): asked of every new state: 0, or the number of
     a sentence, from 1, of those that follow; a function of the text, which reads the arena's words, and depends on them alone.
+    only_locks: nothing of the probe path runs, so that the scheme is asked nothing.
     """
 
     name: str
@@ -91,3 +92,4 @@ class Scene:
     always: Callable[[Kernel], int] = nothing_more
     sentences: tuple[str, ...] = ()
     stops: bool = False
+    only_locks: bool = False

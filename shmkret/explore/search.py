@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from shmkret.errors import UsageError
 from shmkret.explore import engines
 from shmkret.explore.scenario import Outcome, Violation
-from shmkret.explore.scenarios import Asked, scene_of
+from shmkret.explore.scenarios import Asked, require_symmetric, scene_of
 from shmkret.explore.scene import MODELS
 from shmkret.explore.shown import lanes
 from shmkret.explore.shown.strings import AGAIN, WITH_MONITORS, spelt
@@ -29,9 +29,9 @@ from shmkret.host import signals
 from shmkret.plugins import registry
 
 UNITS = {"": 0, "K": 10, "M": 20, "G": 30}
-LEAST_BITS = 12
-"""The smallest table has 2**12 places."""
-SIZE = f"a size such as 512M or 4G, of {8 << LEAST_BITS >> 10}K at least"
+LEAST_BYTES = 1 << 15
+"""Of a table of states."""
+SIZE = f"a size such as 512M or 4G, of {LEAST_BYTES >> 10}K at least"
 MOST_SEED = (1 << 63) - 1
 MOST_PREEMPTIONS = 100
 
@@ -39,7 +39,7 @@ MOST_PREEMPTIONS = 100
 def size_of(text: str) -> int:
     """Bytes of a size such as 512M. Raises UsageError."""
     found = re.fullmatch(r"(\d+)([KMG]?)(?:i?B)?", text)
-    if not found or int(found[1]) << UNITS[found[2]] < 8 << LEAST_BITS:
+    if not found or int(found[1]) << UNITS[found[2]] < LEAST_BYTES:
         raise UsageError(f"{text!r} is no memory for a search: give {SIZE}")
     return int(found[1]) << UNITS[found[2]]
 
@@ -50,7 +50,8 @@ class How:
 
     seed, runs, depth: of an engine that draws at random: from what, how many runs, None: as many as there is time for; and d of
     shmkret.explore.engines.pct. monitors: what watches beside, of shmkret.explore.stacks.watching. preemptions: the
-    most that a schedule may have, None: any number; of `states`.
+    most that a schedule may have, None: any number; of `states`. symmetric: CPUs that are alike are explored once, where the
+    scenario, the scheme and the lock say that they are; of `states`.
     """
 
     engine: str = "states"
@@ -62,6 +63,7 @@ class How:
     depth: int = 3
     monitors: tuple[str, ...] = watching.USUAL
     preemptions: int | None = None
+    symmetric: bool = False
 
     def require_right(self) -> None:
         """Raises UsageError."""
@@ -72,7 +74,7 @@ class How:
             raise UsageError(f"the engine {self.engine} searches under {', '.join(self.module_constants.models)} alone")
         if not self.seconds > 0:
             raise UsageError(f"`seconds` is {self.seconds:g}: give more than 0")
-        if self.memory is not None and self.memory < 8 << LEAST_BITS:
+        if self.memory is not None and self.memory < LEAST_BYTES:
             raise UsageError(f"{self.memory} bytes are no memory for a search: give {SIZE}")
         if not 0 <= self.seed <= MOST_SEED:
             raise UsageError(f"`seed` is {self.seed}: give a number from 0 to {MOST_SEED}")
@@ -83,6 +85,8 @@ class How:
             raise UsageError(f"`preemptions` is {self.preemptions}: give a number from 0 to {MOST_PREEMPTIONS}")
         if self.preemptions is not None and not self.tabled:
             raise UsageError(f"`preemptions` bound a search by states: {self.engine} knows no such bound")
+        if self.symmetric and not self.tabled:
+            raise UsageError(f"`symmetric` is of a search by states: {self.engine} takes no CPUs for alike")
         if self.runs is not None and self.runs < 1:
             raise UsageError(f"`runs` is {self.runs}: give 1 or more")
         if self.runs is not None and not self.draws:
@@ -195,6 +199,7 @@ class Found:
             "worker": asked.worker.name if asked.worker else None, "cpus": asked.cpus, "rounds": asked.rounds,
             "deaths": asked.deaths, "maxactive": asked.maxactive, "engine": how.engine, "model": how.model,
             "monitors": list(how.watched_by), "preemptions": how.preemptions,
+            "symmetric": how.symmetric,
             "bound": self.bound, "complete": self.complete, "schedules": self.schedules, "states": self.states,
             "seconds": self.seconds, "compile_seconds": self.compile_seconds, "table_bytes": self.table_bytes,
             "table_share": self.table_share,
@@ -231,19 +236,21 @@ def search(asked: Asked, how: How, watch: Watch | None = None) -> Found:
     how.require_right()
     if how.model != asked.model:  # what is told is how.model
         raise UsageError(f"`model` is {how.model!r}, and the scenario was asked for under {asked.model!r}")
+    if how.symmetric:
+        require_symmetric(asked)
     watch = watch or Watch()
     watch.compiling()
     scene, began = scene_of(asked), time.monotonic()
     try:
         with signals.on_the_spot():  # a callback of LLVM's would swallow an interrupt
-            bits = ((how.memory or half_of_free()) // 8).bit_length() - 1
-            stacks = Stacks(scene, bits, model=asked.model, monitors=how.watched_by)
+            stacks = Stacks(scene, (how.memory or half_of_free()) // 8, model=asked.model, monitors=how.watched_by)
             vars(how.module).get("prepare", lambda _: None)(stacks)
     finally:
         watch.ended()
     with stacks:
         compiled = time.monotonic()
         stacks.preemptions = how.preemptions
+        stacks.symmetric = how.symmetric
         stacks.put(walks.SEED, how.seed)
         stacks.put(walks.POINTS, how.depth - 1)
         try:

@@ -13,8 +13,8 @@ from shmkret.audit.checks import audit, not_given_back
 from shmkret.audit.findings import BUG, Finding, sentences
 from shmkret.explore.greenlets.column import ExploredWords
 from shmkret.explore.greenlets.machine import ExploredMachine
-from shmkret.kernel import oracle
 from shmkret.machines.world import World
+from shmkret.moves import oracle
 from shmkret.text.domains import PER_LOCK_PER_CPU, PER_NODE
 
 REGISTRATION = frozenset({"functions", "registry.initialized"}) | {

@@ -2,7 +2,7 @@
 
 Read `kretprobes` (a probed call from entry to return), `kprobes` (the breakpoint), `running` (handlers, and a CPU inside
 one), `task` (what a program's tasks do, and the oracle), `handlers` (probes as a user declares them), `mode`,
-`registration`, `rcu`, `sched`, `irq`, `primitives`, `busy`, `oracle`, `program`, `cpu` (the loop of a CPU).
+`registration`, `rcu`, `sched`, `irq`, `primitives`, `busy`, `program`, `cpu` (the loop of a CPU).
 """
 
 from shmkret.arch import FRAME_WORDS, epilogue, prologue
@@ -11,7 +11,6 @@ from shmkret.kernel.handlers import Kprobe, Kretprobe, data_at, regs_return_valu
 from shmkret.kernel.irq import raise_irq
 from shmkret.kernel.kprobes import call, enter, ret
 from shmkret.kernel.kretprobes import kprobe_flush_task
-from shmkret.kernel.oracle import WORKER_BUG, report_bug
 from shmkret.kernel.registration import (
     EINVAL,
     ENOMEM,
@@ -32,6 +31,7 @@ from shmkret.kernel.task import (
     fork_task,
     stack_top,
 )
+from shmkret.moves.oracle import WORKER_BUG, report_bug
 from shmkret.text import NIL, Words, delay_ns, inline, outline
 
 __all__ = [

@@ -12,11 +12,11 @@ Order     a CPU's store_release(ended_ns) pairs with the parent's load; its mark
 from __future__ import annotations
 
 from shmkret.arena.records import Kernel
-from shmkret.kernel.oracle import PREEMPTED, report_bug
 from shmkret.kernel.program import step
 from shmkret.kernel.rcu import idle_enter, idle_exit, quiescent_state
 from shmkret.kernel.sched import BLOCK, WORK, YIELD, has_next, schedule, yield_cpu
 from shmkret.moves.intents import begin_wait, end_wait, pass_gate
+from shmkret.moves.oracle import PREEMPTED, report_bug
 from shmkret.text.atomics import NE, NIL, cpu_relax, delay_ns, load_acquire, monotonic_ns, store_release, wait_until
 from shmkret.text.marks import inline, outline
 

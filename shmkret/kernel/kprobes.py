@@ -8,11 +8,11 @@ from shmkret.arch import TRAMPOLINE, call_insn, has_feature, return_insn
 from shmkret.arena.records import KPROBE, Kernel
 from shmkret.kernel.handlers import has_handlers
 from shmkret.kernel.kretprobes import pre_handler_kretprobe, trampoline_handler
-from shmkret.kernel.oracle import NO_FUNCTION, report_bug
 from shmkret.kernel.running import came_back, hit, kprobes_inc_nmissed_count, run_entry_handler, run_handler
 from shmkret.moves.bugs import has_bug
 from shmkret.moves.clock import ENTRY, began, ended
 from shmkret.moves.irqflags import irqrestore, irqsave, poll
+from shmkret.moves.oracle import NO_FUNCTION, report_bug
 from shmkret.text.atomics import NIL, load_acquire
 from shmkret.text.marks import inline
 

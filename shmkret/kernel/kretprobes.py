@@ -21,12 +21,12 @@ from shmkret.arch import TRAMPOLINE, has_feature, prepare_kretprobe, resume_at
 from shmkret.arena.records import Kernel
 from shmkret.kernel.busy import kprobe_busy_begin, kprobe_busy_end
 from shmkret.kernel.handlers import has_handlers
-from shmkret.kernel.oracle import KRETPROBE_BUG, report_bug
 from shmkret.kernel.registration import free_orphans
 from shmkret.kernel.running import run_entry_handler, run_handler
 from shmkret.moves.bugs import has_bug
 from shmkret.moves.clock import RETURN, began, ended
 from shmkret.moves.intents import FLUSHED, HIT, REFUSAL, RETURNED, count, put, recovers
+from shmkret.moves.oracle import KRETPROBE_BUG, report_bug
 from shmkret.schemes import begin_walk, end_walk, first, next, obtain, push, refuse, ri_of, rp_of, take
 from shmkret.text.atomics import NIL
 from shmkret.text.marks import inline

@@ -19,9 +19,9 @@ Source    synchronize_sched(), Linux 2.6.26; the counter is that of dynticks, Li
 from __future__ import annotations
 
 from shmkret.arena.records import KPROBE_MUTEX, Kernel
-from shmkret.kernel.oracle import MAY_NOT_SLEEP, report_bug
 from shmkret.moves.intents import begin_wait, end_wait
 from shmkret.moves.locking import lock_system, unlock_system
+from shmkret.moves.oracle import MAY_NOT_SLEEP, report_bug
 from shmkret.text.atomics import NE, NIL, fetch_add, monotonic_ns, wait_until
 from shmkret.text.marks import inline
 

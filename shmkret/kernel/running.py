@@ -14,10 +14,10 @@ from shmkret.arch import TRAMPOLINE
 from shmkret.arena.records import KRETPROBE, Kernel
 from shmkret.kernel.handlers import ask, has_handlers, tell
 from shmkret.kernel.mode import with_mode
-from shmkret.kernel.oracle import NOT_BUSY, WRONG_ADDRESS, report_bug
 from shmkret.moves.bugs import has_bug
 from shmkret.moves.intents import recovers
 from shmkret.moves.irqflags import Off
+from shmkret.moves.oracle import NOT_BUSY, WRONG_ADDRESS, report_bug
 from shmkret.text.atomics import NIL, fetch_add, load_acquire, store_ordered
 from shmkret.text.marks import inline
 from shmkret.text.verbs import generic

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shmkret.arena.records import STACK_WORDS, Kernel
 from shmkret.kernel.kprobes import call, ret
-from shmkret.kernel.oracle import WRONG_ADDRESS, WRONG_REGISTER, WRONG_STACK, WRONG_VALUE, report_bug
+from shmkret.moves.oracle import WRONG_ADDRESS, WRONG_REGISTER, WRONG_STACK, WRONG_VALUE, report_bug
 from shmkret.text.marks import inline
 
 TEXT_BASE = 0x10_0000_0000

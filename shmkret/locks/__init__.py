@@ -45,7 +45,8 @@ Always    a CPU holds or awaits at most one lock of an array, but for a recovere
           table PER_CPU or PER_LOCK_AND_CPU, which its holder needs, cannot have take_over(); `home` is no such table
 Constants SIZE, the bytes of a lock whose words libc owns. CONTROL = True for a lock that must fail. ATTACHABLE = False
           where the words mean something to the process that made them and its children alone. ALWAYS, the sentences of what
-          always() answers. FIFO = True for a lock that serves who comes first: searches watch that, with `--monitors fifo`
+          always() answers. FIFO = True for a lock that serves who comes first: searches watch that, with `--monitors fifo`.
+          SYMMETRIC = True for one that is told who calls and yet prefers nobody: see `shmkret explore --symmetric`
 """
 
 from __future__ import annotations
@@ -264,6 +265,7 @@ LOCK = Contract(
         Constant("ATTACHABLE", True, truth),
         Constant("ALWAYS", (), sentences),
         Constant("FIFO", False, truth),
+        Constant("SYMMETRIC", False, truth),
     ),
     refused=(_recovery_constant, _held_parameter),
     more=_check,

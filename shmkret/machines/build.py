@@ -19,6 +19,7 @@ from shmkret.kernel.mode import Mode
 from shmkret.kernel.primitives import Probed
 from shmkret.locks import FAMILIES, GATE, family
 from shmkret.moves import bugs as catalogue
+from shmkret.moves.alone import Asks, Unasked
 from shmkret.moves.clock import CLOCKS
 from shmkret.moves.intents import Unprotected, protected
 from shmkret.moves.irqflags import Off
@@ -36,7 +37,7 @@ _bugs_class = cache(catalogue.chosen)
 @dataclass(frozen=True)
 class Build:
     """Plug-ins, switches and sizes. nr_cpus: for what a worker declares. timed: what the run times
-    (shmkret.moves.clock.CLOCKS).
+    (shmkret.moves.clock.CLOCKS). asks: whether it can be told to ask at each lock who is inside (shmkret.moves.alone).
     """
 
     arch: Plugin
@@ -49,6 +50,7 @@ class Build:
     timed: str = ""
     recoverable: bool = False
     mutant: str = ""
+    asks: bool = False
 
     @property
     def bugs(self) -> frozenset[str]:
@@ -138,6 +140,7 @@ class Build:
             self.recovery_class,
             self.declared.handlers,
             _bugs_class(self.bugs),
+            Asks if self.asks else Unasked,
         )
 
     @property

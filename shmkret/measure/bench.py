@@ -44,6 +44,8 @@ class Measured:
     estimate: Estimate | None = None
     timed: dict[str, list[Sample]] = field(default_factory=dict)
     """The runs apart that timed `locks` or `calls`, one in each of the first rounds."""
+    asked: Sample | None = None
+    """The run apart in which each CPU asked at each lock whether it was alone inside; None where nobody else could be."""
     histograms: dict[str, Histogram] = field(default_factory=dict)
     flaws: list[str] = field(default_factory=list)
     """Of the runs apart."""
@@ -71,6 +73,11 @@ class Measured:
     def rates(self) -> dict[int, float]:
         """Calls per second by round."""
         return {r: sample.rate for r, sample in enumerate(self.samples) if sample.rate is not None}
+
+    def add_asked(self, sample: Sample) -> None:
+        """What the run apart brought in which each CPU asked who is inside."""
+        self.asked = sample
+        self.flaws += [f"in the run that asked who is inside: {flaw}" for flaw in sample.flaws]
 
     def add_timed(self, what: str, sample: Sample, found: Mapping[str, Histogram]) -> None:
         """What a run apart brought."""
@@ -120,6 +127,9 @@ def _run(plan: Plan, prepared: list[Subject], progress: Progress) -> list[Measur
             if not (turn and result.withheld):
                 progress.doing(str(ready.cell))
                 result.samples.append(ready.repeat(plan.seconds))
+                if _asks(ready.cell) and turn == plan.repeat - 1 and not result.withheld:
+                    progress.doing(f"{ready.cell}, each CPU asks who is inside")
+                    result.add_asked(ready.asked(plan.seconds))
                 for what in ready.cell.params.timed if ready.cell.peer == OURS and turn < TIMED_ROUNDS else ():
                     if not result.withheld:
                         progress.doing(f"{ready.cell}, {what} timed")
@@ -130,6 +140,11 @@ def _run(plan: Plan, prepared: list[Subject], progress: Progress) -> list[Measur
         judge(result, about, plan.seconds, ready.doubts)
         result.rehearsed = ready.proved
     return measured
+
+
+def _asks(cell: Cell) -> bool:
+    """Whether somebody else may be inside, and the code can ask."""
+    return cell.cpus > 1 and cell.peer == OURS
 
 
 def _is_forwards(turn: int) -> bool:
@@ -195,6 +210,7 @@ def cell_object(result: Measured) -> dict[str, Any]:
         "walk_mean": round(result.total("walked") / walks, 3) if walks else None,
         "latency_ns": _latencies(result),
         "timed": {what: _timed(result, what) for what in result.timed} or None,
+        "asked": _asked(result),
         "conditions": [sample.conditions._asdict() for sample in result.samples],
         "concurrency": [sample.concurrency for sample in result.samples],
         "verdict": result.verdict,
@@ -218,6 +234,13 @@ def _latencies(result: Measured) -> dict[str, Any] | None:
         "clock": latency.clock_ns(list(result.histograms.values())),
         **{name: {**found.statistics(), **beside[name]} for name, found in result.histograms.items()},
     }
+
+
+def _asked(result: Measured) -> dict[str, float | None] | None:
+    """How fast the calls were while each CPU asked who is inside, and what part that is of the speed measured."""
+    if result.asked is None:
+        return None
+    return {"calls_per_s": result.asked.rate, "of_measured": validity.of_measured([result.asked], result.samples[-1:])}
 
 
 def _timed(result: Measured, what: str) -> dict[str, Any]:

@@ -8,6 +8,8 @@
     clock       whether a run is timed
     bugs        the bugs of the past
     always      what holds of lists at every moment
+    oracle      what a run may find wrong with itself
+    alone       whether a lock has let two in
 
 Read them in that order.
 """
@@ -69,6 +71,7 @@ from shmkret.moves.lists import (
 )
 from shmkret.moves.lists import push as push_in_front
 from shmkret.moves.locking import lock_inside, lock_probe, lock_table, unlock_probe, unlock_table
+from shmkret.moves.oracle import WORKER_BUG, report_bug
 from shmkret.text import (
     EQ,
     NE,
@@ -135,6 +138,7 @@ __all__ = [
     "RING_WORDS",
     "SPAN",
     "TABLE",
+    "WORKER_BUG",
     "Arena",
     "Chain",
     "Kernel",
@@ -179,6 +183,7 @@ __all__ = [
     "put",
     "recovers",
     "release",
+    "report_bug",
     "retire",
     "ri_of",
     "rp_of",

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from shmkret.moves.alone import comes_in, goes_out
 from shmkret.moves.clock import PROBE_LOCK, TABLE_LOCK, take_timed
 from shmkret.moves.intents import PROBE, SYSTEM, TABLE, give_lock, take_lock
 from shmkret.text.atomics import NIL
@@ -57,6 +58,7 @@ def lock_table(k: Any, cpu: int, table: Any, bucket: int) -> None:
     enter_primitive(k.mode.primitives, k, cpu, HASH_LOCK)
     enter_primitive(k.mode.primitives, k, cpu, SPIN_LOCK)
     take_timed(k.mode.clock, k, cpu, table, bucket, TABLE_LOCK, NIL)
+    comes_in(k.mode.alone, k, cpu, TABLE, bucket)
     leave_primitive(k.mode.primitives, k, cpu)
     leave_primitive(k.mode.primitives, k, cpu)
 
@@ -72,6 +74,7 @@ def lock_inside(k: Any, cpu: int, locks: Any, i: int, outer: int) -> None:
     """lock_probe() for who has a lock already: its number, of number_of(); or NIL."""
     enter_primitive(k.mode.primitives, k, cpu, SPIN_LOCK)
     take_timed(k.mode.clock, k, cpu, locks, i, PROBE_LOCK, outer)
+    comes_in(k.mode.alone, k, cpu, PROBE, i)
     leave_primitive(k.mode.primitives, k, cpu)
 
 
@@ -79,6 +82,7 @@ def lock_inside(k: Any, cpu: int, locks: Any, i: int, outer: int) -> None:
 def unlock_table(k: Any, cpu: int, table: Any, bucket: int) -> None:
     """Give back a bucket lock."""
     enter_primitive(k.mode.primitives, k, cpu, SPIN_UNLOCK)
+    goes_out(k.mode.alone, k, cpu, TABLE, bucket)
     give_lock(k.mode.recovery, k, cpu, table, bucket, TABLE)
     leave_primitive(k.mode.primitives, k, cpu)
 
@@ -87,6 +91,7 @@ def unlock_table(k: Any, cpu: int, table: Any, bucket: int) -> None:
 def unlock_probe(k: Any, cpu: int, locks: Any, i: int) -> None:
     """Give back any other."""
     enter_primitive(k.mode.primitives, k, cpu, SPIN_UNLOCK)
+    goes_out(k.mode.alone, k, cpu, PROBE, i)
     give_lock(k.mode.recovery, k, cpu, locks, i, PROBE)
     leave_primitive(k.mode.primitives, k, cpu)
 
@@ -95,9 +100,11 @@ def unlock_probe(k: Any, cpu: int, locks: Any, i: int) -> None:
 def lock_system(k: Any, cpu: int, i: int) -> None:
     """Take a system lock."""
     take_lock(k.mode.recovery, k, cpu, k.system_locks, i, SYSTEM, NIL)
+    comes_in(k.mode.alone, k, cpu, SYSTEM, i)
 
 
 @inline
 def unlock_system(k: Any, cpu: int, i: int) -> None:
     """Give it back."""
+    goes_out(k.mode.alone, k, cpu, SYSTEM, i)
     give_lock(k.mode.recovery, k, cpu, k.system_locks, i, SYSTEM)

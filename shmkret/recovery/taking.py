@@ -52,7 +52,7 @@ class Survived(NamedTuple):
             if acquire_robust(locks, i, cpu) == OWNER_DIED:
                 inherit(k, cpu, number_of(k, array, i))
         elif not try_to_acquire(locks, i, cpu):
-            wait_for(k, cpu, locks, i, outer)
+            wait_for(k, cpu, locks, i, array, outer)
 
     def give_lock(self, k: Kernel, cpu: int, locks: object, i: int, array: int) -> None:
         release(locks, i, cpu)
@@ -131,10 +131,12 @@ def park(k: Kernel, cpu: int) -> None:
 
 
 @outline
-def wait_for(k: Kernel, cpu: int, locks: object, i: int, outer: int) -> None:
-    """Take a lock that was not free."""
+def wait_for(k: Kernel, cpu: int, locks: object, i: int, array: int, outer: int) -> None:
+    """Take a lock that was not free, and publish for which this CPU waits meanwhile."""
     if cpu < k.nr_cpus:
+        store_ordered(k.recovery.held, cpu, held_word(number_of(k, array, i)))
         acquire(locks, i, cpu)
+        store_ordered(k.recovery.held, cpu, 0)
     else:
         take_as_recoverer(k, cpu, locks, i, outer)
 
@@ -260,6 +262,11 @@ def take_over_locks(k: Kernel, me: int, outer: int) -> None:
         if is_unlocked(k, dead) and intent != 0:
             redo(k, me, dead, intent)
     every(LetGo(outer), k, me, NIL)
+    # One may have died between releasing a lock and waking who waits for it: who still does, has said so before.
+    for cpu in range(k.nr_cpus):
+        awaited = held_number(load_acquire(k.recovery.held, cpu))
+        if awaited != NIL:
+            one(Wake(0), k, me, awaited, NIL)
 
 
 class TakeOver(NamedTuple):
@@ -272,7 +279,7 @@ class TakeOver(NamedTuple):
 
 
 class LetGo(NamedTuple):
-    """Release what was taken over; and one may have died between releasing a lock and waking who waits for it.
+    """Release what was taken over.
 
     outer: the number of a lock that the recoverer had before, which is no other's, or NIL.
     """
@@ -282,6 +289,14 @@ class LetGo(NamedTuple):
     def to_lock(self, k: Kernel, me: int, locks: object, i: int, number: int, dead: int) -> None:
         if number != self.outer and take_over(locks, i, me, me):
             release(locks, i, me)
+
+
+class Wake(NamedTuple):
+    """Whoever sleeps looks again."""
+
+    unused: int
+
+    def to_lock(self, k: Kernel, me: int, locks: object, i: int, number: int, dead: int) -> None:
         wake_all(locks, i)
 
 

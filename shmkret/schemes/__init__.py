@@ -48,7 +48,8 @@ a recoverable run the moves of shmkret.moves count hits, returned, flushed and r
 Constants LISTS, where instances are, for audit, repair and statistics: one FREE, a Chain OF_PROBE or a Ring; and HUNG, a
           Chain OF_TASK or OF_BUCKET. BUGS, the historical bugs that it has by nature (shmkret.moves.bugs). CHECKED, the
           words of its tables whose every bit audit() checks: (table, word, when); these are damaged on purpose
-          (shmkret.stress.damage), and made anew by rebuild(). ALWAYS, the sentences of what always() answers
+          (shmkret.stress.damage), and made anew by rebuild(). ALWAYS, the sentences of what always() answers.
+          SYMMETRIC = True where CPUs that change their numbers do the same: none is preferred, or looked at before another
 """
 
 from __future__ import annotations
@@ -62,7 +63,18 @@ from shmkret.arena.chains import IN_BUCKETS, Chain, Ring, wrong_lists
 from shmkret.arena.fields import Legal, parts_of, wrong_field
 from shmkret.errors import PluginError
 from shmkret.moves.chained import lock_free, unlock_free
-from shmkret.plugins.contract import Ability, Constant, Contract, Signature, Source, names, of_verb, one_record, sentences
+from shmkret.plugins.contract import (
+    Ability,
+    Constant,
+    Contract,
+    Signature,
+    Source,
+    names,
+    of_verb,
+    one_record,
+    sentences,
+    truth,
+)
 from shmkret.text.domains import (
     NR_NODES,
     NR_SLOTS,
@@ -290,6 +302,7 @@ SCHEME = Contract(
         Constant("LISTS", IN_BUCKETS, _are_lists),
         Constant("CHECKED", (), _are_checked),
         Constant("ALWAYS", (), sentences),
+        Constant("SYMMETRIC", False, truth),
     ),
     refused=(_earlier_contract, _gone),
     more=_check,

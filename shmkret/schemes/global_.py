@@ -96,6 +96,7 @@ class Global(NamedTuple):
 
 
 CHECKED = (("used", "first", "always"), ("link", "next", "flying"), ("link", "prev", "flying"))
+SYMMETRIC = True
 BUGS = frozenset({"probeable-helpers", "unmarked-cleanup", "unmarked-flush", "unmarked-walk", "early-reset"})
 
 

@@ -69,6 +69,7 @@ __all__ = ["drain", "first", "give", "next", "retire", "ri_of", "rp_of"]
 
 
 ALWAYS = IN_ONE_PLACE
+SYMMETRIC = True
 
 
 class Hashed(NamedTuple):

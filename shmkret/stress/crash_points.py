@@ -21,7 +21,6 @@ from shmkret.audit.findings import sentences
 from shmkret.errors import RunFailed, UsageError
 from shmkret.host import posix
 from shmkret.kernel.cpu import end_round
-from shmkret.kernel.oracle import BUGS
 from shmkret.kernel.program import step
 from shmkret.kernel.rcu import idle_enter, idle_exit
 from shmkret.kernel.sched import schedule, yield_cpu
@@ -30,6 +29,7 @@ from shmkret.machines.build import Build
 from shmkret.machines.plain import PlainMachine, PlainWords
 from shmkret.machines.sizes import Sizes
 from shmkret.machines.world import World
+from shmkret.moves.oracle import BUGS
 from shmkret.recovery import recoverer as recovery
 from shmkret.recovery.taking import LIVE
 from shmkret.text import atomics

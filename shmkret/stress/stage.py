@@ -17,11 +17,11 @@ from typing import Any
 
 from shmkret.arena.segment import Arena
 from shmkret.host.processes import wait_until
-from shmkret.kernel import oracle
 from shmkret.machines import plain
 from shmkret.machines.control import Control
 from shmkret.machines.plain import PlainMachine, locks_of
 from shmkret.machines.world import World, lock_name
+from shmkret.moves import oracle
 from shmkret.moves.intents import POP, op_of
 from shmkret.recovery.redo import lock_under
 from shmkret.recovery.taking import held_number

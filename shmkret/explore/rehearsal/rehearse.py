@@ -25,10 +25,11 @@ from shmkret.explore.rehearsal.by_itself import by_itself
 from shmkret.explore.scenario import Outcome, Rehearsal, Scenario
 from shmkret.explore.schedule import explore
 from shmkret.explore.snapshot import REGISTRATION, Snapshot
-from shmkret.kernel import oracle, registration
+from shmkret.kernel import registration
 from shmkret.kernel.cpu import one_round
 from shmkret.machines.build import Build
 from shmkret.machines.world import World
+from shmkret.moves import oracle
 from shmkret.plugins.calls import blamed, place
 from shmkret.text import atomics
 

@@ -170,7 +170,7 @@ def _bodies(cpus: int, rounds: int, nr_locks: int, slots: int) -> dict[str, tupl
     }
 
 
-LARGEST, BITS = 100_000_000, 28
+LARGEST, PLACES = 100_000_000, 1 << 28
 NAMES = tuple(_bodies(2, 1, 1, 3))
 MORTAL = ("repair", "take over", "robust")
 
@@ -197,7 +197,7 @@ def scene_of(
         seen(arena)
         return wrong(arena, nr_locks, deadly=deadly)
 
-    return Scene(name, world, body, actors, SHARED, (0,) if deadly else (), int(deadly), deadly, check=check)
+    return Scene(name, world, body, actors, SHARED, (0,) if deadly else (), int(deadly), deadly, check=check, only_locks=True)
 
 
 SHARED = ("script", "run")
@@ -219,7 +219,7 @@ def tried(lock: Plugin, trial: str, cpus: int = 2, rounds: int = 1, nr_locks: in
     scene = scene_of(
         lock, trial, cpus, rounds, nr_locks, lambda arena: met.add(bool(arena.records("script")["word"][MET] >> 16))
     )
-    with Stacks(scene, BITS) as stacks:
+    with Stacks(scene, PLACES) as stacks:
         outcome = states.search(stacks, limit, math.inf)
     if trial == "shared" and cpus > 2 and outcome.complete and True not in met:
         outcome.violations.append(Violation("no two readers were ever inside at once", []))

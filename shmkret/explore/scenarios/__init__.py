@@ -5,11 +5,12 @@
 `body(k, cpu)` of the scene is a function of the text: mark it @inline. Numba compiles it, so that a number of `asked` that it
 uses is first put into a name of its own; the name of the scene says it, for compiled code is kept by that. A scenario in which
 CPUs may die sets DEATHS: how many, where nobody asks otherwise; and STOPS, where they stand still instead. One of a worker
-program sets WORKER: which, likewise.
+program sets WORKER: which, likewise. One in which each CPU does the same, but for its number, sets SYMMETRIC.
 """
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,12 +18,14 @@ from shmkret.arch import ARCH
 from shmkret.errors import PluginError, UsageError
 from shmkret.explore.scene import MODELS, RA, SC, Scene
 from shmkret.kernel.program import WORKER
+from shmkret.locks import LOCK
 from shmkret.machines.build import Build
 from shmkret.machines.sizes import Sizes
 from shmkret.machines.world import World
 from shmkret.plugins.calls import blamed
 from shmkret.plugins.contract import Constant, Contract, Signature, whole
 from shmkret.plugins.registry import Plugin, find
+from shmkret.text.verbs import is_verb
 
 MOST_CPUS, MOST_ROUNDS, MOST_DEATHS, MOST_INSTANCES = 8, 100, 4, 64
 
@@ -45,6 +48,7 @@ SCENARIO = Contract(
         Constant("DEATHS", 0, whole(0, MOST_DEATHS)),
         Constant("STOPS", False, _yes_or_no),
         Constant("WORKER", "", _name),
+        Constant("SYMMETRIC", False, _yes_or_no),
     ),
 )
 
@@ -113,6 +117,22 @@ def asked_of(
     program = find(WORKER, worker or scenario.constants.worker) if scenario.constants.worker else None
     deaths = own if deaths is None else deaths
     return Asked(scenario, scheme, lock, cpus, rounds, deaths, maxactive, worker=program, model=model)
+
+
+def require_symmetric(asked: Asked) -> None:
+    """That runs in which CPUs change their numbers are the same runs. Raises UsageError.
+
+    A lock whose verbs are not told which CPU calls cannot tell them apart; one that is told may say SYMMETRIC.
+    """
+    said = {"scenario": asked.scenario, "scheme": asked.scheme}
+    verbs = [vars(asked.lock.module).get(name) for name in LOCK.functions]
+    if any("cpu" in inspect.signature(verb).parameters for verb in verbs if inspect.isfunction(verb) and not is_verb(verb)):
+        said["lock"] = asked.lock
+    for kind, plugin in said.items():
+        if not plugin.constants.symmetric:
+            raise UsageError(f"the {kind} {plugin.name} does not say SYMMETRIC: leave out `symmetric`")
+    if asked.deaths:
+        raise UsageError("where CPUs may die they are not alike: recovery takes them in the order of their numbers")
 
 
 def scene_of(asked: Asked) -> Scene:

@@ -6,6 +6,8 @@ from shmkret.explore.scene import Scene
 from shmkret.kernel.task import call_and_return
 from shmkret.text.marks import inline
 
+SYMMETRIC = True
+
 
 def scene(asked: Asked) -> Scene:
     """`rounds` calls a CPU."""

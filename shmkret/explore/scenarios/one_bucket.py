@@ -5,6 +5,8 @@ from dataclasses import replace
 from shmkret.explore.scenarios import Asked, calls
 from shmkret.explore.scene import Scene
 
+SYMMETRIC = True
+
 
 def scene(asked: Asked) -> Scene:
     """As `calls`, at addresses of stacks on ia64."""

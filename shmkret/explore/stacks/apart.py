@@ -61,9 +61,11 @@ class Stopped(Exception):
 
 def progress(stacks: Stacks, seconds: float) -> Progress:
     """Where a search is, which any process that shares the memory may ask."""
-    slots = stacks.get(control.MASK) + 1
+    places = stacks.get(control.PLACES)
     found = stacks.get(control.STATES)
-    return Progress(found, stacks.get(control.ENDS), stacks.get(control.DEPTH), found / (slots * 3 // 4), 8 * slots, seconds)
+    return Progress(
+        found, stacks.get(control.ENDS), stacks.get(control.DEPTH), found / control.room_in(places), 8 * places, seconds
+    )
 
 
 def search(

@@ -59,6 +59,7 @@ from shmkret.explore.stacks.control import (
     of_memory,
 )  # fmt: skip
 from shmkret.explore.stacks.sleepers import is_owned, leave_queue, sleeps, tidy_up
+from shmkret.explore.stacks.symmetry import may_begin
 from shmkret.machines.compiled import steps
 from shmkret.machines.compiled.stacks import copy, peek, poke, switch
 from shmkret.machines.compiled.turns import goes, queues
@@ -197,6 +198,8 @@ def is_choice(c: int, nr: int, frame: int, choice: int) -> bool:
     r = record(c, cpu)
     if peek(c + PICKS) != 0:
         return choice // nr == WAKES and peek(c + QUEUE + 8 * cpu) > 1
+    if cpu > 0 and is_step(choice, nr) and not may_begin(c, r, record(c, cpu - 1)):
+        return False
     if choice < nr:
         return possible(c, cpu)
     if choice < WAKES * nr:

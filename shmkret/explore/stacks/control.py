@@ -12,14 +12,14 @@ from shmkret.text.marks import inline
 __all__ = ["BUFFERED", "OF_PATH", "OVERFLOWED", "PICKS"]  # they are used as the others are
 
 (
-    STACKS, TABLE, MASK, ROOM, FRAMES, MOST_FRAMES, SAVED_TOP, SAVED_END, ENDS_TABLE, DEPTH, FRESH, STATES, DONE_STEPS,
+    STACKS, TABLE, PLACES, ROOM, FRAMES, MOST_FRAMES, SAVED_TOP, SAVED_END, ENDS_TABLE, DEPTH, FRESH, STATES, DONE_STEPS,
     ENDS, DEEPEST, MORTAL, DEATHS, ANNOUNCES, REASONLESS, BOUND, EVERY, CURRENT, DISTINCT, REDUCED,
     BUSY, ASK, PARAMETERS, TOLD, CLOCKS, NUMBERS, NR_PLAIN, NR_SYNC, CLOCK_PRINT, RACED, RACED_HOW, LEARNS, FENCES, CROWDED,
-    BY_PAST, ON_PATH, CUT, STOPS,
-) = (8 * (16 + j) for j in range(42))  # fmt: skip
+    BY_PAST, ON_PATH, CUT, STOPS, SYMMETRIC,
+) = (8 * (16 + j) for j in range(43))  # fmt: skip
 """Where in the control block, after what the hooks use.
 
-STACKS: where those of the CPUs begin. TABLE of states, its MASK, how many it has ROOM for. FRAMES of the path, how many at
+STACKS: where those of the CPUs begin. TABLE of states, its PLACES, for how many it has ROOM. FRAMES of the path, how many at
 most. SAVED_TOP, SAVED_END: up to where stacks are saved, and where that room ends. ENDS_TABLE. DEPTH of the path. FRESH: the
 state is yet to be looked at. STATES, DONE_STEPS, ENDS so far, of which DISTINCT differ in a word; the DEEPEST path. MORTAL: a
 bit for each CPU that may die; how many DEATHS there may be, and whether who would die STOPS instead; ANNOUNCES: who has the
@@ -31,7 +31,7 @@ answered, where that was not 0. CLOCKS: the rows of shmkret.explore.stacks.clock
 and how many have one; the fingerprint of the rows; the word that two have RACED on, with the events that were not known;
 whether something was learned; whether there are FENCES; whether there are more words than numbers. BY_PAST: a CPU's part of a
 state is all that it has read; else it is where its code stands. ON_PATH: for each PATH_MASK of a fingerprint, how many states
-of the path have it.
+of the path have it. SYMMETRIC: of the CPUs that have not begun, the lowest alone may.
 """
 
 FRAME = 8 * 24
@@ -66,9 +66,16 @@ MOST_MESSAGES = 16
 SEES, CAN_SEE, VIEWS_PRINT, WHOSE, BACK = (8 * (74 + j) for j in range(5))
 """Where in the control block: the addresses of what is asked of such memory, compiled apart, and what they are asked of: the
 step of a CPU, which reads the message that is so many before the newest."""
-ENDS_MASK = (1 << 16) - 1
-"""The table of ends has one place more."""
+ENDS_PLACES = 1 << 16
+"""The size of the table of ends."""
+MOST_PLACES = (1 << 31) - 1
+"""The largest table of states, for the arithmetic of `is_new`."""
 PATH_MASK = (1 << 12) - 1
+
+
+def room_in(places: int) -> int:
+    """How many states a table of that size takes, at most: with more, a look goes past too many that are not it."""
+    return places * 7 // 8
 
 
 @inline

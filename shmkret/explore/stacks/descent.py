@@ -41,7 +41,7 @@ from shmkret.explore.stacks.control import (
     DISTINCT,
     DONE_STEPS,
     ENDS,
-    ENDS_MASK,
+    ENDS_PLACES,
     ENDS_TABLE,
     EVERY,
     F_DIED,
@@ -59,13 +59,13 @@ from shmkret.explore.stacks.control import (
     FULL,
     LEARNED,
     LEARNS,
-    MASK,
     MORE,
     MORTAL,
     MOST_FRAMES,
     NO_MORE,
     OVERCROWDED,
     PARAMETERS,
+    PLACES,
     RACE,
     RACED,
     REDUCED,
@@ -83,6 +83,7 @@ from shmkret.explore.stacks.control import (
     nr_choices,
 )  # fmt: skip
 from shmkret.explore.stacks.state import is_new, is_on_path, put_on_path, state_of, take_off_path
+from shmkret.explore.stacks.symmetry import may_begin
 from shmkret.machines.compiled import steps
 from shmkret.machines.compiled.stacks import ask, peek, poke, switch
 from shmkret.machines.compiled.watched import (
@@ -143,7 +144,7 @@ def ends_anew(c: int, died: int) -> bool:
     """
     stopped = died if peek(c + STOPS) != 0 else 0
     end = mix(peek(c + OWN_PRINT) + stopped) ^ peek(c + PRINT) | 1
-    if peek(c + DISTINCT) <= ENDS_MASK // 2 and not is_new(peek(c + ENDS_TABLE), ENDS_MASK, end):
+    if peek(c + DISTINCT) <= ENDS_PLACES // 2 and not is_new(peek(c + ENDS_TABLE), ENDS_PLACES, end):
         return False
     poke(c + DISTINCT, peek(c + DISTINCT) + 1)
     return True
@@ -219,7 +220,9 @@ def alone(c: int, nr: int, died: int) -> int:
         if peek(record(c, i) + KIND) < steps.DONE or not drained(record(c, i)):
             others |= 1 << i
     for i in range(nr):
-        if not (may_die and (peek(c + MORTAL) >> i) & 1 != 0) and possible(c, i) and is_alone(c, i, others & ~(1 << i)):
+        mortal = may_die and (peek(c + MORTAL) >> i) & 1 != 0
+        begins = i == 0 or may_begin(c, record(c, i), record(c, i - 1))
+        if begins and not mortal and possible(c, i) and is_alone(c, i, others & ~(1 << i)):
             return i
     return -1
 
@@ -276,13 +279,13 @@ def begin(c: int) -> int:
 
 
 @inline
-def rehash(old: int, places: int, table: int, mask: int) -> int:
-    """Put all of a table into another; how many there were."""
+def rehash(old: int, nr: int, table: int, places: int) -> int:
+    """Put what lies in so many places into a table; how many there were."""
     moved = 0
-    for i in range(places):
+    for i in range(nr):
         h = peek(old + 8 * i)
         if h != 0:
-            is_new(table, mask, h)
+            is_new(table, places, h)
             moved += 1
     return moved
 
@@ -316,7 +319,7 @@ def descend(c: int, budget: int) -> int:
     """Search on for that many steps. Returns why it stopped; unless it was finished, it can be called again."""
     nr = peek(c + NR)
     table = peek(c + TABLE)
-    mask = peek(c + MASK)
+    places = peek(c + PLACES)
     states = peek(c + STATES)
     room = peek(c + ROOM)
     depth = peek(c + DEPTH)
@@ -343,7 +346,7 @@ def descend(c: int, budget: int) -> int:
                 put_on_path(c, frame, h)
                 status = CYCLE
                 break
-            if is_new(table, mask, h):
+            if is_new(table, places, h):
                 states += 1
                 status = arrive(c, nr)
                 if status == MORE:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import mmap
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +31,7 @@ from shmkret.explore.snapshot import NOT_SHARED
 from shmkret.explore.stacks import control, descent, described, nodes, watching
 from shmkret.explore.stacks.looked_at import LookedAt
 from shmkret.explore.stacks.messages import Messages
+from shmkret.explore.stacks.rooms import Rooms
 from shmkret.machines import plain
 from shmkret.machines.compiled import cache_folder, compile_cpu, steps, watched
 from shmkret.machines.compiled.hooks import hooks
@@ -44,7 +44,9 @@ ROOM_TO_UNDO = 16 * (MOST_WRITES + 2 * watched.QUEUE_END * MOST_FRAMES)  # a cho
 LONGEST_RUN = 3_000
 SAVED = MOST_FRAMES * 2048
 MOST_STACK = watched.STACK - (24 << 10)
-FIRST_BITS = 20
+FIRST_PLACES = 1 << 20
+PIECE = 1 << 23
+"""Places that are put into a larger table at once; then the memory that they took is given back."""
 
 
 class Pending(NamedTuple):
@@ -59,20 +61,22 @@ class Pending(NamedTuple):
 class Stacks:
     """A scene on stacks. reduced: words that nobody shares as far as is known are no steps; else only those that never are.
 
-    bits: the table of states grows to at most 2**bits places, of 8 bytes each; three of four are used. model: of MODELS.
+    places: to how many the table of states grows at most, of 8 bytes each; seven of eight are used. model: of MODELS.
     monitors: of `watching`; under TSO without `clocks`.
     """
 
     def __init__(
         self,
         scene: Scene,
-        bits: int = 22,
+        places: int = 1 << 22,
         *,
         reduced: bool = False,
         model: str = SC,
         monitors: Collection[str] = watching.USUAL,
     ) -> None:
         self.scene = scene
+        self.symmetric = False
+        """Whether a search takes the CPUs for alike."""
         self.preemptions: int | None = None
         """The most that a search may have in one run; None: any number."""
         self._buffered = watched.MOST_BUFFERED if model == TSO else 0
@@ -93,8 +97,8 @@ class Stacks:
         )
         self._messages = Messages(model, own)
         place = folder and folder / f"{build.digest}-{scene.name}-watched"
-        self._maps: list[mmap.mmap] = []
-        self._control = self._room(watched.CONTROL_BYTES)
+        self._rooms = Rooms()
+        self._control = self._rooms.room(watched.CONTROL_BYTES)
         self._first_named: list[int] = []
         self._loop = compile_cpu(scene.body, build.shape, build.strides, place, watched=True)
         self.watching = watching.Watching(scene, watching.under(model, monitors), place)
@@ -110,30 +114,29 @@ class Stacks:
         self._shared: set[int] = set()
         """Places in the arena, in bytes, of words that were taken for one CPU's own."""
         self._static = None if reduced else self._usual()
-        self._stacks = self._room((scene.nr_cpus + 1) * watched.STACK)
-        self._users = self._room(self.arena.size)
+        self._stacks = self._rooms.room((scene.nr_cpus + 1) * watched.STACK)
+        self._users = self._rooms.room(self.arena.size)
         self._table = 0
-        self._in_table: mmap.mmap | None = None
-        self._ends = self._room(8 * (control.ENDS_MASK + 1), shared=False)
-        self._on_path = self._room(8 * (control.PATH_MASK + 1), shared=False)
-        saved = self._room(SAVED)
+        self._ends = self._rooms.room(8 * control.ENDS_PLACES, shared=False)
+        self._on_path = self._rooms.room(8 * (control.PATH_MASK + 1), shared=False)
+        saved = self._rooms.room(SAVED)
         self._saved = saved
         c = control
         self._set(
             {
-                watched.UNDO: self._room(ROOM_TO_UNDO), watched.UNDO_MOST: MOST_WRITES, watched.USERS: self._users,
+                watched.UNDO: self._rooms.room(ROOM_TO_UNDO), watched.UNDO_MOST: MOST_WRITES, watched.USERS: self._users,
                 watched.ARENA: self.arena.address, watched.SIZE: self.arena.size, watched.LONGEST: LONGEST_RUN,
                 watched.NR: scene.nr_cpus, watched.MOST_STACK: MOST_STACK, c.STACKS: self._stacks,
-                c.FRAMES: self._room(c.FRAME * MOST_FRAMES), c.MOST_FRAMES: MOST_FRAMES, c.SAVED_END: saved + SAVED,
-                nodes.NODES: self._room(nodes.NODE * (MOST_FRAMES + 3)),
+                c.FRAMES: self._rooms.room(c.FRAME * MOST_FRAMES), c.MOST_FRAMES: MOST_FRAMES, c.SAVED_END: saved + SAVED,
+                nodes.NODES: self._rooms.room(nodes.NODE * (MOST_FRAMES + 3)),
                 c.ENDS_TABLE: self._ends, c.ON_PATH: self._on_path, c.MORTAL: sum(1 << cpu for cpu in scene.mortal),
                 c.DEATHS: scene.deaths, c.ANNOUNCES: int(scene.announces), c.STOPS: int(scene.stops),
                 c.PARAMETERS: self._parameters.ctypes.data,
             }
         )  # fmt: skip
-        self._set(self.watching.words(self._room, self.arena) | self._messages.words(self._room))
-        self._most_bits = bits
-        self._resize(min(bits, FIRST_BITS))
+        self._set(self.watching.words(self._rooms.room, self.arena) | self._messages.words(self._rooms.room))
+        self._most_places = min(places, control.MOST_PLACES)
+        self._resize(min(self._most_places, FIRST_PLACES))
 
     def __enter__(self) -> Self:
         return self
@@ -145,43 +148,28 @@ class Stacks:
         """Give back the arena, and all that the search has kept."""
         self._machine.close()
         self.arena.close()
-        self._maps.clear()
+        self._rooms.close()
 
-    def _room(self, size: int, *, shared: bool = True) -> int:
-        """Zeroed memory that begins at a multiple of STACK; its address."""
-        flags = (mmap.MAP_SHARED if shared else mmap.MAP_PRIVATE) | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0x4000)
-        room = mmap.mmap(-1, size + watched.STACK, flags=flags)
-        if not shared:
-            with contextlib.suppress(OSError):  # a kernel without huge pages
-                room.madvise(mmap.MADV_HUGEPAGE)
-        self._maps.append(room)
-        view = ctypes.c_char.from_buffer(room)
-        address = ctypes.addressof(view)
-        del view  # it would keep the room from being closed
-        return -(-address // watched.STACK) * watched.STACK
-
-    def _resize(self, bits: int) -> None:
+    def _resize(self, places: int) -> None:
         """An empty table of that size."""
-        self._forget(self._in_table)
-        self._bits = bits
-        self._table = self._room(8 << bits, shared=False)
-        self._in_table = self._maps[-1]
-        self._set({control.TABLE: self._table, control.MASK: (1 << bits) - 1, control.ROOM: (3 << bits) // 4})
-
-    def _forget(self, room: mmap.mmap | None) -> None:
-        if room is not None:
-            self._maps.remove(room)
-            room.close()
+        self._rooms.forget(self._table)
+        self._table = self._rooms.room(8 * places, shared=False)
+        self._set({control.TABLE: self._table, control.PLACES: places, control.ROOM: control.room_in(places)})
 
     def grow(self) -> bool:
         """Make the table larger, with all that is in it, if it may be."""
-        if self._bits >= self._most_bits:
+        nr, old = self.get(control.PLACES), self._table
+        if nr >= self._most_places:
             return False
-        old, places, room = self._table, 1 << self._bits, self._in_table
-        self._in_table = None  # so that it is kept meanwhile
-        self._resize(min(self._bits + 2, self._most_bits))
-        self._rehash(old, places, self._table, (1 << self._bits) - 1)
-        self._forget(room)
+        self._table = 0  # the old one is kept meanwhile
+        places = min(4 * nr, self._most_places)
+        self._resize(places)
+        for i in range(0, nr, PIECE):
+            n = min(PIECE, nr - i)
+            self._rehash(old + 8 * i, n, self._table, places)
+            if n == PIECE:  # both tables have the same order: of the new one, the rest is not there yet
+                self._rooms.empty(old, 8 * i, 8 * n)
+        self._rooms.forget(old)
         return True
 
     def _usual(self) -> set[int]:
@@ -226,10 +214,11 @@ class Stacks:
             "reasonless": self.scene.reasonless,
             "buffered": self._buffered,
             "of_path": 1,
+            "symmetric": int(self.symmetric),
             **values,
         }
-        self._resize(self._bits)
-        ctypes.memset(self._ends, 0, 8 * (control.ENDS_MASK + 1))
+        self._resize(self.get(control.PLACES))
+        ctypes.memset(self._ends, 0, 8 * control.ENDS_PLACES)
         ctypes.memset(self._on_path, 0, 8 * (control.PATH_MASK + 1))
         self.arena._map[:] = self._first
         users = words_at(self._users, self.arena.size // 8)

@@ -18,10 +18,12 @@ from shmkret.explore.stacks.control import (
     ON_PATH,
     PATH_MASK,
     STANDS,
+    SYMMETRIC,
     VIEWS_PRINT,
     back_of,
     is_step,
 )  # fmt: skip
+from shmkret.explore.stacks.symmetry import has_begun
 from shmkret.machines.compiled.stacks import ask, peek, poke
 from shmkret.machines.compiled.watched import (
     COMMITTED,
@@ -64,15 +66,23 @@ def fingerprint(c: int, nr: int, last: int, used: int, died: int, woken: int) ->
         r = record(c, i)
         h = mix(add64(mul64(h, 7), add64(peek(r + which), held_back(c, r))))
     h = mix(add64(h, add64(mul64(died, 31), woken)))
+    if peek(c + SYMMETRIC) != 0:
+        begun = 0
+        for i in range(nr):
+            begun += 1 if has_begun(record(c, i)) else 0
+        h = mix(add64(h, begun))
     if peek(c + BOUND) >= 0:
         h = mix(add64(h, add64(mul64(last, 1009), used)))
     return h if h != 0 else 1
 
 
 @inline
-def is_new(table: int, mask: int, h: int) -> bool:
-    """Put a fingerprint into a table, if it is not there."""
-    i = h & mask
+def is_new(table: int, places: int, h: int) -> bool:
+    """Put a fingerprint into a table of any number of places below 2**31, if it is not there.
+
+    Its place goes with its upper half: a larger table has all in the same order, but for those that had to move on.
+    """
+    i = ((h >> 32) & 0xFFFFFFFF) * places >> 32
     while True:
         there = peek(table + 8 * i)
         if there == h:
@@ -80,7 +90,7 @@ def is_new(table: int, mask: int, h: int) -> bool:
         if there == 0:
             poke(table + 8 * i, h)
             return True
-        i = (i + 1) & mask
+        i = i + 1 if i + 1 < places else 0
 
 
 @inline

@@ -36,8 +36,8 @@ from shmkret.explore.stacks.control import (
     FRESH,
     FULL,
     GOES_ON,
-    MASK,
     MORE,
+    PLACES,
     ROOM,
     SAVED_TOP,
     TABLE,
@@ -152,7 +152,7 @@ def begin_again(c: int, nr: int) -> None:
 @inline
 def differs(c: int) -> bool:
     """Whether no end before had the same words."""
-    if not is_new(peek(c + TABLE), peek(c + MASK), mix(peek(c + OWN_PRINT)) ^ peek(c + PRINT) | 1):
+    if not is_new(peek(c + TABLE), peek(c + PLACES), mix(peek(c + OWN_PRINT)) ^ peek(c + PRINT) | 1):
         return False
     poke(c + DISTINCT, peek(c + DISTINCT) + 1)
     return True

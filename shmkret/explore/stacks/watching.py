@@ -63,9 +63,10 @@ class Watching:
         self.numbers = 0
         """Where it stands how each word is used: shmkret.explore.stacks.clocks."""
         self._asks: Callable[[int], int] | None = None
-        if "always" in monitors:
+        asks = question(scene) if "always" in monitors else None
+        if asks is not None:
             place = folder and _question_in(folder, scene)
-            self._asks = compile_question(question(scene), scene.world.build.shape, scene.world.build.strides, place)
+            self._asks = compile_question(asks, scene.world.build.shape, scene.world.build.strides, place)
 
     def words(self, room: Callable[[int], int], arena: Arena) -> dict[int, int]:
         """What the control block must say. room: makes zeroed memory of so many bytes; its address."""
@@ -128,9 +129,9 @@ class Watching:
 
 
 def _question_in(folder: Path, scene: Scene) -> Path:
-    """Where a compiled question is kept: a scene that adds nothing to it has that of all scenes of its build."""
+    """Where a compiled question is kept: a scene that adds nothing to it has that of all such scenes of its build."""
     whose = scene.world.build.digest if scene.always is nothing_more else folder.name.removesuffix("-watched")
-    return folder.with_name(f"{whose}-always-watched")
+    return folder.with_name(f"{whose}-{'locks' if scene.only_locks else 'always'}-watched")
 
 
 def _named(word: int) -> list[int]:

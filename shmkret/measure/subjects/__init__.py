@@ -61,6 +61,9 @@ class Subject(Protocol):
         rate: calls per second of the run that is not timed, None where it has none. With flaws there is no histogram.
         """
 
+    def asked(self, seconds: float, warm_up: float = 0.05) -> Sample:
+        """A repetition apart in which each CPU asks, at each lock that it takes and gives back, whether it is alone inside."""
+
 
 def prepare(cell: Cell, seed: int, named: bool = False) -> Subject:
     """The subject of a cell. named: its arenas have names. Raises UsageError and its kinds; UnfitMachine."""

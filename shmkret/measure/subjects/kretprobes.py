@@ -22,17 +22,17 @@ from shmkret.explore.scenario import Rehearsal
 from shmkret.host import signals, topology
 from shmkret.host.books import Conditions
 from shmkret.host.crew import WorkerLost
-from shmkret.kernel import cpu, oracle
+from shmkret.kernel import cpu
 from shmkret.kernel.program import WORKER
 from shmkret.locks import LOCK
 from shmkret.machines import control, native, peers, plain
 from shmkret.machines.build import Build
-from shmkret.machines.world import World
+from shmkret.machines.world import World, lock_name
 from shmkret.measure import latency, transfer, window
 from shmkret.measure.cell import COUNTS, CPU_COUNTS, Cell, Sample
 from shmkret.measure.knobs import OURS
 from shmkret.measure.latency import Histogram
-from shmkret.moves import bugs
+from shmkret.moves import bugs, oracle
 from shmkret.plugins import registry
 from shmkret.plugins.calls import blamed
 from shmkret.plugins.registry import Plugin
@@ -63,6 +63,7 @@ class Prepared:
             nr_cpus=cell.cpus,
             extra_bugs=params.bugs,
             recoverable=params.recoverable,
+            asks=True,
         )
         with blamed(self._paths, "reading its declarations"):
             bugs.chosen(self.build.bugs)
@@ -201,6 +202,15 @@ class Prepared:
             self._timed[what] = world, self._bodies_of(world)
         return self._run(*self._timed[what], seconds, warm_up, latency.one_in_of(rate))
 
+    def asked(self, seconds: float, warm_up: float = 0.05) -> Sample:
+        """A repetition apart in which each CPU asks, at each lock that it takes and gives back, whether it is alone inside.
+
+        A peer does not ask.
+        """
+        if self.rehearsal.flaws:
+            return Sample(flaws=self.rehearsal.flaws)
+        return self._run(self.world, self._bodies, seconds, warm_up, asks=True)[0]
+
     def clock_ns(self) -> float:
         """What two readings of the clock take, ns: the least of many."""
         return native.clock_ns(self.build)
@@ -210,13 +220,14 @@ class Prepared:
         return self.clock_ns()
 
     def _run(
-        self, world: World, bodies: native.Bodies, seconds: float, warm_up: float, one_in: int = 0
+        self, world: World, bodies: native.Bodies, seconds: float, warm_up: float, one_in: int = 0, *, asks: bool = False
     ) -> tuple[Sample, dict[str, Histogram]]:
         cache = world.build.common_cache()
         machine = plain.PlainMachine(cache)
         with world.create_arena(named=self.named) as arena:
             try:
                 native.free_locks(world, arena, machine)
+                _asks(arena, asks=asks)
                 if world.build.timed:
                     latency.prepare(arena, one_in, self._least_clock_ns)
                 before = transfer.ways_ns(self.cores, cache)
@@ -253,7 +264,7 @@ class Prepared:
 
     def _sample(self, arena: Arena, machine: plain.PlainMachine, flaws: tuple[str, ...], seen: Conditions) -> Sample:
         cpus = arena.records("cpus")
-        flaws = tuple(_bug(cpus[i], i) for i in np.flatnonzero(cpus["bug"]).tolist()) or flaws
+        flaws = tuple(_bug(arena, cpus[i], i) for i in np.flatnonzero(cpus["bug"]).tolist()) or flaws
         if not flaws:
             held = native.still_held(self.world, arena, machine)
             wrong = checks.audit(arena, self.build.scheme) + checks.not_given_back(held)
@@ -267,13 +278,18 @@ class Prepared:
         return Sample(rate, counts, concurrency, seen, flaws)
 
 
+def _asks(arena: Arena, *, asks: bool) -> None:
+    """Before any CPU is there."""
+    arena.records("run")["asks"] = asks
+
+
 def _source(plugin: Plugin) -> str:
     """16 hexadecimal digits that change with a plug-in's text, and with what a file of the user's imports."""
     own = plugin.path.read_bytes() if plugin.built_in else plugin.digest.encode()
     return hashlib.sha256(own).hexdigest()[:16]
 
 
-def _bug(record: Any, i: int) -> str:
+def _bug(arena: Arena, record: Any, i: int) -> str:
     bug = int(record["bug"])
     what = oracle.BUGS[bug] if 0 < bug < len(oracle.BUGS) else f"bug {bug}"
     where = f"oracle: cpu {i}, task {int(record['bug_task'])}: {what}"
@@ -281,4 +297,8 @@ def _bug(record: Any, i: int) -> str:
         return f"{where}; with several CPUs this usually means that a lock let two in"
     if bug == oracle.NO_FUNCTION:
         return f"{where}: function {int(record['bug_seen'])}, of {int(record['bug_expected'])}"
+    if bug == oracle.TWO_INSIDE:
+        other = int(record["bug_seen"])
+        who = f"cpu {other} is inside" if other >= 0 else "who was inside has been taken for gone"
+        return f"{where}, {lock_name(arena, int(record['bug_expected']))}: {who}"
     return f"{where}: saw {int(record['bug_seen']):#x}, expected {int(record['bug_expected']):#x}"

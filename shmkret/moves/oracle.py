@@ -18,11 +18,12 @@ BUGS = (
     "the worker program found something else than it expected",
     "a mutex or a grace period is waited for inside a probe or with interrupts off",
     "a function is called that there is not",
+    "a lock has let two in",
 )
 KRETPROBE_BUG, WRONG_ADDRESS, WRONG_STACK, WRONG_VALUE, WRONG_REGISTER, PREEMPTED, NOT_BUSY, WORKER_BUG, MAY_NOT_SLEEP = range(
     1, 10
 )
-NO_FUNCTION = 10
+NO_FUNCTION, TWO_INSIDE = 10, 11
 
 
 @inline
