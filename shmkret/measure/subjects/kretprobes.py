@@ -63,7 +63,6 @@ class Prepared:
             nr_cpus=cell.cpus,
             extra_bugs=params.bugs,
             recoverable=params.recoverable,
-            asks=True,
         )
         with blamed(self._paths, "reading its declarations"):
             bugs.chosen(self.build.bugs)
@@ -74,7 +73,7 @@ class Prepared:
         self.cores = topology.place(cell.cpus, params.workers_per_core, params.pin_order)
         self.world = World.of(self.build, params, seed, topology.homes(self.cores))
         self.rehearsal = Rehearsal()
-        self._timed: dict[str, tuple[World, native.Bodies]] = {}
+        self._apart: dict[str, tuple[World, native.Bodies]] = {}
         # All that can be refused is refused before anything runs.
         self._check_sizes()
         with blamed(self._paths, "asking for its sizes"):
@@ -197,10 +196,7 @@ class Prepared:
         """
         if self.rehearsal.flaws:
             return Sample(flaws=self.rehearsal.flaws), {}
-        if what not in self._timed:
-            world = self.world.over(timed=what)
-            self._timed[what] = world, self._bodies_of(world)
-        return self._run(*self._timed[what], seconds, warm_up, latency.one_in_of(rate))
+        return self._run(*self._other(what, timed=what), seconds, warm_up, latency.one_in_of(rate))
 
     def asked(self, seconds: float, warm_up: float = 0.05) -> Sample:
         """A repetition apart in which each CPU asks, at each lock that it takes and gives back, whether it is alone inside.
@@ -209,7 +205,14 @@ class Prepared:
         """
         if self.rehearsal.flaws:
             return Sample(flaws=self.rehearsal.flaws)
-        return self._run(self.world, self._bodies, seconds, warm_up, asks=True)[0]
+        return self._run(*self._other("asks", asks=True), seconds, warm_up)[0]
+
+    def _other(self, name: str, **changes: Any) -> tuple[World, native.Bodies]:
+        """What a run apart runs, compiled once: a branch for it in the code that is measured would cost a tenth and more."""
+        if name not in self._apart:
+            world = self.world.over(**changes)
+            self._apart[name] = world, self._bodies_of(world)
+        return self._apart[name]
 
     def clock_ns(self) -> float:
         """What two readings of the clock take, ns: the least of many."""
@@ -220,14 +223,14 @@ class Prepared:
         return self.clock_ns()
 
     def _run(
-        self, world: World, bodies: native.Bodies, seconds: float, warm_up: float, one_in: int = 0, *, asks: bool = False
+        self, world: World, bodies: native.Bodies, seconds: float, warm_up: float, one_in: int = 0
     ) -> tuple[Sample, dict[str, Histogram]]:
         cache = world.build.common_cache()
         machine = plain.PlainMachine(cache)
         with world.create_arena(named=self.named) as arena:
             try:
                 native.free_locks(world, arena, machine)
-                _asks(arena, asks=asks)
+                _asks(arena, asks=world.build.asks)
                 if world.build.timed:
                     latency.prepare(arena, one_in, self._least_clock_ns)
                 before = transfer.ways_ns(self.cores, cache)
