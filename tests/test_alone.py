@@ -56,11 +56,10 @@ def test_a_lock_that_lets_two_in_once_in_a_hundred_thousand_is_withheld_though_n
     sly, ttas = json.loads(place.read_text())["cells"]
     said = "in the run that asked who is inside: oracle: cpu "
     assert (sly["verdict"], sly["median"]) == ("withheld", None)
-    seen = [reason for reason in sly["reasons"] if reason.startswith(said)]
-    assert all("a lock has let two in, locks[0]: " in reason for reason in seen)
-    assert seen or all(reason.startswith(("oracle: ", "audit: ")) for reason in sly["reasons"]), sly["reasons"]  # seen before
-    assert not any("let two in" in reason for reason in ttas["reasons"]), ttas["reasons"]
-    assert ttas["asked"].keys() == {"calls_per_s", "of_measured"}
+    assert all(reason.startswith(said) and "a lock has let two in, locks[0]: " in reason for reason in sly["reasons"])
+    assert not any(said in reason for reason in ttas["reasons"])
+    assert ttas["asked"]["calls_per_s"] > 0
+    assert ttas["asked"]["of_measured"] > 0
 
 
 @needs_two_cores

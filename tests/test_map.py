@@ -171,7 +171,11 @@ STATES = {
 @pytest.mark.full
 @pytest.mark.timeout(600)
 def test_each_state_is_one_in_which_a_cpu_dies():
-    """Before each change that the crash points of `PAIRS` try. One that a real process cannot be killed in is not seen here."""
+    """Before each change that the crash points of `PAIRS` try; a robust mutex apart, as its holder is this process here.
+
+    A slot is dead, unlocked or buried while a recoverer is at work: in which of these one dies, no crash point tries, and every
+    search of `death --deaths 2` does.
+    """
     at_rounds, at_recovery = defaultdict(set), defaultdict(set)
     for scheme, lock, worker in sorted(PAIRS):
         if lock == "pthread-robust":  # its holder is this process, and not dead

@@ -6,8 +6,9 @@ from random import Random
 import pytest
 
 import shmkret
+from shmkret.cli.main import main
 from shmkret.errors import UsageError
-from shmkret.explore.scene import SC, TSO
+from shmkret.explore.scene import RA, SC, TSO
 from tests.programs import NR_CPUS, Programs
 
 X, Y = 0, 1
@@ -33,7 +34,7 @@ def renamed(ends):
     return {(tuple(seen[i] for i in order), words) for seen, words in ends for order in permutations(range(NR_CPUS))}
 
 
-@pytest.mark.parametrize("model", [SC, TSO])
+@pytest.mark.parametrize("model", [SC, TSO, RA])
 @pytest.mark.parametrize("reduced", [0, 1])
 def test_a_search_of_like_cpus_comes_to_the_ends_of_the_whole_but_for_their_numbers(model, reduced):
     rng = Random(f"{model} {reduced}")
@@ -64,6 +65,12 @@ def test_the_probe_path_on_like_cpus(scenario, cpus, least):
     assert whole.complete
     assert once.complete
     assert least * once.states < whole.states <= 6 * once.states
+
+
+def test_it_is_said_that_like_cpus_are_searched_in_one_order(capsys):
+    """The counts are others than those of the whole search."""
+    assert main(["explore", "calls", "--lock", "ttas", "--symmetric"]) == 0
+    assert "every interleaving of like CPUs, which begin in the order of their numbers" in capsys.readouterr().out
 
 
 def test_a_violation_is_found_among_like_cpus():

@@ -226,6 +226,43 @@ def test_a_question_that_does_not_compile_is_refused_with_its_line():
         Stacks(replace(scene_of(), name="wrong", always=wrong), 1 << 14)
 
 
+SAYS_WHAT_HOLDS = '''"""A lock that says that it is never held."""
+from typing import NamedTuple
+from shmkret.text import EQ, Words, exchange, store_release, wait_until
+
+ALWAYS = ("lock {} is held",)
+
+class Says(NamedTuple):
+    locked: Words
+
+def acquire(lock: Says, i: int) -> None:
+    while exchange(lock.locked, i, 1) != 0:
+        wait_until(lock.locked, i, EQ, 0)
+
+def release(lock: Says, i: int) -> None:
+    store_release(lock.locked, i, 0)
+
+def always(lock: Says, i: int, nr: int) -> int:
+    return 1 if lock.locked[i] != 0 else 0
+'''
+
+
+def test_a_lock_that_is_searched_by_itself_is_asked_what_always_holds(tmp_path):
+    (tmp_path / "says.py").write_text(SAYS_WHAT_HOLDS)
+    scene = trial_scenes.scene_of(find(LOCK, str(tmp_path / "says.py")), "acquire", 2, 1)
+    with Stacks(scene, 1 << 14) as stacks:
+        found = states.search(stacks, 1 << 40, 60.0).violations
+    assert [violation.what for violation in found] == ["lock locks[0] is held"]
+
+
+def test_where_locks_alone_are_searched_no_scheme_is_asked_and_a_lock_that_says_nothing_neither():
+    scene = trial_scenes.scene_of(find(LOCK, "ttas"), "acquire", 2, 1)
+    assert always.question(scene) is None
+    assert always.question(replace(scene, only_locks=False)) is not None
+    asks = always.question(trial_scenes.scene_of(find(LOCK, "ticket"), "acquire", 2, 1))
+    assert asks is not None
+
+
 # Who holds each lock.
 
 STEPS = 6

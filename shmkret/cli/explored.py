@@ -39,6 +39,8 @@ def manner(how: How) -> str:
     every = "every interleaving, one run of each trace" if how.by_traces else "every interleaving"
     if how.preemptions is not None:
         every += f" with at most {counted(how.preemptions, 'preemption')}"
+    if how.symmetric:
+        every += " of like CPUs, which begin in the order of their numbers"
     left_out = [name for name in how.monitors if name not in how.watched_by]
     without = f"; without {', '.join(left_out)}, not known under {MODELS[how.model]}" if left_out else ""
     return f"{MODELS[how.model]}, {drawn if how.draws else every}{without}"

@@ -4,7 +4,8 @@
     Asks       while run.asks is 1: who comes in finds no number at the lock and leaves its own; who goes out finds it
 
 The list moves under a lock show that it let two in where these change the same words at the same time; this shows it wherever
-two meet. The words lie apart from the locks, so that asking costs a cache line a lock: a run that is measured is not told to.
+two meet. The words lie apart from the locks, so that asking costs a cache line a lock, and a branch that is never taken costs
+more than a call may: what is measured is compiled with Unasked.
 
 Source    kernel/locking/locktorture.c, lock_is_write_held
 """
