@@ -119,3 +119,9 @@ def test_who_is_told_which_cpu_calls_must_say_that_all_are_alike(tmp_path):
 def test_what_may_not_be_taken_for_alike_is_refused(how, words):
     with pytest.raises(UsageError, match=words):
         shmkret.explore(**{"lock": "ttas", **how}, symmetric=True)
+
+
+def test_a_scenario_in_which_cpus_die_may_not_say_that_they_are_alike(tmp_path):
+    (tmp_path / "dies.py").write_text("DEATHS, SYMMETRIC = 1, True\n\n\ndef scene(asked):\n    raise AssertionError\n")
+    with pytest.raises(UsageError, match="where CPUs may die they are not alike"):
+        shmkret.explore(tmp_path / "dies.py", lock="ttas", symmetric=True)
