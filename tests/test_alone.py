@@ -6,14 +6,17 @@ from dataclasses import replace
 import pytest
 
 from shmkret.cli.main import main
+from shmkret.errors import PluginError
+from shmkret.kernel.program import WORKER
 from shmkret.machines import native, plain
 from shmkret.machines.plain import PlainMachine
 from shmkret.machines.world import World
 from shmkret.measure import bench
 from shmkret.measure.cell import Cell, Sample
-from shmkret.measure.subjects import kretprobes
 from shmkret.measure.subjects.kretprobes import Prepared
-from shmkret.moves import locking, oracle
+from shmkret.moves import alone, locking, oracle
+from shmkret.plugins import registry
+from shmkret.schemes import SCHEME
 from shmkret.text import atomics
 from tests.conftest import needs_two_cores
 from tests.worlds import build_of
@@ -78,6 +81,29 @@ def test_one_is_asked_where_another_may_be_inside():
     assert not bench._asks(cell.over(peer="c-static"))
 
 
+BY_NATURE = {("refuse", "rfc")}
+"""Whose runs lose instances."""
+
+
+@pytest.mark.parametrize("scheme", registry.names(SCHEME))
+@pytest.mark.parametrize("worker", registry.names(WORKER))
+def test_each_lock_is_given_back_as_the_one_that_was_taken(scheme, worker):
+    """Alone, a CPU finds itself only where the two say different numbers."""
+    prepared = Prepared(Cell(worker, scheme, "ttas", "x86-64", "packed", 1).over(plain=True), seed=1)
+    flaws = prepared.asked(0.02).flaws
+    assert [flaw for flaw in flaws if "let two in" in flaw] == []
+    assert bool(flaws) == ((worker, scheme) in BY_NATURE)
+
+
+def test_a_users_scheme_that_gives_back_another_lock_than_it_took_is_told_so(tmp_path):
+    text = registry.find(SCHEME, "rfc").path.read_text()
+    wrong = text.replace("    unlock_table(k, cpu, scheme.table, bucket)", "    unlock_probe(k, cpu, scheme.table, bucket)")
+    (tmp_path / "mine.py").write_text(wrong.replace("    unlock_table,\n", "    unlock_table,\n    unlock_probe,\n"))
+    prepared = Prepared(Cell("hot", str(tmp_path / "mine.py"), "ttas", "x86-64", "packed", 1).over(plain=True), seed=1)
+    with pytest.raises(PluginError, match=r"mine\.py:\d+: .*: a lock is not given back by the verb that belongs to"):
+        prepared.compile()
+
+
 @pytest.fixture
 def asked():
     """A kernel whose CPUs ask, plain, of a scheme with all three arrays of locks."""
@@ -85,7 +111,6 @@ def asked():
     with world.create_arena() as arena:
         machine = PlainMachine(world.build.common_cache())
         native.free_locks(world, arena, machine)
-        arena.records("run")["asks"] = 1
         with atomics.use(machine):
             yield plain.kernel(world, arena), arena.records("cpus")["bug"], arena.records("inside")["holder"]
 
@@ -124,13 +149,14 @@ def test_who_goes_out_sees_that_another_has_been_let_in(asked, array):
     assert bugs.tolist() == [0, oracle.TWO_INSIDE]
 
 
-def test_the_run_that_asks_is_told_to_ask(monkeypatch):
-    told = []
-    monkeypatch.setattr(kretprobes, "_asks", lambda _, *, asks: told.append(asks))
+def test_the_run_that_asks_asks_and_the_one_that_is_measured_does_not(monkeypatch):
+    def finds_somebody(k, cpu, number, before, after):
+        oracle.report_bug(k.cpus, cpu, oracle.TWO_INSIDE, 0, 0, number)
+
+    monkeypatch.setattr(alone, "becomes", finds_somebody)
     prepared = Prepared(Cell("hot", "hashed", "ttas", "x86-64", "cacheline", 1).over(plain=True), seed=1)
-    prepared.repeat(0.02)
-    prepared.asked(0.02)
-    assert told == [False, True]
+    assert prepared.repeat(0.02).flaws == ()
+    assert [flaw.endswith(": cpu 0 is inside") for flaw in prepared.asked(0.02).flaws] == [True]
 
 
 def test_what_is_seen_in_it_withholds_its_cell():

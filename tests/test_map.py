@@ -229,7 +229,6 @@ def says_it_is_wrong(k):
 
 
 def is_not_alone(k):
-    k.run.asks[0] = 1
     alone.comes_in(k.mode.alone, k, 0, SYSTEM, 1)
     alone.comes_in(k.mode.alone, k, 1, SYSTEM, 1)
     k.cpus.bug[0] = k.cpus.bug[1]

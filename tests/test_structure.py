@@ -170,7 +170,7 @@ QUIET = {
     "schemes.objpool": {"audit"},
     "measure.latency": {"_words"},
     "measure.overhead": {"_ns_a_call"},
-    "measure.subjects.kretprobes": {"_asks", "_sample"},
+    "measure.subjects.kretprobes": {"_sample"},
     "measure.window": {"lead"},
 }
 """Functions that look at an arena at rest, by module; everything in `arena` and `audit` does."""

@@ -29,16 +29,13 @@ class Place(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What every CPU polls; see shmkret.kernel.cpu. guests: how many of the last CPUs are processes that the run does not
-    start. asks: whether CPUs ask at each lock if they are alone in it (shmkret.moves.alone).
-    """
+    """What every CPU polls; see shmkret.kernel.cpu. guests: the number of the last CPUs, which the run does not start."""
 
     phase: Words
     work_ns: Words
     gate: Words
     deaths: Words
     guests: Words
-    asks: Words
 
 
 class Cpus(NamedTuple):

@@ -37,7 +37,7 @@ _bugs_class = cache(catalogue.chosen)
 @dataclass(frozen=True)
 class Build:
     """Plug-ins, switches and sizes. nr_cpus: for what a worker declares. timed: what the run times
-    (shmkret.moves.clock.CLOCKS). asks: whether it can be told to ask at each lock who is inside (shmkret.moves.alone).
+    (shmkret.moves.clock.CLOCKS). asks: whether CPUs ask at each lock who is inside (shmkret.moves.alone).
     """
 
     arch: Plugin

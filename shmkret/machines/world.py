@@ -162,11 +162,12 @@ def every_lock(arena: Arena, of_arrays: Iterable[tuple[str, Any]]) -> Iterator[t
 
 def lock_name(arena: Arena, number: int) -> str:
     """The lock of that number, of all, such as locks[3]."""
+    i = number
     for name in ARRAYS:
         nr = arena.sections[name].nr if name in arena.sections else 0
-        if number < nr:
-            return f"{name}[{number}]"
-        number -= nr
+        if i < nr:
+            return f"{name}[{i}]"
+        i -= nr
     return f"lock {number}"
 
 

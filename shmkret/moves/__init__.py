@@ -70,7 +70,7 @@ from shmkret.moves.lists import (
     unlink_bucket,
 )
 from shmkret.moves.lists import push as push_in_front
-from shmkret.moves.locking import lock_inside, lock_probe, lock_table, unlock_probe, unlock_table
+from shmkret.moves.locking import lock_bucket, lock_inside, lock_probe, lock_table, unlock_probe, unlock_table
 from shmkret.moves.oracle import WORKER_BUG, report_bug
 from shmkret.text import (
     EQ,
@@ -168,6 +168,7 @@ __all__ = [
     "irqsave_held",
     "load_acquire",
     "load_relaxed",
+    "lock_bucket",
     "lock_inside",
     "lock_probe",
     "lock_table",

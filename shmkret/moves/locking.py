@@ -1,6 +1,6 @@
 """How the schemes take their locks: timed where a run asks for it, and probed where a run probes the kernel's own functions.
 
-    lock_table(k, cpu, table, bucket)   take a bucket lock
+    lock_table(k, cpu, table, bucket)   take a bucket lock, by the helper that does; lock_bucket() where that is open-coded
     lock_probe(k, cpu, locks, i)        take another lock of the scheme's; lock_inside() for who has a bucket lock
     unlock_table, unlock_probe          give them back
     lock_system, unlock_system          kprobe_mutex, the slab's lock and the run queues', which no run times or probes
@@ -54,12 +54,18 @@ def leave_primitive(primitives: Any, k: Any, cpu: int) -> None:
 
 @inline
 def lock_table(k: Any, cpu: int, table: Any, bucket: int) -> None:
-    """Take a bucket lock."""
+    """Take a bucket lock, by the helper that does."""
     enter_primitive(k.mode.primitives, k, cpu, HASH_LOCK)
+    lock_bucket(k, cpu, table, bucket)
+    leave_primitive(k.mode.primitives, k, cpu)
+
+
+@inline
+def lock_bucket(k: Any, cpu: int, table: Any, bucket: int) -> None:
+    """Take a bucket lock, without that helper."""
     enter_primitive(k.mode.primitives, k, cpu, SPIN_LOCK)
     take_timed(k.mode.clock, k, cpu, table, bucket, TABLE_LOCK, NIL)
     comes_in(k.mode.alone, k, cpu, TABLE, bucket)
-    leave_primitive(k.mode.primitives, k, cpu)
     leave_primitive(k.mode.primitives, k, cpu)
 
 

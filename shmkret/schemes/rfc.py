@@ -33,14 +33,14 @@ from shmkret.moves import (
     inline,
     irqrestore_held,
     irqsave_held,
-    lock_probe,
+    lock_bucket,
     lock_table,
     next,
     push_bucket,
     retire,
     ri_of,
     rp_of,
-    unlock_probe,
+    unlock_table,
 )
 from shmkret.schemes.hashed import always, obtain, refuse, take
 
@@ -105,10 +105,10 @@ def orphan(scheme: Rfc, k: Kernel, cpu: int, rp: int) -> None:
 @inline
 def lock_open_coded(scheme: Rfc, k: Kernel, cpu: int, bucket: int) -> None:
     irqsave_held(k.mode.irq, k, cpu)
-    lock_probe(k, cpu, scheme.table, bucket)
+    lock_bucket(k, cpu, scheme.table, bucket)
 
 
 @inline
 def unlock_open_coded(scheme: Rfc, k: Kernel, cpu: int, bucket: int) -> None:
-    unlock_probe(k, cpu, scheme.table, bucket)
+    unlock_table(k, cpu, scheme.table, bucket)
     irqrestore_held(k.mode.irq, k, cpu)

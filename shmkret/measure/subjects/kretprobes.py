@@ -230,7 +230,6 @@ class Prepared:
         with world.create_arena(named=self.named) as arena:
             try:
                 native.free_locks(world, arena, machine)
-                _asks(arena, asks=world.build.asks)
                 if world.build.timed:
                     latency.prepare(arena, one_in, self._least_clock_ns)
                 before = transfer.ways_ns(self.cores, cache)
@@ -279,11 +278,6 @@ class Prepared:
         if rate == 0:
             rate, flaws = None, ("no call was made in the measured window: do all tasks sleep?",)
         return Sample(rate, counts, concurrency, seen, flaws)
-
-
-def _asks(arena: Arena, *, asks: bool) -> None:
-    """Before any CPU is there."""
-    arena.records("run")["asks"] = asks
 
 
 def _source(plugin: Plugin) -> str:
