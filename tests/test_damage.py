@@ -131,13 +131,29 @@ def names_of(section, field, i):
 @pytest.mark.parametrize("field", ["hits", "refused", "nmissed", "kp_nmissed"])
 def test_what_one_cpu_counts_too_much_and_another_too_little_is_told_of_both(scheme, field):
     with arena_in_use(scheme) as (arena, build):
-        counts = arena.records("misses" if "miss" in field else "cpus")[field].reshape(arena.geometry.nr_slots, -1)
+        counts = arena.records("books")[field].reshape(arena.geometry.nr_slots, -1)
         counts[0, 0] += 1
         counts[1, 0] -= 1
-        calls, (none, one) = arena.records("cpus")["calls"], sentences(audit(arena, build.scheme))
+        calls = arena.records("books")["calls"].reshape(counts.shape)[:2, 0].tolist()
+        said = sentences(audit(arena, build.scheme))
 
-    assert none.startswith(f"cpu 0: {calls[0]} calls, but ")
-    assert one.startswith(f"cpu 1: {calls[1]} calls, but ")
+    assert [one.partition(" calls, but ")[0] for one in said] == [
+        f"cpu 0, probe 0: {calls[0]}",
+        f"cpu 1, probe 0: {calls[1]}",
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["global", "hashed"])
+@pytest.mark.parametrize("field", ["calls", "hits", "refused", "nmissed"])
+def test_what_a_cpu_counts_for_another_probe_is_told(scheme, field):
+    """No sum over probes sees it."""
+    with arena_in_use(scheme) as (arena, build):
+        counts = arena.records("books")[field].reshape(arena.geometry.nr_slots, -1)
+        counts[1, 0] -= 1
+        counts[1, 1] += 1
+        said = sentences(audit(arena, build.scheme))
+
+    assert [one.partition(": ")[0] for one in said] == ["cpu 1, probe 0", "cpu 1, probe 1"]
 
 
 @pytest.mark.parametrize("field", ["hits", "refused"])
@@ -151,20 +167,21 @@ def test_where_misses_are_counted_together_a_cpu_has_no_more_hits_than_calls(fie
         assert wrong == f"cpu 0: {calls} calls, and more than these have been hits ({hits}) or refused ({refused})"
 
 
-@pytest.mark.parametrize(("opened", "told"), [(0, False), (2, False), (-2, False), (3, True), (-3, True)])
-def test_who_died_twice_may_have_left_two_calls_open_and_no_more(opened, told):
+@pytest.mark.parametrize(("field", "what"), [("open_calls", "to no end"), ("open_misses", "to an end and had not begun")])
+@pytest.mark.parametrize(("opened", "told"), [(0, False), (2, False), (-1, True), (3, True)])
+def test_who_died_twice_may_have_left_two_calls_open_and_no_more(field, what, opened, told):
     with arena_in_use("hashed") as (arena, _):
-        arena.records("recovery")["open_calls"][1] = opened
+        arena.records("recovery")[field][1] = opened
         said = sentences(left_open(arena, [0, 2]))
 
-    assert said == [f"cpu 1: {opened} calls have come to no end, and it has died 2 times"] * told
+    assert said == [f"cpu 1: {opened} calls have come {what}, and it has died 2 times"] * told
 
 
 @pytest.mark.parametrize(
     ("section", "field", "words"),
     [
-        ("cpus", "calls", "cpu 0 died in a call, which does not count"),
-        ("misses", "kp_nmissed", "cpu 0 died in a call that it had counted as missed, and which counts"),
+        ("books", "calls", "cpu 0 died in a call, which does not count"),
+        ("books", "kp_nmissed", "cpu 0 died in a call that it had counted as missed, and which counts"),
     ],
 )
 def test_whichever_of_two_counts_a_dead_cpu_had_not_come_to_is_put_right(section, field, words):
@@ -306,7 +323,7 @@ def test_what_is_whole_is_left_alone(lock):
 def test_a_count_that_is_wrong_is_reported_and_not_made_up(field, by, words):
     """A CPU dies in one call at a time: two are no death."""
     with arena_in_use("hashed") as (arena, build):
-        arena.records("cpus")[field][0] += by
+        arena.records("books" if field == "calls" else "cpus")[field][0] += by
         assert repair(arena, build.scheme, build.lock) == []
         assert any(words in what for what in sentences(audit(arena, build.scheme)))
 

@@ -5,13 +5,17 @@ from functools import cached_property
 import numpy as np
 import pytest
 
-from shmkret.arena.chains import hung
-from shmkret.audit.checks import audit, left_open, not_given_back
+from shmkret.arena.chains import hung, statistics
+from shmkret.audit.checks import audit, books, left_open, not_given_back
 from shmkret.audit.findings import COUNTS, SENTENCES, Finding, sentences
 from shmkret.kernel.registration import LEAVING, REGISTERED, UNREGISTERED
-from shmkret.machines.world import NotFree
+from shmkret.machines import plain
+from shmkret.machines.plain import PlainMachine
+from shmkret.machines.world import NotFree, World
+from shmkret.recovery.recoverer import settle_counts
+from shmkret.text import atomics
 from shmkret.text.atomics import NIL
-from tests.in_use import arena_in_use
+from tests.in_use import SIZES, arena_in_use
 
 
 class Parts:
@@ -131,8 +135,8 @@ def calls(at):
 
 
 def row(at):
-    at["cpus", "calls"][0] += 1
-    at["cpus", "calls"][1] -= 1
+    at["books", "hits"][0] -= 1
+    at["books", "hits"][1] += 1
 
 
 def more(at):
@@ -142,8 +146,8 @@ def more(at):
 
 def hits(at):
     """A hit too many, and a call."""
-    at["cpus", "hits"][0] += 1
-    at["cpus", "calls"][0] += 1
+    at["books", "hits"][0] += 1
+    at["books", "calls"][0] += 1
 
 
 def scheme(at):
@@ -200,6 +204,7 @@ def test_every_sentence_that_there_is_can_be_provoked():
     """These are said by others than audit(), of what is no list and no count of the arena's."""
     with arena_in_use("hashed") as (arena, _):
         arena.records("recovery")["open_calls"][0] = 1
+        arena.records("recovery")["open_misses"][0] = 2
         others = [
             *left_open(arena, [0]),
             *not_given_back(NotFree(["locks[3]"], [])),
@@ -208,9 +213,40 @@ def test_every_sentence_that_there_is_can_be_provoked():
         ]
     assert [str(one) for one in others] == [
         "cpu 0: 1 calls have come to no end, and it has died 0 times",
+        "cpu 0: 2 calls have come to an end and had not begun, and it has died 0 times",
         "1 locks are not free, such as locks[3], and no CPU is inside",
         "cpu 1 is not idle in locks, and no CPU is inside",
         "cpu 0: what an oracle has seen",
     ]
     assert {one.kind for one in others} | set(LEAST) == set(SENTENCES)
     assert set(SENTENCES) >= COUNTS
+
+
+@pytest.mark.parametrize("scheme", ["hashed", "objpool"])
+def test_what_an_arena_shows_of_cpus_and_probes_is_what_the_books_say(scheme):
+    """Where misses are counted by probe, or by CPU and probe."""
+    with arena_in_use(scheme) as (arena, _):
+        (arena.records("books") if arena.geometry.recoverable else arena.records("probes"))["nmissed"][0] = 7
+        shown, counts = statistics(arena), books(arena)
+        assert counts["hits"] > 0
+
+    assert {name: sum(row[name] for row in shown["cpus"]) for name in ("calls", "hits", "refused")} == {
+        name: counts[name] for name in ("calls", "hits", "refused")
+    }
+    assert [row["nmissed"] for row in shown["probes"]][:1] == [counts["nmissed"]] == [7]
+
+
+@pytest.mark.parametrize("probe", [0, 1])
+def test_recovery_counts_calls_that_came_to_no_end_and_ends_of_no_call_apart(probe):
+    """Of one CPU, probe by probe: one that is open hides none that another has not begun."""
+    with arena_in_use("hashed") as (arena, build):
+        nr, slot = arena.geometry.nr_probes, 1
+        kept = arena.records("books")
+        kept["calls"][slot * nr + probe] += 2
+        kept["nmissed"][slot * nr + 1 - probe] += 3
+        assert probe < nr > 1
+        with atomics.use(PlainMachine(None)):
+            settle_counts(plain.kernel(World.of(build, SIZES), arena), slot)
+
+        assert [arena.records("recovery")[field][slot] for field in ("open_calls", "open_misses")] == [2, 3]
+        assert sentences(audit(arena, build.scheme)) == []

@@ -1,6 +1,7 @@
 """Real processes on real arenas: every lock and scheme, compiled and plain."""
 
 import errno
+import inspect
 import os
 import re
 import signal
@@ -9,16 +10,18 @@ import sys
 import threading
 import time
 
-import numpy as np
 import pytest
 
-from shmkret.errors import UnfitMachine
+from shmkret.errors import PluginError, UnfitMachine
 from shmkret.explore.rehearsal import rehearse as rehearsal
 from shmkret.host import posix
 from shmkret.host.crew import Crew, WorkerHung, WorkerLost
+from shmkret.machines.compiled.loop import INT, compile_function
 from shmkret.measure.cell import Cell, Params, Sample
 from shmkret.measure.subjects.kretprobes import Prepared
 from shmkret.measure.window import _why_hung
+from shmkret.text.arithmetic import bit_length
+from shmkret.text.atomics import NIL
 
 from .conftest import TWO_CORES, needs_two_cores
 from .worlds import ARCHS, HERE, SCHEMES, SOUND, WORKERS
@@ -387,8 +390,11 @@ def test_ctrl_c_that_another_thread_is_given_leaves_none(monkeypatch):
     ],
 )
 def test_who_is_stopped_is_named_whether_it_waits_or_is_waited_for(stopped, words):
-    cpus = np.array([(-1, 1), (0, 1)], [("waits_for", "i8"), ("calls", "i8")])
-    assert _why_hung(cpus, stopped) == f"; {words}"
+    assert _why_hung([NIL, 0], [1, 1], stopped) == f"; {words}"
+
+
+def test_who_has_made_no_call_is_named():
+    assert _why_hung([NIL, NIL], [3, 0], []) == "; cpu 1 made no call: does it wait in acquire() for ever?"
 
 
 def test_a_worker_that_cannot_be_watched_is_not_left_behind(monkeypatch):
@@ -443,3 +449,36 @@ def test_named_semaphores_work_without_posix_ipc(monkeypatch):
 
 def _core() -> int:
     return min(os.sched_getaffinity(0))
+
+
+def test_what_lies_deep_is_compiled_and_a_function_that_calls_itself_is_named(tmp_path):
+    """Numba compiles a function inside the compilation of its caller, in Python calls of which there may be a thousand."""
+
+    def deeply(n):
+        return deeply(n - 1) if n else compile_function(bit_length, [INT], None)
+
+    assert deeply(sys.getrecursionlimit() - len(inspect.stack()) - 60)(1 << 40) == 41
+
+    own = tmp_path / "itself.py"
+    own.write_text(ITSELF)
+    with pytest.raises(PluginError, match=r"itself\.py:9: it calls itself, which no function of the text may"):
+        run(worker=str(own), cpus=1, seconds=1)
+
+
+ITSELF = """
+from shmkret.kernel import call_and_return
+from shmkret.text import inline
+
+@inline
+def falls(k, n):
+    if n <= 0:
+        return 0
+    return falls(k, n - 1)
+
+def nr_probes(nr_cpus):
+    return 1
+
+def step(worker, k, cpu, task, n):
+    falls(k, n & 3)
+    call_and_return(k, cpu, task, 0, n)
+"""

@@ -311,9 +311,11 @@ def statistics(arena: Any) -> dict[str, Any]:
         "size": arena.size,
         "geometry": {field: getattr(g, field) for field in GEOMETRY_FIELDS},
         "phase": int(arena.records("run")["phase"][0]),
-        "cpus": [_numbers(cpu) for cpu in arena.records("cpus")],
+        "cpus": [{**_numbers(cpu), **_kept(arena, cpu=i)} for i, cpu in enumerate(arena.records("cpus"))],
         "probes": [
-            {**_numbers(probe), "probe": p, **_free(free.get(p))} for p, probe in enumerate(probes) if probe["registered"]
+            {**_numbers(probe), **_kept(arena, probe=p), "probe": p, **_free(free.get(p))}
+            for p, probe in enumerate(probes)
+            if probe["registered"]
         ],
         "buckets": in_flight.get(OF_BUCKET, {}),
         **({"tasks": in_flight[OF_TASK]} if OF_TASK in in_flight else {}),
@@ -330,6 +332,16 @@ def _free(walked: Walked | None) -> dict[str, Any]:
 
 def _text(field: bytes) -> str:
     return os.fsdecode(field)
+
+
+def _kept(arena: Any, cpu: int | None = None, probe: int | None = None) -> dict[str, int]:
+    """What the CPUs' books say of a CPU, or of a probe, where they keep any."""
+    if not arena.geometry.recoverable:
+        return {}
+    kept = arena.records("books").reshape(arena.geometry.nr_slots, -1)
+    if cpu is not None:
+        return {field: int(kept[cpu][field].sum()) for field in ("calls", "hits", "refused")}
+    return {field: int(kept[:, probe][field].sum()) for field in ("nmissed", "kp_nmissed")}
 
 
 def _numbers(record: np.void) -> dict[str, int]:

@@ -24,11 +24,11 @@ from shmkret.arena.fields import parts_of, record_bytes
 from shmkret.arena.hashing import NR_BUCKETS
 from shmkret.arena.records import (
     PADDED,
+    PER_BOOK,
     PER_DATA_WORD,
     PER_FUNCTION,
     PER_LATENCY_WORD,
     PER_LOCK,
-    PER_MISS,
     PER_SCRIPT_WORD,
     PER_STACK_WORD,
     RUNQUEUE_LOCKS,
@@ -157,7 +157,7 @@ COUNTS: dict[Domain, Callable[[Geometry], int]] = {
     PER_PROBE: lambda g: g.nr_probes,
     PER_INSTANCE: lambda g: g.nr_instances,
     PER_BUCKET: lambda _: NR_BUCKETS,
-    PER_MISS: lambda g: g.nr_slots * g.nr_probes if g.recoverable else 1,
+    PER_BOOK: lambda g: g.nr_slots * g.nr_probes if g.recoverable else 1,
     PER_SCRIPT_WORD: lambda g: g.script_words,
     PER_DATA_WORD: lambda g: max(1, g.nr_instances * g.data_words),
     PER_LATENCY_WORD: lambda g: g.latency_words,

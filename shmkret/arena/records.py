@@ -13,7 +13,7 @@ from shmkret.text.atomics import Words
 from shmkret.text.domains import ONE, PER_BUCKET, PER_CPU, PER_INSTANCE, PER_PROBE, PER_TASK, Domain
 
 STACK_WORDS = 64
-PER_STACK_WORD, PER_FUNCTION, PER_MISS = Domain("stack word"), Domain("function"), Domain("miss")
+PER_STACK_WORD, PER_FUNCTION, PER_BOOK = Domain("stack word"), Domain("function"), Domain("cpu and probe")
 PER_LOCK = Domain("lock")
 PER_SCRIPT_WORD, PER_DATA_WORD, PER_LATENCY_WORD = Domain("script word"), Domain("data word"), Domain("latency word")
 PADDED = -1
@@ -175,11 +175,17 @@ class Recovery(NamedTuple):
     since_ns: Words
     recovered_ns: Words
     open_calls: Words
+    open_misses: Words
 
 
-class Misses(NamedTuple):
-    """The misses of one CPU on one probe, which it alone counts: cpu * nr_probes + probe. Only where a run is recoverable."""
+class Books(NamedTuple):
+    """What one CPU counts of one probe, which it alone does: cpu * nr_probes + probe. Only where a run is recoverable; there
+    cpus.calls, cpus.hits and cpus.refused stay 0.
+    """
 
+    calls: Words
+    hits: Words
+    refused: Words
     nmissed: Words
     kp_nmissed: Words
 
@@ -227,7 +233,7 @@ class Kernel(NamedTuple):
     buckets: Annotated[Buckets, Place(PER_BUCKET, PADDED)]
     registry: Annotated[Registry, Place(ONE)]
     recovery: Annotated[Recovery, Place(PER_CPU, apart=2)]
-    misses: Annotated[Misses, Place(PER_MISS)]
+    books: Annotated[Books, Place(PER_BOOK, apart=1)]
     script: Annotated[Script, Place(PER_SCRIPT_WORD)]
     data: Annotated[Data, Place(PER_DATA_WORD)]
     latencies: Annotated[Latencies, Place(PER_LATENCY_WORD)]

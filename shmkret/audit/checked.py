@@ -16,7 +16,7 @@ CHECKED: dict[str, dict[str, str]] = {
     "buckets": {"first": "always"},
     "registry": {"slab": "always", "gone_nmissed": "always", "gone_kp_nmissed": "always"},
     "recovery": {"intent": "recoverable", "held": "recoverable"},
-    "misses": {"nmissed": "recoverable", "kp_nmissed": "missed"},
+    "books": {**dict.fromkeys(("calls", "hits", "refused", "nmissed"), "recoverable"), "kp_nmissed": "missed"},
 }
 """When, says shmkret.audit.checks.checked_words(). All other words are free: registers, stacks and data, which belong to tasks
 and users, what is read once, and what is only ever shown.

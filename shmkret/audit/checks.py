@@ -1,8 +1,8 @@
 """The audit of a quiet arena: every instance in exactly one place, no cycles, the books balanced.
 
 Always    calls = hits + nmissed + kp.nmissed + refused, over all kretprobes, those that are gone included; where the run is
-          recoverable, of each CPU by itself; elsewhere a CPU has no more hits and refused calls than calls
-          a death leaves one call open, or none, or the count of one that has missed its probe is ahead of the count of calls
+          recoverable, of each CPU and of each probe by itself; elsewhere a CPU has no more hits and refused calls than calls
+          a death leaves one call open, or none; and one count of a miss ahead of its call, or none
           hits = returns + flushed + in flight
           a task that stands outside every probed call has no instance in flight
           where the run is recoverable: a task's instances hang in the order of its calls, the newest first
@@ -277,11 +277,11 @@ def books(arena: Arena) -> dict[str, int]:
     counts = {field: _sum(cpus[field]) for field in ("calls", "hits", "returns", "flushed", "refused", "walked")}
     counts["nmissed"] = _sum(probes["nmissed"]) + _sum(registry["gone_nmissed"])
     counts["kp_nmissed"] = _sum(probes["kp_nmissed"][of_kretprobes]) + _sum(registry["gone_kp_nmissed"])
-    if arena.geometry.recoverable:  # then each CPU keeps them apart
-        misses = arena.records("misses")
-        of_each = misses["kp_nmissed"].reshape(arena.geometry.nr_slots, -1)
-        counts["nmissed"] += _sum(misses["nmissed"])
-        counts["kp_nmissed"] += _sum(of_each[:, of_kretprobes])
+    if arena.geometry.recoverable:  # then each CPU keeps them apart, probe by probe
+        kept = arena.records("books")
+        for field in ("calls", "hits", "refused", "nmissed"):
+            counts[field] += _sum(kept[field])
+        counts["kp_nmissed"] += _sum(kept["kp_nmissed"].reshape(arena.geometry.nr_slots, -1)[:, of_kretprobes])
     return counts
 
 
@@ -307,20 +307,23 @@ def _books(arena: Arena, in_flight: int | None) -> list[Finding]:
     return wrong
 
 
-def outcomes_of_cpus(arena: Arena) -> tuple[list[int], list[tuple[int, ...]]]:
-    """Of each slot of a recoverable arena: its calls of kretprobes; and its hits, nmissed, kp.nmissed and refused calls."""
-    cpus, misses = arena.records("cpus"), arena.records("misses")
-    of_kretprobes = arena.records("probes")["kind"] == KRETPROBE
-    nmissed, kp_nmissed = (misses[field].reshape(arena.geometry.nr_slots, -1) for field in ("nmissed", "kp_nmissed"))
-    columns = (cpus["hits"], nmissed.sum(1), kp_nmissed[:, of_kretprobes].sum(1), cpus["refused"])
-    return cpus["calls"].tolist(), list(zip(*(column.tolist() for column in columns), strict=True))
+def outcomes_of_books(arena: Arena) -> Words:
+    """Of each slot of a recoverable arena and each probe: its hits, nmissed, kp.nmissed and refused calls; int64[4, slots,
+    probes].
+    """
+    kept = arena.records("books")
+    shape = arena.geometry.nr_slots, arena.geometry.nr_probes
+    found = np.array([kept[field].reshape(shape) for field in ("hits", "nmissed", "kp_nmissed", "refused")])
+    found[2, :, arena.records("probes")["kind"] != KRETPROBE] = 0
+    return found
 
 
 def _rows(arena: Arena) -> Iterator[Finding]:
-    """The sum of all hides what one CPU counts too little and another too much."""
-    for cpu, (calls, outcomes) in enumerate(zip(*outcomes_of_cpus(arena), strict=True)):
-        if calls != sum(outcomes):
-            yield Finding(kinds.ROW, cpu, calls, outcomes)
+    """The sum of all hides what one CPU, or probe, counts too little and another too much. Sums wrap, as the counters do."""
+    kept = outcomes_of_books(arena)
+    calls = arena.records("books")["calls"].reshape(kept.shape[1:])
+    for cpu, p in np.argwhere(calls != kept.sum(0)).tolist():
+        yield Finding(kinds.ROW, f"cpu {cpu}, probe {p}", int(calls[cpu, p]), tuple(kept[:, cpu, p].tolist()))
 
 
 def _more_than_calls(arena: Arena) -> Iterator[Finding]:
@@ -335,11 +338,11 @@ def _more_than_calls(arena: Arena) -> Iterator[Finding]:
 def left_open(arena: Arena, deaths: Sequence[int]) -> list[Finding]:
     """CPUs that recovery has found in more calls than they can have died in. deaths: of each CPU, since the arena was made.
 
-    Recovery sets the calls of a CPU to what came of them, so that nothing else tells what was never counted.
+    Recovery sets the calls of a CPU and a probe to what came of them, so that nothing else tells what was never counted.
     """
-    opened = arena.records("recovery")["open_calls"].tolist()
     return [
-        Finding(kinds.OPEN, cpu, calls, died)
-        for cpu, (calls, died) in enumerate(zip(opened, deaths, strict=False))
-        if abs(calls) > died
+        Finding(kind, cpu, found, died)
+        for kind, field in ((kinds.OPEN, "open_calls"), (kinds.UNCALLED, "open_misses"))
+        for cpu, (found, died) in enumerate(zip(arena.records("recovery")[field].tolist(), deaths, strict=False))
+        if not 0 <= found <= died
     ]

@@ -11,9 +11,10 @@ LOST, DOUBLED, BROKEN = "lost", "doubled", "broken"
 STRANGER, KEPT, ON_SLAB, NO_TASK, WRONG_PLACE = "stranger", "kept", "on slab", "no task", "wrong place"
 GONE, NUMBER, PROBE = "gone", "number", "probe"
 STATE, ORDER, NOT_CLEARED, INSIDE, AT_REST = "state", "order", "not cleared", "inside", "at rest"
-CALLS, ROW, MORE, OPEN, HITS = "calls", "calls of a cpu", "more than calls", "open", "hits"
+CALLS, ROW, MORE, HITS = "calls", "calls of a cpu", "more than calls", "hits"
+OPEN, UNCALLED = "open", "uncalled"
 HELD, QUEUED, BUG, SCHEME = "held", "queued", "bug", "scheme"
-COUNTS = frozenset({CALLS, ROW, MORE, OPEN, HITS})
+COUNTS = frozenset({CALLS, ROW, MORE, OPEN, UNCALLED, HITS})
 """The books do not balance."""
 SENTENCES = {
     LOST: "{seen} instances lost, such as instance {place}",
@@ -33,10 +34,11 @@ SENTENCES = {
     INSIDE: "{place} is inside the probe path",
     AT_REST: "{seen} instances are in {place}, and their tasks are at rest",
     CALLS: "{seen} calls, but {expected[0]} hits + {expected[1]} nmissed + {expected[2]} kp.nmissed + {expected[3]} refused",
-    ROW: "cpu {place}: {seen} calls, but {expected[0]} hits + {expected[1]} nmissed + {expected[2]} kp.nmissed "
+    ROW: "{place}: {seen} calls, but {expected[0]} hits + {expected[1]} nmissed + {expected[2]} kp.nmissed "
     "+ {expected[3]} refused",
     MORE: "cpu {place}: {seen} calls, and more than these have been hits ({expected[0]}) or refused ({expected[1]})",
     OPEN: "cpu {place}: {seen} calls have come to no end, and it has died {expected} times",
+    UNCALLED: "cpu {place}: {seen} calls have come to an end and had not begun, and it has died {expected} times",
     HITS: "{seen} hits, but {expected[0]} returns + {expected[1]} flushed + {expected[2]} in flight",
     HELD: "{seen} locks are not free, such as {place}, and {expected}",
     QUEUED: "cpu {seen} is not idle in {place}, and {expected}",

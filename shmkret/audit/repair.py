@@ -24,7 +24,7 @@ import numpy as np
 from shmkret.arena.chains import FREE, HUNG, THE_SLAB, Chain, Listed, Walked, instances_on, list_name, walk_all
 from shmkret.arena.records import KRETPROBE
 from shmkret.arena.segment import Arena
-from shmkret.audit.checks import homes, outcomes_of_cpus
+from shmkret.audit.checks import homes, outcomes_of_books
 from shmkret.errors import ArenaError
 from shmkret.machines.plain import PlainMachine, lock_arrays
 from shmkret.moves.intents import (
@@ -74,7 +74,8 @@ def repair(arena: Arena, scheme: Plugin | None, lock: Plugin | None) -> list[str
 
 def _settle_intents(arena: Arena) -> list[str]:
     """The move of a CPU is done if its instance now is where it leads to, and else not: its count follows."""
-    recovery, cpus, states = (arena.records(name) for name in ("recovery", "cpus", "instances"))
+    recovery, cpus, kept, states = (arena.records(name) for name in ("recovery", "cpus", "books", "instances"))
+    nr_probes = arena.geometry.nr_probes
     recovery["held"] = 0
     done = []
     for slot in np.flatnonzero(recovery["intent"]).tolist():
@@ -85,8 +86,11 @@ def _settle_intents(arena: Arena) -> list[str]:
             field = {RETURNED: "returns", FLUSHED: "flushed", REFUSAL: "refused"}.get(why) if op in (PUSH, REM) else None
             field = "hits" if op == HANG else field
             if field and state == (IN_FLIGHT if op == HANG else AT_REST):
-                count = counted(count_of(intent), int(cpus[field][slot]))
-                cpus[field][slot] = (count + (1 << 63)) % (1 << 64) - (1 << 63)  # it wraps, as the text's does
+                counter, i = cpus[field], slot
+                if field in ("hits", "refused"):
+                    counter, i = kept[field], slot * nr_probes + int(states["rp"][ri]) % nr_probes
+                count = counted(count_of(intent), int(counter[i]))
+                counter[i] = (count + (1 << 63)) % (1 << 64) - (1 << 63)  # it wraps, as the text's does
         recovery["intent"][slot] = 0
         done.append(f"slot {slot} was in the middle of a move of {ri}")
     return done
@@ -235,13 +239,13 @@ def _write_states(arena: Arena, lists: list[Walked]) -> list[str]:
 
 def _close_calls(arena: Arena) -> list[str]:
     """A CPU that was in one call more than it has ended has died in it; in one fewer, as it missed it."""
-    calls, outcomes = outcomes_of_cpus(arena)
-    opened = {cpu: n - sum(of) for cpu, (n, of) in enumerate(zip(calls, outcomes, strict=True))}
-    died = [cpu for cpu, n in opened.items() if abs(n) == 1]
-    for cpu in died:
-        arena.records("cpus")["calls"][cpu] -= opened[cpu]
-    return [f"cpu {cpu} died in a call, which does not count" for cpu in died if opened[cpu] == 1] + [
-        f"cpu {cpu} died in a call that it had counted as missed, and which counts" for cpu in died if opened[cpu] == -1
+    done = outcomes_of_books(arena).sum(0)
+    kept = arena.records("books")["calls"].reshape(done.shape)
+    opened = np.where(abs(kept - done) == 1, kept - done, 0)
+    kept -= opened
+    in_a_call, missed = (np.flatnonzero(which.any(1)) for which in (opened > 0, opened < 0))
+    return [f"cpu {cpu} died in a call, which does not count" for cpu in in_a_call.tolist()] + [
+        f"cpu {cpu} died in a call that it had counted as missed, and which counts" for cpu in missed.tolist()
     ]
 
 

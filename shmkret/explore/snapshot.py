@@ -22,7 +22,7 @@ REGISTRATION = frozenset({"functions", "registry.initialized"}) | {
 }
 """Words that only registering and unregistering write."""
 
-NOT_SHARED = frozenset({"run.phase", "run.work_ns", "cpus", "tasks", "stack", "script"}) | REGISTRATION
+NOT_SHARED = frozenset({"run.phase", "run.work_ns", "cpus", "books", "tasks", "stack", "script"}) | REGISTRATION
 
 
 class Snapshot:

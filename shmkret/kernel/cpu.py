@@ -15,7 +15,7 @@ from shmkret.arena.records import Kernel
 from shmkret.kernel.program import step
 from shmkret.kernel.rcu import idle_enter, idle_exit, quiescent_state
 from shmkret.kernel.sched import BLOCK, WORK, YIELD, has_next, schedule, yield_cpu
-from shmkret.moves.intents import begin_wait, end_wait, pass_gate
+from shmkret.moves.intents import begin_wait, calls_of, end_wait, pass_gate
 from shmkret.moves.oracle import PREEMPTED, report_bug
 from shmkret.text.atomics import NE, NIL, cpu_relax, delay_ns, load_acquire, monotonic_ns, store_release, wait_until
 from shmkret.text.marks import inline, outline
@@ -105,8 +105,8 @@ def idle(k: Kernel, cpu: int, phase: int) -> int:
 def mark(k: Kernel, cpu: int, phase: int) -> None:
     """Note where this CPU stands as the measured window begins or ends."""
     if phase == MEASURE:
-        k.cpus.began_calls[cpu] = k.cpus.calls[cpu]
+        k.cpus.began_calls[cpu] = calls_of(k, cpu)
         store_release(k.cpus.began_ns, cpu, monotonic_ns())
     if phase == COOL_DOWN:
-        k.cpus.ended_calls[cpu] = k.cpus.calls[cpu]
+        k.cpus.ended_calls[cpu] = calls_of(k, cpu)
         store_release(k.cpus.ended_ns, cpu, monotonic_ns())

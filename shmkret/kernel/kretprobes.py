@@ -25,7 +25,7 @@ from shmkret.kernel.registration import free_orphans
 from shmkret.kernel.running import run_entry_handler, run_handler
 from shmkret.moves.bugs import has_bug
 from shmkret.moves.clock import RETURN, began, ended
-from shmkret.moves.intents import FLUSHED, HIT, REFUSAL, RETURNED, count, put, recovers
+from shmkret.moves.intents import FLUSHED, HIT, REFUSAL, RETURNED, count, count_call, put, recovers
 from shmkret.moves.oracle import KRETPROBE_BUG, report_bug
 from shmkret.schemes import begin_walk, end_walk, first, next, obtain, push, refuse, ri_of, rp_of, take
 from shmkret.text.atomics import NIL
@@ -35,7 +35,7 @@ from shmkret.text.marks import inline
 @inline
 def pre_handler_kretprobe(k: Kernel, cpu: int, task: int, rp: int) -> None:
     """Take an instance, ask the entry handler, save the return address, hang the instance into the task's bucket."""
-    k.cpus.calls[cpu] += 1
+    count_call(k, cpu, rp)
     ri = obtain(k.scheme, k, cpu, rp)
     if ri != NIL:
         put(k, k.instances.rp, ri, rp)

@@ -15,7 +15,7 @@ from shmkret.arena.records import KRETPROBE, Kernel
 from shmkret.kernel.handlers import ask, has_handlers, tell
 from shmkret.kernel.mode import with_mode
 from shmkret.moves.bugs import has_bug
-from shmkret.moves.intents import recovers
+from shmkret.moves.intents import book_of, count_call, recovers
 from shmkret.moves.irqflags import Off
 from shmkret.moves.oracle import NOT_BUSY, WRONG_ADDRESS, report_bug
 from shmkret.text.atomics import NIL, fetch_add, load_acquire, store_ordered
@@ -55,14 +55,14 @@ def kprobes_inc_nmissed_count(k: Kernel, cpu: int, p: int) -> None:
     q = p
     while q != NIL:
         if recovers(k.mode.recovery, "moves"):
-            place = cpu * k.nr_probes + q
-            store_ordered(k.misses.kp_nmissed, place, k.misses.kp_nmissed[place] + 1)
+            book = book_of(k, cpu, q)
+            store_ordered(k.books.kp_nmissed, book, k.books.kp_nmissed[book] + 1)
         elif has_bug(k.mode.bugs, "racy-nmissed"):
             k.probes.kp_nmissed[q] += 1
         else:
             fetch_add(k.probes.kp_nmissed, q, 1)
         if k.probes.kind[q] == KRETPROBE:
-            k.cpus.calls[cpu] += 1
+            count_call(k, cpu, q)
         q = load_acquire(k.probes.next, q)
 
 

@@ -55,6 +55,13 @@ class Control:
         words = self._words(section, field)
         return [self._machine.load_acquire(words, i) for i in self._or_all(section, slots)]
 
+    def calls(self, cpu: int) -> int:
+        """The calls of kretprobes that a CPU has begun."""
+        if not self._arena.geometry.recoverable:
+            return self.load("cpus", "calls", cpu)
+        nr = self._arena.geometry.nr_probes
+        return sum(self.values("books", "calls", range(cpu * nr, (cpu + 1) * nr)))
+
     def all_nonzero(self, section: str, field: str, slots: Iterable[int] | None = None) -> bool:
         """Whether a word is not 0 in each of these records. slots None: in every record."""
         words = self._words(section, field)

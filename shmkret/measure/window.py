@@ -24,7 +24,7 @@ from shmkret.host.books import Conditions
 from shmkret.host.crew import Crew, WorkerHung, WorkerLost
 from shmkret.kernel.cpu import COOL_DOWN, MEASURE, STOP, WARM_UP
 from shmkret.machines.control import Control
-from shmkret.text.atomics import Machine
+from shmkret.text.atomics import NIL, Machine
 
 PATIENCE_S = 10.0
 """What a CPU is waited for at least; a subject adds what its rounds take."""
@@ -66,7 +66,9 @@ def lead(
             if not _sees_bug(control):
                 crew.join(times.patience)
     except WorkerHung as error:
-        return (f"{error}{_why_hung(arena.records('cpus'), crew.was_stopped)}",), seen
+        waits_for = arena.records("cpus")["waits_for"].tolist()
+        calls = [control.calls(cpu) for cpu in range(len(bodies))]
+        return (f"{error}{_why_hung(waits_for, calls, crew.was_stopped)}",), seen
     except WorkerLost:
         if not _sees_bug(control):  # else it went down with what it had already reported
             raise
@@ -90,14 +92,15 @@ def _sees_bug(control: Control) -> bool:
     return control.any_nonzero("cpus", "bug")
 
 
-def _why_hung(cpus: NDArray[np.void], stopped: Sequence[int]) -> str:
-    """What the records of the CPUs say of who waits for whom; stopped: those whose process was (SIGSTOP, a debugger)."""
-    for i in np.flatnonzero(cpus["waits_for"] >= 0).tolist():
-        other = int(cpus["waits_for"][i])
+def _why_hung(waits_for: Sequence[int], calls: Sequence[int], stopped: Sequence[int]) -> str:
+    """Of each CPU: for whom it waits, or NIL, and its calls. stopped: those whose process was (SIGSTOP, a debugger)."""
+    for i, other in enumerate(waits_for):
+        if other == NIL:
+            continue
         halted = ", which is stopped,"
         who, whom = (f"cpu {cpu}{halted if cpu in stopped else ''}" for cpu in (i, other))
         return f"; {who} waits for a grace period of {whom}".removesuffix(",")
     if stopped:
         return f"; cpu {', '.join(map(str, stopped))} is stopped"
-    idle = ", ".join(str(i) for i in np.flatnonzero(cpus["calls"] == 0).tolist())
+    idle = ", ".join(str(i) for i, made in enumerate(calls) if not made)
     return f"; cpu {idle} made no call: does it wait in acquire() for ever?" if idle else ""

@@ -15,7 +15,8 @@ A list move is six steps, in this order:
     other: 1 + what stood before it, 0: nothing; count: its low bits
 
 State     state[ri]: AT_REST on a free list or the slab, IN_FLIGHT in a bucket, HAND + cpu in the hands of that CPU
-Counts    are of one CPU; the intent holds the low bits of the new value, so that a count is never made twice
+Counts    are of one CPU; calls, hits and refusals, of one probe, too. The intent holds the low bits of the new value, so that a
+          count is never made twice
 Order     every store is a release store: the machine keeps program order, and SIGKILL stops between two stores
 Off       where a run is not recoverable, a move is its plain stores and nothing of this is compiled
 
@@ -35,7 +36,7 @@ from shmkret.arena.records import RUNQUEUE_LOCKS
 from shmkret.errors import UnknownName
 from shmkret.locks import acquire, release
 from shmkret.text.atomics import store_ordered
-from shmkret.text.marks import constant, inline
+from shmkret.text.marks import constant, inline, outline
 from shmkret.text.verbs import generic
 
 POP, HANG, REM, PUSH, SLAB_POP, SLAB_PUSH, ENQUEUE, DEQUEUE, ORPHAN = range(1, 10)
@@ -270,19 +271,34 @@ def finish(k: Any, cpu: int) -> None:
 
 
 @inline
-def new_count(k: Any, cpu: int, why: int) -> Any:
-    """What the counter that `why` names will be."""
+def book_of(k: Any, cpu: int, rp: int) -> int:
+    """Where a CPU keeps its books of a probe."""
+    book: int = cpu * k.nr_probes + rp
+    return book
+
+
+@inline
+def new_count(k: Any, cpu: int, why: int, rp: int) -> Any:
+    """What the counter that `why` names will be. rp: the probe, where a run is recoverable and a call of it was refused."""
     if why == RETURNED:
         return k.cpus.returns[cpu] + 1
     if why == FLUSHED:
         return k.cpus.flushed[cpu] + 1
-    if why == REFUSAL:
-        return k.cpus.refused[cpu] + 1
+    if why == REFUSAL and recovers(k.mode.recovery, "moves"):
+        return k.books.refused[book_of(k, cpu, rp)] + 1
     return 0
 
 
 @inline
-def set_count(k: Any, cpu: int, why: int, count: int) -> None:
+def new_hits(k: Any, cpu: int, rp: int) -> Any:
+    """As new_count(), of a move into a bucket."""
+    if recovers(k.mode.recovery, "moves"):
+        return k.books.hits[book_of(k, cpu, rp)] + 1
+    return 0
+
+
+@inline
+def set_count(k: Any, cpu: int, why: int, count: int, rp: int) -> None:
     """Where a run is recoverable, the move itself counts: let the counter be that."""
     if recovers(k.mode.recovery, "moves"):
         if why == RETURNED:
@@ -290,14 +306,34 @@ def set_count(k: Any, cpu: int, why: int, count: int) -> None:
         elif why == FLUSHED:
             store_ordered(k.cpus.flushed, cpu, count)
         elif why == REFUSAL:
-            store_ordered(k.cpus.refused, cpu, count)
+            store_ordered(k.books.refused, book_of(k, cpu, rp), count)
 
 
 @inline
-def set_hits(k: Any, cpu: int, hits: int) -> None:
+def set_hits(k: Any, cpu: int, hits: int, rp: int) -> None:
     """As set_count(), of a move into a bucket."""
     if recovers(k.mode.recovery, "moves"):
-        store_ordered(k.cpus.hits, cpu, hits)
+        store_ordered(k.books.hits, book_of(k, cpu, rp), hits)
+
+
+@inline
+def count_call(k: Any, cpu: int, rp: int) -> None:
+    """A call of a kretprobe has begun."""
+    if recovers(k.mode.recovery, "moves"):
+        book = book_of(k, cpu, rp)
+        store_ordered(k.books.calls, book, k.books.calls[book] + 1)
+    else:
+        k.cpus.calls[cpu] += 1
+
+
+@outline
+def calls_of(k: Any, cpu: int) -> int:
+    """The calls of kretprobes that a CPU has begun."""
+    calls: int = k.cpus.calls[cpu]
+    if recovers(k.mode.recovery, "moves"):
+        for rp in range(k.nr_probes):
+            calls += k.books.calls[book_of(k, cpu, rp)]
+    return calls
 
 
 @inline

@@ -17,10 +17,12 @@ from shmkret.moves.intents import (
     PUSH,
     REM,
     apply_to,
+    book_of,
     commit,
     finish,
     intent_of,
     new_count,
+    new_hits,
     put,
     recovers,
     set_count,
@@ -39,7 +41,7 @@ def pop_free(k: Kernel, cpu: int, ri: int, rp: int) -> None:
     changes nothing. Where the next holder of the lock finishes moves, and not the recoverer alone, it must not see it.
     """
     # The count tells this pop from an earlier one of `ri`, for those who look at live CPUs.
-    count = k.cpus.calls[cpu] if recovers(k.mode.recovery, "robust") else 0
+    count = k.books.calls[book_of(k, cpu, rp)] if recovers(k.mode.recovery, "robust") else 0
     apply_to(k, cpu, intent_of(POP, NOTHING, count, ri, NIL), k.probes.free, rp, k.instances.next[ri])
     settle(k, cpu, ri, HAND + cpu)
     if recovers(k.mode.recovery, "robust"):
@@ -61,10 +63,10 @@ def push(k: Kernel, cpu: int, intent: int, ri: int, slot: object, j: int) -> Non
 @inline
 def push_free(k: Kernel, cpu: int, ri: int, rp: int, why: int) -> None:
     """hlist_add_head(&ri->hlist, &rp->free_instances). why: what it counts as."""
-    count = new_count(k, cpu, why)
+    count = new_count(k, cpu, why, rp)
     push(k, cpu, intent_of(PUSH, why, count, ri, NIL), ri, k.probes.free, rp)
     settle(k, cpu, ri, AT_REST)
-    set_count(k, cpu, why, count)
+    set_count(k, cpu, why, count, rp)
     finish(k, cpu)
 
 
@@ -77,9 +79,9 @@ def push_back(k: Kernel, cpu: int, ri: int, rp: int, why: int) -> None:
     if recovers(k.mode.recovery, "moves") and not recovers(k.mode.recovery, "robust"):
         put(k, k.instances.next, ri, k.probes.free[rp])
         put(k, k.probes.free, rp, ri)
-        count = new_count(k, cpu, why)
+        count = new_count(k, cpu, why, rp)
         settle(k, cpu, ri, AT_REST)
-        set_count(k, cpu, why, count)
+        set_count(k, cpu, why, count, rp)
         finish(k, cpu)
     else:
         push_free(k, cpu, ri, rp, why)
@@ -88,16 +90,17 @@ def push_back(k: Kernel, cpu: int, ri: int, rp: int, why: int) -> None:
 @inline
 def push_bucket(k: Kernel, cpu: int, ri: int, bucket: int) -> None:
     """hlist_add_head(&ri->hlist, &kretprobe_inst_table[bucket])."""
-    hits = k.cpus.hits[cpu] + 1
+    rp = k.instances.rp[ri]
+    hits = new_hits(k, cpu, rp)
     push(k, cpu, intent_of(HANG, NOTHING, hits, ri, NIL), ri, k.buckets.first, bucket)
-    hung(k, cpu, ri, hits)
+    hung(k, cpu, ri, hits, rp)
 
 
 @inline
-def hung(k: Kernel, cpu: int, ri: int, hits: int) -> None:
+def hung(k: Kernel, cpu: int, ri: int, hits: int, rp: int) -> None:
     """The end of a move into a bucket."""
     settle(k, cpu, ri, IN_FLIGHT)
-    set_hits(k, cpu, hits)
+    set_hits(k, cpu, hits, rp)
     finish(k, cpu)
 
 
@@ -113,7 +116,7 @@ def unlink_bucket(k: Kernel, ri: int, prev: int, bucket: int) -> None:
 @inline
 def take_out(k: Kernel, cpu: int, ri: int, prev: int, bucket: int, why: int) -> None:
     """unlink_bucket(), where push_back() or take_in_hand() ends the move. A recoverable run has both locks by now."""
-    intent = intent_of(REM, why, new_count(k, cpu, why), ri, prev)
+    intent = intent_of(REM, why, new_count(k, cpu, why, NIL), ri, prev)
     if prev == NIL:
         apply_to(k, cpu, intent, k.buckets.first, bucket, k.instances.next[ri])
     else:
@@ -123,9 +126,9 @@ def take_out(k: Kernel, cpu: int, ri: int, prev: int, bucket: int, why: int) -> 
 @inline
 def take_in_hand(k: Kernel, cpu: int, ri: int, why: int) -> None:
     """The end of a move out of a bucket whose instance has no probe any more."""
-    count = new_count(k, cpu, why)
+    count = new_count(k, cpu, why, NIL)
     settle(k, cpu, ri, HAND + cpu)
-    set_count(k, cpu, why, count)
+    set_count(k, cpu, why, count, NIL)
     finish(k, cpu)
 
 
@@ -133,7 +136,7 @@ def take_in_hand(k: Kernel, cpu: int, ri: int, why: int) -> None:
 def count_missed(k: Kernel, cpu: int, rp: int) -> None:
     """rp->nmissed++. A recoverable run keeps it for each CPU apart, so that it is one store."""
     if recovers(k.mode.recovery, "moves"):
-        place = cpu * k.nr_probes + rp
-        store_ordered(k.misses.nmissed, place, k.misses.nmissed[place] + 1)
+        book = book_of(k, cpu, rp)
+        store_ordered(k.books.nmissed, book, k.books.nmissed[book] + 1)
     else:
         k.probes.nmissed[rp] += 1

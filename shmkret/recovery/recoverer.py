@@ -14,7 +14,7 @@ Locks     "robust"   the next to acquire finishes the move; the recoverer sees t
                      held if a live CPU says so, and else free: nothing needs to be known of the dead one
 Task      the dead CPU's own is in the middle of a call: its instances are flushed and its record becomes a new task. Tasks that
           wait on a queue, or sleep, go on with their instances
-Counts    calls = hits + refused + misses of each CPU: the call that did not end is not counted
+Counts    calls = hits + refused + misses of each CPU and each probe: the call that did not end is not counted
 Always    after settle_probes(): an instance is on one list, every lock is free or held by a live CPU, the books balance
 
 Source    the protocol was searched: tests/test_recovery.py, every crash of one CPU beside another and a recoverer
@@ -39,7 +39,7 @@ from shmkret.kernel.registration import (
 from shmkret.kernel.sched import enqueue
 from shmkret.kernel.task import fork_task
 from shmkret.moves.chained import lock_free, unlock_free
-from shmkret.moves.intents import HAND, NOTHING
+from shmkret.moves.intents import HAND, NOTHING, book_of
 from shmkret.moves.lists import push_free
 from shmkret.recovery.taking import BURIED, DEAD, EMPTY, EVERYBODY, LIVE, free_locks, is_unlocked
 from shmkret.text.atomics import (
@@ -216,13 +216,16 @@ def abandon_task(k: Kernel, me: int, dead: int) -> None:
 @inline
 def settle_counts(k: Kernel, dead: int) -> None:
     """A call that came to no end is no call."""
-    done = k.cpus.hits[dead] + k.cpus.refused[dead]
     for p in range(k.nr_probes):
-        done += k.misses.nmissed[dead * k.nr_probes + p]
+        book = book_of(k, dead, p)
+        done = k.books.hits[book] + k.books.refused[book] + k.books.nmissed[book]
         if k.probes.kind[p] == KRETPROBE:
-            done += k.misses.kp_nmissed[dead * k.nr_probes + p]
-    k.recovery.open_calls[dead] += k.cpus.calls[dead] - done
-    k.cpus.calls[dead] = done
+            done += k.books.kp_nmissed[book]
+        if k.books.calls[book] > done:
+            k.recovery.open_calls[dead] += k.books.calls[book] - done
+        else:
+            k.recovery.open_misses[dead] += done - k.books.calls[book]
+        k.books.calls[book] = done
 
 
 @outline

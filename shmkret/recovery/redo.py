@@ -35,6 +35,7 @@ from shmkret.moves.intents import (
     SLAB_POP,
     SLAB_PUSH,
     SYSTEM,
+    book_of,
     count_of,
     counted,
     instance_of,
@@ -130,7 +131,8 @@ def redo_hang(k: Kernel, dead: int, intent: int, ri: int) -> None:
     bucket = hash_ptr(k.tasks.address[k.instances.task[ri]], k.hash_multiplier)
     store_ordered(k.buckets.first, bucket, ri)
     finish_push(k.scheme, k, ri)
-    store_ordered(k.cpus.hits, dead, counted(count_of(intent), k.cpus.hits[dead]))
+    book = book_of(k, dead, k.instances.rp[ri])
+    store_ordered(k.books.hits, book, counted(count_of(intent), k.books.hits[book]))
     end_move(k, dead, ri, IN_FLIGHT)
 
 
@@ -138,22 +140,22 @@ def redo_hang(k: Kernel, dead: int, intent: int, ri: int) -> None:
 def redo_push(k: Kernel, dead: int, intent: int, ri: int) -> None:
     """Onto the free list."""
     store_ordered(k.probes.free, k.instances.rp[ri], ri)
-    count_again(k, dead, intent)
+    count_again(k, dead, intent, k.instances.rp[ri])
     end_move(k, dead, ri, AT_REST)
 
 
 @inline
-def count_again(k: Kernel, dead: int, intent: int) -> None:
+def count_again(k: Kernel, dead: int, intent: int, rp: int) -> None:
     """Let the count be what the intent says."""
     why = why_of(intent)
     if why == RETURNED:
         seen = k.cpus.returns[dead]
     elif why == REFUSAL:
-        seen = k.cpus.refused[dead]
+        seen = k.books.refused[book_of(k, dead, rp)]
     else:
         seen = k.cpus.flushed[dead]
     if why != NOTHING:
-        set_count(k, dead, why, counted(count_of(intent), seen))
+        set_count(k, dead, why, counted(count_of(intent), seen), rp)
 
 
 @inline
@@ -169,7 +171,7 @@ def redo_remove(k: Kernel, cpu: int, dead: int, intent: int, ri: int) -> None:
     finish_take(k.scheme, k, ri)
     rp = k.instances.rp[ri]
     if rp == NIL:
-        count_again(k, dead, intent)
+        count_again(k, dead, intent, NIL)
         end_move(k, dead, ri, HAND + dead)
     else:
         lock_inner(k, cpu, ri)

@@ -49,6 +49,7 @@ from shmkret.moves import (
     irqsave_held,
     lock_probe,
     new_count,
+    new_hits,
     next,
     number_of,
     pop_free,
@@ -114,7 +115,7 @@ def refuse(scheme: Global, k: Kernel, cpu: int, rp: int, ri: int) -> None:
     # It has not left the free list.
     if has_bug(k.mode.bugs, "leak-on-refusal"):
         pop_free(k, cpu, ri, rp)
-    set_count(k, cpu, REFUSAL, new_count(k, cpu, REFUSAL))
+    set_count(k, cpu, REFUSAL, new_count(k, cpu, REFUSAL, rp), rp)
     drop_kretprobe_lock(scheme, k, cpu)
     if has_bug(k.mode.bugs, "double-unlock"):
         release(scheme.locks, KRETPROBE_LOCK, cpu)
@@ -126,13 +127,13 @@ def push(scheme: Global, k: Kernel, cpu: int, ri: int, task: int) -> None:
     pop_free(k, cpu, ri, rp)
     if recovers(k.mode.recovery, "moves"):
         # Two lists, one move: what both need is prepared before the commit.
-        hits = k.cpus.hits[cpu] + 1
+        hits = new_hits(k, cpu, rp)
         intent = intent_of(HANG, NOTHING, hits, ri, NIL)
         scheme.link.next[ri] = scheme.used.first[rp]
         scheme.link.prev[ri] = NIL
         push_in_front(k, cpu, intent, ri, k.buckets.first, bucket)
         finish_push(scheme, k, ri)
-        hung(k, cpu, ri, hits)
+        hung(k, cpu, ri, hits, rp)
     else:
         push_used(scheme, ri, rp)
         push_bucket(k, cpu, ri, bucket)

@@ -96,7 +96,7 @@ def refuse(scheme: Hashed, k: Kernel, cpu: int, rp: int, ri: int) -> None:
     if has_bug(k.mode.bugs, "double-unlock"):
         release(scheme.locks, rp, cpu)
     if has_bug(k.mode.bugs, "leak-on-refusal"):
-        set_count(k, cpu, REFUSAL, new_count(k, cpu, REFUSAL))
+        set_count(k, cpu, REFUSAL, new_count(k, cpu, REFUSAL, rp), rp)
     else:
         flags = irqsave(k.mode.irq, k, cpu)
         lock_probe(k, cpu, scheme.locks, rp)

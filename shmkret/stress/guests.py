@@ -144,7 +144,7 @@ class _Guest:
 
     def _take_part(self, slot: int, body: Callable[[], None], ended: select.poll) -> None:
         """From now on, if it is killed, others recover what it had. Raises RunFailed when it is."""
-        before = self.control.load("cpus", "calls", slot)
+        before = self.control.calls(slot)
         pid = posix.fork_child(partial(self._be_cpu, slot, body))
         status: int | None = None
         try:
@@ -155,7 +155,7 @@ class _Guest:
             if status is None:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
-        self.calls += max(0, self.control.load("cpus", "calls", slot) - before)
+        self.calls += max(0, self.control.calls(slot) - before)
         if status:
             how = f"was killed by {signal.Signals(-status).name}" if status < 0 else "ended by an exception"
             raise RunFailed(f"cpu {slot}, pid {pid}, {how}; what it had is recovered by the run")

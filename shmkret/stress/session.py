@@ -144,7 +144,7 @@ def _guard(nemesis: Nemesis, plan: Plan, record: Record, watch: Watch, began: fl
             ended = select.poll()
             ended.register(pidfd, select.POLLIN)
             while not ended.poll(200):
-                record.set("calls", sum(nemesis.control.values("cpus", "calls")))
+                record.set("calls", sum(map(nemesis.control.calls, range(nemesis.arena.geometry.nr_slots))))
                 watch(record, time.monotonic() - began)
         finally:
             with contextlib.suppress(ProcessLookupError):

@@ -30,6 +30,7 @@ from shmkret.kernel.cpu import one_round
 from shmkret.machines.build import Build
 from shmkret.machines.world import World
 from shmkret.moves import oracle
+from shmkret.moves.intents import calls_of
 from shmkret.plugins.calls import blamed, place
 from shmkret.text import atomics
 
@@ -166,7 +167,7 @@ def _in_turn(build: Build, snapshot: Snapshot) -> None:
             for i in range(build.nr_cpus):
                 machine.begin_call()
                 _step(build, k, i, n)
-        calls = sum(k.cpus.calls[i] for i in range(build.nr_cpus))
+        calls = sum(calls_of(k, i) for i in range(build.nr_cpus))
     if not calls:
         raise PluginError(f"{build.worker.path}: step() hit no kretprobe in {ROUNDS} rounds: there is nothing to measure")
 

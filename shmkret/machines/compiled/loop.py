@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -101,13 +102,15 @@ def _innermost(words: str) -> str:
     place = re.search(r'^ *File "([^"]+)", line (\d+):', words, re.MULTILINE)
     if not place:
         return words
-    before = [line.strip() for line in words[: place.start()].splitlines() if line.strip()]
+    before = [line for line in map(str.strip, words[: place.start()].splitlines()) if line and not WHERE.match(line)]
     reason = before[-1] if before else words
     no_word = re.search(rf"^ *(?:\w+: )?(.*{re.escape(WORD_IS)}.*)$", words, re.MULTILINE)
     if no_word:
         reason = no_word[1]
     if reason.startswith("Untyped global name") and "'function'" in reason:
         reason += "; mark that function with @inline, from shmkret.text"
+    if "re-entrant" in reason:
+        reason = "it calls itself, which no function of the text may"
     return f"{place[1]}:{place[2]}: {reason}"
 
 
@@ -125,7 +128,10 @@ def entry_of(compiled: Any) -> int:
     return int(result.library.get_pointer_to_function(result.fndesc.llvm_func_name))
 
 
+WHERE = re.compile("During: |raised from ")
 FENCE = "fence seq_cst"
+DEEPEST = 5000
+"""Calls of Python within one another, of which the deepest path of our own takes a fifth and more."""
 
 
 def _call_for_fences(library: Any) -> None:
@@ -206,6 +212,17 @@ def _words_only() -> Iterator[None]:
         typeof_impl.register(int, numbas)
 
 
+@contextlib.contextmanager
+def _deep() -> Iterator[None]:
+    """Numba compiles what a function calls while it compiles that, and takes some forty calls of Python for each level."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, DEEPEST))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
 def compile_to(
     function: Callable[..., Any], signature: Any, folder: Path | None, *, watched: bool = False
 ) -> Callable[..., Any]:
@@ -218,6 +235,7 @@ def compile_to(
         global_compiler_lock,
         _linked_only(watched=watched),
         _words_only(),
+        _deep(),
     ):
         dispatcher.compile(signature)
     dispatcher.disable_compile()

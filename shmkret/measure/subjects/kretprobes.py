@@ -271,9 +271,9 @@ class Prepared:
             held = native.still_held(self.world, arena, machine)
             wrong = checks.audit(arena, self.build.scheme) + checks.not_given_back(held)
             flaws = tuple(f"audit: {what}" for what in wrong)
-        if not flaws and not cpus["calls"].any():
-            flaws = ("no call hit a kretprobe: there is nothing to measure",)
         counts = checks.books(arena) | {name: int(cpus[name].sum()) for name in CPU_COUNTS}
+        if not flaws and not counts["calls"]:
+            flaws = ("no call hit a kretprobe: there is nothing to measure",)
         rate, concurrency = (None, 0.0) if flaws else window.rate(cpus)
         if rate == 0:
             rate, flaws = None, ("no call was made in the measured window: do all tasks sleep?",)
