@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from shmkret.audit.arenas import attach
     from shmkret.explore.library import Explore
     from shmkret.explore.search import Found
-    from shmkret.host.books import Conditions
+    from shmkret.measure.cell import Conditions
     from shmkret.measure.latency import Histogram
 
     explore: Explore
@@ -47,7 +47,7 @@ _HOMES = {
     "run": "api",
     "Arena": "arena.segment",
     "Geometry": "arena.layout",
-    "Conditions": "host.books",
+    "Conditions": "measure.cell",
     "Histogram": "measure.latency",
     "attach": "audit.arenas",
     "Found": "explore.search",

@@ -19,9 +19,8 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 
 from shmkret.errors import UsageError
-from shmkret.host.books import Conditions
 from shmkret.measure import bench, latency, suite
-from shmkret.measure.cell import COUNTS
+from shmkret.measure.cell import COUNTS, Conditions
 from shmkret.measure.knobs import KNOBS, PARAMS
 from shmkret.measure.latency import Histogram
 

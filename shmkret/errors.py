@@ -10,6 +10,7 @@ ShmkretError
 |   |   +-- NotAWord               it has put into a word what is none
 |   +-- GeometryError          sizes that are zero, negative or overflow
 |   +-- ArenaError             an arena that does not fit, or that is not ours to attach to
+|   +-- RecordingError         what should be a recording is none, or not a whole one
 +-- UnfitMachine            3  this machine lacks what the command needs
 +-- RunFailed               1  a worker died or hung, an oracle or an audit failed
 """
@@ -56,6 +57,10 @@ class GeometryError(UsageError):
 
 class ArenaError(UsageError):
     """An arena that does not fit into memory, or that cannot be attached to."""
+
+
+class RecordingError(UsageError):
+    """What should be a recording is none, or not a whole one: it names the first event, or line, that does not fit."""
 
 
 class UnfitMachine(ShmkretError):

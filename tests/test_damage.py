@@ -16,6 +16,7 @@ from shmkret.arch import prologue
 from shmkret.arena import header, segment
 from shmkret.arena.chains import FREE_LISTS, HUNG, OF_TASK, Chain, hung
 from shmkret.arena.layout import HEADER_BYTES
+from shmkret.arena.records import REGISTERED, UNREGISTERED
 from shmkret.arena.segment import Arena
 from shmkret.audit import arenas
 from shmkret.audit.checks import audit, checked_words, left_open, not_given_back
@@ -24,7 +25,6 @@ from shmkret.audit.repair import _order, repair
 from shmkret.cli.main import main
 from shmkret.errors import ArenaError, PluginError
 from shmkret.kernel.kprobes import call
-from shmkret.kernel.registration import REGISTERED, UNREGISTERED
 from shmkret.kernel.task import call_site
 from shmkret.locks import acquire, acquire_unless, mcs, release
 from shmkret.machines import native, plain

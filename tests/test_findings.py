@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from shmkret.arena.chains import hung, statistics
+from shmkret.arena.records import LEAVING, REGISTERED, UNREGISTERED
 from shmkret.audit.checks import audit, books, left_open, not_given_back
 from shmkret.audit.findings import COUNTS, SENTENCES, Finding, sentences
-from shmkret.kernel.registration import LEAVING, REGISTERED, UNREGISTERED
 from shmkret.machines import plain
 from shmkret.machines.plain import PlainMachine
 from shmkret.machines.world import NotFree, World

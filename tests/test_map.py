@@ -11,14 +11,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from shmkret.arena.records import BLOCKED, QUEUED, QUEUING, RUNNING, WOKEN
+from shmkret.arena.records import BLOCKED, LEAVING, QUEUED, QUEUING, REGISTERED, REGISTERING, RUNNING, UNREGISTERED, WOKEN
 from shmkret.audit.checks import audit
 from shmkret.audit.findings import sentences
 from shmkret.host.books import Clock, Conditions, Way
 from shmkret.kernel import cpu as loop
 from shmkret.kernel import kprobes, kretprobes, rcu, running, task
 from shmkret.kernel.program import WORKER, step
-from shmkret.kernel.registration import LEAVING, REGISTERED, REGISTERING, UNREGISTERED
 from shmkret.kernel.sched import wake
 from shmkret.machines import compiled, native, plain
 from shmkret.machines.plain import PlainMachine, PlainWords

@@ -290,6 +290,7 @@ THE_KERNELS = {
     *("kfree", "kmalloc", "kprobe_running", "local_irq_restore", "local_irq_save", "put_kretprobe_hash_lock"),
     *("register_kprobes", "register_kretprobes", "stop_machine", "trampoline_probe_handler", "try_to_wake_up"),
     *("unregister_kprobe", "unregister_kprobes", "unregister_kretprobe", "unregister_kretprobes"),
+    *("clone", "execve", "exit_group", "print_trace_line", "rt_sigreturn", "trace_print_lat_fmt", "wait4"),
     *("abort", "fallocate", "fork", "handle_futex_death", "ngx_shmtx_force_unlock"),
     *("shmkret_begin", "shmkret_switch", "shmkret_unused", "switch"),
     *("get_kretprobe", "objpool_pop", "objpool_push", "objpool_try_add_slot", "objpool_try_get_slot", "recycle_rp_inst"),

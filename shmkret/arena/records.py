@@ -190,6 +190,10 @@ class Books(NamedTuple):
     kp_nmissed: Words
 
 
+Misses = Books
+"""As it was called when it held misses alone."""
+
+
 class Script(NamedTuple):
     """What a worker program reads."""
 
@@ -293,5 +297,8 @@ class Boot(NamedTuple):
 
 
 KRETPROBE, KPROBE = 1, 2
+REGISTERING, UNREGISTERED, REGISTERED, LEAVING = range(-1, 3)
+"""States of `registered`. REGISTERING - cpu: only that CPU may touch the probe. LEAVING + cpu: only that CPU, after its own
+grace period, may take it apart. When it is dead, whoever recovers it goes on in its place."""
 RUNNING, WOKEN, QUEUED, BLOCKED, QUEUING = range(5)
 KPROBE_MUTEX, SLAB_LOCK, RUNQUEUE_LOCKS = range(3)

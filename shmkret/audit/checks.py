@@ -21,13 +21,12 @@ import numpy as np
 
 from shmkret.arena.chains import FREE, HUNG, OF_BUCKET, SLAB, Chain, Listed, Walked, Words, hung, instances_on, walk_all
 from shmkret.arena.hashing import hash_ptr
-from shmkret.arena.records import KPROBE, KRETPROBE
+from shmkret.arena.records import KPROBE, KRETPROBE, REGISTERED, UNREGISTERED
 from shmkret.arena.segment import Arena
 from shmkret.audit import findings as kinds
 from shmkret.audit.checked import CHECKED
 from shmkret.audit.findings import Finding
 from shmkret.errors import PluginError
-from shmkret.kernel.registration import REGISTERED, UNREGISTERED
 from shmkret.machines.world import NotFree
 from shmkret.moves.intents import AT_REST, IN_FLIGHT
 from shmkret.plugins.calls import blamed

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from shmkret import __version__
-from shmkret.cli import bench, clean, compare, doctor, explore, inspect, join, repair, replay, report, stress
+from shmkret.cli import bench, clean, compare, doctor, explore, inspect, join, repair, replay, report, stress, trace
 from shmkret.cli import list as listing
 from shmkret.cli.options import in_commands, in_options
 from shmkret.cli.output import kept, say
@@ -30,7 +30,7 @@ from shmkret.errors import (
 from shmkret.host import signals
 
 EXIT_BROKEN_PIPE = 141
-COMMANDS = (bench, compare, report, doctor, stress, explore, replay, join, inspect, repair, clean, listing)
+COMMANDS = (bench, compare, report, doctor, stress, explore, replay, trace, join, inspect, repair, clean, listing)
 """In the order in which the help shows them."""
 
 

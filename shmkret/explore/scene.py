@@ -13,11 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shmkret.arena.records import Kernel
+from shmkret.arena.records import REGISTERED, Kernel
 from shmkret.arena.segment import Arena
 from shmkret.audit.checks import audit
 from shmkret.audit.findings import BUG, Finding, sentences
-from shmkret.kernel.registration import REGISTERED
 from shmkret.machines.world import World
 from shmkret.moves import oracle
 from shmkret.text.marks import inline

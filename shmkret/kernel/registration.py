@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import errno
 
-from shmkret.arena.records import KRETPROBE, SLAB_LOCK, Kernel
+from shmkret.arena.records import KRETPROBE, LEAVING, REGISTERED, REGISTERING, SLAB_LOCK, UNREGISTERED, Kernel
 from shmkret.kernel.busy import kprobe_busy_begin, kprobe_busy_end
 from shmkret.kernel.rcu import mutex_lock, mutex_unlock, synchronize_sched
 from shmkret.moves.bugs import has_bug
@@ -43,9 +43,6 @@ from shmkret.text.atomics import NIL, cmpxchg, fetch_add, load_acquire, store_re
 from shmkret.text.marks import inline, outline
 
 EINVAL, ENOMEM = errno.EINVAL, errno.ENOMEM
-REGISTERING, UNREGISTERED, REGISTERED, LEAVING = range(-1, 3)
-"""States of `registered`. REGISTERING - cpu: only that CPU may touch the probe. LEAVING + cpu: only that CPU, after its own
-grace period, may take it apart. When it is dead, whoever recovers it goes on in its place."""
 
 
 @outline

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from shmkret.host import topology
-from shmkret.host.books import Conditions
+from shmkret.host.books import Conditions as Conditions
 from shmkret.measure.knobs import OURS, Params
 
 UNKNOWN = Conditions()

@@ -29,10 +29,10 @@ from shmkret.arena.chains import (
 from shmkret.arena.chains import hung as in_flight_of
 from shmkret.arena.fields import Locks
 from shmkret.arena.hashing import NR_BUCKETS, hash_ptr
-from shmkret.arena.records import KRETPROBE, Kernel
+from shmkret.arena.records import KRETPROBE, REGISTERED, Kernel
 from shmkret.arena.segment import Arena
 from shmkret.locks import release
-from shmkret.moves.always import IN_ONE_PLACE, OWN, REGISTERED, SPAN, in_one_place, told, walked, with_one
+from shmkret.moves.always import IN_ONE_PLACE, OWN, SPAN, in_one_place, told, walked, with_one
 from shmkret.moves.bugs import has_bug
 from shmkret.moves.chained import drain, first, give, next, retire, ri_of, rp_of, take_orphan
 from shmkret.moves.intents import (

@@ -25,8 +25,6 @@ NO_INSTANCE, TWICE, TOO_MANY = range(1, 4)
 OWN = len(IN_ONE_PLACE) + 1
 """The first number that a scheme has for itself, whose sentences come after these."""
 WHICH = 8
-REGISTERED = 1
-"""As shmkret.kernel.registration has it, which knows this room."""
 
 
 @inline

@@ -22,15 +22,21 @@ Source    the protocol was searched: tests/test_recovery.py, every crash of one 
 
 from __future__ import annotations
 
-from shmkret.arena.records import KRETPROBE, QUEUING, RUNNING, WOKEN, Kernel
+from shmkret.arena.records import (
+    KRETPROBE,
+    LEAVING,
+    QUEUING,
+    REGISTERED,
+    REGISTERING,
+    RUNNING,
+    UNREGISTERED,
+    WOKEN,
+    Kernel,
+)
 from shmkret.kernel.cpu import run_cpu
 from shmkret.kernel.kretprobes import flush_bucket
 from shmkret.kernel.rcu import mutex_lock, mutex_unlock
 from shmkret.kernel.registration import (
-    LEAVING,
-    REGISTERED,
-    REGISTERING,
-    UNREGISTERED,
     free_rp_inst,
     slab_free,
     take_apart,
