@@ -317,6 +317,16 @@ def test_what_is_whole_is_left_alone(lock):
         assert bytes(arena._bytes) == whole
 
 
+def test_a_cpu_that_was_in_calls_of_two_probes_has_not_died_in_both():
+    with arena_in_use("hashed") as (arena, build):
+        counts = arena.records("books")["calls"].reshape(arena.geometry.nr_slots, -1)
+        counts[1] += 1
+        assert repair(arena, build.scheme, build.lock) == []
+        counts[1, 0] -= 2
+        assert len(repair(arena, build.scheme, build.lock)) == 2
+        assert sentences(audit(arena, build.scheme)) == []
+
+
 @pytest.mark.parametrize(
     ("field", "by", "words"), [("returns", 5, "hits, but"), ("calls", 2, "calls, but"), ("calls", -2, "calls, but")]
 )

@@ -238,10 +238,12 @@ def _write_states(arena: Arena, lists: list[Walked]) -> list[str]:
 
 
 def _close_calls(arena: Arena) -> list[str]:
-    """A CPU that was in one call more than it has ended has died in it; in one fewer, as it missed it."""
+    """A CPU that was in one call more than it has ended has died in it; in one fewer, as it missed it. Two are no death."""
     done = outcomes_of_books(arena).sum(0)
     kept = arena.records("books")["calls"].reshape(done.shape)
     opened = np.where(abs(kept - done) == 1, kept - done, 0)
+    for sign in (opened > 0, opened < 0):
+        opened[sign & (sign.sum(1) > 1)[:, None]] = 0
     kept -= opened
     in_a_call, missed = (np.flatnonzero(which.any(1)) for which in (opened > 0, opened < 0))
     return [f"cpu {cpu} died in a call, which does not count" for cpu in in_a_call.tolist()] + [
