@@ -3,6 +3,9 @@
 import json
 import os
 import re
+import signal
+import sys
+import threading
 import zipfile
 from pathlib import Path
 
@@ -11,11 +14,13 @@ import pytest
 
 from shmkret.cli.main import main
 from shmkret.errors import RecordingError, RunFailed, UnfitMachine, UsageError
+from shmkret.trace import tracefs
 from shmkret.trace.lines import recorded
 from shmkret.trace.record import names_of_calls, record
 from shmkret.trace.recording import BLOCK, COLUMNS, ENTER, EXIT, FORK, IRQ, NOBODY, RETURN, WAKE, YIELD, Recording
+from shmkret.trace.summary import lines as summary_lines
 from shmkret.trace.summary import spent, summary
-from shmkret.trace.tracefs import PLACES, instance
+from shmkret.trace.tracefs import instance
 from shmkret.trace.waits import waits_of
 
 HEAD = {
@@ -120,9 +125,61 @@ def test_a_call_that_restores_the_number_comes_back_from_itself():
     assert events_of(recorded(lines, HEAD)) == [(ENTER, 0, 0, 15, 0), (RETURN, 0, 0, 15, 1)]
 
 
+SWITCH = "sched_switch: prev_comm=a prev_pid={} prev_prio=120 prev_state={} ==> next_comm=b next_pid={} next_prio=120"
+
+
+def printed(at, pid, words, cpu=0, flags="....."):
+    return f"c-{pid} [{cpu:03}] {flags} 1.{at:06}: {words}\n"
+
+
+def test_a_call_that_is_refused_before_it_is_entered_is_left_out_and_counted():
+    """seccomp(2) is asked before sys_enter is told, and sys_exit is told all the same."""
+    lines = [printed(1, 1, "sys_exit: NR 0 = 1"), printed(2, 1, "sys_exit: NR 39 = -1"), printed(3, 1, "sys_enter: NR 0 ()")]
+    found = recorded(lines, HEAD, root=1)
+
+    assert [event[:4] for event in events_of(found)] == [(RETURN, 0, 0, 0), (ENTER, 0, 0, 0)]
+    assert found.head["refused"] == 1
+
+
+def test_a_thread_that_executes_another_program_goes_on_under_the_pid_of_its_process():
+    lines = [
+        printed(1, 1, "sys_enter: NR 56 ()"),
+        printed(2, 1, "sched_process_fork: comm=a pid=1 child_comm=a child_pid=2"),
+        printed(3, 2, "sys_exit: NR 56 = 0", cpu=1),
+        printed(4, 2, "sys_enter: NR 59 ()", cpu=1),
+        printed(5, 1, "sched_process_exit: comm=a pid=1 prio=120"),
+        printed(6, 1, SWITCH.format(1, "Z", 9)),
+        printed(7, 1, "sched_process_exec: filename=/bin/b pid=1 old_pid=2", cpu=1),
+        printed(8, 1, "sys_exit: NR 59 = 0", cpu=1),
+    ]
+    assert events_of(recorded(lines, HEAD, root=1))[-1] == (RETURN, 1, 1, 59, 2)
+
+
+@pytest.mark.parametrize("stranger", ["sys_enter: NR 0 ()", "sys_exit: NR 0 = 0"])
+def test_a_stranger_with_the_pid_of_a_task_that_has_ended_is_none_of_ours(stranger):
+    """Its calls are left out, and so is that it is switched in: the CPU is with nobody."""
+    lines = [*TRACEFS.splitlines(), printed(300, 0, SWITCH.format(0, "R", 20), cpu=1), printed(301, 20, stranger, cpu=1)]
+
+    assert events_of(recorded(lines, HEAD)) == EVENTS
+
+
+def test_that_no_line_says_whether_an_interrupt_was_served_is_said():
+    assert recorded(TRACEFS.splitlines(), HEAD).head["flags"]
+    found = summary(recorded(as_perf(TRACEFS), HEAD))
+    assert "no line says whether an interrupt was served" in "".join(summary_lines(found))
+
+
+def test_a_call_without_a_number_has_that_of_none():
+    lines = [printed(1, 1, "sys_enter: NR -1 ()"), printed(2, 1, "sys_exit: NR -1 = -38")]
+    assert [event[3] for event in events_of(recorded(lines, HEAD))] == [1023, 1023]
+
+
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
+        ([" " * 5000 + "x\n"], "line 1: x: it is no event"),
+        ([printed(1, 1, "sys_enter: NR " + "9" * 30)], "its fields are others"),
+        (["a-1 [" + "9" * 30 + "] ..... 1.000000: sys_enter: NR 1 ()\n"], "it is no event"),
         (["what is that?\n"], "line 1: what is that?: it is no event as tracefs or perf print one"),
         (["CPU:1 [LOST 77 EVENTS]\n"], "line 1: CPU:1 [LOST 77 EVENTS]: 77 events are lost there"),
         (["a-1 [000] ..... 2.000000: sys_enter: NR 1 (2)\n", "a-1 [000] ..... 1.000000: sys_exit: NR 1 = 0\n"], "line 2: "),
@@ -154,7 +211,7 @@ def swapped(i, j):
     [
         (changed(4, 77, 0, 0, 61, 10), "event 4, .*: there is no such kind of event"),
         (changed(4, ENTER, 2, 0, 61, 10), "event 4, .*: task 0 enters wait4: there is no such CPU"),
-        (changed(4, ENTER, 0, 0, 61, -1), "event 4, .*: it is before the one before it"),
+        (changed(4, ENTER, 0, 0, 61, -1), "event 4, .*: its time is none, or before that of the event before it"),
         (changed(4, ENTER, 0, NOBODY, 61, 10), "event 4, .*: nobody enters wait4: nobody does that"),
         (changed(8, IRQ, 1, 0, 1, 100), "event 8, .*: an interrupt wakes task 1: an interrupt is no task"),
         (changed(15, WAKE, 1, 1, NOBODY, 5), "event 15, .*: task 1 wakes nobody: it names nobody"),
@@ -165,9 +222,20 @@ def swapped(i, j):
         (EVENTS[:6] + EVENTS[7:], "event 9, .*: task 1 returns from read: it is in no call"),
         (changed(10, RETURN, 1, 1, 1, 5), "event 10, .*: task 1 returns from write: it has entered another call"),
         (swapped(10, 14), "event 13, .*: task 1 enters exit_group: it has not come back from the call before"),
-        ([*EVENTS, (FORK, 1, 1, 2, 5)], "event 19, .*: task 1 forks task 2: its task has exited"),
-        ([*EVENTS, (FORK, 0, 0, 1, 5)], "event 19, .*: task 0 forks task 1: the tasks before it have not been forked yet"),
+        ([*EVENTS[:16], (FORK, 1, 1, 2, 5)], "event 16, .*: task 1 forks task 2: its task has ended"),
+        (
+            [*EVENTS, (FORK, 0, 0, 2, 5), (FORK, 0, 0, 2, 5)],
+            "event 20, .*: task 0 forks task 2: the tasks before it have not been forked yet",
+        ),
         ([], "there is no event in it"),
+        (changed(4, ENTER, 0, 0, 1024, 10), "event 4, .*: there is no such call"),
+        (changed(14, EXIT, 1, 1, 0, 5), "event 14, .*: an end names nobody"),
+        (changed(12, BLOCK, 1, NOBODY, NOBODY, 10), "event 12, .*: it is of nobody"),
+        (changed(4, ENTER, 0, 0, 61, 1 << 51), "event 4, .*: its time is none"),
+        (changed(4, -1, 0, 0, 61, 10), "event 4, .*: there is no such kind of event"),
+        (changed(4, ENTER, 1, 0, 61, 10), "event 4, .*: task 0 enters wait4: it does not run on that CPU"),
+        (changed(3, RETURN, 1, 1, 61, 15), "event 3, .*: task 1 returns from wait4: it was made in another call"),
+        ([*EVENTS[:4], (ENTER, 1, 1, 61, 0), (ENTER, 1, 1, 61, 0), (ENTER, 9, 0, 0, 0)], "event 5, .*: it has not come back"),
     ],
 )
 def test_the_first_event_that_does_not_fit_is_named(events, words):
@@ -194,7 +262,29 @@ def rewritten(place, name, text):
             file.writestr(other, text if other == name else found)
 
 
+def encrypted(place):
+    """The flag alone, in both of the places where a zip has it."""
+    data = bytearray(place.read_bytes())
+    for signature, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.find(signature) + at] |= 1
+    place.write_bytes(bytes(data))
+
+
+def headed(place, **head):
+    rewritten(place, "recording.json", json.dumps({"schema": 1, **HEAD, **head}))
+
+
 DAMAGE = {
+    "encrypted": encrypted,
+    "a head that is deep": lambda place: rewritten(place, "recording.json", "[" * 200_000),
+    "a head that is no text": lambda place: rewritten(place, "recording.json", b"\xff\xfe\x00"),
+    "CPUs in words": lambda place: headed(place, nr_cpus="3"),
+    "no CPUs": lambda place: headed(place, nr_cpus=0),
+    "more CPUs than a number": lambda place: headed(place, nr_cpus=1e400),
+    "names of calls in a list": lambda place: headed(place, syscalls=["read"]),
+    "a number for a name": lambda place: headed(place, syscalls={"0": 1}),
+    "a command that is none": lambda place: headed(place, command=[5]),
+    "a head too large": lambda place: headed(place, note="x" * (1 << 24)),
     "truncated": lambda place: place.write_bytes(place.read_bytes()[:-300]),
     "a bit": lambda place: place.write_bytes(bytes(b ^ (i == 60) for i, b in enumerate(place.read_bytes()))),
     "something else": lambda place: place.write_text("not a recording"),
@@ -203,7 +293,7 @@ DAMAGE = {
     "another zip": lambda place: zipfile.ZipFile(place, "w").close(),
     "another schema": lambda place: rewritten(place, "recording.json", '{"schema": 2, "syscalls": {}}'),
     "no head": lambda place: rewritten(place, "recording.json", "[1]"),
-    "no column": lambda place: rewritten(place, "task.npy", b"\x93NUMPY"),
+    "no whole column": lambda place: rewritten(place, "after.u1", b"1"),
 }
 
 
@@ -283,23 +373,23 @@ def test_text_is_imported_by_the_command(tmp_path, capsys):
     capsys.readouterr()
 
 
-def may_trace():
+@pytest.fixture
+def tracing():
+    """Where the kernel lets us trace: what there is of our instances, to be asked afterwards, and where tracefs is mounted."""
     try:
         with instance("shmkret-test"):
-            return True
-    except UnfitMachine:
-        return False
+            pass
+    except UnfitMachine as error:
+        pytest.skip(str(error))
+    with tracefs._mounted() as root:
+        yield lambda: [path.name for path in (root / "instances").glob("shmkret-*")] + mounts()
 
 
-needs_tracing = pytest.mark.skipif(not may_trace(), reason="the kernel lets us not trace")
+def mounts():
+    return [line for line in Path("/proc/mounts").read_text().splitlines() if "shmkret-tracefs" in line][1:]
 
 
-def instances():
-    return [path for place in PLACES if (place / "instances").is_dir() for path in (place / "instances").iterdir()]
-
-
-@needs_tracing
-def test_a_command_is_recorded_with_all_that_it_makes(tmp_path):
+def test_a_command_is_recorded_with_all_that_it_makes(tracing):
     """Two children; the second sleeps, which an interrupt ends; their ends are waited for."""
     found = record(["sh", "-c", "cat /dev/null; sleep 0.05; true"], buffer=8)
 
@@ -309,11 +399,10 @@ def test_a_command_is_recorded_with_all_that_it_makes(tmp_path):
     assert {"execve", "wait4", "exit_group"} <= calls
     waits = waits_of(found)
     assert {int(found.kind[by]) for by in waits.by if by >= 0} == {WAKE, IRQ}
-    assert 0.05 < found.head["real_s"] < 10
-    assert instances() == []
+    assert 0.05 < found.head["time"]["real_s"] < 10
+    assert tracing() == []
 
 
-@needs_tracing
 @pytest.mark.parametrize(
     ("command", "how", "error", "words"),
     [
@@ -326,14 +415,56 @@ def test_a_command_is_recorded_with_all_that_it_makes(tmp_path):
             ["sh", "-c", "find /usr /proc >/dev/null 2>&1; true"],
             {"buffer": 1},
             RecordingError,
-            "events did not fit: give a larger",
+            "events did not fit into `buffer`, 1 MiB a CPU: raise it",
         ),
     ],
 )
-def test_a_command_that_fails_and_a_buffer_that_is_full_leave_no_recording_and_no_tracing(command, how, error, words):
+def test_a_command_that_fails_and_a_buffer_that_is_full_leave_no_recording_and_no_tracing(tracing, command, how, error, words):
     with pytest.raises(error, match=words):
         record(command, **{"buffer": 4, **how})
-    assert instances() == []
+    assert tracing() == []
+
+
+def test_what_cannot_be_read_leaves_no_tracing_and_is_told(tracing):
+    """A name with a newline in it breaks its lines."""
+    named = "import ctypes, os; ctypes.CDLL(None).prctl(15, b'a\\nb', 0, 0, 0); os.getpid()"
+    with pytest.raises(RecordingError, match="it is no event as tracefs or perf print one"):
+        record([sys.executable, "-c", named], buffer=8)
+    assert tracing() == []
+
+
+def test_who_interrupts_leaves_nothing_of_the_command_and_no_tracing(tracing):
+    """Whatever it has made is killed, in a session of its own, too."""
+    script = "setsid sh -c 'sleep 31.7 & sleep 31.7'; true"
+    timer = threading.Timer(1.0, os.kill, [os.getpid(), signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        record(["sh", "-c", script], buffer=8)
+    timer.join()
+    words = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.parent.exists()]
+    assert [one for one in words if b"31.7" in one] == []
+    assert tracing() == []
+
+
+def test_a_cpu_is_with_whom_it_was_with_until_the_end():
+    events = [*EVENTS[:4], (ENTER, 0, 0, 61, 1_000_000)]
+    assert spent(of(events)) == pytest.approx((2.000015, 15e-6, 30e-6))
+
+
+def test_where_it_could_not_be_written_nothing_is_recorded(tmp_path, capsys):
+    for place in (tmp_path, tmp_path / "no" / "a.npz"):
+        assert main(["trace", "record", "-o", str(place), "--", "touch", str(tmp_path / "was_run")]) == 2
+    assert not (tmp_path / "was_run").exists()
+    capsys.readouterr()
+
+
+def test_a_recording_that_is_not_written_whole_leaves_the_one_that_was_there(tmp_path, monkeypatch):
+    place = tmp_path / "a.npz"
+    of(EVENTS).write(place)
+    with pytest.raises(TypeError):
+        of(EVENTS[:3], {"nr_cpus": object()}).write(place)
+    assert events_of(Recording.read(place)) == EVENTS
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
 
 
 def test_who_is_not_root_is_told_so(monkeypatch):
@@ -346,4 +477,12 @@ def test_system_calls_have_names_where_a_table_is_known():
     assert names_of_calls("x86_64")["257"] == "openat"
     assert names_of_calls("pdp11") == {}
     assert of([(ENTER, 0, 0, 999, 0)]).event(0) == "task 0 enters call 999"
-    assert Path(names_of_calls.__code__.co_filename).with_name("x86_64.txt").is_file()
+
+
+def test_who_is_told_by_an_interrupt_that_served_on_the_cpu_of_a_task_is_told_by_no_task():
+    lines = [
+        printed(1, 1, "sys_enter: NR 56 ()"),
+        printed(2, 1, "sched_process_fork: comm=a pid=1 child_comm=a child_pid=2"),
+        printed(3, 1, "sched_waking: comm=a pid=2 prio=120 target_cpu=000", flags="d.s4."),
+    ]
+    assert recorded(lines, HEAD).kind.tolist()[2:] == [IRQ]

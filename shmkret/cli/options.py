@@ -14,7 +14,20 @@ from typing import Any
 from shmkret.measure.knobs import GROUPS, KNOBS, OPTIONS, Knob
 
 TURNED = frozenset(
-    {*OPTIONS, "fail_on", "engine", "model", "runs", "depth", "preemptions", "symmetric", "processes", "monitors", "resume"}
+    {
+        *OPTIONS,
+        "buffer",
+        "fail_on",
+        "engine",
+        "model",
+        "runs",
+        "depth",
+        "preemptions",
+        "symmetric",
+        "processes",
+        "monitors",
+        "resume",
+    }
 )
 """The quantities that have an option."""
 COMMANDS = {

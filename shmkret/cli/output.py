@@ -62,7 +62,7 @@ def require_writable(place: str | None) -> None:
         elif not os.access(path, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        raise UsageError(f"{path} cannot be written ({error.strerror}): name another place with --json") from error
+        raise UsageError(f"{path} cannot be written ({error.strerror}): name another place") from error
 
 
 def rescue(json_place: str | None, result: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""`shmkret trace record, import, show`: what a program asks of the kernel, for `shmkret bench kbuild` to do again."""
+"""`shmkret trace record, import, show`: what a program asks of the kernel, and what is in a recording of it."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def add(commands: Any) -> None:
     taken.add_argument("text", metavar="TEXT", help="a file of such lines")
     taken.add_argument("-o", "--out", metavar="FILE", required=True, help="where to write the recording")
     taken.add_argument("--pid", type=int, metavar="PID", help="the task to begin with; default the first that enters a call")
+    taken.add_argument("--machine", default="x86_64", metavar="NAME", help="whose numbers the calls have; default x86_64")
     show = add_command(below, "show", _show, help="what is in a recording")
     show.add_argument("recording", metavar="FILE")
     add_json(show)
@@ -58,8 +59,9 @@ def _import(options: argparse.Namespace, argv: list[str]) -> int:
 
     place = _writable(options.out)
     try:
-        with Path(options.text).open(errors="replace") as lines:
-            found = recorded(lines, {"syscalls": names_of_calls("x86_64"), "imported": Path(options.text).name}, options.pid)
+        with Path(options.text).open(errors="replace", newline="\n") as lines:
+            head = {"syscalls": names_of_calls(options.machine), "imported": Path(options.text).name}
+            found = recorded(lines, head, options.pid)
     except OSError as error:
         raise UsageError(f"{options.text}: {error.strerror}") from None
     found.write(place)
@@ -68,10 +70,8 @@ def _import(options: argparse.Namespace, argv: list[str]) -> int:
 
 
 def _writable(name: str) -> Path:
-    place = Path(name)
-    if not place.parent.is_dir():
-        raise UsageError(f"{name}: there is no such folder")
-    return place
+    output.require_writable(name)
+    return Path(name)
 
 
 def _show(options: argparse.Namespace, argv: list[str]) -> int:

@@ -6,17 +6,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from shmkret.trace.recording import BLOCK, ENTER, EXIT, FORK, IRQ, RETURN, WAKE, YIELD, Column, Recording
+from shmkret.trace.recording import ENTER, EXIT, FORK, IRQ, RETURN, Recording, running_after
 from shmkret.trace.waits import Sorted, waits_of
 
 MOST_CALLS = 12
+SHOWN = ("command", "cores", "date", "time", "imported", "refused", "computer")
+"""What is shown of the head, where it says it."""
 
 
 def summary(of: Recording) -> dict[str, Any]:
     """Counts of events, and where the CPUs' time went, in seconds; `calls`: how often each was made, and how long it took."""
-    user, inside, idle = spent(of)
+    outside, inside, idle = spent(of)
     waits = waits_of(of)
     by_task, by_interrupt = int(waits.edge.sum()), int((of.kind[waits.by[waits.by >= 0]] == IRQ).sum())
     return {
@@ -26,7 +27,7 @@ def summary(of: Recording) -> dict[str, Any]:
         "forks": int((of.kind == FORK).sum()),
         "exits": int((of.kind == EXIT).sum()),
         "calls_entered": int((of.kind == ENTER).sum()),
-        "user_s": user,
+        "outside_s": outside,
         "inside_s": inside,
         "idle_s": idle,
         "waits": len(waits.out),
@@ -34,8 +35,12 @@ def summary(of: Recording) -> dict[str, Any]:
         "ended_by_interrupt": by_interrupt,
         "ended_unknown": len(waits.out) - by_task - by_interrupt,
         "calls": _calls(of),
-        **{key: of.head[key] for key in ("command", "cores", "date", "real_s", "sys_s", "imported") if key in of.head},
-        "computer": of.head.get("computer"),
+        **{
+            key: of.head[key]
+            for key in ("command", "cores", "date", "time", "imported", "refused", "computer")
+            if key in of.head
+        },
+        "flags": of.head.get("flags", True),
     }
 
 
@@ -43,12 +48,16 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     """The same to read."""
     what = " ".join(found["command"]) if "command" in found else found.get("imported", "a recording")
     yield f"{what}: {found['events']:,} events in {found['seconds']:.3f} s, {found['tasks']:,} tasks"
-    yield f"outside of system calls {found['user_s']:.3f} s, inside {found['inside_s']:.3f} s, idle {found['idle_s']:.3f} s"
+    yield f"outside of system calls {found['outside_s']:.3f} s, inside {found['inside_s']:.3f} s, idle {found['idle_s']:.3f} s"
     share = found["ended_by_task"] / max(1, found["waits"])
     yield (
         f"{found['waits']:,} waits: {found['ended_by_task']:,} ended by a task ({share:.1%}), "
         f"{found['ended_by_interrupt']:,} by an interrupt, {found['ended_unknown']:,} by what is not known"
     )
+    if not found["flags"]:
+        yield "no line says whether an interrupt was served: some of those that a task has ended were ended by one"
+    if found.get("refused"):
+        yield f"{found['refused']:,} calls were refused before they were entered, as seccomp does, and are left out"
     yield f"{found['calls_entered']:,} system calls of {len(found['calls'])} kinds, the most frequent:"
     for call in found["calls"][:MOST_CALLS]:
         yield f"  {call['name']:20}{call['count']:12,}{call['seconds']:12.3f} s"
@@ -77,30 +86,22 @@ def _held(of: Recording) -> dict[int, float]:
     is_pair = (of.kind[order][:-1] == ENTER) & (of.kind[order][1:] == RETURN) & (of.task[order][:-1] == of.task[order][1:])
     begun, ended = order[:-1][is_pair], order[1:][is_pair]
     took = (of.time[ended] - of.time[begun]) / 1e6
-    sums = np.bincount(of.arg[begun], weights=took, minlength=1)
-    return dict(enumerate(sums.tolist()))
+    return dict(enumerate(np.bincount(of.arg[begun], weights=took, minlength=1).tolist()))
 
 
 def spent(of: Recording) -> tuple[float, float, float]:
-    """Seconds of all CPUs outside of system calls, inside of one, and not with a task of the program."""
+    """Seconds of the CPUs that have events: outside of system calls, inside of one, and not with a task of the program."""
     calls = Sorted(np.flatnonzero(of.kind <= RETURN), of.task)
     totals = np.zeros(3)
     for cpu in np.unique(of.cpu).tolist():
         at = np.flatnonzero(of.cpu == cpu)
-        who = _running(of, at)
+        at = at[of.kind[at] != IRQ]
+        if not len(at):
+            continue
+        who = running_after(of, at)
         last = calls.before(who, at + 1)  # who was forked and has not come back yet is inside the call that made it
         inside = (last < 0) | (of.kind[last] == ENTER)
-        state = np.where(who < 0, 2, np.where(inside, 1, 0))[:-1]
-        totals += np.bincount(state, weights=np.diff(of.time[at]), minlength=3) / 1e6
-        totals[2] += (of.time[-1] - of.time[at[-1]] + of.time[at[0]] - of.time[0]) / 1e6
+        state = np.where(who < 0, 2, np.where(inside, 1, 0))
+        totals += np.bincount(state, weights=np.diff(of.time[at], append=of.time[-1]), minlength=3) / 1e6
+        totals[2] += (of.time[at[0]] - of.time[0]) / 1e6
     return float(totals[0]), float(totals[1]), float(totals[2])
-
-
-def _running(of: Recording, at: Column) -> NDArray[np.int64]:
-    """Of each of a CPU's events, the task that runs there after it; -1: none of the program's."""
-    kind = of.kind[at]
-    is_switch = (kind == YIELD) | (kind == BLOCK)
-    says = is_switch | np.isin(kind, (ENTER, RETURN, FORK, WAKE))
-    who = np.where(is_switch, of.arg[at], of.task[at])
-    latest = np.maximum.accumulate(np.where(says, np.arange(len(at)), -1))
-    return np.where(latest >= 0, who[np.maximum(latest, 0)], -1)

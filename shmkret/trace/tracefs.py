@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 from shmkret.errors import UnfitMachine
 
@@ -35,17 +36,19 @@ class Instance:
         for event in events:
             self.set(f"events/{event.replace(':', '/')}/enable", "1")
 
+    def pids(self) -> list[int]:
+        """The tasks that it traces, those included that they have made and that live."""
+        return [int(pid) for pid in (self._folder / "set_event_pid").read_text().split() if pid.isdigit()]
+
     def lost(self) -> int:
         """How many events there was no room for."""
         stats = (path.read_text().splitlines() for path in sorted(self._folder.glob("per_cpu/cpu*/stats")))
-        return sum(
-            int(line.split(":")[1]) for lines in stats for line in lines if line.startswith(("overrun", "dropped events"))
-        )
+        lost = ("overrun", "dropped events")
+        return sum(int(line.split(":")[1]) for lines in stats for line in lines if line.startswith(lost))
 
-    def lines(self) -> Iterator[str]:
-        """What was recorded, in the order of time, as text."""
-        with (self._folder / "trace").open() as text:
-            yield from text
+    def text(self) -> TextIO:
+        """What was recorded, in the order of time: a file to be closed before the instance can go."""
+        return (self._folder / "trace").open(errors="replace", newline="\n")
 
 
 @contextlib.contextmanager
@@ -56,15 +59,15 @@ def instance(name: str) -> Iterator[Instance]:
         try:
             folder.mkdir()
         except OSError as error:
-            raise UnfitMachine(
-                f"the kernel gives no instance of its tracing, {folder}: {error.strerror}; are you root?"
-            ) from None
+            why = f"the kernel gives no instance of its tracing, {folder}: {error.strerror}"
+            raise UnfitMachine(why) from None
         try:
             yield Instance(folder)
-        finally:
-            with contextlib.suppress(OSError):
-                (folder / "tracing_on").write_text("0")
-            folder.rmdir()
+        except BaseException:
+            with contextlib.suppress(OSError):  # the first error is the one to tell
+                folder.rmdir()
+            raise
+        folder.rmdir()
 
 
 @contextlib.contextmanager
@@ -73,14 +76,25 @@ def _mounted() -> Iterator[Path]:
     if found is not None:
         yield found
         return
-    with tempfile.TemporaryDirectory(prefix="shmkret-tracefs-") as place:
-        done = subprocess.run(["/bin/mount", "-t", "tracefs", "nodev", place], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise UnfitMachine(f"tracefs cannot be mounted: {done.stderr.strip() or 'mount failed'}; are you root?")
+    place = Path(tempfile.mkdtemp(prefix="shmkret-tracefs-"))  # never emptied: what is in it is the kernel's
+    try:
+        _call("mount", "-t", "tracefs", "nodev", str(place))
         try:
-            yield Path(place)
+            yield place
         finally:
-            subprocess.run(["/bin/umount", place], check=True)
+            with contextlib.suppress(UnfitMachine):
+                _call("umount", "-l", str(place))
+    finally:
+        place.rmdir()
+
+
+def _call(program: str, *words: str) -> None:
+    try:
+        done = subprocess.run([f"/bin/{program}", *words], capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise UnfitMachine(f"{program} cannot be run: {error.strerror}") from None
+    if done.returncode:
+        raise UnfitMachine(f"tracefs cannot be mounted: {done.stderr.strip() or f'{program} failed'}")
 
 
 def is_root() -> bool:
