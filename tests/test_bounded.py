@@ -1,5 +1,6 @@
 """Code of a user's that runs on without a step is named with its line, and left; and explored time passes."""
 
+import gc
 import signal
 import subprocess
 import sys
@@ -350,3 +351,14 @@ def test_after_a_watch_functions_are_entered_under_a_trace_function(inside):
     program = [sys.executable, "-c", TRACED.format(inside=inside)]
     done = subprocess.run(program, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "entered\n", "")
+
+
+def test_a_search_for_garbage_is_not_taken_for_code_that_runs_on(monkeypatch):
+    """It stops all threads of a process, for seconds where that is large."""
+    monkeypatch.setattr(bounded, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(bounded, "LOOK_S", 0.01)
+    much = [[i] for i in range(3_000_000)]
+    with bounded.watched():
+        for _ in range(3):
+            assert bounded.guarded(lambda: gc.collect() >= 0)
+    assert len(much) == 3_000_000

@@ -18,6 +18,7 @@ Not seen  a call of C that does not come back, and a sleep
 from __future__ import annotations
 
 import ctypes
+import gc
 import sys
 import threading
 import time
@@ -145,10 +146,11 @@ class _Watch(threading.Thread):
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._watched), ctypes.py_object(what))
 
 
-def _progress() -> tuple[object, int]:
-    """Differs once a step was done."""
+def _progress() -> tuple[object, int, int]:
+    """Differs once a step was done, or all garbage was looked for: in a large process that alone takes seconds."""
     machine: Any = atomics.machine()
-    return machine, machine.accesses if hasattr(type(machine), "accesses") else 0
+    accesses = machine.accesses if hasattr(type(machine), "accesses") else 0
+    return machine, accesses, gc.get_stats()[-1]["collections"]
 
 
 def _is_bounded(frame: FrameType | None) -> bool:
