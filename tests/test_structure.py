@@ -170,6 +170,7 @@ QUIET = {
     "schemes.objpool": {"audit"},
     "measure.latency": {"_words"},
     "measure.overhead": {"_ns_a_call"},
+    "measure.replay.run": {"_ran"},
     "measure.subjects.kretprobes": {"_sample"},
     "measure.window": {"lead"},
 }

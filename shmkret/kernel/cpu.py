@@ -12,13 +12,14 @@ Order     a CPU's store_release(ended_ns) pairs with the parent's load; its mark
 from __future__ import annotations
 
 from shmkret.arena.records import Kernel
-from shmkret.kernel.program import step
+from shmkret.kernel.program import idles, step
 from shmkret.kernel.rcu import idle_enter, idle_exit, quiescent_state
 from shmkret.kernel.sched import BLOCK, WORK, YIELD, has_next, schedule, yield_cpu
 from shmkret.moves.intents import begin_wait, calls_of, end_wait, pass_gate
 from shmkret.moves.oracle import PREEMPTED, report_bug
 from shmkret.text.atomics import NE, NIL, cpu_relax, delay_ns, load_acquire, monotonic_ns, store_release, wait_until
 from shmkret.text.marks import inline, outline
+from shmkret.text.verbs import has_verb
 
 AT_GATE, WARM_UP, MEASURE, COOL_DOWN, STOP = range(5)
 PHASE = 0
@@ -96,6 +97,8 @@ def idle(k: Kernel, cpu: int, phase: int) -> int:
     idle_enter(k, cpu)
     while not has_next(k, cpu) and load_acquire(k.run.phase, PHASE) == phase:
         pass_gate(k.mode.recovery, k, cpu)
+        if has_verb(k.worker, "idles"):
+            idles(k.worker, k, cpu)
         cpu_relax()
     idle_exit(k, cpu)
     return schedule(k, cpu, NIL)

@@ -29,6 +29,12 @@ def interrupt(worker: Any, k: Any, cpu: int, task: int) -> None:
     raise NotImplementedError
 
 
+@generic
+def idles(worker: Any, k: Any, cpu: int) -> None:
+    """What a worker program does, again and again, on a CPU that has no task."""
+    raise NotImplementedError
+
+
 def _own_class(contract: Contract, path: Path, module: ModuleType) -> type:
     return type(f"Worker_{module.__name__}", (Worker,), {"__module__": module.__name__, "__slots__": ()})
 
@@ -49,7 +55,7 @@ WORKER = Contract(
     package="shmkret_workers",
     record=_own_class,
     signatures=(of_verb(step),),
-    optional=(of_verb(interrupt),),
+    optional=(of_verb(interrupt), of_verb(idles)),
     outside=(Signature("nr_functions", ("nr_cpus",)), Signature("script", ("nr_cpus", "rng"))),
     constants=(
         Constant("DATA_SIZE", 0, whole(0, 1 << 20)),

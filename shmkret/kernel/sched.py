@@ -45,14 +45,45 @@ def migrate(k: Kernel, task: int, cpu: int, to: int) -> None:
 @outline
 def wake(k: Kernel, cpu: int, task: int) -> None:
     """Let `task` run again if it sleeps, or not fall asleep if it is about to."""
+    if is_to_be_queued(k, cpu, task):
+        enqueue(k, cpu, task)
+
+
+@outline
+def wake_on(k: Kernel, cpu: int, task: int, to: int) -> None:
+    """wake(), where a task that sleeps goes on on the CPU `to`."""
+    if is_to_be_queued(k, cpu, task):
+        store_release(k.entities.cpu, task, to)
+        enqueue(k, cpu, task)
+
+
+@inline
+def is_to_be_queued(k: Kernel, cpu: int, task: int) -> bool:
+    """Whether this CPU has woken a task that sleeps, and is to put it on a queue. One that is about to sleep will not."""
     state = load_acquire(k.entities.state, task)
     while state == BLOCKED or state == RUNNING:  # noqa: SIM109 (the text has no containers)
         seen = cmpxchg(k.entities.state, task, state, QUEUING + cpu if state == BLOCKED else WOKEN)
         if seen == state:
-            if state == BLOCKED:
-                enqueue(k, cpu, task)
-            return
+            return bool(state == BLOCKED)
         state = seen  # it fell asleep, or was woken, meanwhile
+    return False
+
+
+@outline
+def pull(k: Kernel, cpu: int, other: int) -> None:
+    """Take the first task of another CPU's queue, if there is one, onto the own. Not where CPUs may die: it says no intent."""
+    lock_system(k, cpu, RUNQUEUE_LOCKS + other)
+    task = load_acquire(k.runqueues.first, other)
+    if task != NIL:
+        following = k.entities.next[task]
+        store_release(k.runqueues.first, other, following)
+        if following == NIL:
+            put(k, k.runqueues.last, other, NIL)
+        store_release(k.entities.state, task, QUEUING + cpu)
+        store_release(k.entities.cpu, task, cpu)
+    unlock_system(k, cpu, RUNQUEUE_LOCKS + other)
+    if task != NIL:
+        enqueue(k, cpu, task)
 
 
 @outline

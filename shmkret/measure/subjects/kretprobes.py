@@ -266,7 +266,7 @@ class Prepared:
 
     def _sample(self, arena: Arena, machine: plain.PlainMachine, flaws: tuple[str, ...], seen: Conditions) -> Sample:
         cpus = arena.records("cpus")
-        flaws = tuple(_bug(arena, cpus[i], i) for i in np.flatnonzero(cpus["bug"]).tolist()) or flaws
+        flaws = tuple(bug_of(arena, cpus[i], i) for i in np.flatnonzero(cpus["bug"]).tolist()) or flaws
         if not flaws:
             held = native.still_held(self.world, arena, machine)
             wrong = checks.audit(arena, self.build.scheme) + checks.not_given_back(held)
@@ -286,7 +286,8 @@ def _source(plugin: Plugin) -> str:
     return hashlib.sha256(own).hexdigest()[:16]
 
 
-def _bug(arena: Arena, record: Any, i: int) -> str:
+def bug_of(arena: Arena, record: Any, i: int) -> str:
+    """What the oracle of CPU i has seen, in a sentence."""
     bug = int(record["bug"])
     what = oracle.BUGS[bug] if 0 < bug < len(oracle.BUGS) else f"bug {bug}"
     where = f"oracle: cpu {i}, task {int(record['bug_task'])}: {what}"
