@@ -200,10 +200,10 @@ def end(k: Kernel, cpu: int, task: int, me: int) -> None:
 @outline
 def cpu_for(k: Kernel, usual: int) -> int:
     """Where a task that is woken goes on: where it was, unless another CPU is idle and that one is not."""
-    if k.cpus.task[usual] == NIL:
+    if load_acquire(k.cpus.task, usual) == NIL:
         return usual
     for other in range(k.nr_cpus):
-        if k.cpus.task[other] == NIL and load_acquire(k.runqueues.first, other) == NIL:
+        if load_acquire(k.cpus.task, other) == NIL and load_acquire(k.runqueues.first, other) == NIL:
             return other
     return usual
 
