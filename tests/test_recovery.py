@@ -250,7 +250,7 @@ def test_what_is_in_the_hands_of_the_dead_is_not_lacking():
         assert always(k.scheme, k) == 0
 
 
-def recoverers_die(lock, at=None, limit=600_000):
+def recoverers_die(lock, at=None, limit=900_000):
     """The CPU dies at any step, or at one, and the recoverer at any of its own; the second recovers both."""
     return die_once(recoverable("hashed", lock, nr_cpus=1), one_call, (0, 1), 2, limit, nr_recoverers=2, at=at)
 

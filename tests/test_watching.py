@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from shmkret import locks
+from shmkret.arena import records
 from shmkret.errors import PluginError
 from shmkret.explore import always
 from shmkret.explore.engines import states
@@ -15,13 +16,11 @@ from shmkret.explore.rehearsal import trial_scenes
 from shmkret.explore.scene import Scene
 from shmkret.explore.stacks import clocks, control, watching
 from shmkret.explore.stacks.executor import Stacks, words_at
-from shmkret.kernel import registration
 from shmkret.locks import LOCK
 from shmkret.machines import plain
 from shmkret.machines.compiled import watched
 from shmkret.machines.sizes import Sizes
 from shmkret.machines.world import World
-from shmkret.moves import always as lists
 from shmkret.plugins.registry import find
 from shmkret.text import store_release
 from shmkret.text.atomics import EQ, NIL, wait_until
@@ -127,8 +126,7 @@ def test_what_is_half_done_is_right_at_any_moment(scheme):
 
 
 def test_of_a_probe_that_is_not_registered_instances_may_be_anywhere():
-    assert lists.REGISTERED == registration.REGISTERED
-    gone = both(spoilt("probes", "registered", 0, registration.UNREGISTERED), spoilt("probes", "free", 0, NIL))
+    gone = both(spoilt("probes", "registered", 0, records.UNREGISTERED), spoilt("probes", "free", 0, NIL))
     assert told("global", gone) == 0
 
 

@@ -90,7 +90,7 @@ def push_back(k: Kernel, cpu: int, ri: int, rp: int, why: int) -> None:
 @inline
 def push_bucket(k: Kernel, cpu: int, ri: int, bucket: int) -> None:
     """hlist_add_head(&ri->hlist, &kretprobe_inst_table[bucket])."""
-    rp = k.instances.rp[ri]
+    rp = k.instances.rp[ri] if recovers(k.mode.recovery, "moves") else NIL
     hits = new_hits(k, cpu, rp)
     push(k, cpu, intent_of(HANG, NOTHING, hits, ri, NIL), ri, k.buckets.first, bucket)
     hung(k, cpu, ri, hits, rp)

@@ -221,17 +221,19 @@ def abandon_task(k: Kernel, me: int, dead: int) -> None:
 
 @inline
 def settle_counts(k: Kernel, dead: int) -> None:
-    """A call that came to no end is no call."""
+    """A call that came to no end is no call. Who dies in here has counted none of these twice."""
     for p in range(k.nr_probes):
         book = book_of(k, dead, p)
         done = k.books.hits[book] + k.books.refused[book] + k.books.nmissed[book]
         if k.probes.kind[p] == KRETPROBE:
             done += k.books.kp_nmissed[book]
-        if k.books.calls[book] > done:
-            k.recovery.open_calls[dead] += k.books.calls[book] - done
-        else:
-            k.recovery.open_misses[dead] += done - k.books.calls[book]
-        k.books.calls[book] = done
+        calls = k.books.calls[book]
+        if calls != done:
+            k.books.calls[book] = done
+            if calls > done:
+                k.recovery.open_calls[dead] += calls - done
+            else:
+                k.recovery.open_misses[dead] += done - calls
 
 
 @outline
