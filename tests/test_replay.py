@@ -3,13 +3,22 @@
 import numpy as np
 import pytest
 
+from shmkret.kernel import sched
+from shmkret.machines import native, plain
+from shmkret.machines.plain import PlainMachine
+from shmkret.machines.sizes import Sizes
+from shmkret.machines.world import World
 from shmkret.measure.replay import program as words
+from shmkret.measure.replay import text
 from shmkret.measure.replay.program import END, ENTER, EXIT, FORK, RETURN, SLEEP, WAIT, WAKE, WORK, program_of
 from shmkret.measure.replay.run import build_for, run
+from shmkret.text import atomics
+from shmkret.text.atomics import NIL
 from shmkret.trace import recording as events
 from shmkret.trace.recording import NOBODY
 from tests.conftest import needs_two_cores
 from tests.test_trace import EVENTS, of
+from tests.worlds import build_of
 
 CALL = words.CALL
 COMPILED_S = 30
@@ -105,7 +114,7 @@ def forks(nr, us):
     "scheme", ["hashed", *(pytest.param(name, marks=pytest.mark.full) for name in ("global", "objpool", "rfc"))]
 )
 def test_all_that_was_recorded_is_done_again_and_who_waits_waits_for_the_event(scheme):
-    """Each child works twenty milliseconds, one after the other, though there are two CPUs: their parent waits for each."""
+    """Each child is made when the one before it has ended, though there are two CPUs: their parent waits for each."""
     program = program_of(forks(4, 20_000))
     ran = run(build_for(scheme, "ttas", 2), program, 1000, COMPILED_S)
 
@@ -113,7 +122,9 @@ def test_all_that_was_recorded_is_done_again_and_who_waits_waits_for_the_event(s
     assert (ran.counts["calls"], ran.returns, ran.counts["flushed"]) == (17, 13, 4)
     assert (ran.counts["hits"], ran.counts["nmissed"], ran.counts["kp_nmissed"]) == (17, 0, 0)
     assert ran.user_s == pytest.approx(program.user_us / 1e6)
-    assert ran.real_s > 0.8 * 5 * 0.020
+    made, ended = ran.lives[1:].T
+    assert (ended > made).all()
+    assert (made[1:] > ended[:-1]).all()
 
 
 def test_the_times_of_a_recording_may_be_divided():
@@ -123,3 +134,43 @@ def test_the_times_of_a_recording_may_be_divided():
     assert (ran.wrong, ran.returns) == ((), 4)
     assert ran.user_s == pytest.approx(program.user_us / 1e8)
     assert np.isfinite(ran.real_s)
+
+
+def test_more_tasks_sleep_on_a_cpu_than_it_has_places_for():
+    """Each takes its time, and ends."""
+    nr = text.MOST_SLEEPERS + 6
+    found = []
+    for child in range(1, nr + 1):
+        found += [(events.ENTER, 0, 0, 56, 1), (events.FORK, 0, 0, child, 1), (events.RETURN, 0, 0, 56, 1)]
+    found += [(events.YIELD, 0, 0, 1, 1)]
+    for child in range(1, nr + 1):
+        following = child + 1 if child < nr else NOBODY
+        found += [(events.RETURN, 0, child, 56, 1), (events.ENTER, 0, child, 0, 1), (events.BLOCK, 0, child, following, 1)]
+    for child in range(1, nr + 1):
+        found += [
+            (events.IRQ, 0, NOBODY, child, 50_000 if child == 1 else 1),
+            (events.YIELD, 0, NOBODY, child, 1),
+            (events.RETURN, 0, child, 0, 1),
+        ]
+        found += [(events.BLOCK, 0, child, NOBODY, 1)]
+    program = program_of(of(found))
+    assert program.times == nr
+    ran = run(build_for("hashed", "ttas", 1), program, 1000, COMPILED_S)
+
+    assert (ran.wrong, ran.counts["calls"], ran.returns) == ((), 2 * nr, 2 * nr)
+
+
+def test_a_cpu_takes_the_first_task_of_anothers_queue_and_leaves_that_whole():
+    world = World.of(build_of("hot", "hashed", "ttas"), Sizes(tasks=3))
+    with world.create_arena() as arena:
+        machine = PlainMachine(world.build.common_cache())
+        native.free_locks(world, arena, machine)
+        with atomics.use(machine):
+            k = plain.kernel(world, arena)
+            sched.pull(k, 0, 1)  # task 1, its only one
+            assert not sched.has_next(k, 1)
+            sched.pull(k, 0, 1)
+            assert sched.dequeue(k, 0) == 0
+            sched.migrate(k, 0, 0, 1)
+            assert [sched.schedule(k, 0, task) for task in (0, 2)] == [2, 1]
+            assert [sched.dequeue(k, 1), sched.dequeue(k, 1)] == [0, NIL]

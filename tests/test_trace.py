@@ -486,3 +486,10 @@ def test_who_is_told_by_an_interrupt_that_served_on_the_cpu_of_a_task_is_told_by
         printed(3, 1, "sched_waking: comm=a pid=2 prio=120 target_cpu=000", flags="d.s4."),
     ]
     assert recorded(lines, HEAD).kind.tolist()[2:] == [IRQ]
+
+
+def test_a_recording_may_begin_in_the_middle_of_the_call_that_makes_a_task():
+    found = of([(FORK, 0, 0, 1, 0), (RETURN, 0, 0, 56, 1), (RETURN, 1, 1, 56, 1)])
+    found.require_whole("x")
+    with pytest.raises(RecordingError, match=r"event 3, .*: it is in no call"):
+        of([*events_of(found), (RETURN, 1, 1, 56, 1)]).require_whole("x")

@@ -15,10 +15,10 @@ from shmkret.arena.records import KRETPROBE, Kernel
 from shmkret.kernel.handlers import ask, has_handlers, tell
 from shmkret.kernel.mode import with_mode
 from shmkret.moves.bugs import has_bug
-from shmkret.moves.intents import book_of, count_call, recovers
+from shmkret.moves.intents import count_call, count_in_book, recovers
 from shmkret.moves.irqflags import Off
 from shmkret.moves.oracle import NOT_BUSY, WRONG_ADDRESS, report_bug
-from shmkret.text.atomics import NIL, fetch_add, load_acquire, store_ordered
+from shmkret.text.atomics import NIL, fetch_add, load_acquire
 from shmkret.text.marks import inline
 from shmkret.text.verbs import generic
 
@@ -55,8 +55,7 @@ def kprobes_inc_nmissed_count(k: Kernel, cpu: int, p: int) -> None:
     q = p
     while q != NIL:
         if recovers(k.mode.recovery, "moves"):
-            book = book_of(k, cpu, q)
-            store_ordered(k.books.kp_nmissed, book, k.books.kp_nmissed[book] + 1)
+            count_in_book(k, k.books.kp_nmissed, cpu, q)
         elif has_bug(k.mode.bugs, "racy-nmissed"):
             k.probes.kp_nmissed[q] += 1
         else:

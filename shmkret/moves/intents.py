@@ -317,11 +317,17 @@ def set_hits(k: Any, cpu: int, hits: int, rp: int) -> None:
 
 
 @inline
+def count_in_book(k: Any, words: Any, cpu: int, rp: int) -> None:
+    """One more of what a CPU counts of a probe, in this column of its books."""
+    book = book_of(k, cpu, rp)
+    store_ordered(words, book, words[book] + 1)
+
+
+@inline
 def count_call(k: Any, cpu: int, rp: int) -> None:
     """A call of a kretprobe has begun."""
     if recovers(k.mode.recovery, "moves"):
-        book = book_of(k, cpu, rp)
-        store_ordered(k.books.calls, book, k.books.calls[book] + 1)
+        count_in_book(k, k.books.calls, cpu, rp)
     else:
         k.cpus.calls[cpu] += 1
 

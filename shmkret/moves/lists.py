@@ -19,6 +19,7 @@ from shmkret.moves.intents import (
     apply_to,
     book_of,
     commit,
+    count_in_book,
     finish,
     intent_of,
     new_count,
@@ -29,7 +30,7 @@ from shmkret.moves.intents import (
     set_hits,
     settle,
 )
-from shmkret.text.atomics import NIL, store_ordered
+from shmkret.text.atomics import NIL
 from shmkret.text.marks import inline
 
 
@@ -136,7 +137,6 @@ def take_in_hand(k: Kernel, cpu: int, ri: int, why: int) -> None:
 def count_missed(k: Kernel, cpu: int, rp: int) -> None:
     """rp->nmissed++. A recoverable run keeps it for each CPU apart, so that it is one store."""
     if recovers(k.mode.recovery, "moves"):
-        book = book_of(k, cpu, rp)
-        store_ordered(k.books.nmissed, book, k.books.nmissed[book] + 1)
+        count_in_book(k, k.books.nmissed, cpu, rp)
     else:
         k.probes.nmissed[rp] += 1

@@ -12,8 +12,8 @@
 Tasks are numbered in the order in which they appear; a pid that is used again is another task. NOBODY is idle, or no task of
 the program. `after` is the time since the event before, in microseconds.
 
-Always    a task that a FORK has made comes back from the call that its parent made it in; the first one may come back from one
-          that it had entered before
+Always    a task that a FORK has made comes back from the call that its parent made it in, where the recording has its entry;
+          the first one may come back from one that it had entered before
           a task is in one call at a time, and comes back from the one that it has entered
           after its EXIT a task makes no call and no task
           a task acts on the CPU on which it was switched in
@@ -238,7 +238,7 @@ def _calls_that_do_not_fit(of: Recording) -> Iterator[tuple[int, str]]:
     made_in = _made_in(of)[task]
     found = [
         (is_first & (kind == ENTER) & (task != 0), "its first event is not its return from the call that made it"),
-        (is_first & (kind == RETURN) & (task != 0) & (arg != made_in), "it was made in another call"),
+        (is_first & (kind == RETURN) & (made_in != NOBODY) & (arg != made_in), "it was made in another call"),
         (same_kind & (kind == ENTER), "it has not come back from the call before"),
         (same_kind & (kind == RETURN), "it is in no call"),
         (other_call, "it has entered another call"),

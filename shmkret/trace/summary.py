@@ -35,11 +35,7 @@ def summary(of: Recording) -> dict[str, Any]:
         "ended_by_interrupt": by_interrupt,
         "ended_unknown": len(waits.out) - by_task - by_interrupt,
         "calls": _calls(of),
-        **{
-            key: of.head[key]
-            for key in ("command", "cores", "date", "time", "imported", "refused", "computer")
-            if key in of.head
-        },
+        **{key: of.head[key] for key in SHOWN if key in of.head},
         "flags": of.head.get("flags", True),
     }
 

@@ -36,13 +36,15 @@ SLICE_US = 1000
 
 class Ran(NamedTuple):
     """real_s: of the whole run; user_s: work outside of calls, as the tasks have done it; returns: calls that came back;
-    counts: of the kernel's books; wrong: what oracle and audit say.
+    counts: of the kernel's books; lives: int64[tasks, 2], when each was made and when it ended, ns of the run's clock (the
+    first task was there before; 0: never); wrong: what oracle and audit say.
     """
 
     real_s: float
     user_s: float
     returns: int
     counts: dict[str, int]
+    lives: NDArray[np.int64]
     wrong: tuple[str, ...]
 
 
@@ -137,5 +139,6 @@ def _ran(arena: Arena, build: Build, began_ns: int, ns_per_us: int) -> Ran:
         user_s=int(of_cpus[:, text.USER_US].sum()) * ns_per_us / 1e9,
         returns=int(of_tasks[:, text.CALLS].sum()),
         counts=checks.books(arena),
+        lives=of_tasks[:, [text.BORN, text.ENDED]].copy(),
         wrong=tuple(wrong),
     )

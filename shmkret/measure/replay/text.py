@@ -2,7 +2,8 @@
 
     HEAD               what the run says: see below
     CPU_WORDS a CPU    USER_US, NR_SLEEPERS, and the tasks that sleep there with the time at which each is woken
-    TASK_WORDS a task  where it is in its program, what is left of the work before its op, how often it was woken and has waited
+    TASK_WORDS a task  where it is in its program, what is left of the work before its op, how often it was woken and has
+                       waited; when it was made, and when it ended, on the clock of the run
     the program        from w[PROGRAM] on
 
 Order     who wakes a task counts it before; so a task that is about to wait finds it, or is woken
@@ -22,7 +23,7 @@ from shmkret.kernel import (
     stack_top,
     wake,
     yield_cpu,
-)  # fmt: skip
+)
 from shmkret.kernel.sched import pull, wake_on
 from shmkret.measure.replay.program import (
     BEFORE_AT,
@@ -39,7 +40,7 @@ from shmkret.measure.replay.program import (
     WAIT,
     WAKE,
     X_AT,
-)  # fmt: skip
+)
 from shmkret.text.atomics import cpu_relax, fetch_add, load_acquire, monotonic_ns, store_release
 from shmkret.text.marks import inline, outline
 from shmkret.trace.recording import UNKNOWN
@@ -49,8 +50,8 @@ HEAD = 16
 USER_US, NR_SLEEPERS, SLEEPERS = 0, 1, 8
 MOST_SLEEPERS = 64
 CPU_WORDS = SLEEPERS + 2 * MOST_SLEEPERS
-FIRST, DONE, LEFT, WOKEN, WAITED, BORN, DUE, CALLS = range(8)
-TASK_WORDS = 8
+FIRST, DONE, LEFT, WOKEN, WAITED, BORN, DUE, CALLS, ENDED = range(9)
+TASK_WORDS = 16
 NR_FUNCTIONS = 1 + UNKNOWN
 TASKS_PER_CPU = 1
 
@@ -109,17 +110,17 @@ def step(worker: Any, k: Kernel, cpu: int, task: int, n: int) -> None:
         w[me + WAITED] += 1
     elif op == SLEEP:
         if not has_slept(k, cpu, task, me, x):
-            block(k, cpu)
             return
     elif op == WAKE:
         other = w[TASKS_AT] + x * TASK_WORDS
         fetch_add(w, other + WOKEN, 1)
         wake_on(k, cpu, x, cpu_for(k, load_acquire(k.entities.cpu, x)))
     elif op == FORK:
-        store_release(w, w[TASKS_AT] + x * TASK_WORDS + BORN, 1)
+        store_release(w, w[TASKS_AT] + x * TASK_WORDS + BORN, monotonic_ns())
         wake_on(k, cpu, x, cpu_for(k, cpu))
     elif op == EXIT:
         kprobe_flush_task(k, cpu, task)
+        w[me + ENDED] = monotonic_ns()
         k.tasks.sp[task] = stack_top(task)
         k.tasks.place[task] = 0
     elif op == END:
@@ -148,20 +149,21 @@ def work(k: Kernel, us: int) -> None:
 
 @outline
 def has_slept(k: Kernel, cpu: int, task: int, me: int, us: int) -> bool:
-    """Whether the time of a task that sleeps is over; else it is woken then."""
+    """Whether the time of a task that sleeps is over; else it sleeps, and is woken then, or comes to look again."""
     w = k.script.word
     now = monotonic_ns()
     if w[me + DUE] == 0:
         own = w[CPUS_AT] + cpu * CPU_WORDS
         nr = w[own + NR_SLEEPERS]
         if nr == MOST_SLEEPERS:
-            yield_cpu(k, cpu)
+            yield_cpu(k, cpu)  # there is no place where it would be woken from
             return False
         w[me + DUE] = now + us * w[NS_PER_US]
         w[own + SLEEPERS + 2 * nr] = task
         w[own + SLEEPERS + 2 * nr + 1] = w[me + DUE]
         w[own + NR_SLEEPERS] = nr + 1
     if now < w[me + DUE]:
+        block(k, cpu)
         return False
     w[me + DUE] = 0
     return True
